@@ -1,0 +1,62 @@
+# Everything here brings its own set-up: it needs Python >= 3.11, make and the package registry.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+MEMBERS := contracts migrations kernel $(wildcard plugins/*)
+PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
+CODE   := $(MEMBERS) tests tools bench
+EXTRAS_kernel := [asyncpg,psycopg,dev,testing]
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format bench docs lock wheels clean
+
+help: ## show what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+setup: $(VENV)/.installed ## install everything into .venv
+
+$(BIN)/uv: locks/uv.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: needs Python >= 3.11, found no $(PYTHON): install it, or say make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: needs Python >= 3.11, $(PYTHON) is $$($(PYTHON) --version): say make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "make: $(PYTHON) cannot make a virtual environment: on Debian install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r locks/uv.txt
+	@touch $@
+
+$(VENV)/.installed: $(BIN)/uv locks/dev.txt $(PROJECTS)
+	@echo "Installing into $(VENV) …"
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes locks/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(addprefix -e ./,$(MEMBERS))
+	@touch $@
+
+run: setup ## the whole thing, embedded: Postgres, mail page, backend
+	@exec $(BIN)/backend dev
+
+test: setup ## every test that this machine can run
+	@$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+
+check: setup ## format, lint, types, import contracts, docs in step
+	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "make check: run make format" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet $(CODE)
+	@$(BIN)/mypy $(foreach member,$(MEMBERS),-p galaxy_$(notdir $(member)))
+	@$(BIN)/lint-imports --no-cache | tail -n 3
+	@$(BIN)/python tools/docs.py --check
+
+format: setup ## put the code in form
+	@$(BIN)/ruff format --quiet $(CODE)
+	@$(BIN)/ruff check --quiet --fix $(CODE)
+
+bench: setup ## measure
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+docs: setup ## write the generated parts of the docs anew
+	@$(BIN)/python tools/docs.py
+
+lock: $(BIN)/uv ## pin the dependencies anew
+	@tools/lock.sh
+
+wheels: setup ## build a wheel of every distribution into dist/
+	@rm -rf dist && $(BIN)/uv build --quiet --all-packages --wheel --out-dir dist
+	@ls dist
+
+clean: ## remove what was made here, the data of make run included
+	@rm -rf $(VENV) .galaxy dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Writes the lock files: every dependency pinned with its hashes, without download addresses, for Python 3.11 and later.
+#   locks/uv.txt   what brings everything else   locks/run.txt   a deployment of everything   locks/dev.txt   development
+set -eu
+cd "$(dirname "$0")/.."
+uv=.venv/bin/uv
+members="contracts migrations kernel plugins/*"
+projects=$(for member in $members; do echo "$member/pyproject.toml"; done)
+ours=$(sed -n 's/^name = "\(.*\)"$/--no-emit-package \1/p' pyproject.toml $projects)
+compile() {
+    # shellcheck disable=SC2086 # $ours is a list of options
+    "$uv" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+        --no-annotate --no-header $ours "$@"
+}
+echo 'uv' | "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --no-annotate --no-header - -o locks/uv.txt
+compile pyproject.toml -o locks/run.txt
+compile pyproject.toml $projects --all-extras --group pyproject.toml:dev --group pyproject.toml:drivers -c locks/run.txt -o locks/dev.txt
