@@ -1,0 +1,62 @@
+"""Who is calling: the identities and the two services that establish them for the kernel's HTTP layer."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from galaxy_contracts.capability import Capability
+
+
+class UserIdentity(msgspec.Struct, frozen=True):
+    """A signed-in player, as established from a session token."""
+
+    account_id: UUID
+    session_id: UUID
+    expires_at: datetime
+    """When the session ends even if it is used: its absolute expiry, UTC."""
+
+
+class AdminIdentity(msgspec.Struct, frozen=True):
+    """An authenticated operator."""
+
+    admin_id: UUID
+    username: str
+
+
+class UserAuthenticator(Protocol):
+    """Establishes players. Answers from memory: it is called on every request of access `user`."""
+
+    def authenticate(self, token: str, *, client_address: str) -> UserIdentity | None:
+        """Give the identity behind a bearer token, or None when the token opens nothing (any more)."""
+
+
+class AdminAuthenticator(Protocol):
+    """Establishes operators from HTTP Basic credentials."""
+
+    async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:
+        """Give the operator, or None when the credentials are wrong.
+
+        `route` is the name of the route asked for: an account whose password must be changed opens only
+        the route that changes it. Raises the kernel's `Problem` for that, and while the account is locked.
+        """
+
+
+class AuditLog(Protocol):
+    """Keeps what operators did. The kernel writes it for every unsafe request of access `admin`."""
+
+    async def begin(self, actor: AdminIdentity, action: str, target: Mapping[str, str], *, request_id: str) -> UUID:
+        """Record, committed before the action runs, that `actor` attempts `action` (a route name) on `target`.
+
+        A process that dies in the action leaves the row with the outcome `unknown`.
+        """
+
+    async def finish(self, entry: UUID, outcome: str, status: int) -> None:
+        """Record how it ended: `done`, `refused` (4xx) or `failed` (5xx), with the HTTP status."""
+
+
+USER_AUTHENTICATOR: Capability[UserAuthenticator] = Capability("auth.authenticator")
+ADMIN_AUTHENTICATOR: Capability[AdminAuthenticator] = Capability("admin.authenticator")
+AUDIT_LOG: Capability[AuditLog] = Capability("admin.audit_log")

@@ -1,0 +1,78 @@
+"""Accounts of players: what the user plugin offers to others."""
+
+from datetime import datetime
+from typing import ClassVar, Protocol
+from uuid import UUID
+
+import msgspec
+
+from galaxy_contracts.capability import Capability
+from galaxy_contracts.database import Connection
+from galaxy_contracts.fact import Fact
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An account as every replica holds it in memory. A deleted account keeps its id and nothing personal."""
+
+    id: UUID
+    email: str | None
+    """As the player typed it: where mail goes. None once deleted."""
+    display_name: str
+    language: str
+    """BCP 47 tag, for example `en` or `de-AT`."""
+    time_zone: str
+    """IANA name, for example `Europe/Vienna`."""
+    declared_country: str | None
+    """ISO 3166-1 alpha-2, set once at registration; None when it could not be told."""
+    created_at: datetime
+    blocked_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it may sign in and act: neither blocked nor deleted."""
+        return self.blocked_at is None and self.deleted_at is None
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """What is known of a person who signs in, for the account made at the first sign-in."""
+
+    email: str
+    language: str = "en"
+    time_zone: str = "UTC"
+    declared_country: str | None = None
+
+
+class Accounts(Protocol):
+    """Reading accounts from memory, and the sign-in's find-or-create."""
+
+    def get(self, account_id: UUID) -> Account | None:
+        """Give the account from memory, deleted ones included; None when there never was one."""
+
+    async def find(self, connection: Connection, email: str) -> Account | None:
+        """Give the account of an address, whatever its case, or None."""
+
+    async def find_or_create(self, connection: Connection, registration: Registration) -> tuple[Account, bool]:
+        """Give the account of the address, made now if there is none, and whether it was made.
+
+        Safe under parallel calls for one address: they all get the same account.
+        """
+
+
+class AccountDeleted(Fact, frozen=True):
+    """A player or an operator deleted an account; its personal data is gone from `accounts`."""
+
+    fact: ClassVar[str] = "user.account_deleted"
+    account_id: UUID
+    email: str
+    """The address as it was, so that others can scrub it. The fact's row goes once every listener has handled it."""
+
+
+class AccountBlocked(Fact, frozen=True):
+    """An operator blocked an account."""
+
+    fact: ClassVar[str] = "user.account_blocked"
+    account_id: UUID
+
+
+ACCOUNTS: Capability[Accounts] = Capability("user.accounts")

@@ -1,0 +1,55 @@
+"""Outgoing mail: what the mail plugin offers to others."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from galaxy_contracts.capability import Capability
+from galaxy_contracts.database import Connection
+
+
+class MailKind(msgspec.Struct, frozen=True):
+    """A kind of mail that a plugin sends, with its templates."""
+
+    name: str
+    """`<plugin>.<kind>`, for example `auth.sign_in_code`: what operators filter by."""
+    package: str
+    """Import name of the package with `templates/<kind>.<language>.txt` and `.html` (the kind without its plugin)."""
+    secret: bool = False
+    """Whether its mails carry a secret: stored sealed, never shown, wiped once sent or expired."""
+    default_language: str = "en"
+    """Language used when the recipient's has no templates."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One mail to one recipient. Rendered at enqueue: what was promised is what is sent."""
+
+    kind: str
+    recipient: str
+    language: str
+    parameters: Mapping[str, Any]
+    """What the templates fill in."""
+    idempotency_key: str | None = None
+    """A second enqueue with the same kind and key adds nothing and gives the first one's id."""
+    expires_at: datetime | None = None
+    """Never sent after this; ends `dead_lettered` with the reason `expired`."""
+
+
+class Outbox(Protocol):
+    """The queue of outgoing mail."""
+
+    def register(self, kind: MailKind) -> None:
+        """Make a kind known, in the owner's lifespan. Compiles its templates: a broken one refuses the boot."""
+
+    async def enqueue(self, connection: Connection, message: Message) -> UUID:
+        """Queue a mail with the caller's transaction and give the delivery's id.
+
+        Raises `ValueError` for a recipient that is no address or carries CR or LF, and for an unknown kind.
+        A template that fails to render leaves a dead letter with the reason: the caller goes on.
+        """
+
+
+OUTBOX: Capability[Outbox] = Capability("mail.outbox")

@@ -1,0 +1,116 @@
+"""Fakes of the services in these contracts, so that a plugin's tests need no other plugin.
+
+They live in memory and take no part in transactions: what a rolled-back caller did to them stays done. The suites of
+the contracts run against the fake and the real service alike.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import msgspec
+
+from galaxy_contracts.access import AdminIdentity, UserIdentity
+from galaxy_contracts.accounts import Account, Registration
+from galaxy_contracts.database import Connection
+from galaxy_contracts.formats import parse_address
+from galaxy_contracts.mail import MailKind, Message
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class FakeOutbox:
+    """An `Outbox` that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, MailKind] = {}
+        self.messages: list[Message] = []
+        """What was queued, the oldest first."""
+        self._ids: dict[tuple[str, str], UUID] = {}
+
+    def register(self, kind: MailKind) -> None:
+        """Make a kind known."""
+        self.kinds[kind.name] = kind
+
+    async def enqueue(self, connection: Connection, message: Message) -> UUID:  # noqa: ARG002 # of the contract
+        """Keep a mail; the same key of a kind adds nothing."""
+        if message.kind not in self.kinds:
+            raise ValueError(f"kind: {message.kind!r} is not registered")
+        parse_address(message.recipient)
+        key = (message.kind, message.idempotency_key or str(uuid4()))
+        if key not in self._ids:
+            self._ids[key] = uuid4()
+            self.messages.append(message)
+        return self._ids[key]
+
+
+class FakeAccounts:
+    """`Accounts` in a dict."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[UUID, Account] = {}
+
+    def get(self, account_id: UUID) -> Account | None:
+        """Give an account, deleted ones included."""
+        return self.accounts.get(account_id)
+
+    async def find(self, connection: Connection, email: str) -> Account | None:  # noqa: ARG002 # of the contract
+        """Give the account of an address."""
+        try:
+            return self._of(parse_address(email).folded)
+        except ValueError:
+            return None
+
+    async def find_or_create(
+        self,
+        connection: Connection,  # noqa: ARG002 # of the contract
+        registration: Registration,
+    ) -> tuple[Account, bool]:
+        """Give the account of an address, made now if there is none."""
+        address = parse_address(registration.email)
+        found = self._of(address.folded)
+        if found is not None:
+            return found, False
+        account = Account(
+            id=uuid4(),
+            email=address.typed,
+            display_name="Player",
+            language=registration.language,
+            time_zone=registration.time_zone,
+            declared_country=registration.declared_country,
+            created_at=START,
+        )
+        self.accounts[account.id] = account
+        return account, True
+
+    def change(self, account_id: UUID, **fields: object) -> None:
+        """Change an account as its owner plugin would, `blocked_at` for example."""
+        self.accounts[account_id] = msgspec.structs.replace(self.accounts[account_id], **fields)
+
+    def _of(self, folded: str) -> Account | None:
+        living = (each for each in self.accounts.values() if each.email is not None)
+        return next((each for each in living if parse_address(each.email or "").folded == folded), None)
+
+
+class FakeUsers:
+    """A `UserAuthenticator` for which an account's id is a token of it."""
+
+    def __init__(self, accounts: Iterable[UUID] = ()) -> None:
+        self.accounts = set(accounts)
+
+    def authenticate(self, token: str, *, client_address: str) -> UserIdentity | None:  # noqa: ARG002 # of the contract
+        """Give the identity of a known account; its session has the same id."""
+        known = {str(account): account for account in self.accounts}
+        return UserIdentity(known[token], known[token], FOREVER) if token in known else None
+
+
+class FakeAdmins:
+    """An `AdminAuthenticator` with one operator."""
+
+    username, password = "operator", "secret of the operator"
+    identity = AdminIdentity(UUID(int=1), username)
+
+    async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:  # noqa: ARG002
+        """Give the operator."""
+        return self.identity if (username, password) == (self.username, self.password) else None

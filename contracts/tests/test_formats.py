@@ -1,0 +1,140 @@
+"""The shared formats: addresses, languages, time zones, names."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from galaxy_contracts.formats import parse_address, parse_language, parse_name, parse_time_zone
+
+ASCII_LOCALS = st.from_regex(r"[a-z0-9]([a-z0-9+_-]{0,20}[a-z0-9])?", fullmatch=True)
+LABELS = st.from_regex(r"[a-z]([a-z0-9]{0,12})?", fullmatch=True)
+
+
+@pytest.mark.parametrize("address", ["player@example.test", "a@localhost", "x@bücher.example", "почта@пример.рф"])
+def test_address_accepts(address: str) -> None:
+    """Test domains, single-label domains and internationalised addresses pass."""
+    assert parse_address(address).typed == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "", "@", "a", "a@", "@b.test", "a b@c.test", "a@b.test\r\nBcc: c@d.test", "a@b.test\n", "\ra@b.test",
+        "a@b\0.test", "a@@b.test", "a@b@c.test", "a@b..test", "a@.test", "a@b.test.", "a@-b.test", "a@x_y.test",
+        "Bob <a@b.test>", '"a b"@c.test', "a@[127.0.0.1]", "a\u202e@b.test", "a@b.test " , "\ud800@b.test",
+        "a" * 250 + "@b.test", "a@" + "b" * 64 + ".test", "ü" * 120 + "@" + "bücher." * 8 + "test",
+    ],
+)  # fmt: skip
+def test_address_refuses(address: str) -> None:
+    """What is no single address, or could end a header, is refused without being quoted."""
+    with pytest.raises(ValueError) as refused:  # the message is looked at below
+        parse_address(address)
+    assert len(address) < 4 or address not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Player@Example.TEST", "player@example.test"),
+        ("x@Bücher.example", "x@xn--bcher-kva.example"),
+        ("x@BÜCHER.example", "x@XN--BCHER-KVA.example"),
+        ("e\u0301@x.test", "\u00c9@x.test"),
+        ("a@x\u3002test", "a@X.test"),
+    ],
+)
+def test_address_folds(one: str, other: str) -> None:
+    """Two spellings of one mailbox are one address."""
+    assert parse_address(one).folded == parse_address(other).folded
+
+
+@pytest.mark.parametrize(("one", "other"), [("straße@x.test", "strasse@x.test"), ("ſam@x.test", "sam@x.test")])
+def test_address_keeps_mailboxes_apart(one: str, other: str) -> None:
+    """Full case folding would give one mailbox's account to the holder of another: it is not used."""
+    assert parse_address(one).folded != parse_address(other).folded
+
+
+@given(ASCII_LOCALS, st.lists(LABELS, min_size=1, max_size=3), st.randoms())
+def test_address_case_never_matters(local: str, labels: list[str], random: object) -> None:
+    """However the case is mixed, the folded address is the same."""
+    address = f"{local}@{'.'.join(labels)}"
+    mixed = "".join(random.choice((each.upper(), each)) for each in address)  # type: ignore[attr-defined]
+    assert parse_address(mixed).folded == parse_address(address).folded == address
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_address_total(local: str, domain: str) -> None:
+    """Any text is refused with ValueError or folds to something that folds to itself and stays on one line."""
+    try:
+        address = parse_address(f"{local}@{domain}")
+    except ValueError:
+        return
+    assert parse_address(address.folded).folded == address.folded
+    assert parse_address(address.typed).folded == address.folded
+    assert address.typed.isprintable()
+    assert unicodedata.is_normalized("NFC", address.typed)
+
+
+@given(st.characters(min_codepoint=0x80))
+def test_address_no_foreign_character_becomes_ascii(character: str) -> None:
+    """No letter outside ASCII folds to one inside, unless Unicode calls the two the same character."""
+    try:
+        folded = parse_address(f"x{character}x@x.test").folded
+    except ValueError:
+        return
+    assert not folded.isascii() or unicodedata.normalize("NFC", character).isascii()
+
+
+@pytest.mark.parametrize(
+    ("given_tag", "kept"),
+    [("en", "en"), ("DE-at", "de-AT"), ("zh-hant-tw", "zh-Hant-TW"), ("es-419", "es-419"), ("de-1901", "de-1901")],
+)
+def test_language_is_kept_in_its_usual_case(given_tag: str, kept: str) -> None:
+    """A well-formed tag is kept as BCP 47 writes it."""
+    assert parse_language(given_tag) == kept
+
+
+@pytest.mark.parametrize("tag", ["", "e", "english", "de_AT", "en-", "-en", "en--US", "en\n", "éé", "en-" + "a" * 40])
+def test_language_refuses(tag: str) -> None:
+    """What is no well-formed tag of a registered length is refused."""
+    with pytest.raises(ValueError, match="BCP 47"):
+        parse_language(tag)
+
+
+@given(st.text(max_size=40))
+def test_language_total(tag: str) -> None:
+    """Any text is refused with ValueError or kept in a form that is kept as it is."""
+    try:
+        kept = parse_language(tag)
+    except ValueError:
+        return
+    assert parse_language(kept) == kept
+
+
+@pytest.mark.parametrize("name", ["UTC", "Europe/Vienna", "America/Argentina/Buenos_Aires"])
+def test_time_zone_accepts(name: str) -> None:
+    """Zones of the IANA database pass."""
+    assert parse_time_zone(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "localtime", "Europe", "europe/vienna", "../etc/passwd", "/etc/localtime", "CEST"]
+)
+def test_time_zone_refuses(name: str) -> None:
+    """What is no zone is refused, paths and the machine's own zone included."""
+    with pytest.raises(ValueError, match="IANA"):
+        parse_time_zone(name)
+
+
+@pytest.mark.parametrize("name", ["Ada", "Zoë 🚀", "نام\u200cها", "👩\u200d🚀", "O'Brien-Smith (2)"])
+def test_name_accepts(name: str) -> None:
+    """Names in any script, with emoji and their joiners, pass."""
+    assert parse_name(f"  {name} ") == unicodedata.normalize("NFC", name)
+
+
+@pytest.mark.parametrize("name", ["", " ", "\u200d", "a\nb", "a\x00b", "a\u202eb", "a\u2028b", "\u00ad", "a\u200bb"])
+def test_name_refuses(name: str) -> None:
+    """Names that break lines, turn directions or show nothing are refused."""
+    with pytest.raises(ValueError, match="must"):
+        parse_name(name)
