@@ -1,0 +1,23 @@
+"""What goes wrong with a schema."""
+
+from sqlalchemy.exc import DBAPIError
+
+
+class MigrationError(Exception):
+    """A branch cannot be read or applied: which plugin, which revision, why, and what to do."""
+
+    def __init__(self, message: str, *, plugin: str | None = None, revision: str | None = None) -> None:
+        """Keep plugin and revision, None where it is about neither; `__cause__` is the error underneath, if any."""
+        self.plugin, self.revision = plugin, revision
+        super().__init__(message)
+
+
+def sqlstate(error: DBAPIError) -> str | None:
+    """Give PostgreSQL's five-letter code of an error, whichever driver raised it."""
+    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+
+
+def reason(error: BaseException) -> str:
+    """Say in one line what an error is, without the statement and the link that SQLAlchemy adds."""
+    told = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return f"{type(told).__name__}: {' '.join(str(told).split())}"
