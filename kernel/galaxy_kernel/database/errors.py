@@ -1,0 +1,78 @@
+"""What a database error means, whichever driver raised it."""
+
+import socket
+from collections.abc import Iterator
+
+from sqlalchemy import exc as sa
+
+_RETRYABLE = frozenset({"40001", "40P01", "55P03"})
+"""serialization_failure, deadlock_detected, lock_not_available (PostgreSQL, appendix A)."""
+_UNAVAILABLE = frozenset({"57P01", "57P02", "57P03", "53300"})
+"""admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections; besides them all of class 08."""
+_UNIQUE = "23505"
+_CLOSED = ("closed", "losed the connection", "not open")
+
+
+def sqlstate(exc: BaseException) -> str | None:
+    """Give PostgreSQL's five-letter code of an error, looking through what wraps it and what it was raised from.
+
+    None when no server answered, or when it is no database error. psycopg2 and psycopg do not tell the code of a
+    refused login, only the message.
+    """
+    for error in _chain(exc):
+        for name in ("sqlstate", "pgcode"):
+            if isinstance(code := getattr(error, name, None), str):
+                return code
+    return None
+
+
+def is_unavailable(exc: BaseException) -> bool:
+    """Tell whether the database cannot be used just now: unreachable, lost, shutting down, full, or our pool is empty.
+
+    What was asked for may or may not have happened. A TimeoutError or ConnectionError counts wherever it comes from,
+    and a refused login with aiopg and psycopg, which do not tell it from an unreachable server.
+    """
+    return any(_unavailable(error) for error in _chain(exc))
+
+
+def is_retryable(exc: BaseException) -> bool:
+    """Tell whether the same transaction, begun anew, may well succeed: it lost to another one."""
+    return sqlstate(exc) in _RETRYABLE
+
+
+def unique_violation(exc: BaseException) -> str | None:
+    """Give the name of the unique constraint or index that refused a row; None for any other error."""
+    if sqlstate(exc) != _UNIQUE:
+        return None
+    for error in _chain(exc):
+        for holder in (error, getattr(error, "diag", None)):
+            if isinstance(name := getattr(holder, "constraint_name", None), str):
+                return name
+    return ""
+
+
+def _unavailable(error: BaseException) -> bool:
+    if isinstance(error, sa.DBAPIError):
+        return error.connection_invalidated
+    if isinstance(error, sa.TimeoutError | ConnectionError | TimeoutError | socket.gaierror):
+        return True
+    code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    if isinstance(code, str):
+        return code in _UNAVAILABLE or code.startswith("08")
+    # without a code it is the client's own complaint: an OperationalError when it cannot connect or lost the
+    # connection, an InterfaceError when it is told to use one that is closed, but also for plain misuse
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "OperationalError" in kinds:
+        return True
+    return "InterfaceError" in kinds and any(word in str(error) for word in _CLOSED)
+
+
+def _chain(exc: BaseException) -> Iterator[BaseException]:
+    """Walk from an error to the driver's own. Not by `__context__`: an error in a handler is not the one it handles."""
+    seen: set[int] = set()
+    queue: list[object] = [exc]
+    for error in queue:
+        if isinstance(error, BaseException) and id(error) not in seen:
+            seen.add(id(error))
+            yield error
+            queue += (getattr(error, "orig", None), error.__cause__)

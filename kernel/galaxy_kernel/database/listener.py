@@ -1,0 +1,196 @@
+"""LISTEN and NOTIFY: a wake-up, never the data. What is sent while nobody is connected is lost."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+import structlog
+from sqlalchemy import text
+
+from galaxy_kernel.database.drivers import Opener
+from galaxy_kernel.database.engine import opener_of
+from galaxy_kernel.database.transactions import Connection, Database
+
+PROBE_INTERVAL = 5.0
+"""Seconds between the questions whether the server is still there."""
+FIRST_DELAY = 0.05
+LAST_DELAY = 2.0
+"""Seconds between attempts to connect: doubled each time up to this, and each shortened at random by up to a half."""
+MAX_PAYLOAD = 7999
+"""Bytes of UTF-8 (PostgreSQL's manual, NOTIFY)."""
+
+_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+_log = structlog.get_logger()
+
+
+class Listener:
+    """Hears a channel on a connection of its own, outside the pool, and connects anew whenever it is lost."""
+
+    def __init__(
+        self,
+        database: Database,
+        channel: str,
+        on_notify: Callable[[str], None],
+        on_connect: Callable[[], None],
+        on_disconnect: Callable[[BaseException | None], None] | None = None,
+        *,
+        probe_interval: float = PROBE_INTERVAL,
+    ) -> None:
+        """Describe what to hear; `run` does it. The database's engine must come from `make_engine`.
+
+        `on_notify` gets each payload. `on_connect` is called after each LISTEN, the first included: what was sent
+        before it is lost, so load afresh. `on_disconnect` gets the error that ended a connection, None when `run` is
+        cancelled. They are called on the event loop and must not block; one that raises is logged. Times in seconds.
+        """
+        self._link = _LINKS[database.engine.dialect.driver]
+        self._open = opener_of(database.engine)
+        self._channel = channel
+        self._on_notify, self._on_connect, self._on_disconnect = on_notify, on_connect, on_disconnect
+        self._probe_interval = probe_interval
+        self.connected = False
+        """Whether the channel is heard now, as far as is known: a dead peer shows after two probe intervals."""
+
+    async def run(self) -> None:
+        """Listen until cancelled. No fault of the server ends it."""
+        delay = FIRST_DELAY
+        while True:
+            try:
+                await self._listen()
+            except Exception as exc:
+                if self._lost(exc):
+                    delay = FIRST_DELAY
+                # once for each loss: what follows is the same again, until it is back
+                log = _log.warning if delay == FIRST_DELAY else _log.debug
+                log("listener_disconnected", channel=self._channel, error=f"{type(exc).__name__}: {exc}")
+            except BaseException:
+                self._lost(None)
+                raise
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 # spreads reconnects, guards nothing
+            delay = min(delay * 2, LAST_DELAY)
+
+    async def _listen(self) -> None:
+        async with self._link(self._open, self._channel, self._deliver) as link:
+            self.connected = True
+            self._call(self._on_connect)
+            while True:
+                await link.hear(self._probe_interval)
+                async with asyncio.timeout(self._probe_interval):
+                    await link.probe()
+
+    def _lost(self, error: BaseException | None) -> bool:
+        was, self.connected = self.connected, False
+        if was and self._on_disconnect is not None:
+            self._call(self._on_disconnect, error)
+        return was
+
+    def _deliver(self, payload: str) -> None:
+        self._call(self._on_notify, payload)
+
+    def _call(self, callback: Callable[..., None], *args: Any) -> None:
+        try:
+            callback(*args)
+        except Exception:
+            _log.exception("listener_callback_failed", channel=self._channel)
+
+
+async def notify(connection: Connection, channel: str, payload: str = "") -> None:
+    """Send at commit: to whoever listens then. Raises ValueError for a payload over 7,999 bytes.
+
+    Commits that notify happen one after another, in all of the server: for frequent wake-ups send few, from a
+    connection of `Database.reading()`.
+    """
+    if len(payload.encode()) > MAX_PAYLOAD:
+        raise ValueError(f"a notification holds at most {MAX_PAYLOAD} bytes: send a wake-up, and let the data be read")
+    await connection.execute(_NOTIFY, {"channel": channel, "payload": payload})
+
+
+class _Link(Protocol):
+    """One connection that listens."""
+
+    async def hear(self, seconds: float) -> None:
+        """Deliver what comes within the time; raise when the connection is lost."""
+
+    async def probe(self) -> None:
+        """Have the server answer."""
+
+
+def _quoted(channel: str) -> str:
+    return '"' + channel.replace('"', '""') + '"'
+
+
+class _EventLink:
+    """aiopg and asyncpg deliver by themselves, and say when the connection has ended."""
+
+    def __init__(self, ended: asyncio.Event, ask: Callable[[], Awaitable[object]]) -> None:
+        self._ended, self._ask = ended, ask
+
+    async def hear(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        if self._ended.is_set():
+            raise ConnectionResetError("the server closed the connection")
+
+    async def probe(self) -> None:
+        await self._ask()
+
+
+@contextlib.asynccontextmanager
+async def _aiopg(connect: Opener, channel: str, deliver: Callable[[str], None]) -> AsyncIterator[_Link]:
+    connection = await connect()
+    try:
+        connection.on_notify = deliver
+        await connection.run(connection.raw.cursor(), f"LISTEN {_quoted(channel)}")
+        yield _EventLink(connection.ended, lambda: connection.run(connection.raw.cursor(), "SELECT 1"))
+    finally:
+        connection.close()
+
+
+@contextlib.asynccontextmanager
+async def _asyncpg(connect: Opener, channel: str, deliver: Callable[[str], None]) -> AsyncIterator[_Link]:
+    connection = await connect()
+    try:
+        ended = asyncio.Event()
+        connection.add_termination_listener(lambda _: ended.set())
+        await connection.add_listener(channel, lambda _connection, _pid, _channel, payload: deliver(payload))
+        yield _EventLink(ended, lambda: connection.execute("SELECT 1"))
+    finally:
+        connection.terminate()
+
+
+class _PsycopgLink:
+    def __init__(self, connection: Any, deliver: Callable[[str], None]) -> None:
+        self._connection, self._deliver = connection, deliver
+
+    async def hear(self, seconds: float) -> None:
+        async for notification in self._connection.notifies(timeout=seconds):
+            self._deliver(notification.payload)
+
+    async def probe(self) -> None:
+        asking = asyncio.ensure_future(self._connection.execute("SELECT 1"))
+        try:
+            await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.cancel()
+            self._connection.pgconn.finish()  # or psycopg would wait ten seconds for a dead server to take it back
+            await asyncio.wait([asking])
+            raise
+
+
+@contextlib.asynccontextmanager
+async def _psycopg(connect: Opener, channel: str, deliver: Callable[[str], None]) -> AsyncIterator[_Link]:
+    connection = await connect(autocommit=True)
+    try:
+        await connection.execute(f"LISTEN {_quoted(channel)}")
+        yield _PsycopgLink(connection, deliver)
+    finally:
+        await connection.close()
+
+
+_LINKS: dict[str, Callable[..., contextlib.AbstractAsyncContextManager[_Link]]] = {
+    "aiopg": _aiopg,
+    "asyncpg": _asyncpg,
+    "psycopg": _psycopg,
+}

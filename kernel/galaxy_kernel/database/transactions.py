@@ -1,0 +1,168 @@
+"""Transactions: where they begin and end, and what happens in the process right after a commit."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, NoReturn, Self
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
+
+Connection = AsyncConnection
+
+COMMIT_PATIENCE = 5.0
+"""Seconds a cancelled task still waits to hear whether its COMMIT succeeded."""
+
+_log = structlog.get_logger()
+
+
+class Database:
+    """The way to the database: transactions, and reads that need none."""
+
+    def __init__(self, engine: AsyncEngine, schema: str) -> None:
+        """Use the engine's pool; `schema` is where the backend's tables live. No I/O."""
+        self.engine = engine
+        self.schema = schema
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """Open a transaction: committed at the end of the block, rolled back on any exception, cancellation included.
+
+        After the commit, and with no other task in between, what `after_commit` registered runs. A task cancelled while
+        it waits for the COMMIT hears its outcome first (5 s at most), so that memory follows the database; then the
+        cancellation goes on. When the connection dies during the COMMIT, its outcome is unknown: the error is raised
+        and nothing runs. A transaction in which a statement failed outside a savepoint does not commit: it raises
+        sqlstate 25P02, even when the first error was caught.
+        """
+        return _Transaction(self.engine)
+
+    def reading(self) -> AbstractAsyncContextManager[Connection]:
+        """Open a connection for reads of one statement each: without BEGIN and COMMIT, each sees its own snapshot."""
+        return self._reading.connect()
+
+    async def ping(self) -> None:
+        """Ask the server for an answer; raise what the driver raises, of which `is_unavailable` is true."""
+        async with self.reading() as connection:
+            await connection.exec_driver_sql("SELECT 1")
+
+    async def close(self) -> None:
+        """Close the connections that are not in use; those that are, once they are given back."""
+        await self.engine.dispose()
+
+
+def after_commit(connection: Connection, action: Callable[[], None]) -> None:
+    """Have `action` run right after the COMMIT of this connection's transaction; never after a rollback.
+
+    Actions run in order, before any other task. One that raises is logged and stops neither the others nor the caller.
+    What was registered since a savepoint is dropped when the savepoint is rolled back, if it was made by
+    `connection.begin_nested()`; those made by SQL or on the synchronous connection of `run_sync` go unnoticed.
+    Raises RuntimeError when the connection is not inside `Database.transaction()`.
+    """
+    if not isinstance(connection, _Transaction) or connection.closed:
+        raise RuntimeError(
+            "after_commit needs a transaction: give it the connection of an open `async with database.transaction()`"
+        )
+    connection.actions.append(action)
+
+
+class _Transaction(AsyncConnection):
+    """A connection that commits at the end of its block. It lives for one block, so nothing of it stays in the pool."""
+
+    __slots__ = ("actions",)
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__(engine)
+        self.actions: list[Callable[[], None]] = []
+
+    @property
+    def closed(self) -> bool:
+        return self.sync_connection is None or self.sync_connection.closed
+
+    def begin(self) -> NoReturn:
+        raise RuntimeError("Database.transaction() has begun already: use begin_nested() for a savepoint inside it")
+
+    def begin_nested(self) -> AsyncTransaction:
+        return _Savepoint(self)
+
+    async def commit(self) -> None:
+        await super().commit()
+        actions, self.actions = self.actions, []
+        for action in actions:
+            try:
+                action()
+            except Exception:
+                _log.exception("after_commit_failed", action=getattr(action, "__qualname__", repr(action)))
+
+    async def rollback(self) -> None:
+        self.actions.clear()
+        await super().rollback()
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            if kind is None:
+                await _to_its_end(self.commit())
+        finally:
+            self.actions.clear()
+            await super().__aexit__(kind, error, trace)
+
+
+class _Savepoint(AsyncTransaction):
+    """A savepoint that forgets, when it is rolled back, the actions registered since it began."""
+
+    __slots__ = ("_mark", "_owner")
+
+    def __init__(self, owner: _Transaction) -> None:
+        super().__init__(owner, nested=True)
+        self._owner = owner
+        self._mark = 0
+
+    async def start(self, is_ctxmanager: bool = False) -> Self:
+        self._mark = len(self._owner.actions)
+        await super().start(is_ctxmanager)
+        return self
+
+    async def rollback(self) -> None:
+        self._forget()
+        await super().rollback()
+
+    async def close(self) -> None:
+        if self.is_active:
+            self._forget()
+        await super().close()
+
+    async def commit(self) -> None:
+        try:
+            await super().commit()
+        except BaseException:
+            self._forget()
+            raise
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is not None:
+            self._forget()
+        try:
+            await super().__aexit__(kind, error, trace)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        del self._owner.actions[self._mark :]
+
+
+async def _to_its_end(commit: Coroutine[Any, Any, None]) -> None:
+    """Wait for the commit. A cancellation meanwhile hears its outcome first; a second one, or impatience, ends it."""
+    task = asyncio.ensure_future(commit)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError as cancelled:
+        patience: float | None = COMMIT_PATIENCE
+        while not task.done():
+            with suppress(asyncio.CancelledError):  # it is re-raised below, once the connection is at rest
+                await asyncio.wait([task], timeout=patience)
+            if not task.done():
+                task.cancel()
+                patience = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise cancelled from error
+        raise

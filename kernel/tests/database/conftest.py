@@ -1,0 +1,46 @@
+"""Every driver, on an event loop of each kind."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from typing import Any
+
+import pytest
+import uvloop
+
+from galaxy_kernel.database import Database, make_engine
+from galaxy_kernel.testing.postgres import PostgresCluster
+
+DRIVERS = ("aiopg", "asyncpg", "psycopg")
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+LOOPS: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
+    """Have the listener, the one that lives outside SQLAlchemy, tested on both; test_faults does so by itself."""
+    return LOOPS if item.path.name == "test_listener.py" else {"asyncio": LOOPS["asyncio"]}
+
+
+@pytest.fixture(params=DRIVERS, scope="module")
+def dsn(request: pytest.FixtureRequest, postgres_cluster: PostgresCluster) -> Iterator[str]:
+    """Give the DSN of a database that the tests of a file share, for each driver in turn."""
+    dsn = postgres_cluster.clone()
+    yield dsn.replace("postgres://", f"postgresql+{request.param}://")
+    postgres_cluster.drop(dsn)
+
+
+@pytest.fixture
+async def database(dsn: str) -> AsyncIterator[Database]:
+    """Give a database with nothing in its schema, on the event loop of pytest."""
+    database = Database(make_engine(dsn, pool_size=4), "backend")
+    async with database.transaction() as connection:
+        await connection.exec_driver_sql("DROP SCHEMA IF EXISTS backend CASCADE")
+        await connection.exec_driver_sql("CREATE SCHEMA backend")
+    yield database
+    await database.close()
+
+
+@pytest.fixture(params=LOOPS)
+def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
+    """Give what runs a coroutine, on an event loop of each kind in turn."""
+    with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
+        yield runner.run
