@@ -1,0 +1,111 @@
+"""From a table's rows to the structs that a cache holds, and a cache's keys as the feed writes them."""
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from functools import partial
+from types import NoneType
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import ColumnElement, Table, select, text
+from sqlalchemy.dialects import postgresql
+
+from galaxy_kernel.database import Connection
+
+Key = str | UUID | bytes
+"""What a cache may have for a key."""
+V = TypeVar("V", bound=msgspec.Struct)
+
+CHUNK = 1_000
+"""Rows read at a time: other tasks run in between, and no statement gets near its timeout."""
+
+_AS_THEY_ARE = (str, int, float, bool, bytes, UUID, datetime, date, time, timedelta, Decimal, NoneType)
+"""Types that the drivers give as the struct has them."""
+
+
+def encode_key(key: Key) -> str:
+    """Write a key as text that tells its type. Raises TypeError for another type."""
+    if isinstance(key, str):
+        return f"s:{key}"
+    if isinstance(key, UUID):
+        return f"u:{key}"
+    if isinstance(key, bytes):
+        return f"b:{key.hex()}"
+    raise TypeError(f"a cache's key must be a str, a uuid.UUID or bytes, not {type(key).__name__}")
+
+
+def decode_key(encoded: str) -> Key:
+    """Read what `encode_key` wrote. Raises ValueError for anything else."""
+    kind, _, value = encoded.partition(":")
+    if kind == "s":
+        return value
+    if kind == "u":
+        return UUID(value)
+    if kind == "b":
+        return bytes.fromhex(value)
+    raise ValueError(f"{encoded!r} is no key of a cache")
+
+
+class RowReader(Generic[V]):
+    """How the rows of a table become structs: worked out once, since a load makes very many."""
+
+    def __init__(self, cache: str, table: Table, row: type[V]) -> None:
+        """Raises TypeError, naming the cache, for a struct that does not fit."""
+        self.name = cache
+        config, fields = row.__struct_config__, row.__struct_fields__
+        if not config.frozen:
+            raise TypeError(f"cache {cache!r}: {row.__name__} must be frozen, since every reader gets the same object")
+        if missing := [name for name in fields if name not in table.columns]:
+            raise TypeError(
+                f"cache {cache!r}: table {table.name!r} has no column {missing[0]!r}, a field of {row.__name__}"
+            )
+        self.columns = [table.columns[name] for name in fields]
+        self.statement = select(*self.columns)
+        hints = get_type_hints(row)
+        self._converters = [
+            (place, _converter(hints[name])) for place, name in enumerate(fields) if _converts(hints[name])
+        ]
+        self._row, self._fields = row, fields
+        self._by_name = any(each.kind is each.KEYWORD_ONLY for each in inspect.signature(row).parameters.values())
+
+    def build(self, rows: Sequence[Sequence[Any]]) -> list[V]:
+        """Make the structs."""
+        make = self._row
+        if not self._converters and not self._by_name:
+            return [make(*row) for row in rows]
+        return [self._build_one(row) for row in rows]
+
+    def _build_one(self, row: Sequence[Any]) -> V:
+        values = list(row)
+        for place, convert in self._converters:
+            values[place] = convert(values[place])
+        if self._by_name:
+            return self._row(**dict(zip(self._fields, values, strict=True)))
+        return self._row(*values)
+
+
+def _converts(hint: Any) -> bool:
+    return any(kind not in _AS_THEY_ARE for kind in (get_args(hint) or (hint,)))
+
+
+def _converter(hint: Any) -> Callable[[Any], Any]:
+    return partial(msgspec.convert, type=hint, builtin_types=(bytes, UUID, datetime, date, time, timedelta, Decimal))
+
+
+async def read_all(
+    connection: Connection, reader: RowReader[V], where: ColumnElement[bool] | None
+) -> AsyncIterator[list[V]]:
+    """Read a whole table in chunks, by a cursor on the server; the connection must be in a transaction."""
+    statement = reader.statement if where is None else reader.statement.where(where)
+    # DECLARE takes no parameters: the condition's constants are written into it
+    dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    sql = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    cursor = '"' + f"load {reader.name}".replace('"', '""') + '"'
+    await connection.execute(text(f"DECLARE {cursor} NO SCROLL CURSOR FOR {sql}".replace(":", r"\:")))
+    fetch = text(f"FETCH {CHUNK} FROM {cursor}".replace(":", r"\:")).columns(*reader.columns)
+    while rows := (await connection.execute(fetch)).all():
+        yield reader.build(rows)
+    await connection.execute(text(f"CLOSE {cursor}".replace(":", r"\:")))

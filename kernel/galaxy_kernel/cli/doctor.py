@@ -1,0 +1,111 @@
+"""`backend doctor`: looks at everything that a deployment stands on and says what to do about what is wrong."""
+
+import asyncio
+import json
+import platform
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from sqlalchemy import text
+
+from galaxy_kernel import schema
+from galaxy_kernel.assembly import Assembly, assemble
+from galaxy_kernel.cli.output import AsJson, print_rows
+from galaxy_kernel.database import Database
+from galaxy_kernel.errors import BootError, ConfigurationError, PluginError
+from galaxy_kernel.offline import opened
+from galaxy_migrations.errors import MigrationError
+from galaxy_migrations.states import check, orphans
+
+_OLDEST_POSTGRES = 130_000
+"""pg_current_xact_id() and pg_visible_in_snapshot() came with PostgreSQL 13."""
+_MOST_SKEW = 2.0
+"""Seconds by which this machine's clock and the database's may differ."""
+
+Finding = dict[str, Any]
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look for what is wrong; status 1 when something is."""
+    findings = asyncio.run(_examine())
+    print_rows(findings, ("check", "state", "detail"), as_json=as_json)
+    raise typer.Exit(1 if any(finding["state"] == "failed" for finding in findings) else 0)
+
+
+def _finding(name: str, state: str, detail: str = "") -> Finding:
+    return {"check": name, "state": state, "detail": detail}
+
+
+async def _examine() -> list[Finding]:
+    findings = [_python()]
+    try:
+        assembly = assemble()
+    except (PluginError, ConfigurationError) as error:
+        return [*findings, _finding("plugins", "failed", str(error))]
+    findings.append(_finding("plugins", "ok", ", ".join(assembly.plugins.names) or "none installed"))
+    faulty = _configuration(assembly)
+    findings += faulty or [_finding("configuration", "ok", "nothing is missing for `backend serve`")]
+    findings += [_finding("configuration", "warning", str(warning)) for warning in assembly.configuration.warnings]
+    try:
+        async with opened(assembly) as database:
+            findings += [finding async for finding in _database(assembly, database)]
+    except ConfigurationError:
+        findings.append(_finding("postgres", "skipped", "see configuration"))
+    except (BootError, MigrationError) as error:
+        findings.append(_finding("postgres", "failed", str(error)))
+    if not faulty:
+        findings.append(await asyncio.to_thread(_service, assembly.kernel_settings.http_listen_addr))
+    return findings
+
+
+def _python() -> Finding:
+    return _finding("python", "ok", f"{platform.python_version()} on {sys.platform}")
+
+
+def _configuration(assembly: Assembly) -> list[Finding]:
+    try:
+        assembly.configuration.check("serve")
+    except ConfigurationError as error:
+        return [_finding("configuration", "failed", str(fault)) for fault in error.faults]
+    return []
+
+
+async def _database(assembly: Assembly, database: Database) -> AsyncIterator[Finding]:
+    query = text("SELECT current_setting('server_version_num')::int, version(), clock_timestamp()")
+    async with database.reading() as connection:
+        before = datetime.now(UTC)
+        number, version, now = (await connection.execute(query)).one()
+        after = datetime.now(UTC)
+    name = version.partition(" on ")[0]
+    if number < _OLDEST_POSTGRES:
+        yield _finding("postgres", "failed", f"{name}: needs PostgreSQL 13 or later")
+    else:
+        yield _finding("postgres", "ok", name)
+    skew = max((before - now).total_seconds(), (now - after).total_seconds(), 0.0)
+    state = "ok" if skew <= _MOST_SKEW else "warning"
+    yield _finding("clock", state, f"{skew:.1f} s from the database's" + ("" if state == "ok" else ": check NTP"))
+    found = schema.branches(assembly.plugins)
+    for each in await check(database.engine, database.schema, found):
+        yield _finding(f"schema of {each.plugin}", "ok" if each.runs else "failed", each.message)
+    known = {branch.plugin for branch in found} | {each.name for each in assembly.disabled}
+    for orphan in await orphans(database.engine, database.schema, known):
+        yield _finding(f"schema of {orphan}", "warning", f"not installed: install it, or `backend purge {orphan}`")
+
+
+def _service(address: str) -> Finding:
+    """Ask the service that runs here, if one does."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/readyz", timeout=3) as answer:
+            body = json.load(answer)
+    except urllib.error.HTTPError as error:
+        body = json.load(error)
+    except (OSError, ValueError):
+        return _finding("service", "skipped", f"none answers at {address}")
+    wrong = [f"{each['name']} ({each['plugin']}): {each['detail']}" for each in body["checks"] if each["state"] != "ok"]
+    state = "ok" if body["status"] == "ready" else "failed"
+    return _finding("service", state, "; ".join(wrong) or f"ready at {address}")

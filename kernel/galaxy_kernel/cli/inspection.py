@@ -1,0 +1,86 @@
+"""Commands that only look: `config`, `plugins`, `routes`, `openapi`. They need no database."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from galaxy_kernel import openapi
+from galaxy_kernel.assembly import Assembly, assemble
+from galaxy_kernel.cli.output import AsJson, print_rows
+from galaxy_kernel.discovery import Found
+from galaxy_kernel.manifest import Route
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("config", help="Show every setting: value, source, default. Secrets are not shown.")(config)
+    app.command("plugins", help="Show the installed plugins, in order of start.")(plugins)
+    app.command("routes", help="Show every HTTP operation and who may call it.")(routes)
+    app.command("openapi", help="Print the description of the HTTP API (OpenAPI 3.1).")(print_openapi)
+
+
+def config(
+    as_json: AsJson = False,
+    command: Annotated[
+        str, typer.Option("--for", help="Also report what this command could not do without, for example serve.")
+    ] = "config",
+) -> None:
+    """Show the configuration; status 78 when it has faults, which go to stderr."""
+    assembly = assemble()
+    print_rows(
+        assembly.configuration.table(), ("variable", "value", "source", "default", "type", "plugin"), as_json=as_json
+    )
+    for warning in assembly.configuration.warnings:
+        sys.stderr.write(f"backend: warning: {warning}\n")
+    assembly.configuration.check(command)
+
+
+def plugins(as_json: AsJson = False) -> None:
+    """Show the plugins."""
+    assembly = assemble()
+    rows = [_plugin(found, "enabled") for found in assembly.found]
+    rows += [_plugin(found, "disabled") for found in assembly.disabled]
+    print_rows(rows, ("name", "state", "version", "provides", "requires", "uses", "summary"), as_json=as_json)
+
+
+def _plugin(found: Found, state: str) -> dict[str, Any]:
+    manifest = found.manifest
+    return {
+        "name": found.name,
+        "state": state,
+        "distribution": found.distribution,
+        "version": found.version,
+        "summary": manifest.summary,
+        "provides": [capability.name for capability in manifest.provides],
+        "requires": [capability.name for capability in manifest.requires],
+        "uses": [capability.name for capability in manifest.uses],
+    }
+
+
+def routes(as_json: AsJson = False) -> None:
+    """Show the routes."""
+    rows = [_route(plugin, route) for plugin, route in _routes(assemble())]
+    rows.sort(key=lambda row: (row["path"], row["method"]))
+    print_rows(rows, ("method", "path", "access", "plugin", "summary"), as_json=as_json)
+
+
+def _route(plugin: str, route: Route) -> dict[str, Any]:
+    return {
+        "method": route.method,
+        "path": route.path,
+        "access": route.access,
+        "plugin": plugin,
+        "name": route.name,
+        "summary": route.summary,
+    }
+
+
+def _routes(assembly: Assembly) -> list[tuple[str, Route]]:
+    return assembly.plugins.contributions("backend_routes")
+
+
+def print_openapi() -> None:
+    """Print the API's description."""
+    sys.stdout.write(json.dumps(openapi.build(_routes(assemble())), indent=2) + "\n")

@@ -1,0 +1,148 @@
+"""Who is calling: established for every request before its body is read (SPEC K-13)."""
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from multidict import istr
+
+from galaxy_contracts.access import (
+    ADMIN_AUTHENTICATOR,
+    AUDIT_LOG,
+    USER_AUTHENTICATOR,
+    AdminIdentity,
+    AuditLog,
+    UserIdentity,
+)
+from galaxy_contracts.capability import Capability
+from galaxy_kernel.http.client_address import Network, TrustedPeers, leftmost, parse_address
+from galaxy_kernel.manifest import Route
+from galaxy_kernel.problems import Problem
+from galaxy_kernel.services import Services
+from galaxy_kernel.work import new_request_id
+
+GATEWAY_HEADER = istr("X-Gateway-Token")
+_AUTHORIZATION, _FORWARDED_FOR, _REQUEST_ID = istr("Authorization"), istr("X-Forwarded-For"), istr("X-Request-Id")
+_well_formed = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+_BEARER = {"WWW-Authenticate": "Bearer"}
+_BASIC = {"WWW-Authenticate": 'Basic realm="galaxy", charset="UTF-8"'}
+
+
+class AccessControl:
+    """The three gates, and what follows from trust in the caller: its word on client address and request id."""
+
+    def __init__(
+        self, services: Services, *, gateway_token: str | None = None, trusted_proxies: Sequence[Network] = ()
+    ) -> None:
+        self._services = services
+        self._gateway_token = gateway_token.encode() if gateway_token else None
+        self._trusted = TrustedPeers(trusted_proxies)
+
+    def trusts(self, headers: Mapping[str, str], peer: str) -> bool:
+        """Tell whether the caller is believed: it shows the gateway's token, or its peer is a trusted proxy."""
+        return self._shows_gateway_token(headers) or self._trusted.contains(peer)
+
+    def client_address(self, headers: Mapping[str, str], peer: str, *, trusted: bool) -> str:
+        """Give the client's address: the leftmost `X-Forwarded-For` of a trusted caller, else the peer's."""
+        if trusted:
+            forwarded = headers.get(_FORWARDED_FOR)
+            address = leftmost(forwarded) if forwarded else None
+            if address is not None:
+                return address
+        return parse_address(peer) or peer
+
+    def request_id(self, headers: Mapping[str, str], *, trusted: bool) -> str:
+        """Give the id a trusted caller has chosen, if it is well formed, else a fresh one."""
+        if trusted:
+            given = headers.get(_REQUEST_ID)
+            if given is not None and _well_formed(given):
+                return given
+        return new_request_id()
+
+    def user(self, headers: Mapping[str, str], client_address: str) -> UserIdentity:
+        """Give the player behind the bearer token; raises 401 `unauthenticated` or 403 `access_closed`."""
+        authenticator = self._services.find(USER_AUTHENTICATOR)
+        if authenticator is None:
+            _refuse_without(USER_AUTHENTICATOR, "user")
+        scheme, _, token = headers.get(_AUTHORIZATION, "").partition(" ")
+        token = token.strip()
+        if token and scheme.lower() == "bearer":
+            identity = authenticator.authenticate(token, client_address=client_address)
+            if identity is not None:
+                return identity
+        raise Problem(
+            401,
+            "unauthenticated",
+            "This operation needs a session: send Authorization: Bearer with a session token that is still good.",
+            headers=_BEARER,
+        )
+
+    def internal(self, headers: Mapping[str, str]) -> None:
+        """Let the gateway in; raises 401 `gateway_token_required` or 403 `access_closed`."""
+        if self._gateway_token is None:
+            raise Problem(
+                403, "access_closed", "Internal operations are closed here: set BACKEND_GATEWAY_TOKEN to open them."
+            )
+        if not self._shows_gateway_token(headers):
+            raise Problem(
+                401,
+                "gateway_token_required",
+                f"This operation is the gateway's: send its token in {GATEWAY_HEADER}.",
+                headers={"WWW-Authenticate": GATEWAY_HEADER},
+            )
+
+    async def admin(self, headers: Mapping[str, str], route: Route) -> AdminIdentity:
+        """Give the operator behind HTTP Basic (RFC 7617); raises 401 `unauthenticated` or 403 `access_closed`."""
+        authenticator = self._services.find(ADMIN_AUTHENTICATOR)
+        if authenticator is None:
+            _refuse_without(ADMIN_AUTHENTICATOR, "admin")
+        credentials = parse_basic(headers.get(_AUTHORIZATION, ""))
+        if credentials is not None:
+            identity = await authenticator.authenticate(*credentials, route=route.name)
+            if identity is not None:
+                return identity
+        raise Problem(
+            401,
+            "unauthenticated",
+            "This operation needs an operator: send HTTP Basic credentials of an admin account.",
+            headers=_BASIC,
+        )
+
+    def audit_log(self) -> AuditLog | None:
+        """Give where operators' actions are recorded, if any plugin keeps it."""
+        return self._services.find(AUDIT_LOG)
+
+    def _shows_gateway_token(self, headers: Mapping[str, str]) -> bool:
+        shown = headers.get(GATEWAY_HEADER)
+        if shown is None or self._gateway_token is None:
+            return False
+        return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), self._gateway_token)
+
+
+def parse_basic(header: str) -> tuple[str, str] | None:
+    """Give user name and password of an `Authorization` header, or None when it is not well-formed Basic."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+    username, colon, password = text.partition(":")
+    if not colon or not username or _CONTROL.search(text):
+        return None
+    return username, password
+
+
+def _refuse_without(capability: Capability[Any], access: str) -> NoReturn:
+    raise Problem(
+        403,
+        "access_closed",
+        f"Operations of access {access!r} are closed here, since nothing offers {capability.name!r}: install and "
+        f"enable galaxy-backend-{capability.plugin} to open them.",
+    )

@@ -1,0 +1,71 @@
+"""The trace that every unsafe request of an operator leaves (SPEC, section 2)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import unquote
+from uuid import UUID
+
+from aiohttp.web import StreamResponse
+
+from galaxy_contracts.access import AuditLog
+from galaxy_kernel.http.call import Call
+from galaxy_kernel.logs import get_logger
+from galaxy_kernel.problems import Problem
+
+_log = get_logger("galaxy_kernel.http")
+
+_LONGEST_TARGET = 200
+_FINISH_WITHIN = 5.0
+"""Seconds for recording the outcome; past them the row keeps `unknown`."""
+_CLIENT_GONE = 499
+"""nginx's status for a client that hung up before it was answered."""
+
+_finishing: set[asyncio.Task[None]] = set()
+"""Outcomes being recorded for requests that were cancelled; asyncio itself keeps no strong reference."""
+
+
+def target_of(names: list[str], segments: list[str]) -> dict[str, str]:
+    """Give the path's parameters as strings fit for a row."""
+    texts = (unquote(segment).replace("\0", "")[:_LONGEST_TARGET] for segment in segments)
+    return dict(zip(names, texts, strict=True))
+
+
+async def audited(
+    log: AuditLog, call: Call, target: Mapping[str, str], action: Callable[[], Awaitable[StreamResponse]]
+) -> StreamResponse:
+    """Run an operator's action between two entries: the attempt, committed before, and the outcome.
+
+    An attempt that cannot be recorded is not made. An outcome that cannot be recorded changes nothing about
+    the action, which has happened: it is logged, and the row keeps `unknown`.
+    """
+    entry = await log.begin(call.admin, call.route.name, target, request_id=call.request_id)
+    try:
+        response = await action()
+    except asyncio.CancelledError:
+        # The time is up or the client is gone: the row is finished beside the cancelled task.
+        finishing = asyncio.create_task(_finish(log, entry, _CLIENT_GONE))
+        _finishing.add(finishing)
+        finishing.add_done_callback(_finishing.discard)
+        raise
+    except Problem as problem:
+        await _finish(log, entry, problem.status)
+        raise
+    except Exception:
+        await _finish(log, entry, 500)
+        raise
+    await _finish(log, entry, response.status)
+    return response
+
+
+async def _finish(log: AuditLog, entry: UUID, status: int) -> None:
+    try:
+        async with asyncio.timeout(_FINISH_WITHIN):
+            await log.finish(entry, _outcome(status), status)
+    except Exception as error:
+        _log.error("audit_outcome_lost", entry=str(entry), status=status, error=type(error).__name__)
+
+
+def _outcome(status: int) -> str:
+    if status >= 500 or status == _CLIENT_GONE:
+        return "failed"
+    return "refused" if status >= 400 else "done"

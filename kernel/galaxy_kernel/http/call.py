@@ -1,0 +1,58 @@
+"""What a handler has of its request, and what it may say of its answer beyond the value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from galaxy_contracts.access import AdminIdentity, UserIdentity
+from galaxy_kernel.manifest import Route
+
+T = TypeVar("T")
+
+
+class Call:
+    """One request, as its handler sees it. Who calls is established before the handler runs."""
+
+    __slots__ = ("_admin", "_user", "client_address", "headers", "request_id", "route")
+
+    def __init__(
+        self,
+        route: Route,
+        request_id: str,
+        headers: Mapping[str, str],
+        client_address: str,
+        *,
+        user: UserIdentity | None = None,
+        admin: AdminIdentity | None = None,
+    ) -> None:
+        self.route = route
+        self.request_id = request_id
+        self.headers = headers
+        """The request's headers; names are found whatever their case."""
+        self.client_address = client_address
+        """Where the request comes from (SPEC K-13), without a port: personal data, not for logs or tables."""
+        self._user, self._admin = user, admin
+
+    @property
+    def user(self) -> UserIdentity:
+        """The player. Raises RuntimeError on a route whose access is not `user`."""
+        if self._user is None:
+            raise RuntimeError(f"route {self.route.name!r} has no player: its access is {self.route.access!r}")
+        return self._user
+
+    @property
+    def admin(self) -> AdminIdentity:
+        """The operator. Raises RuntimeError on a route whose access is not `admin`."""
+        if self._admin is None:
+            raise RuntimeError(f"route {self.route.name!r} has no operator: its access is {self.route.access!r}")
+        return self._admin
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """An answer with a status or headers of its own; a handler that returns one is annotated `Answer[SomeModel]`."""
+
+    value: T
+    status: int | None = None
+    """None: the route's status."""
+    headers: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,69 @@
+"""Where a request comes from (SPEC K-13)."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+Network = IPv4Network | IPv6Network
+
+_LONGEST = 60
+"""More than the longest address with brackets and port."""
+
+
+@lru_cache(maxsize=8192)
+def parse_address(text: str) -> str | None:
+    """Give an address in its canonical form, or None for what is none.
+
+    An IPv4 address mapped into IPv6 becomes IPv4, so that one client has one address. A port after the
+    address, as some proxies write it, is cut off; a zone is refused, since it means nothing on another machine.
+    """
+    text = text.strip()
+    if len(text) > _LONGEST or "%" in text:
+        return None
+    if text.startswith("["):
+        text, bracket, port = text[1:].partition("]")
+        if not bracket or (port and not _is_port(port)):
+            return None
+    elif text.count(":") == 1:
+        text, _, port = text.partition(":")
+        if not _is_port(":" + port):
+            return None
+    try:
+        return str(_unmapped(ip_address(text)))
+    except ValueError:
+        return None
+
+
+def leftmost(forwarded_for: str) -> str | None:
+    """Give the first address of an `X-Forwarded-For`, or None when it is malformed."""
+    return parse_address(forwarded_for.partition(",")[0])
+
+
+class TrustedPeers:
+    """The networks whose members are believed about whom they forward for."""
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._networks = tuple(networks)
+        self.contains = lru_cache(maxsize=4096)(self._contains)
+
+    def _contains(self, peer: str) -> bool:
+        address = parse_address(peer)
+        if address is None:
+            return False
+        known = ip_address(address)
+        return any(known in network or _mapped(known) in network for network in self._networks)
+
+
+def _is_port(text: str) -> bool:
+    return text[:1] == ":" and text[1:].isascii() and text[1:].isdigit() and int(text[1:]) <= 65535
+
+
+def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def _mapped(address: IPv4Address | IPv6Address) -> IPv6Address | None:
+    """Give an IPv4 address as a network written `::ffff:10.0.0.0/104` would have it."""
+    return IPv6Address(f"::ffff:{address}") if isinstance(address, IPv4Address) else None

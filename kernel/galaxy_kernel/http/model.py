@@ -1,0 +1,100 @@
+"""Models of requests and answers, and lists cut into pages."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+from sqlalchemy import Row, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+T = TypeVar("T")
+
+MAX_PAGE = 1_000_000
+"""Highest page number: far past any list, and its offset fits a bigint."""
+MAX_PAGE_SIZE = 200
+"""Most items of one page (SPEC K-9)."""
+
+
+_OPAQUE = frozenset({"metadata", "default", "expected", "members", "serialization"})
+"""Parts of a core schema that hold values, not schemas."""
+
+
+def _utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie in the years 1 to 9999, in UTC") from None
+
+
+def _in_utc(schema: Any) -> Any:
+    """Give a core schema whose datetimes demand an offset and become UTC, which pydantic writes with a `Z`."""
+    if isinstance(schema, list | tuple):
+        return type(schema)(_in_utc(part) for part in schema)
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "function-after" and schema["function"]["function"] is _utc:
+        return schema  # a nested model has seen to its own
+    if schema.get("type") == "datetime":
+        aware = {**schema, "tz_constraint": "aware"}
+        return {"type": "function-after", "function": {"type": "no-info", "function": _utc}, "schema": aware}
+    return {key: part if key in _OPAQUE else _in_utc(part) for key, part in schema.items()}
+
+
+class Model(BaseModel):
+    """Base of request and answer models.
+
+    Unknown fields are refused. A body is validated strictly, so a number is never taken for a string. Times
+    must carry an offset and are written in UTC, as RFC 3339 with a `Z`. The doc string after a field
+    describes it in the API's documentation.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return cast("CoreSchema", _in_utc(handler(source)))
+
+
+class Paging(Model):
+    """The query parameters of a list; the base of a list's own filters."""
+
+    page: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 1
+    """Which page, from 1."""
+    page_size: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = 50
+    """How many items a page has."""
+
+
+class Page(Model, Generic[T]):
+    """One page of a list."""
+
+    items: Sequence[T]
+    """The items of this page; none on a page past the end."""
+    page: int
+    """Which page this is, from 1."""
+    page_size: int
+    """How many items a page has at most."""
+    total: int
+    """How many items there are on all pages."""
+
+
+async def fetch_page(
+    connection: AsyncConnection, statement: Select[Any], paging: Paging
+) -> tuple[Sequence[Row[*tuple[Any, ...]]], int]:
+    """Give the rows of one page and how many rows there are in all, in one round trip.
+
+    `statement` is the whole list: ordered so that no two rows tie, without DISTINCT or LIMIT. The rows have
+    one more column, the last, with the total. Only a page past the end costs a second round trip.
+    """
+    offset = (paging.page - 1) * paging.page_size
+    counted = statement.add_columns(func.count().over().label("total_of_all_pages"))
+    rows = (await connection.execute(counted.limit(paging.page_size).offset(offset))).all()
+    if rows:
+        return rows, int(rows[0][-1])
+    if offset == 0:
+        return rows, 0
+    whole = select(func.count()).select_from(statement.order_by(None).subquery())
+    return rows, int((await connection.execute(whole)).scalar_one())

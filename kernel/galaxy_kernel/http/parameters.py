@@ -1,0 +1,115 @@
+"""Parameters of path and query: from strings to what the handler's annotations say."""
+
+from collections.abc import Sequence
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+from urllib.parse import parse_qsl, unquote
+
+from pydantic import TypeAdapter, ValidationError
+
+from galaxy_kernel.http.faults import faults_of, invalid_request, nul_faults
+from galaxy_kernel.http.model import Model
+from galaxy_kernel.problems import FieldFault
+
+_MOST_QUERY_FIELDS = 200
+
+
+class PathParameter:
+    """One parameter of a path."""
+
+    __slots__ = ("adapter", "name")
+
+    def __init__(self, name: str, adapter: TypeAdapter[Any]) -> None:
+        self.name, self.adapter = name, adapter
+
+    def parse(self, segment: str, faults: list[FieldFault]) -> Any:
+        """Give the value of an undecoded segment; add to `faults` what is wrong with it."""
+        text = segment
+        if "%" in segment:
+            try:
+                text = unquote(segment, errors="strict")
+            except UnicodeDecodeError:
+                faults.append(FieldFault(self.name, "must be UTF-8, percent-encoded"))
+                return None
+        nul = nul_faults(text, self.name)
+        if nul:
+            faults += nul
+            return None
+        try:
+            return self.adapter.validate_strings(text)
+        except ValidationError as error:
+            faults += faults_of(error, text, whole=self.name)
+            return None
+
+
+class Query:
+    """The query string of one operation."""
+
+    __slots__ = ("_absent", "_adapter", "_repeatable", "model")
+
+    def __init__(self, model: type[Model]) -> None:
+        self.model = model
+        self._adapter: TypeAdapter[Any] = TypeAdapter(model)
+        self._repeatable = {
+            field.alias or name: repeatable(field.annotation) for name, field in model.model_fields.items()
+        }
+        try:
+            self._absent: Any = self._adapter.validate_python({})
+        except ValidationError:
+            self._absent = None
+
+    def parse(self, raw: str) -> Any:
+        """Give the model of a query string; raises 422 `invalid_request` with every fault."""
+        if not raw and self._absent is not None:
+            return self._absent
+        given: dict[str, Any] = {}
+        faults: list[FieldFault] = []
+        for name, values in _split(raw).items():
+            many = self._repeatable.get(name)
+            if many is None:
+                faults.append(FieldFault(name, "is not a known parameter"))
+            elif len(values) > 1 and not many:
+                faults.append(FieldFault(name, "is given more than once"))
+            else:
+                given[name] = values if many else values[0]
+        faults += nul_faults(given, "query")
+        try:
+            value = self._adapter.validate_python(given)
+        except ValidationError as error:
+            known = {fault.field for fault in faults}
+            faults += [fault for fault in faults_of(error, given, whole="query") if fault.field not in known]
+            value = None
+        if faults:
+            raise invalid_request(faults)
+        return value
+
+
+def refuse_query(raw: str) -> None:
+    """Refuse the parameters of a query where the operation takes none."""
+    names = _split(raw)
+    if names:
+        raise invalid_request([FieldFault(name, "is not a known parameter") for name in names])
+
+
+def repeatable(annotation: Any) -> bool:
+    """Tell whether a parameter of this type may be given several times."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return repeatable(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return any(repeatable(member) for member in get_args(annotation))
+    kind = origin or annotation
+    return isinstance(kind, type) and issubclass(kind, Sequence | set | frozenset) and not issubclass(kind, str | bytes)
+
+
+def _split(raw: str) -> dict[str, list[str]]:
+    try:
+        pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=_MOST_QUERY_FIELDS)
+    except UnicodeDecodeError:
+        raise invalid_request([FieldFault("query", "must be UTF-8, percent-encoded")]) from None
+    except ValueError:
+        raise invalid_request([FieldFault("query", f"must have at most {_MOST_QUERY_FIELDS} parameters")]) from None
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name[:80].replace("\0", ""), []).append(value)
+    return values

@@ -1,0 +1,160 @@
+"""Writes log lines in batches: one system call for many lines, and none that can hold up the service."""
+
+import atexit
+import os
+import select
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import IO, Any
+
+BATCH_SECONDS = 0.05
+BATCH_BYTES = 65_536
+HELD_BYTES = 8 * 1024 * 1024
+"""Kept while nobody reads our output; further lines are dropped and counted."""
+_PIECE = 4096  # PIPE_BUF: a pipe that polls as writable takes this much without blocking (pipe(7))
+_LAST_WORDS = 1.0  # seconds a reader has at the end to take what is left
+
+_Send = Callable[[bytes, float, int], bytes]
+"""Writes a batch in pieces of a size, waiting for the reader; gives back what was not taken in time."""
+
+
+class LineWriter:
+    """A buffer of lines before one stream. Safe to use from any thread.
+
+    Ordinary lines go out from a thread of its own, about `BATCH_SECONDS` later. Urgent ones go out before
+    `write` returns, unless the reader has stopped reading: then the thread waits for it, not the caller.
+    A stream that is closed or broken swallows its lines.
+    """
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self._send, self._release = _open(stream)
+        self._lines: list[bytes] = []
+        self._size = 0
+        self.dropped = 0
+        """Lines lost because nobody read our output, and not yet reported."""
+        self._lock = threading.RLock()  # re-entrant: a signal handler may log while a line is being added
+        self._sending = threading.Lock()
+        self._wake, self._full, self._stopped = threading.Event(), threading.Event(), False
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+        atexit.register(self.stop)
+
+    def write(self, line: bytes, *, urgent: bool = False) -> None:
+        """Add a line, which ends in a newline."""
+        with self._lock:
+            size = self._size + len(line)
+            if size > HELD_BYTES:
+                self.dropped += 1
+                return
+            self._lines.append(line)
+            self._size = size
+        if urgent or self._stopped:
+            self.flush()
+        elif size >= BATCH_BYTES:
+            self._full.set()
+            self._wake.set()
+        elif size == len(line):
+            self._wake.set()
+
+    def flush(self, wait: float = 0.0) -> None:
+        """Write what is held, as far as the reader takes it within about `wait` seconds."""
+        if not self._sending.acquire(blocking=wait > 0, timeout=wait or -1):
+            return  # the thread is at it, and goes on until nothing is left
+        try:
+            self._drain(wait, _PIECE)
+        finally:
+            self._sending.release()
+        if self._size:
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Write what is left and stop the thread. Later lines are written at once."""
+        atexit.unregister(self.stop)
+        self._stopped = True
+        self._full.set()
+        self._wake.set()
+        self._thread.join(_LAST_WORDS)
+        self.flush(_LAST_WORDS)
+
+    def close(self) -> None:
+        """Stop, and let go of the stream. Later lines are lost."""
+        self.stop()
+        if not self._thread.is_alive():
+            self._send = _swallow
+            self._release()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._wake.wait()
+            self._full.wait(BATCH_SECONDS)
+            self._wake.clear()
+            self._full.clear()
+            while self._size and not self._stopped:
+                with self._sending:
+                    self._drain(BATCH_SECONDS, BATCH_BYTES)
+
+    def _drain(self, wait: float, piece: int) -> None:
+        while batch := self._take():
+            rest = self._send(batch, wait, piece)
+            if rest:
+                with self._lock:
+                    self._lines.insert(0, rest)
+                    self._size += len(rest)
+                return
+
+    def _take(self) -> bytes:
+        with self._lock:
+            if self.dropped and self._size < HELD_BYTES // 2:
+                self._lines.append(b'{"level":"warning","event":"log lines dropped","count":%d}\n' % self.dropped)
+                self.dropped = 0
+            batch, self._lines, self._size = b"".join(self._lines), [], 0
+        return batch
+
+
+def _open(stream: IO[Any]) -> tuple[_Send, Callable[[], None]]:
+    try:
+        stream.flush()
+        # a descriptor of our own: were stdout closed, its number would soon be some socket's
+        descriptor = os.dup(stream.fileno())
+    except (OSError, ValueError, AttributeError):
+        return partial(_send_to_object, stream), _nothing
+    return (lambda batch, wait, piece: _send_to_descriptor(descriptor, batch, wait, piece)), lambda: os.close(
+        descriptor
+    )
+
+
+def _send_to_descriptor(descriptor: int, batch: bytes, wait: float, piece: int) -> bytes:
+    view = memoryview(batch)
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    try:
+        while view:
+            if not poll.poll(wait * 1000):
+                return bytes(view)
+            view = view[os.write(descriptor, view[:piece]) :]
+    except BlockingIOError:  # somebody else filled it in between
+        return bytes(view)
+    except OSError:
+        return b""  # broken, or the disk is full: there is nobody left to tell
+    return b""
+
+
+def _send_to_object(stream: IO[Any], batch: bytes, _wait: float, _piece: int) -> bytes:
+    try:
+        try:
+            stream.write(batch)
+        except TypeError:
+            stream.write(batch.decode("utf-8", "replace"))
+        stream.flush()
+    except (OSError, ValueError):
+        return b""
+    return b""
+
+
+def _swallow(_batch: bytes, _wait: float, _piece: int) -> bytes:
+    return b""
+
+
+def _nothing() -> None:
+    pass

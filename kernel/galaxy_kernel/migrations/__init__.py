@@ -1,0 +1,1 @@
+"""The kernel's branch of the schema."""

@@ -1,0 +1,203 @@
+"""Works a leased queue whose rows go to something slow outside, one by one: a mail relay, for example.
+
+One pass claims, sends and records at the same time: the next batch is claimed while this one is sent, and while one
+statement records results the next results gather, without a timer. So the batches follow the load, and a process
+killed at any moment leaves only the few sent since the last statement as sent but not recorded.
+
+Work that happens inside the database needs no pump: claim in one transaction, and do the work together with
+`LeasedQueue.complete` in another.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Column
+
+from galaxy_kernel.database import Database, is_unavailable
+from galaxy_kernel.errors import GalaxyError
+from galaxy_kernel.queue import Claim, LeasedQueue, Outcome, Result
+
+_RECORDING_RETRY = 0.2
+"""Seconds between tries to record while the database is away."""
+_SALVAGE = 5.0
+"""Seconds for recording what is known when a pass is cancelled."""
+
+Send = Callable[[Claim], Awaitable[Result]]
+
+
+class Halt(GalaxyError):  # noqa: N818 - a signal to stop, as StopIteration is
+    """Raised by a sender: nothing can be sent just now. Its claim and those not begun go back untried."""
+
+
+class Pump:
+    """Sends a queue's rows with a number of senders at once."""
+
+    def __init__(
+        self,
+        queue: LeasedQueue,
+        database: Database,
+        send: Send,
+        *,
+        columns: Sequence[Column[Any]],
+        senders: int,
+        reserve: timedelta,
+        batch: int = 500,
+        stint: timedelta = timedelta(seconds=3),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Describe the work.
+
+        `send` is given claims with `columns` and never takes longer than `reserve`: none is begun with less than
+        that left of its lease. A pass claims for one `stint`; batches grow up to `batch` as long as one is sent
+        within a quarter of a stint, and shrink when it takes longer than one.
+        """
+        self.queue, self.database, self.send, self.monotonic = queue, database, send, monotonic
+        self.columns, self.senders, self.batch = tuple(columns), senders, batch
+        self.reserve, self.stint = reserve.total_seconds(), stint.total_seconds()
+        self.limit = senders
+        """Rows to claim next."""
+
+    async def run(self) -> bool:
+        """Make one pass and give whether there may be more to do. Raises Halt when a sender did."""
+        return await _Pass(self).run()
+
+    def adapt(self, took: float) -> None:
+        """Fit the next batch to the seconds that the last one took to send."""
+        if took < self.stint / 4:
+            self.limit = min(self.batch, self.limit * 2)
+        elif took > self.stint:
+            self.limit = max(self.senders, self.limit // 2)
+
+
+class _Pass:
+    """What one pass has in hand."""
+
+    def __init__(self, pump: Pump) -> None:
+        self.pump = pump
+        self.until = pump.monotonic() + pump.stint
+        self.claims: asyncio.Queue[Claim | None] = asyncio.Queue()
+        self.next: list[Claim] = []
+        """Claimed, and waiting for the senders to have taken the batch before."""
+        self.results: list[Result] = []
+        self.recording: list[Result] = []
+        self.more = True
+        self.all_sent = False
+        self.error: Exception | None = None
+        """Why nothing more is claimed: a Halt, or the claim's own failure."""
+        self.taken, self.recordable, self.may_send = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.may_send.set()
+
+    async def run(self) -> bool:
+        try:
+            async with asyncio.TaskGroup() as recording:
+                recording.create_task(self._record_all())
+                async with asyncio.TaskGroup() as sending:
+                    sending.create_task(self._claim_all())
+                    for _ in range(self.pump.senders):
+                        sending.create_task(self._send_all())
+                self.all_sent = True
+                self.recordable.set()
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+        finally:
+            await self._salvage()
+        if self.error is not None:
+            raise self.error
+        return self.more
+
+    async def _claim_all(self) -> None:
+        """Claim until nothing is due or the stint is over. A failure lets the senders finish what they have."""
+        begun: float | None = None
+        try:
+            while self.more and self.error is None and self.pump.monotonic() < self.until:
+                limit = self.pump.limit
+                async with self.pump.database.transaction() as connection:
+                    self.next = await self.pump.queue.claim(connection, limit, *self.pump.columns)
+                self.more = len(self.next) == limit
+                if begun is not None:
+                    await self.taken.wait()
+                    self.pump.adapt(self.pump.monotonic() - begun)
+                begun = self.pump.monotonic()
+                self._hand_over()
+        except Exception as error:
+            self.error = error
+        for _ in range(self.pump.senders):
+            self.claims.put_nowait(None)
+
+    def _hand_over(self) -> None:
+        self.taken.clear()
+        for claim in self.next:
+            self.claims.put_nowait(claim)
+        self.next = []
+
+    async def _send_all(self) -> None:
+        while (claim := await self.claims.get()) is not None:
+            if self.claims.empty():
+                self.taken.set()
+            await self.may_send.wait()
+            result = await self._send(claim)
+            self.results.append(result)  # not in one line: the list may be another after the await
+            self.recordable.set()
+
+    async def _send(self, claim: Claim) -> Result:
+        pump = self.pump
+        started = pump.monotonic()
+        if self.error is not None or started + pump.reserve > claim.deadline or started >= claim.expires:
+            return Result(claim, Outcome.RELEASED)
+        try:
+            result = await pump.send(claim)
+        except Halt as halt:
+            self.error = halt
+            pump.limit = pump.senders
+            return Result(claim, Outcome.RELEASED, str(halt))
+        result.started, result.finished = started, pump.monotonic()
+        return result
+
+    async def _record_all(self) -> None:
+        while not self.all_sent or self.results:
+            await self.recordable.wait()
+            self.recordable.clear()
+            self.recording, self.results = self.results, []
+            await self._record()
+
+    async def _record(self) -> None:
+        """Record for as long as the leases may hold; nothing more is sent while the database is away."""
+        patience = self.pump.monotonic() + self.pump.queue.lease
+        while self.recording:
+            try:
+                await self._complete(self.recording)
+            except Exception as error:
+                if not is_unavailable(error) or self.pump.monotonic() > patience:
+                    raise
+                self.may_send.clear()
+                await asyncio.sleep(_RECORDING_RETRY)
+            else:
+                self.recording = []
+        self.may_send.set()
+
+    async def _complete(self, results: list[Result]) -> None:
+        async with self.pump.database.transaction() as connection:
+            await self.pump.queue.complete(connection, results)
+
+    async def _salvage(self) -> None:
+        """After a pass was cut short: record what is known, hand back what was not begun. The rest has its lease."""
+        while not self.claims.empty():
+            if (claim := self.claims.get_nowait()) is not None:
+                self.next.append(claim)
+        known = [*self.recording, *self.results, *(Result(claim, Outcome.RELEASED) for claim in self.next)]
+        if known:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_SALVAGE):
+                    await self._complete(known)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Give the failure that ended the pass: the supervisor and its classification know plain exceptions."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

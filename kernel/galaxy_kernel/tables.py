@@ -1,0 +1,58 @@
+"""The kernel's own tables: the change feed and the outbox of facts."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Integer, Table, Text, Uuid, text
+from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.types import UserDefinedType
+
+from galaxy_migrations.conventions import plugin_metadata
+
+metadata = plugin_metadata()
+
+
+class Xid8(UserDefinedType[str]):
+    """A 64-bit transaction id, which never wraps around (PostgreSQL 13 and later)."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "xid8"
+
+
+ischema_names.setdefault("xid8", Xid8)  # reflection, and so the check of the schema, would warn of an unknown type
+
+feed_changes = Table(
+    "feed_changes",
+    metadata,
+    # the default CACHE 1 matters: with a larger one, ids of two sessions would not grow in the order of their calls
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
+    Column("horizon", Xid8, nullable=False, server_default=text("pg_snapshot_xmin(pg_current_snapshot())")),
+    Column("topic", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("payload", Text),
+    Column("request_id", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
+    Index(None, "xid"),
+)
+"""What changed, for whoever keeps a copy: `feed` says how it is written and read.
+
+`horizon`: every transaction before it had ended at `at`. `payload` is JSON, and none for what is gone.
+"""
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("fact", Text, nullable=False),
+    Column("listener", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_attempt_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("last_error", Text),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Index(None, "listener", "next_attempt_at"),
+)
+"""Facts that a listener has still to hear: one row a listener, gone once it has."""

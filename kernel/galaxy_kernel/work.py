@@ -1,0 +1,50 @@
+"""The piece of work in hand: one `request_id` follows it through HTTP, gRPC, workers and the rows it writes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from uuid import UUID
+
+from uuid_utils import uuid7
+
+
+class Work:
+    """A request, a call or a worker's pass."""
+
+    __slots__ = ("plugin", "request_id", "span_id", "trace_id")
+
+    def __init__(self, request_id: str, plugin: str, trace_id: str = "", span_id: str = "") -> None:
+        self.request_id, self.plugin = request_id, plugin
+        self.trace_id, self.span_id = trace_id, span_id
+        """Hexadecimal, as OpenTelemetry writes them; empty where nothing observes. No span id when not sampled."""
+
+
+current: ContextVar[Work | None] = ContextVar("galaxy_work", default=None)
+"""The work in hand; None outside any."""
+
+
+def new_id() -> UUID:
+    """Give a fresh UUIDv7 (RFC 9562) for a row: ids sort by time."""
+    return UUID(bytes=uuid7().bytes)
+
+
+def new_request_id() -> str:
+    """Give a fresh id: a UUIDv7, so that ids sort by time."""
+    return str(uuid7())
+
+
+def request_id() -> str:
+    """Give the request id of the work in hand, for a row; a fresh one outside any work."""
+    work = current.get()
+    return new_request_id() if work is None else work.request_id
+
+
+@contextmanager
+def working(plugin: str, request_id: str | None = None) -> Iterator[Work]:
+    """Do work as `plugin`; a row taken up again passes the request id that it carries."""
+    work = Work(request_id or new_request_id(), plugin)
+    token = current.set(work)
+    try:
+        yield work
+    finally:
+        current.reset(token)

@@ -1,0 +1,207 @@
+"""Who may call what (SPEC K-13)."""
+
+import base64
+from collections.abc import Awaitable, Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from galaxy_contracts.access import AdminIdentity
+from galaxy_kernel.http.access import parse_basic
+from galaxy_kernel.http.call import Call
+from galaxy_kernel.http.model import Model
+from galaxy_kernel.manifest import Access
+from galaxy_kernel.problems import Problem
+from galaxy_kernel.testing.http import GATEWAY, OPERATOR, OPERATOR_AUTH, PLAYER, SESSION, Api, make_route
+
+
+class Seen(Model):
+    address: str
+    request_id: str
+    who: str = ""
+
+
+async def anyone(call: Call) -> Seen:
+    return Seen(address=call.client_address, request_id=call.request_id)
+
+
+async def player(call: Call) -> Seen:
+    return Seen(address=call.client_address, request_id=call.request_id, who=str(call.user.account_id))
+
+
+async def operator(call: Call) -> Seen:
+    return Seen(address=call.client_address, request_id=call.request_id, who=call.admin.username)
+
+
+async def mistaken(call: Call) -> Seen:
+    return Seen(address="", request_id="", who=call.admin.username)
+
+
+ROUTES = (
+    make_route(anyone, path="/api/v1/public/x", access=Access.PUBLIC),
+    make_route(player, path="/api/v1/user/x", access=Access.USER),
+    make_route(anyone, path="/api/v1/internal/x", access=Access.INTERNAL, name="demo.internal"),
+    make_route(operator, path="/api/v1/admin/x", access=Access.ADMIN),
+    make_route(mistaken, path="/api/v1/public/mistaken"),
+)
+
+
+@pytest.fixture
+async def api(serve: Callable[..., Awaitable[Api]]) -> Api:
+    """Serve one route of each access."""
+    return await serve(*ROUTES)
+
+
+async def test_public_needs_nothing(api: Api) -> None:
+    """Anybody may call, credentials or not."""
+    assert (await api("GET", "/api/v1/public/x")).status == 200
+    assert (await api("GET", "/api/v1/public/x", headers={"Authorization": "Bearer bad"})).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": "Bearer bad"}, {"Authorization": "Bearer"}, {"Authorization": "Basic good-session"}],
+)
+async def test_user_needs_a_good_session(api: Api, headers: dict[str, str]) -> None:
+    """Without one the answer is 401 and says how to come back."""
+    answer = await api("GET", "/api/v1/user/x", headers=headers)
+    assert (answer.status, answer.json["code"]) == (401, "unauthenticated")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_a_player_is_known_to_the_handler(api: Api) -> None:
+    """`call.user` is whom the authenticator found; the scheme's case does not matter."""
+    assert (await api("GET", "/api/v1/user/x", headers=SESSION)).json["who"] == str(PLAYER.account_id)
+    assert (await api("GET", "/api/v1/user/x", headers={"Authorization": "bearer good-session"})).status == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Gateway-Token": "wrong"}, {"X-Gateway-Token": "ä"}, SESSION])
+async def test_internal_needs_the_gateways_token(api: Api, headers: dict[str, str]) -> None:
+    """Nothing but the token opens an internal route."""
+    answer = await api("GET", "/api/v1/internal/x", headers=headers)
+    assert (answer.status, answer.json["code"]) == (401, "gateway_token_required")
+    assert (await api("GET", "/api/v1/internal/x", headers=GATEWAY)).status == 200
+
+
+def basic(text: str) -> dict[str, str]:
+    """Give the header of HTTP Basic."""
+    return {"Authorization": "Basic " + base64.b64encode(text.encode()).decode()}
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, SESSION, basic("olga:wrong"), basic("olga"), basic(":x"), {"Authorization": "Basic ???"}]
+)
+async def test_admin_needs_an_operator(api: Api, headers: dict[str, str]) -> None:
+    """Bad credentials of any form are 401, with the challenge of RFC 7617."""
+    answer = await api("GET", "/api/v1/admin/x", headers=headers)
+    assert (answer.status, answer.json["code"]) == (401, "unauthenticated")
+    assert answer.headers["WWW-Authenticate"] == 'Basic realm="galaxy", charset="UTF-8"'
+
+
+async def test_an_operator_is_known_to_the_handler(api: Api) -> None:
+    """A password may hold colons and letters beyond ASCII."""
+    assert (await api("GET", "/api/v1/admin/x", headers=OPERATOR_AUTH)).json["who"] == OPERATOR.username
+
+
+async def test_a_problem_of_the_authenticator_is_the_answer(serve: Callable[..., Awaitable[Api]]) -> None:
+    """A locked account or a password to be changed is told as the admin plugin says it."""
+    from galaxy_contracts.access import ADMIN_AUTHENTICATOR
+
+    class Locked:
+        async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:
+            raise Problem(403, "password_rotation_required", f"not {route}")
+
+    api = await serve(*ROUTES)
+    api.services.offer("admin", ADMIN_AUTHENTICATOR, Locked())
+    answer = await api("GET", "/api/v1/admin/x", headers=OPERATOR_AUTH)
+    assert (answer.status, answer.json["code"], answer.json["detail"]) == (
+        403,
+        "password_rotation_required",
+        "not demo.operator",
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "opens"),
+    [
+        ("/api/v1/user/x", "galaxy-backend-auth"),
+        ("/api/v1/admin/x", "galaxy-backend-admin"),
+        ("/api/v1/internal/x", "BACKEND_GATEWAY_TOKEN"),
+    ],
+)
+async def test_access_nobody_provides_is_closed_and_says_what_opens_it(
+    serve: Callable[..., Awaitable[Api]], path: str, opens: str
+) -> None:
+    """A missing plugin or token closes its routes, whatever is sent: 403."""
+    api = await serve(*ROUTES, closed=True)
+    answer = await api("GET", path, headers=SESSION | GATEWAY)
+    assert (answer.status, answer.json["code"]) == (403, "access_closed")
+    assert opens in answer.json["detail"]
+
+
+async def test_credentials_are_judged_before_the_body(api: Api, serve: Callable[..., Awaitable[Api]]) -> None:
+    """A stranger's megabyte is not read: 401 comes first."""
+
+    async def write(call: Call, body: Seen) -> None: ...
+
+    api = await serve(make_route(write, "POST", "/api/v1/user/x", access=Access.USER))
+    answer = await api("POST", "/api/v1/user/x", data=b"x" * 1_000_000)
+    assert answer.status == 401
+
+
+async def test_a_handler_that_asks_for_an_identity_it_has_not_fails(api: Api) -> None:
+    """`call.admin` on a public route is a fault of the plugin: 500, never None."""
+    assert (await api("GET", "/api/v1/public/mistaken")).status == 500
+
+
+FORWARDED = {"X-Forwarded-For": "203.0.113.9, 10.0.0.1", "X-Request-Id": "abc.DEF_12-3"}
+
+
+async def test_a_stranger_is_believed_neither_address_nor_request_id(api: Api) -> None:
+    """Without the token and outside the trusted networks the peer and a fresh id stand."""
+    seen = (await api("GET", "/api/v1/public/x", headers=FORWARDED)).json
+    assert seen["address"] == "127.0.0.1"
+    assert seen["request_id"] != "abc.DEF_12-3"
+
+
+async def test_the_gateway_is_believed(api: Api) -> None:
+    """With the token, the leftmost address and the request id are taken over."""
+    answer = await api("GET", "/api/v1/public/x", headers=FORWARDED | GATEWAY)
+    assert answer.json["address"] == "203.0.113.9"
+    assert answer.json["request_id"] == answer.headers["X-Request-Id"] == "abc.DEF_12-3"
+
+
+async def test_a_trusted_proxy_is_believed(serve: Callable[..., Awaitable[Api]]) -> None:
+    """A peer in BACKEND_TRUSTED_PROXIES needs no token."""
+    api = await serve(*ROUTES, proxies=["127.0.0.0/8"])
+    assert (await api("GET", "/api/v1/public/x", headers=FORWARDED)).json["address"] == "203.0.113.9"
+
+
+@pytest.mark.parametrize("given_id", ["short", "x" * 65, "with space", "ümlaut-id", "a;b-123456"])
+async def test_a_request_id_of_another_form_is_replaced(api: Api, given_id: str) -> None:
+    """Even the gateway's id must be 8 to 64 plain characters."""
+    answer = await api("GET", "/api/v1/public/x", headers=GATEWAY | {"X-Request-Id": given_id})
+    assert answer.headers["X-Request-Id"] != given_id
+
+
+@given(st.text(max_size=40))
+def test_any_authorization_header_is_credentials_or_none(header: str) -> None:
+    """No header makes the parser raise."""
+    assert parse_basic(header) is None or header.lower().startswith("basic ")
+
+
+@given(
+    st.text(st.characters(exclude_characters=":", exclude_categories=["Cc", "Cs"]), min_size=1),
+    st.text(st.characters(exclude_categories=["Cc", "Cs"])),
+)
+def test_basic_credentials_come_through_whole(username: str, password: str) -> None:
+    """The first colon parts name and password, in UTF-8."""
+    assert parse_basic(basic(f"{username}:{password}")["Authorization"]) == (username, password)
+
+
+async def test_a_walk_over_every_route_as_nobody_finds_only_public_ones_open(api: Api) -> None:
+    """Every route but the public ones answers an anonymous caller 401."""
+    for route in ROUTES:
+        answer = await api(route.method, route.path)
+        assert (answer.status == 401) is (route.access is not Access.PUBLIC)

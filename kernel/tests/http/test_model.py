@@ -1,0 +1,113 @@
+"""Models of requests and answers, and pages of lists."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from galaxy_kernel.database import make_engine
+from galaxy_kernel.http.model import MAX_PAGE, Model, Page, Paging, fetch_page
+
+
+class Inner(Model):
+    at: datetime
+
+
+class Outer(Model):
+    at: datetime | None = None
+    """When it happened."""
+    all: tuple[datetime, ...] = ()
+    inner: Inner | None = None
+    ratio: float = 0.0
+
+
+@given(st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1)), st.integers(-14 * 60, 14 * 60))
+def test_a_time_is_written_in_utc_with_a_z_wherever_it_stands(naive: datetime, minutes: int) -> None:
+    """RFC 3339 whatever offset came in, also nested and in lists, and it reads back as the same instant."""
+    at = naive.replace(tzinfo=timezone(timedelta(minutes=minutes)))
+    written = Outer(at=at, all=(at,), inner=Inner(at=at)).model_dump(mode="json")
+    for text in (written["at"], written["all"][0], written["inner"]["at"]):
+        assert text.endswith("Z")
+        assert datetime.fromisoformat(text) == at
+
+
+def test_a_time_without_an_offset_is_refused() -> None:
+    """Nobody knows what a naive time means, in an answer neither."""
+    with pytest.raises(ValidationError, match="timezone"):
+        Inner(at=datetime(2030, 1, 1))
+
+
+def test_a_model_is_frozen_closed_and_documented() -> None:
+    """Unknown fields are refused, fields do not change, and doc strings become descriptions."""
+    with pytest.raises(ValidationError):
+        Outer(colour="red")  # type: ignore[call-arg] # that is the fault
+    with pytest.raises(ValidationError):
+        Outer().at = None
+    assert Outer.model_json_schema()["properties"]["at"]["description"] == "When it happened."
+
+
+def test_infinity_is_no_number_of_json() -> None:
+    """It could not be written: it is refused before."""
+    with pytest.raises(ValidationError):
+        Outer(ratio=float("inf"))
+
+
+def test_a_validation_error_never_shows_the_value() -> None:
+    """What was given may be a secret: errors do not carry it into logs."""
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(Outer).validate_python({"ratio": "the secret"})
+    assert "the secret" not in str(caught.value)
+
+
+def test_a_page_is_written_with_its_totals() -> None:
+    """The shape of SPEC K-9."""
+    page = Page[Inner](items=[Inner(at=datetime(2030, 1, 1, tzinfo=UTC))], page=2, page_size=1, total=5)
+    assert page.model_dump(mode="json") == {
+        "items": [{"at": "2030-01-01T00:00:00Z"}],
+        "page": 2,
+        "page_size": 1,
+        "total": 5,
+    }
+
+
+@pytest.mark.parametrize("bad", [{"page": 0}, {"page": MAX_PAGE + 1}, {"page_size": 0}, {"page_size": 201}])
+def test_paging_has_bounds(bad: dict[str, int]) -> None:
+    """From 1, and no page is larger than 200."""
+    with pytest.raises(ValidationError):
+        Paging(**bad)
+
+
+numbers = sa.table("numbers", sa.column("number", sa.Integer))
+
+
+@pytest.fixture
+async def connection(empty_database: str) -> AsyncIterator[AsyncConnection]:
+    """Give a connection to a database with a table of the numbers 1 to 7."""
+    engine = make_engine(empty_database)
+    async with engine.connect() as opened:
+        await opened.execute(sa.text("CREATE TEMPORARY TABLE numbers AS SELECT generate_series(1, 7) AS number"))
+        yield opened
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(("page", "found"), [(1, [1, 2, 3]), (2, [4, 5, 6]), (3, [7]), (4, []), (MAX_PAGE, [])])
+async def test_a_page_has_its_rows_and_the_total(connection: AsyncConnection, page: int, found: list[int]) -> None:
+    """Also past the end the total is right."""
+    statement = sa.select(numbers.c.number).order_by(numbers.c.number)
+    rows, total = await fetch_page(connection, statement, Paging(page=page, page_size=3))
+    assert ([row.number for row in rows], total) == (found, 7)
+
+
+async def test_an_empty_list_is_a_page_too(connection: AsyncConnection) -> None:
+    """Nothing found is no rows and a total of 0, in one statement."""
+    executed: list[Any] = []
+    sa.event.listen(connection.sync_connection, "before_cursor_execute", lambda *given: executed.append(given[2]))
+    statement = sa.select(numbers.c.number).where(numbers.c.number > 7).order_by(numbers.c.number)
+    assert await fetch_page(connection, statement, Paging()) == ([], 0)
+    assert len(executed) == 1
