@@ -1,0 +1,1 @@
+"""What `backend dev` shows of the auth plugin."""

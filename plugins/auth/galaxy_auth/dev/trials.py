@@ -1,0 +1,27 @@
+"""Signing in by hand: the first thing a newcomer does."""
+
+from galaxy_kernel.api import Trial
+
+_POST = "curl -sw '\\n' {api}/api/v1/public/auth/%s \\\n  -H 'Content-Type: application/json'"
+_PICK = """tee /dev/stderr | sed -n 's/.*"%s": *"\\([^"]*\\)".*/\\1/p'"""
+"""Shows an answer, and gives one text in it."""
+
+_ASK = f"""\
+CHALLENGE=$({_POST % "send-email-code"} -d '{{"email": "you@example.test"}}' \\
+  | {_PICK % "challenge_id"})"""
+
+_READ = """\
+CODE=$(curl -s '{mail}/api/code?to=you@example.test'); echo "$CODE\""""
+
+_CONFIRM = f"""\
+TOKEN=$({_POST % "confirm-email-code"} \\
+  -d "{{\\"challenge_id\\": \\"$CHALLENGE\\", \\"code\\": \\"$CODE\\"}}" \\
+  | {_PICK % "session_token"})
+curl -sw '\\n' {{api}}/api/v1/user/account -H "Authorization: Bearer $TOKEN\""""
+
+SIGN_IN = (
+    Trial("Ask for a sign-in code:", _ASK),
+    Trial("Read it at {mail}, or here:", _READ),
+    Trial("Sign in with it, and see your account:", _CONFIRM),
+)
+"""The same three steps as a client makes. They need `curl` and `sed`."""

@@ -1,0 +1,197 @@
+"""Every statement of the plugin, as functions of a connection. Times are given: the service's clock decides."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Executable,
+    LargeBinary,
+    Row,
+    ScalarSelect,
+    Select,
+    Uuid,
+    bindparam,
+    column,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from galaxy_auth.domain import MAX_TRIES, Sent, Session
+from galaxy_auth.tables import auth_challenges as challenges
+from galaxy_auth.tables import device_sessions as sessions
+from galaxy_kernel.api import Connection
+
+_SESSION = tuple(sessions.c[name] for name in Session.__struct_fields__)
+
+_LOCK = text("SELECT pg_advisory_xact_lock(number) FROM unnest(:numbers) AS number").bindparams(
+    bindparam("numbers", type_=ARRAY(BigInteger))
+)
+
+
+async def lock(connection: Connection, numbers: Iterable[int]) -> None:
+    """Take advisory locks until the transaction ends, in one order for everybody, so that none deadlock.
+
+    What is read after it must be read by a later statement: this one's snapshot is older than the locks.
+    """
+    await connection.execute(_LOCK, {"numbers": sorted(set(numbers))})
+
+
+def _made(key: ColumnElement[bytes], value: str, since: str, place: str | int) -> ScalarSelect[datetime]:
+    """Give when the challenge was made that stands at `place`, from 0, among the newest of a key."""
+    statement = select(challenges.c.created_at).where(key == bindparam(value, type_=LargeBinary))
+    statement = statement.where(challenges.c.created_at > bindparam(since, type_=DateTime(timezone=True)))
+    offset = bindparam(place, type_=BigInteger) if isinstance(place, str) else place
+    return statement.order_by(challenges.c.created_at.desc()).limit(1).offset(offset).scalar_subquery()
+
+
+_SENT = select(
+    _made(challenges.c.address_key, "address", "day", 0),
+    _made(challenges.c.address_key, "address", "day", "address_place"),
+    _made(challenges.c.client_key, "client", "hour", "client_place"),
+)
+
+
+async def sent(
+    connection: Connection, address: bytes, client: bytes, now: datetime, *, per_address: int, per_client: int
+) -> Sent:
+    """Give what the throttles look at, in one statement of three index look-ups, whatever the limits are."""
+    values = {
+        "address": address,
+        "client": client,
+        "day": now - timedelta(days=1),
+        "hour": now - timedelta(hours=1),
+        "address_place": per_address - 1,
+        "client_place": per_client - 1,
+    }
+    return Sent(*(await connection.execute(_SENT, values)).one())
+
+
+async def add_challenge(connection: Connection, values: dict[str, Any]) -> None:
+    """Insert a challenge."""
+    await connection.execute(insert(challenges), values)
+
+
+_SPEND = (
+    update(challenges)
+    .where(
+        challenges.c.id == bindparam("challenge"),
+        challenges.c.tries < MAX_TRIES,
+        challenges.c.redeemed_at.is_(None),
+        challenges.c.email.is_not(None),
+        challenges.c.expires_at > bindparam("now", type_=DateTime(timezone=True)),
+    )
+    .values(tries=challenges.c.tries + 1)
+    .returning(challenges.c.code_hash, challenges.c.email, challenges.c.locale, challenges.c.tries)
+)
+
+
+async def spend_try(connection: Connection, challenge_id: UUID, now: datetime) -> Row[Any] | None:
+    """Take one of the challenge's tries and lock it; None when it is closed or there never was one.
+
+    Parallel calls queue up at the row's lock and each looks at it anew, so no more than `MAX_TRIES` get a row.
+    """
+    return (await connection.execute(_SPEND, {"challenge": challenge_id, "now": now})).first()
+
+
+async def redeem(connection: Connection, challenge_id: UUID, now: datetime) -> None:
+    """Close a challenge whose code was given."""
+    await connection.execute(update(challenges).where(challenges.c.id == challenge_id).values(redeemed_at=now))
+
+
+async def scrub_address(connection: Connection, address_key: bytes, until: datetime) -> None:
+    """Take the address out of its challenges made until then, which closes them; the throttles go on counting them."""
+    statement = update(challenges).where(challenges.c.address_key == address_key, challenges.c.created_at <= until)
+    await connection.execute(statement.values(email=None))
+
+
+async def prune_challenges(connection: Connection, before: datetime) -> int:
+    """Delete the challenges made before then, and give how many there were."""
+    return (await connection.execute(delete(challenges).where(challenges.c.created_at < before))).rowcount
+
+
+async def add_session(connection: Connection, session: Session) -> None:
+    """Insert a session."""
+    await connection.execute(insert(sessions), msgspec.structs.asdict(session))
+
+
+def alive(now: datetime, idle: timedelta) -> ColumnElement[bool]:
+    """Give the condition of sessions that have not run out."""
+    return (sessions.c.expires_at > now) & (sessions.c.last_seen_at > now - idle)
+
+
+def listing(account_id: UUID, now: datetime, idle: timedelta) -> Select[Any]:
+    """Give the statement of a player's list of sessions, the newest first."""
+    statement = select(*_SESSION).where(sessions.c.account_id == account_id, alive(now, idle))
+    return statement.order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
+
+
+async def end(connection: Connection, which: ColumnElement[bool], *, limit: int | None = None) -> list[Session]:
+    """Delete sessions and give them. The rows are locked in one order, so that parallel calls never deadlock."""
+    picked = select(sessions.c.id).where(which).order_by(sessions.c.id).limit(limit).with_for_update().cte("picked")
+    statement = delete(sessions).where(sessions.c.id.in_(select(picked.c.id))).returning(*_SESSION)
+    return await _all(connection, statement)
+
+
+def of_account(account_id: UUID) -> ColumnElement[bool]:
+    """Give the condition of one account's sessions."""
+    return sessions.c.account_id == account_id
+
+
+def one(account_id: UUID, session_id: UUID) -> ColumnElement[bool]:
+    """Give the condition of one session of an account."""
+    return of_account(account_id) & (sessions.c.id == session_id)
+
+
+def others(account_id: UUID, session_id: UUID) -> ColumnElement[bool]:
+    """Give the condition of all sessions of an account but one."""
+    return of_account(account_id) & (sessions.c.id != session_id)
+
+
+def run_out(now: datetime, idle: timedelta, grace: timedelta) -> ColumnElement[bool]:
+    """Give the condition of sessions that ran out at least `grace` ago, or are past their absolute end."""
+    return or_(sessions.c.expires_at <= now, sessions.c.last_seen_at <= now - idle - grace)
+
+
+_SEEN = (
+    func.unnest(bindparam("ids", type_=ARRAY(Uuid)), bindparam("times", type_=ARRAY(DateTime(timezone=True))))
+    .table_valued(column("id", Uuid), column("at", DateTime(timezone=True)), name="seen")
+    .render_derived()
+)
+
+
+def _touch() -> Executable:
+    picked = (
+        select(sessions.c.id, _SEEN.c.at)
+        .join_from(sessions, _SEEN, sessions.c.id == _SEEN.c.id)
+        .where(sessions.c.last_seen_at < _SEEN.c.at)
+        .order_by(sessions.c.id)
+        .with_for_update(of=sessions)
+        .cte("picked")
+    )
+    statement = update(sessions).where(sessions.c.id == picked.c.id).values(last_seen_at=picked.c.at)
+    return statement.returning(*_SESSION)
+
+
+_TOUCH = _touch()
+
+
+async def touch(connection: Connection, seen: Sequence[tuple[UUID, datetime]]) -> list[Session]:
+    """Write down when sessions were last used, and give those for which that was news."""
+    ids, times = zip(*seen, strict=True)
+    return await _all(connection, _TOUCH, {"ids": list(ids), "times": list(times)})
+
+
+async def _all(connection: Connection, statement: Executable, values: dict[str, Any] | None = None) -> list[Session]:
+    return [Session(*row) for row in await connection.execute(statement, values)]

@@ -1,0 +1,216 @@
+"""The plugin's HTTP operations (SPEC A-1, A-2, A-5, A-6)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, StringConstraints
+
+from galaxy_auth.domain import parse_code
+from galaxy_auth.service import Confirmation, SignInService
+from galaxy_auth.sessions import SessionService
+from galaxy_contracts.formats import parse_address, parse_language, parse_name, parse_time_zone
+from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route
+
+UNKNOWN_DEVICE = "Unknown device"
+
+
+def _check_address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+Email = Annotated[str, StringConstraints(max_length=320), AfterValidator(_check_address)]
+Language = Annotated[str, AfterValidator(parse_language)]
+TimeZone = Annotated[str, AfterValidator(parse_time_zone)]
+Code = Annotated[str, StringConstraints(max_length=64), AfterValidator(parse_code)]
+DeviceName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), AfterValidator(parse_name)
+]
+
+
+class SendCode(Model):
+    """Who wants to sign in."""
+
+    email: Email
+    """Where the code goes."""
+    locale: Language | None = None
+    """BCP 47 tag: the language of the mail, and of the account if it is new."""
+
+
+class SentCode(Model):
+    """A code is on its way, if the address exists."""
+
+    challenge_id: UUID
+    """Names the code when it is given: keep it where it was asked for."""
+    expires_at: datetime
+    """When the code ceases to work."""
+
+
+class ConfirmCode(Model):
+    """A code as it came by mail. What else is given is for the account if it is new."""
+
+    challenge_id: UUID
+    code: Code
+    """Eight digits; spaces and hyphens between them do not matter."""
+    device_name: DeviceName | None = None
+    """What the player will see in the list of sessions."""
+    time_zone: TimeZone | None = None
+    """Name in the IANA database."""
+    language: Language | None = None
+    """BCP 47 tag."""
+
+
+class SignedInAccount(Model):
+    """The account of who has signed in, as `GET /api/v1/user/account` shows it."""
+
+    id: UUID
+    email: str | None
+    display_name: str
+    language: str
+    time_zone: str
+    declared_country: str | None
+    created_at: datetime
+
+
+class SignedIn(Model):
+    """A new session."""
+
+    session_token: str
+    """Opens the routes of access `user` as `Authorization: Bearer <session_token>`. It is shown only here."""
+    session_id: UUID
+    account: SignedInAccount
+
+
+class SessionView(Model):
+    """One of your sessions."""
+
+    id: UUID
+    device_name: str
+    created_at: datetime
+    last_seen_at: datetime
+    """To within five minutes."""
+    expires_at: datetime
+    """When it ends even if it is used."""
+    current: bool
+    """Whether it is the one that asks."""
+
+
+class Revoked(Model):
+    """What was ended."""
+
+    revoked: int
+    """How many sessions."""
+
+
+class Introspect(Model):
+    """A token to look at."""
+
+    session_token: Annotated[str, StringConstraints(max_length=512)]
+
+
+class Introspection(Model):
+    """What a token opens, in the manner of RFC 7662; the other fields are null unless it is active."""
+
+    active: bool
+    account_id: UUID | None = None
+    session_id: UUID | None = None
+    expires_at: datetime | None = None
+    """When the session ends even if it is used."""
+
+
+def routes(sign_in: SignInService, sessions: SessionService) -> Sequence[Route]:
+    """Give the plugin's routes."""
+    return (*_sign_in_routes(sign_in), *_session_routes(sessions), _introspect_route(sessions))
+
+
+def _sign_in_routes(service: SignInService) -> Sequence[Route]:
+    async def send(call: Call, body: SendCode) -> SentCode:
+        challenge = await service.send(body.email, body.locale, call.client_address)
+        return SentCode(challenge_id=challenge.id, expires_at=challenge.expires_at)
+
+    async def confirm(body: ConfirmCode) -> SignedIn:
+        device_name = body.device_name or UNKNOWN_DEVICE
+        given = Confirmation(body.challenge_id, body.code, device_name, body.time_zone, body.language)
+        signed_in = await service.confirm(given)
+        account = {name: getattr(signed_in.account, name) for name in SignedInAccount.model_fields}
+        return SignedIn(
+            session_token=signed_in.token, session_id=signed_in.session.id, account=SignedInAccount(**account)
+        )
+
+    path = "/api/v1/public/auth"
+    return (
+        Route(
+            "POST",
+            f"{path}/send-email-code",
+            send,
+            name="auth.send_email_code",
+            summary="Ask for a sign-in code by e-mail.",
+            access=Access.PUBLIC,
+            status=202,
+            errors=("429 too_many_requests",),
+        ),
+        Route(
+            "POST",
+            f"{path}/confirm-email-code",
+            confirm,
+            name="auth.confirm_email_code",
+            summary="Sign in with the code.",
+            access=Access.PUBLIC,
+            status=201,
+            errors=("401 code_wrong", "401 challenge_closed", "403 account_blocked"),
+        ),
+    )
+
+
+def _session_routes(service: SessionService) -> Sequence[Route]:
+    async def show_all(call: Call, query: Paging) -> Page[SessionView]:
+        found, total = await service.list(call.user.account_id, query)
+        items = [
+            SessionView(
+                id=each.id,
+                device_name=each.device_name,
+                created_at=each.created_at,
+                last_seen_at=each.last_seen_at,
+                expires_at=each.expires_at,
+                current=each.id == call.user.session_id,
+            )
+            for each in found
+        ]
+        return Page(items=items, page=query.page, page_size=query.page_size, total=total)
+
+    async def revoke(call: Call, session_id: UUID) -> None:
+        await service.revoke(call.user.account_id, session_id)
+
+    async def revoke_others(call: Call) -> Revoked:
+        return Revoked(revoked=await service.revoke_others(call.user.account_id, call.user.session_id))
+
+    path, one, user = "/api/v1/user/sessions", "/api/v1/user/sessions/{session_id}", Access.USER
+    return (
+        Route("GET", path, show_all, "auth.sessions", "List your sessions.", user),
+        Route("DELETE", path, revoke_others, "auth.revoke_others", "End your other sessions.", user),
+        Route("DELETE", one, revoke, "auth.revoke", "End one of your sessions.", user, errors=("404 not_found",)),
+    )
+
+
+def _introspect_route(service: SessionService) -> Route:
+    async def introspect(call: Call, body: Introspect) -> Introspection:
+        identity = service.authenticate(body.session_token, client_address=call.client_address)
+        if identity is None:
+            return Introspection(active=False)
+        return Introspection(
+            active=True,
+            account_id=identity.account_id,
+            session_id=identity.session_id,
+            expires_at=identity.expires_at,
+        )
+
+    return Route(
+        "POST",
+        "/api/v1/internal/sessions/introspect",
+        introspect,
+        name="auth.introspect",
+        summary="Tell what a session token opens.",
+        access=Access.INTERNAL,
+    )

@@ -1,0 +1,193 @@
+"""Sign-in: a code to the mailbox, and a session for who can read it.
+
+What happens if the process dies between any two lines:
+
+- `send` is one transaction of the locks, the look at the throttles, the challenge and its mail. Before the COMMIT
+  nothing has happened: no mail goes out, nothing is counted. After it both rows are there: the mail is sent by
+  whichever replica finds it, and the caller, who never heard the challenge's id, asks again after the interval.
+- `confirm` is one transaction too. Before the COMMIT the try is not spent, so the same code may be given again. A
+  wrong code commits its try before the answer goes out, so that cutting the connection does not win tries. After the
+  COMMIT of a right code there are account, session, feed and fact, and the challenge is closed; a caller who never
+  heard the answer asks for a new code, and the session whose token nobody knows runs out unused.
+
+A code opens its own challenge alone: what others do with the same address closes no challenge and burns none of its
+tries. `send` does not look at accounts, so an answer cannot differ by whether there is one (SPEC A-1).
+"""
+
+import hmac
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from galaxy_auth import queries
+from galaxy_auth.domain import (
+    CHALLENGES_KEPT,
+    MAX_TRIES,
+    Session,
+    address_key,
+    client_key,
+    code_hash,
+    lock_number,
+    new_challenge_id,
+    new_code,
+    spaced,
+    wait_for,
+)
+from galaxy_auth.sessions import SessionService
+from galaxy_auth.settings import AuthSettings
+from galaxy_contracts.accounts import ACCOUNTS, Account, Registration
+from galaxy_contracts.formats import Address, parse_address
+from galaxy_contracts.mail import OUTBOX, MailKind, Message
+from galaxy_contracts.sessions import SessionStarted
+from galaxy_kernel.api import Connection, Context, Problem, invalid, throttled
+
+SIGN_IN_CODE = MailKind(name="auth.sign_in_code", package="galaxy_auth", secret=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What the person who asked for a code gets to know."""
+
+    id: UUID
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A code that somebody gives, and what they say of themselves. Everything is checked for its form."""
+
+    challenge_id: UUID
+    code: str
+    device_name: str
+    time_zone: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A session that has just begun. The token is known here and to the caller, nowhere else."""
+
+    account: Account
+    session: Session
+    token: str
+
+
+class SignInService:
+    """Sending and redeeming codes."""
+
+    def __init__(self, context: Context[AuthSettings], sessions: SessionService) -> None:
+        self._context, self._sessions = context, sessions
+
+    async def send(self, email: str, locale: str | None, client_address: str) -> Challenge:
+        """Send a code to an address.
+
+        Raises ValueError when it is none, and the problem 429 with the seconds that the throttles still take.
+        """
+        context, settings = self._context, self._context.settings
+        address, now = parse_address(email), context.clock.now()
+        by_address = self._address_key(address)
+        by_client = client_key(context.derive_key("throttle"), client_address)
+        challenge = Challenge(new_challenge_id(context.random), now + settings.code_ttl)
+        code = new_code(context.random)
+        row = {
+            "id": challenge.id,
+            "email": address.typed,
+            "locale": locale,
+            "address_key": by_address,
+            "client_key": by_client,
+            "code_hash": code_hash(context.derive_key("code"), challenge.id, code),
+            "created_at": now,
+            "expires_at": challenge.expires_at,
+        }
+        async with context.database.transaction() as connection:
+            await queries.lock(connection, (lock_number(by_address), lock_number(by_client)))
+            await self._throttle(connection, by_address, by_client)
+            await queries.add_challenge(connection, row)
+            await self._enqueue(connection, address, locale, challenge, code)
+        return challenge
+
+    async def confirm(self, confirmation: Confirmation) -> SignIn:
+        """Redeem a code.
+
+        Raises the problems 401 `challenge_closed` and `code_wrong`, and 403 `account_blocked`, which only those hear
+        who can read the mailbox.
+        """
+        async with self._context.database.transaction() as connection:
+            outcome = await self._redeem(connection, confirmation)
+        if isinstance(outcome, Problem):  # raised out here, so that the spent try has been committed
+            raise outcome
+        return outcome
+
+    async def prune(self) -> bool:
+        """Delete challenges that no throttle counts any more."""
+        async with self._context.database.transaction() as connection:
+            await queries.prune_challenges(connection, self._context.clock.now() - CHALLENGES_KEPT)
+        return False
+
+    async def forget(self, connection: Connection, email: str, until: datetime) -> None:
+        """Take the address of an account that was deleted at `until` out of its challenges."""
+        try:
+            address = parse_address(email)
+        except ValueError:
+            return
+        await queries.scrub_address(connection, self._address_key(address), until)
+
+    def _address_key(self, address: Address) -> bytes:
+        return address_key(self._context.derive_key("throttle"), address.folded)
+
+    async def _throttle(self, connection: Connection, by_address: bytes, by_client: bytes) -> None:
+        settings, now = self._context.settings, self._context.clock.now()
+        sent = await queries.sent(
+            connection,
+            by_address,
+            by_client,
+            now,
+            per_address=settings.codes_per_email_per_day,
+            per_client=settings.codes_per_ip_per_hour,
+        )
+        wait = wait_for(sent, now, settings.resend_interval)
+        if wait > timedelta(0):
+            raise throttled("Too many codes were asked for: wait, then ask again.", wait.total_seconds())
+
+    async def _enqueue(
+        self, connection: Connection, address: Address, locale: str | None, challenge: Challenge, code: str
+    ) -> None:
+        minutes = -(-self._context.settings.code_ttl // timedelta(minutes=1))
+        message = Message(
+            kind=SIGN_IN_CODE.name,
+            recipient=address.typed,
+            language=locale or SIGN_IN_CODE.default_language,
+            parameters={"code": spaced(code), "minutes": minutes},
+            idempotency_key=str(challenge.id),
+            expires_at=challenge.expires_at,
+        )
+        try:
+            await self._context.require(OUTBOX).enqueue(connection, message)
+        except ValueError:  # what passes our check and not the mail plugin's, which knows what its relay takes
+            raise invalid("email", "is an address that no mail can be sent to") from None
+
+    async def _redeem(self, connection: Connection, given: Confirmation) -> SignIn | Problem:
+        now = self._context.clock.now()
+        challenge = await queries.spend_try(connection, given.challenge_id, now)
+        if challenge is None:
+            return Problem(401, "challenge_closed", "The code has run out or was used up: ask for a new one.")
+        expected = code_hash(self._context.derive_key("code"), given.challenge_id, given.code)
+        if not hmac.compare_digest(challenge.code_hash, expected):
+            return _wrong(MAX_TRIES - challenge.tries)
+        await queries.redeem(connection, given.challenge_id, now)
+        language = given.language or challenge.locale or "en"
+        registration = Registration(challenge.email, language, given.time_zone or "UTC")
+        account, created = await self._context.require(ACCOUNTS).find_or_create(connection, registration)
+        if not account.active:
+            return Problem(403, "account_blocked", "This account is blocked. Ask the operators of this server why.")
+        session, token = await self._sessions.start(connection, account.id, given.device_name)
+        started = SessionStarted(account.id, session.id, session.device_name, first=created)
+        await self._context.facts.record(connection, started)
+        return SignIn(account, session, token)
+
+
+def _wrong(left: int) -> Problem:
+    if left == 0:
+        return Problem(401, "code_wrong", "The code is wrong, and that was the last try: ask for a new one.")
+    tries = "one try" if left == 1 else f"{left} tries"
+    return Problem(401, "code_wrong", f"The code is wrong: {tries} left.")

@@ -1,0 +1,143 @@
+"""Device sessions: authentication from memory, revocation, and when they were last used.
+
+What a crash leaves behind. Starting and ending sessions are single transactions of row, cache feed and fact: a process
+that dies before the COMMIT has done nothing, one that dies after it everything, for the feed and the fact are rows.
+When a session was last used is gathered in memory and written in batches: what a crash loses of it is at most one
+interval of the worker plus the precision, so a session that was about to run out unused may end that much too early.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import ColumnElement
+from uuid_utils.compat import uuid7
+
+from galaxy_auth import queries
+from galaxy_auth.domain import TOKEN_LENGTH, Session, new_token, token_hash
+from galaxy_auth.settings import AuthSettings
+from galaxy_contracts.access import UserIdentity
+from galaxy_contracts.accounts import ACCOUNTS, Accounts
+from galaxy_contracts.sessions import SessionsRevoked
+from galaxy_kernel.api import Cache, Connection, Context, Paging, fetch_page, not_found
+
+TOUCH_PRECISION = timedelta(minutes=5)
+"""A use is noted only when the last one noted is older: most requests write nothing anywhere."""
+BATCH = 1000
+"""Most sessions written or deleted in one statement."""
+PRUNE_GRACE = timedelta(hours=1)
+"""How much longer a row stays that ran out unused: another replica may know of a use that is not written yet."""
+
+
+class SessionService:
+    """Implements the contracts `UserAuthenticator` and `Sessions`, and the use cases of the routes and workers."""
+
+    def __init__(self, context: Context[AuthSettings], cache: Cache[bytes, Session]) -> None:
+        self._context, self._cache = context, cache
+        self._seen: dict[UUID, datetime] = {}
+        self._accounts: Accounts
+        self._now: Callable[[], datetime]
+        self._idle = self._precision = timedelta(0)
+
+    def open(self) -> None:
+        """Take what `authenticate` needs on every request, once. Called from the plugin's lifespan."""
+        self._accounts = self._context.require(ACCOUNTS)
+        self._now = self._context.clock.now
+        self._idle = self._context.settings.session_idle_ttl
+        self._precision = min(TOUCH_PRECISION, self._idle / 10)
+
+    async def close(self) -> None:
+        """Write down the uses not written yet, as far as the database takes them. Called when the plugin stops."""
+        try:
+            while await self.touch():
+                pass
+        except Exception as error:  # what is lost is a few minutes of precision, no reason to fail the stop
+            self._context.log.warning("last_uses_not_written", sessions=len(self._seen), error=type(error).__name__)
+
+    def authenticate(self, token: str, *, client_address: str) -> UserIdentity | None:  # noqa: ARG002 # of the contract
+        """Give the identity behind a token, or None: from memory, and noting that the session is in use.
+
+        The look-up goes by the token's hash, so its timing tells nothing about tokens that exist.
+        """
+        if len(token) != TOKEN_LENGTH or not token.isascii():
+            return None
+        session = self._cache.get(token_hash(token))
+        if session is None:
+            return None
+        now = self._now()
+        last_seen = self._last_seen(session)
+        if now >= session.expires_at or now - last_seen >= self._idle:
+            return None
+        account = self._accounts.get(session.account_id)
+        if account is None or not account.active:
+            return None
+        if now - last_seen >= self._precision:
+            self._seen[session.id] = now
+        return UserIdentity(session.account_id, session.id, session.expires_at)
+
+    async def start(self, connection: Connection, account_id: UUID, device_name: str) -> tuple[Session, str]:
+        """Start a session with the caller's transaction, and give it with its token, which is not kept."""
+        now = self._context.clock.now()
+        token = new_token(self._context.random)
+        ends = now + self._context.settings.session_ttl
+        session = Session(uuid7(), account_id, token_hash(token), device_name, now, now, ends)
+        await queries.add_session(connection, session)
+        await self._cache.put(connection, session)
+        return session, token
+
+    async def revoke_all(self, connection: Connection, account_id: UUID) -> int:
+        """End every session of the account with the caller's transaction; give how many there were."""
+        return await self._revoke(connection, account_id, queries.of_account(account_id))
+
+    async def revoke(self, account_id: UUID, session_id: UUID) -> None:
+        """End one of the player's own sessions."""
+        async with self._context.database.transaction() as connection:
+            if not await self._revoke(connection, account_id, queries.one(account_id, session_id)):
+                raise not_found("session")
+
+    async def revoke_others(self, account_id: UUID, current: UUID) -> int:
+        """End all of the player's sessions but the one in use; give how many there were."""
+        async with self._context.database.transaction() as connection:
+            return await self._revoke(connection, account_id, queries.others(account_id, current))
+
+    async def list(self, account_id: UUID, paging: Paging) -> tuple[Sequence[Session], int]:
+        """Give a page of the player's sessions that have not run out, the newest first."""
+        statement = queries.listing(account_id, self._context.clock.now(), self._context.settings.session_idle_ttl)
+        async with self._context.database.reading() as connection:
+            rows, total = await fetch_page(connection, statement, paging)
+        sessions = [Session(*row[: len(Session.__struct_fields__)]) for row in rows]
+        return [msgspec.structs.replace(each, last_seen_at=self._last_seen(each)) for each in sessions], total
+
+    async def touch(self) -> bool:
+        """Write down when sessions were last used; give whether there is more to write."""
+        seen = list(islice(self._seen.items(), BATCH))
+        if not seen:
+            return False
+        async with self._context.database.transaction() as connection:
+            await self._cache.put_many(connection, await queries.touch(connection, seen))
+        for session_id, at in seen:
+            if self._seen.get(session_id) == at:
+                del self._seen[session_id]
+        return len(seen) == BATCH
+
+    async def prune(self) -> bool:
+        """Delete sessions that have run out; give whether there is more to delete."""
+        run_out = queries.run_out(self._context.clock.now(), self._context.settings.session_idle_ttl, PRUNE_GRACE)
+        async with self._context.database.transaction() as connection:
+            ended = await queries.end(connection, run_out, limit=BATCH)
+            await self._cache.drop_many(connection, [session.token_hash for session in ended])
+        return len(ended) == BATCH
+
+    def _last_seen(self, session: Session) -> datetime:
+        noted = self._seen.get(session.id)
+        return session.last_seen_at if noted is None or noted < session.last_seen_at else noted
+
+    async def _revoke(self, connection: Connection, account_id: UUID, which: ColumnElement[bool]) -> int:
+        ended = await queries.end(connection, which)
+        if ended:
+            await self._cache.drop_many(connection, [session.token_hash for session in ended])
+            fact = SessionsRevoked(account_id, tuple(session.id for session in ended))
+            await self._context.facts.record(connection, fact)
+        return len(ended)

@@ -1,0 +1,102 @@
+"""The HTTP operations: shapes, access and what is refused."""
+
+from typing import Any
+
+import pytest
+
+from galaxy_kernel.testing.kernel import GATEWAY_TOKEN
+
+INTROSPECT = "/api/v1/internal/sessions/introspect"
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "nobody",
+        "a@b.test\r\nBcc: c@d.test",
+        "a b@c.test",
+        "a@",
+        "@b.test",
+        "a\u0000@b.test",
+        "a" * 255 + "@b.test",
+        7,
+        None,
+    ],
+)
+async def test_bad_addresses(world: Any, email: Any) -> None:
+    """A bad address is 422 and names the field; nothing is sent."""
+    status, problem = await world.send(email)
+    assert (status, problem["code"], problem["errors"][0]["field"]) == (422, "invalid_request", "email")
+    assert world.outbox.messages == []
+
+
+@pytest.mark.parametrize("email", ["player@example.test", "a@localhost", "x@bücher.example", "почта@пример.рф"])
+async def test_good_addresses(world: Any, email: str) -> None:
+    """Addresses of test domains and internationalised ones sign in."""
+    signed_in = await world.sign_in(email)
+    assert signed_in["account"]["email"] == email
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"challenge_id": "x"}, "challenge_id"),
+        ({"code": ""}, "code"),
+        ({"code": 12345678}, "code"),
+        ({"device_name": ""}, "device_name"),
+        ({"device_name": "x" * 81}, "device_name"),
+        ({"device_name": "a\tb"}, "device_name"),
+        ({"time_zone": "Mars"}, "time_zone"),
+        ({"language": "english"}, "language"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+async def test_bad_confirmations(world: Any, body: dict[str, Any], field: str) -> None:
+    """A bad confirmation is 422 and names the field."""
+    good = {"challenge_id": "00000000-0000-4000-8000-000000000000", "code": "12345678"}
+    status, problem = await world.ask("POST", "/api/v1/public/auth/confirm-email-code", json={**good, **body})
+    assert (status, problem["errors"][0]["field"]) == (422, field)
+
+
+async def test_nulls_stand_for_what_is_not_said(world: Any) -> None:
+    """Optional fields may be null."""
+    challenge, code = await world.challenge(locale=None)
+    status, answer = await world.confirm(challenge, code, device_name=None, time_zone=None, language=None)
+    assert (status, answer["account"]["language"], answer["account"]["time_zone"]) == (201, "en", "UTC")
+
+
+async def test_introspection(world: Any) -> None:
+    """The gateway learns what a token opens, and of any other string that it opens nothing."""
+    signed_in = await world.sign_in()
+    gateway = {"X-Gateway-Token": GATEWAY_TOKEN}
+
+    async def introspect(token: str) -> Any:
+        status, answer = await world.ask("POST", INTROSPECT, headers=dict(gateway), json={"session_token": token})
+        assert status == 200
+        return {key: value for key, value in answer.items() if key != "retry_after"}
+
+    assert await introspect(signed_in["session_token"]) == {
+        "active": True,
+        "account_id": signed_in["account"]["id"],
+        "session_id": signed_in["session_id"],
+        "expires_at": "2030-04-01T00:00:00Z",
+    }
+    nothing = {"active": False, "account_id": None, "session_id": None, "expires_at": None}
+    assert await introspect("gxs_" + "A" * 43) == nothing
+    await world.ask("DELETE", f"/api/v1/user/sessions/{signed_in['session_id']}", token=signed_in["session_token"])
+    assert await introspect(signed_in["session_token"]) == nothing
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", INTROSPECT),
+        ("GET", "/api/v1/user/sessions"),
+        ("DELETE", "/api/v1/user/sessions"),
+        ("DELETE", "/api/v1/user/sessions/00000000-0000-4000-8000-000000000000"),
+    ],
+)
+async def test_closed_to_anonymous(world: Any, method: str, path: str) -> None:
+    """Without credentials the operations are closed."""
+    assert (await world.ask(method, path, json={}))[0] == 401

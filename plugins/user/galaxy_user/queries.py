@@ -1,0 +1,97 @@
+"""Every statement of the plugin, as functions of a connection."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Executable, Row, Select, and_, bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from galaxy_contracts.accounts import Account
+from galaxy_kernel.api import Connection
+from galaxy_user.domain import DELETED_NAME, AccountState, ProfileChange
+from galaxy_user.tables import accounts
+
+_ACCOUNT = tuple(accounts.c[name] for name in Account.__struct_fields__)
+
+_BY_ADDRESS = select(*_ACCOUNT).where(accounts.c.email_folded == bindparam("folded"))
+_BY_ADDRESS_LOCKED = _BY_ADDRESS.with_for_update(read=True)
+_INSERT = insert(accounts).on_conflict_do_nothing(index_elements=[accounts.c.email_folded]).returning(accounts.c.id)
+
+_STATES = {
+    "active": and_(accounts.c.blocked_at.is_(None), accounts.c.deleted_at.is_(None)),
+    "blocked": and_(accounts.c.blocked_at.is_not(None), accounts.c.deleted_at.is_(None)),
+    "deleted": accounts.c.deleted_at.is_not(None),
+}
+
+
+async def by_address(connection: Connection, folded: str) -> Account | None:
+    """Give the account of a folded address."""
+    return await _one(connection, _BY_ADDRESS.params(folded=folded))
+
+
+async def by_address_locked(connection: Connection, folded: str) -> Account | None:
+    """Give the account of a folded address; it can be neither blocked nor deleted until this transaction ends."""
+    return await _one(connection, _BY_ADDRESS_LOCKED.params(folded=folded))
+
+
+async def add(connection: Connection, account: Account, folded: str) -> bool:
+    """Insert the account unless the address has one; waits for a transaction that is just making it."""
+    values = msgspec.structs.asdict(account) | {"email_folded": folded}
+    return (await connection.execute(_INSERT, values)).first() is not None
+
+
+async def change_profile(connection: Connection, account_id: UUID, change: ProfileChange) -> Account | None:
+    """Set the fields of the change; None where there is no such account any more."""
+    statement = update(accounts).where(accounts.c.id == account_id, accounts.c.deleted_at.is_(None)).values(**change)
+    return await _one(connection, statement.returning(*_ACCOUNT))
+
+
+async def locked(connection: Connection, account_id: UUID) -> Account | None:
+    """Give the account and keep others from changing it until this transaction ends."""
+    return await _one(connection, select(*_ACCOUNT).where(accounts.c.id == account_id).with_for_update(key_share=True))
+
+
+async def set_block(
+    connection: Connection, account_id: UUID, blocked_at: datetime | None, reason: str | None
+) -> Account | None:
+    """Set or lift the block."""
+    values = {"blocked_at": blocked_at, "blocked_reason": reason}
+    statement = update(accounts).where(accounts.c.id == account_id).values(values)
+    return await _one(connection, statement.returning(*_ACCOUNT))
+
+
+async def scrub(connection: Connection, account_id: UUID, deleted_at: datetime) -> Account | None:
+    """Mark the account as deleted and take everything personal out of it."""
+    values = {
+        "email": None,
+        "email_folded": None,
+        "display_name": DELETED_NAME,
+        "language": "en",
+        "time_zone": "UTC",
+        "declared_country": None,
+        "blocked_reason": None,
+        "deleted_at": deleted_at,
+    }
+    statement = update(accounts).where(accounts.c.id == account_id).values(values)
+    return await _one(connection, statement.returning(*_ACCOUNT))
+
+
+async def for_operators(connection: Connection, account_id: UUID) -> Row[tuple[object, ...]] | None:
+    """Give the whole row of an account."""
+    return (await connection.execute(select(accounts).where(accounts.c.id == account_id))).first()
+
+
+def listing(folded: str | None, state: AccountState | None) -> Select[tuple[object, ...]]:
+    """Give the statement of the operators' list, the newest account first."""
+    statement = select(accounts).order_by(accounts.c.id.desc())
+    if folded is not None:
+        statement = statement.where(accounts.c.email_folded == folded)
+    if state is not None:
+        statement = statement.where(_STATES[state])
+    return statement
+
+
+async def _one(connection: Connection, statement: Executable) -> Account | None:
+    row = (await connection.execute(statement)).first()
+    return None if row is None else Account(*row)

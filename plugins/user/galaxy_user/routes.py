@@ -1,0 +1,162 @@
+"""The plugin's HTTP operations (SPEC U-2, U-3)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, cast
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from sqlalchemy import Row
+
+from galaxy_contracts.accounts import Account
+from galaxy_contracts.formats import parse_language, parse_name, parse_time_zone
+from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route, invalid
+from galaxy_user.domain import MAX_DISPLAY_NAME, MAX_REASON, AccountState, ProfileChange
+from galaxy_user.service import AccountService
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    """Leave the default out of the documentation: an absent field is left as it is, not set to the default."""
+    schema.pop("default", None)
+
+
+DisplayName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_DISPLAY_NAME),
+    AfterValidator(parse_name),
+]
+Language = Annotated[str, AfterValidator(parse_language)]
+TimeZone = Annotated[str, AfterValidator(parse_time_zone)]
+
+
+class AccountView(Model):
+    """An account, as its player sees it."""
+
+    id: UUID
+    email: str | None
+    """The address, as it was typed at the first sign-in."""
+    display_name: str
+    """What other players see."""
+    language: str
+    """BCP 47 tag: the language of mails."""
+    time_zone: str
+    """Name in the IANA database: times in mails are given in it."""
+    declared_country: str | None
+    """ISO 3166-1 alpha-2, as found at registration."""
+    created_at: datetime
+
+
+class AdminAccountView(AccountView):
+    """An account, as operators see it."""
+
+    state: AccountState
+    blocked_at: datetime | None
+    blocked_reason: str | None
+    """For operators only."""
+    deleted_at: datetime | None
+
+
+class ProfilePatch(Model):
+    """The fields of a profile that are to change, one at least; the others stay as they are."""
+
+    display_name: DisplayName = Field(default="", json_schema_extra=_without_default)
+    """One visible line."""
+    language: Language = Field(default="", json_schema_extra=_without_default)
+    """BCP 47 tag, for example `de-AT`."""
+    time_zone: TimeZone = Field(default="", json_schema_extra=_without_default)
+    """Name in the IANA database, for example `Europe/Vienna`."""
+
+    @model_validator(mode="after")
+    def _something(self) -> "ProfilePatch":
+        if not self.model_fields_set:
+            raise ValueError("must hold at least one of display_name, language and time_zone")
+        return self
+
+    def change(self) -> ProfileChange:
+        """Give what was sent and nothing else."""
+        return cast("ProfileChange", self.model_dump(exclude_unset=True))
+
+
+class BlockRequest(Model):
+    """Why an account is blocked."""
+
+    reason: Annotated[str, StringConstraints(max_length=MAX_REASON)] | None = None
+    """For other operators; the player does not see it."""
+
+
+class UserQuery(Paging):
+    """Filters of the operators' list."""
+
+    email: Annotated[str, StringConstraints(max_length=320)] | None = None
+    """The exact address, whatever its case."""
+    state: AccountState | None = None
+
+
+def routes(service: AccountService) -> Sequence[Route]:
+    """Give the plugin's routes."""
+    return (*_own_routes(service), *_admin_routes(service))
+
+
+def _own_routes(service: AccountService) -> Sequence[Route]:
+    path = "/api/v1/user/account"
+
+    async def show(call: Call) -> AccountView:
+        return _view(service.own(call.user.account_id))
+
+    async def change(call: Call, body: ProfilePatch) -> AccountView:
+        return _view(await service.change_profile(call.user.account_id, body.change()))
+
+    async def delete(call: Call) -> None:
+        await service.delete(call.user.account_id)
+
+    user = Access.USER
+    return (
+        Route("GET", path, show, "user.account", "Show your account.", user, errors=("404 not_found",)),
+        Route("PATCH", path, change, "user.change_account", "Change your profile.", user, errors=("404 not_found",)),
+        Route("DELETE", path, delete, "user.delete_account", "Delete your account for good.", user),
+    )
+
+
+def _admin_routes(service: AccountService) -> Sequence[Route]:
+    path, one = "/api/v1/admin/users", "/api/v1/admin/users/{account_id}"
+
+    async def search(query: UserQuery) -> Page[AdminAccountView]:
+        try:
+            rows, total = await service.search(query, email=query.email, state=query.state)
+        except ValueError as error:
+            raise invalid("email", str(error)) from None
+        items = [_admin_view(row) for row in rows]
+        return Page(items=items, page=query.page, page_size=query.page_size, total=total)
+
+    async def show(account_id: UUID) -> AdminAccountView:
+        return _admin_view(await service.show(account_id))
+
+    async def delete(account_id: UUID) -> None:
+        await service.delete(account_id)
+
+    async def block(account_id: UUID, body: BlockRequest | None) -> AdminAccountView:
+        return _admin_view(await service.block(account_id, None if body is None else body.reason))
+
+    async def unblock(account_id: UUID) -> AdminAccountView:
+        return _admin_view(await service.unblock(account_id))
+
+    admin, missing, deleted = Access.ADMIN, "404 not_found", "409 account_deleted"
+    return (
+        Route("GET", path, search, "user.list", "List accounts, or find one by its address.", admin),
+        Route("GET", one, show, "user.show", "Show an account.", admin, errors=(missing,)),
+        Route("DELETE", one, delete, "user.delete", "Delete an account for good.", admin, errors=(missing,)),
+        Route("POST", f"{one}/block", block, "user.block", "Block an account.", admin, errors=(missing, deleted)),
+        Route("POST", f"{one}/unblock", unblock, "user.unblock", "Lift a block.", admin, errors=(missing, deleted)),
+    )
+
+
+def _view(account: Account) -> AccountView:
+    return AccountView(**{name: getattr(account, name) for name in AccountView.model_fields})
+
+
+def _admin_view(row: Row[Any]) -> AdminAccountView:
+    values = dict(row._mapping)
+    state: AccountState = "deleted" if row.deleted_at else "blocked" if row.blocked_at else "active"
+    return AdminAccountView(
+        state=state, **{name: values[name] for name in AdminAccountView.model_fields if name in values}
+    )

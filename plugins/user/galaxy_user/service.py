@@ -1,0 +1,156 @@
+"""What can be done with accounts, each in one transaction.
+
+What a crash leaves behind: every use case is one transaction that changes the row, puts the new version into the
+cache's feed and records the fact for the listeners. A process that dies before the COMMIT has done nothing; one that
+dies after it, even before its own memory is changed, has done everything: other replicas read the feed, the fact is a
+row that is told until each listener has handled it, and a restart reads the table.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+from uuid_utils.compat import uuid7
+
+from galaxy_contracts.accounts import Account, AccountBlocked, AccountDeleted, Registration
+from galaxy_contracts.formats import parse_address
+from galaxy_kernel.api import (
+    Cache,
+    Connection,
+    Context,
+    NoSettings,
+    Paging,
+    conflict,
+    fetch_page,
+    not_found,
+)
+from galaxy_user import queries
+from galaxy_user.domain import AccountState, ProfileChange, first_display_name
+
+
+class AccountService:
+    """Accounts: implements the contract `Accounts` and the use cases of the routes."""
+
+    def __init__(self, context: Context[NoSettings], cache: Cache[UUID, Account]) -> None:
+        self._context, self._cache = context, cache
+
+    def get(self, account_id: UUID) -> Account | None:
+        """Give the account from memory, deleted ones included; None when there never was one."""
+        return self._cache.get(account_id)
+
+    async def find(self, connection: Connection, email: str) -> Account | None:
+        """Give the account of an address, whatever its case, or None, for what is no address too."""
+        try:
+            folded = parse_address(email).folded
+        except ValueError:
+            return None
+        return await queries.by_address(connection, folded)
+
+    async def find_or_create(self, connection: Connection, registration: Registration) -> tuple[Account, bool]:
+        """Give the account of the address, made now if there is none, and whether it was made.
+
+        The account is locked against block and deletion until the caller's transaction ends: a session that the caller
+        starts is either seen by whoever then hears of the block, or not started. Raises ValueError for no address.
+        """
+        address = parse_address(registration.email)
+        while True:  # again only if the account that stood in the way was deleted between the two statements
+            account = await queries.by_address_locked(connection, address.folded)
+            if account is not None:
+                return account, False
+            account = self._new(registration, address.typed)
+            if await queries.add(connection, account, address.folded):
+                await self._cache.put(connection, account)
+                return account, True
+
+    def own(self, account_id: UUID) -> Account:
+        """Give the caller's account from memory."""
+        account = self.get(account_id)
+        if account is None or account.deleted_at is not None:
+            raise not_found("account")
+        return account
+
+    async def change_profile(self, account_id: UUID, change: ProfileChange) -> Account:
+        """Set some fields of the profile."""
+        async with self._context.database.transaction() as connection:
+            account = await queries.change_profile(connection, account_id, change)
+            if account is None:
+                raise not_found("account")
+            await self._cache.put(connection, account)
+            return account
+
+    async def delete(self, account_id: UUID) -> None:
+        """Delete an account: nothing personal stays in it. Deleting it again does nothing."""
+        async with self._context.database.transaction() as connection:
+            account = await self._locked(connection, account_id)
+            if account.email is None:
+                return
+            await self._changed(connection, await queries.scrub(connection, account_id, self._context.clock.now()))
+            await self._context.facts.record(connection, AccountDeleted(account_id, account.email))
+
+    async def block(self, account_id: UUID, reason: str | None) -> Row[Any]:
+        """Keep the account's player out. Blocking a blocked account changes nothing, its reason neither."""
+        async with self._context.database.transaction() as connection:
+            account = await self._locked(connection, account_id)
+            _refuse_deleted(account)
+            if account.blocked_at is None:
+                now = self._context.clock.now()
+                await self._changed(connection, await queries.set_block(connection, account_id, now, reason))
+                await self._context.facts.record(connection, AccountBlocked(account_id))
+            return await self._row(connection, account_id)
+
+    async def unblock(self, account_id: UUID) -> Row[Any]:
+        """Let the account's player sign in again; the sessions that the block ended stay ended."""
+        async with self._context.database.transaction() as connection:
+            account = await self._locked(connection, account_id)
+            _refuse_deleted(account)
+            if account.blocked_at is not None:
+                await self._changed(connection, await queries.set_block(connection, account_id, None, None))
+            return await self._row(connection, account_id)
+
+    async def show(self, account_id: UUID) -> Row[Any]:
+        """Give an account as operators see it."""
+        async with self._context.database.reading() as connection:
+            return await self._row(connection, account_id)
+
+    async def search(
+        self, paging: Paging, *, email: str | None, state: AccountState | None
+    ) -> tuple[Sequence[Row[Any]], int]:
+        """Give a page of accounts, the newest first; of one address where `email` is given. ValueError: it is none."""
+        folded = None if email is None else parse_address(email).folded
+        async with self._context.database.reading() as connection:
+            return await fetch_page(connection, queries.listing(folded, state), paging)
+
+    def _new(self, registration: Registration, email: str) -> Account:
+        return Account(
+            id=uuid7(),
+            email=email,
+            display_name=first_display_name(self._context.random),
+            language=registration.language,
+            time_zone=registration.time_zone,
+            declared_country=registration.declared_country,
+            created_at=self._context.clock.now(),
+        )
+
+    async def _locked(self, connection: Connection, account_id: UUID) -> Account:
+        return _existing(await queries.locked(connection, account_id))
+
+    async def _changed(self, connection: Connection, account: Account | None) -> None:
+        await self._cache.put(connection, _existing(account))
+
+    async def _row(self, connection: Connection, account_id: UUID) -> Row[Any]:
+        row = await queries.for_operators(connection, account_id)
+        if row is None:
+            raise not_found("account")
+        return row
+
+
+def _existing(account: Account | None) -> Account:
+    if account is None:
+        raise not_found("account")
+    return account
+
+
+def _refuse_deleted(account: Account) -> None:
+    if account.deleted_at is not None:
+        raise conflict("account_deleted", "The account is deleted: it can be neither blocked nor unblocked.")
