@@ -1,0 +1,45 @@
+"""Admin accounts and the rules about them. No I/O."""
+
+import unicodedata
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+FREE_TRIES = 4
+"""Wrong passwords in a row before the account is locked at all."""
+_LONGEST_LOCK = timedelta(minutes=15)
+
+SHORTEST_PASSWORD = 12
+"""Characters; NIST SP 800-63B asks for at least 8, and more where there is no second factor."""
+
+Outcome = Literal["unknown", "done", "refused", "failed"]
+"""How an action ended; `unknown` until it has, and for good when the process died in it."""
+
+
+class AdminAccount(msgspec.Struct, frozen=True):
+    """An operator's account, as every replica holds it in memory."""
+
+    id: UUID
+    username: str
+    username_folded: str
+    password_hash: str
+    must_rotate: bool
+    """Whether the password opens nothing but the route that changes it."""
+    created_at: datetime
+    password_changed_at: datetime | None = None
+    disabled_at: datetime | None = None
+
+
+def fold(username: str) -> str:
+    """Give the form in which user names are compared (RFC 8265, UsernameCaseMapped, in essence)."""
+    return unicodedata.normalize("NFKC", username).casefold().strip()
+
+
+def lock_after(failures: int) -> timedelta | None:
+    """Give how long an account is locked after so many wrong passwords in a row: 1 s, doubled each time, to 15 min."""
+    beyond = failures - FREE_TRIES
+    if beyond <= 0:
+        return None
+    return min(_LONGEST_LOCK, timedelta(seconds=2.0 ** min(beyond - 1, 20)))

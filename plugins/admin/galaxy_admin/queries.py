@@ -1,0 +1,128 @@
+"""Every statement of the admin plugin."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from galaxy_admin.domain import AdminAccount, Outcome
+from galaxy_admin.tables import admin_accounts, admin_audit_log
+from galaxy_kernel.api import Connection
+
+_ACCOUNT = tuple(admin_accounts.c[name] for name in AdminAccount.__struct_fields__)
+
+
+def _account(row: Row[*tuple[Any, ...]] | None) -> AdminAccount | None:
+    return None if row is None else AdminAccount(*row)
+
+
+async def has_admins(connection: Connection) -> bool:
+    """Tell whether there is any account."""
+    return (await connection.execute(select(admin_accounts.c.id).limit(1))).first() is not None
+
+
+async def insert_account(connection: Connection, account: AdminAccount) -> bool:
+    """Add an account; False when its name is taken."""
+    statement = insert(admin_accounts).values(**{name: getattr(account, name) for name in account.__struct_fields__})
+    result = await connection.execute(statement.on_conflict_do_nothing(index_elements=["username_folded"]))
+    return bool(result.rowcount)
+
+
+async def find_by_name(connection: Connection, username_folded: str) -> AdminAccount | None:
+    """Give the account of a folded name."""
+    statement = select(*_ACCOUNT).where(admin_accounts.c.username_folded == username_folded)
+    return _account((await connection.execute(statement)).first())
+
+
+async def lock_accounts(connection: Connection) -> list[AdminAccount]:
+    """Give every account, locked until the transaction ends, so that two operators cannot disable each other."""
+    rows = await connection.execute(select(*_ACCOUNT).order_by(admin_accounts.c.id).with_for_update())
+    return [AdminAccount(*row) for row in rows]
+
+
+async def change_account(connection: Connection, admin_id: UUID, **values: Any) -> AdminAccount | None:
+    """Change columns of an account and give it as it is then."""
+    statement = update(admin_accounts).where(admin_accounts.c.id == admin_id).values(**values)
+    return _account((await connection.execute(statement.returning(*_ACCOUNT))).first())
+
+
+async def count_try(connection: Connection, admin_id: UUID, now: datetime) -> int | None:
+    """Count a try before it is evaluated, and give how many there were in a row; None while the account is locked."""
+    locked_until = admin_accounts.c.locked_until
+    statement = (
+        update(admin_accounts)
+        .where(admin_accounts.c.id == admin_id, (locked_until.is_(None)) | (locked_until <= now))
+        .values(failures=admin_accounts.c.failures + 1)
+        .returning(admin_accounts.c.failures)
+    )
+    failures: int | None = (await connection.execute(statement)).scalar()
+    return failures
+
+
+async def lock(connection: Connection, admin_id: UUID, until: datetime) -> None:
+    """Lock an account against further tries."""
+    await connection.execute(update(admin_accounts).where(admin_accounts.c.id == admin_id).values(locked_until=until))
+
+
+async def locked_until(connection: Connection, admin_id: UUID) -> datetime | None:
+    """Give until when an account is locked."""
+    statement = select(admin_accounts.c.locked_until).where(admin_accounts.c.id == admin_id)
+    return (await connection.execute(statement)).scalar()
+
+
+async def forgive(connection: Connection, admin_id: UUID) -> None:
+    """Forget the wrong tries, after a right one."""
+    await connection.execute(
+        update(admin_accounts).where(admin_accounts.c.id == admin_id).values(failures=0, locked_until=None)
+    )
+
+
+async def begin_audit(
+    connection: Connection,
+    entry: UUID,
+    *,
+    at: datetime,
+    admin_id: UUID | None,
+    username: str,
+    action: str,
+    target: Mapping[str, str],
+    request_id: str,
+) -> None:
+    """Add a row of the audit log with the outcome `unknown`."""
+    await connection.execute(
+        insert(admin_audit_log).values(
+            id=entry,
+            at=at,
+            admin_id=admin_id,
+            username=username,
+            action=action,
+            target=dict(target),
+            request_id=request_id,
+        )
+    )
+
+
+async def finish_audit(connection: Connection, entry: UUID, outcome: Outcome, status: int | None, at: datetime) -> None:
+    """Complete a row of the audit log."""
+    statement = update(admin_audit_log).where(admin_audit_log.c.id == entry)
+    await connection.execute(statement.values(outcome=outcome, status=status, finished_at=at))
+
+
+def list_accounts() -> Select[Any]:
+    """Select the accounts by name."""
+    return select(*_ACCOUNT).order_by(admin_accounts.c.username_folded)
+
+
+def list_audit(*, username: str | None, action: str | None, outcome: str | None) -> Select[Any]:
+    """Select rows of the audit log, newest first."""
+    statement = select(admin_audit_log).order_by(admin_audit_log.c.at.desc(), admin_audit_log.c.id.desc())
+    if username is not None:
+        statement = statement.where(func.lower(admin_audit_log.c.username) == username.lower())
+    if action is not None:
+        statement = statement.where(admin_audit_log.c.action == action)
+    if outcome is not None:
+        statement = statement.where(admin_audit_log.c.outcome == outcome)
+    return statement
