@@ -5,6 +5,8 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.pool import QueuePool
+
 from galaxy_kernel.assembly import KERNEL
 from galaxy_kernel.caches import Caches
 from galaxy_kernel.context import Shared
@@ -74,6 +76,7 @@ async def build(kernel: "Kernel", shared: Shared, stack: AsyncExitStack) -> None
         probes.add(name, [probe])
     for name, probe in [*caches.probes(), *supervisor.probes(), (KERNEL, shared.facts.probe())]:
         probes.add(name, [probe])
+    _register_gauges(kernel)
     await _warm(caches)
     kernel.background(stack, caches.run(), "caches")
     kernel.http.install(routes)
@@ -101,6 +104,18 @@ def _make_rpc(kernel: "Kernel") -> RpcServer | None:
         kernel.settings.push_listen_addr,
         token=kernel.settings.token,
         services=services,
+        observer=kernel.assembly.telemetry.rpc_span,
+    )
+
+
+def _register_gauges(kernel: "Kernel") -> None:
+    """Have the metrics show what runs short first."""
+    telemetry, pool = kernel.assembly.telemetry, kernel.database.engine.pool
+    telemetry.gauge(
+        "galaxy.postgres.connections.used",
+        lambda: pool.checkedout() if isinstance(pool, QueuePool) else 0,
+        unit="{connection}",
+        description="Connections of the pool that are in use.",
     )
 
 

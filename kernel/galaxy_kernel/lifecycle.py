@@ -24,7 +24,7 @@ from galaxy_kernel.errors import BootError, PhaseError, PluginError
 from galaxy_kernel.facts import Facts
 from galaxy_kernel.http.server import HttpServer
 from galaxy_kernel.kernel_settings import KernelSettings
-from galaxy_kernel.logs import flush, get_logger
+from galaxy_kernel.logs import flush, get_logger, loop_exception_handler
 from galaxy_kernel.manifest import Health, Offer, Probe
 from galaxy_kernel.probes import Probes
 from galaxy_kernel.rpc import RpcServer
@@ -96,8 +96,8 @@ class Kernel:
         plugins, settings = self.assembly.plugins, self.settings
         self.assembly.configuration.check("serve")
         self._add_probes()
-        self.assembly.telemetry.start()
         stack.callback(self.assembly.telemetry.shutdown, 2.0)
+        self.assembly.telemetry.start()
         self.http = make_http(self)
         await self.http.start()
         stack.push_async_callback(self.http.close)
@@ -224,6 +224,7 @@ class Kernel:
 
     def _install_signals(self) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        loop.set_exception_handler(loop_exception_handler)
 
         def on_signal() -> None:
             if self._stop.is_set():  # the second signal: stop at once

@@ -7,8 +7,7 @@ import typer
 import uvloop
 
 from galaxy_kernel.assembly import KERNEL, assemble
-from galaxy_kernel.lifecycle import Kernel
-from galaxy_kernel.logs import configure_logging, flush, get_logger
+from galaxy_kernel.logs import configure_logging, flush, get_logger, install_crash_dumps
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,10 +18,13 @@ def add_to(app: typer.Typer) -> None:
 
 def serve() -> None:
     """Run the backend in this process."""
+    from galaxy_kernel.lifecycle import Kernel  # noqa: PLC0415 - the other commands start faster without it
+
     assembly = assemble()
     assembly.configuration.check("serve")
     settings = assembly.kernel_settings
     configure_logging(settings.log_level)
+    install_crash_dumps(flush)
     for warning in assembly.configuration.warnings:
         get_logger("galaxy_kernel.config", plugin=KERNEL).warning("configuration_warning", fault=str(warning))
     try:

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _LEVELS = {name: getattr(logging, name.upper()) for name in ("debug", "info", "warning", "error", "critical")}
-_QUIET = {"sqlalchemy": "warning", "aiohttp.access": "warning", "asyncio": "warning", "alembic": "info"}
+_QUIET = {"sqlalchemy": "warning", "aiohttp.access": "warning", "asyncio": "warning", "alembic": "warning"}
 """Loggers that say too much at lower levels; `debug` asked for is not given to them."""
 
 

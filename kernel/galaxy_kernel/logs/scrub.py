@@ -62,7 +62,9 @@ def suspicious(text: str) -> bool:
         or "code" in lower
         or "pass" in lower
         or "secret" in lower
-        or "api" in lower
+        or "api_key" in lower
+        or "api-key" in lower
+        or "apikey" in lower
         or "bearer" in lower
         or "basic" in lower
         or "cookie" in lower

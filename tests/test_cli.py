@@ -1,27 +1,43 @@
 """The command line, run as a person or a script runs it."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
+import pytest
 from openapi_spec_validator import validate
 
+from galaxy_kernel.cli import main
 from galaxy_kernel.testing.kernel import SECRET_KEY
 
 
-def backend(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `backend` with nothing set but `environment`."""
-    return subprocess.run(
-        [sys.executable, "-m", "galaxy_kernel", *arguments],
-        env={"PATH": os.environ["PATH"], **environment},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+@dataclass(frozen=True)
+class Done:
+    """What became of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def backend(*arguments: str, **environment: str) -> Done:
+    """Run `backend` in this process with nothing set but `environment`."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, {"PATH": os.environ["PATH"], **environment}, clear=True),
+        mock.patch.object(sys, "argv", ["backend", *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def answer(*arguments: str, **environment: str) -> Any:
@@ -100,6 +116,15 @@ def test_openapi_is_valid() -> None:
     document = answer("openapi")
     assert document["openapi"].startswith("3.1")
     validate(document)
+
+
+def test_a_process_exits_with_the_status() -> None:
+    """What holds in this process holds for a real one."""
+    environment = {"PATH": os.environ["PATH"], "BACKEND_PLUGINS_DISABLED": "mail"}
+    command = [sys.executable, "-m", "galaxy_kernel", "serve"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.startswith("backend: plugin 'auth' requires 'mail.outbox'")
 
 
 def test_wrong_usage_is_2() -> None:
