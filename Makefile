@@ -8,7 +8,7 @@ CODE   := $(MEMBERS) tests tools bench
 EXTRAS_kernel := [asyncpg,psycopg,dev,testing]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench docs lock wheels clean
+.PHONY: help setup run test check format revision bench docs lock wheels clean
 
 help: ## show what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -44,6 +44,9 @@ check: setup ## format, lint, types, import contracts, docs in step
 format: setup ## put the code in form
 	@$(BIN)/ruff format --quiet $(CODE)
 	@$(BIN)/ruff check --quiet --fix $(CODE)
+
+revision: setup ## draft a plugin's next revision: make revision PLUGIN=mail MESSAGE="add priority"
+	@$(BIN)/python tools/revision.py $(PLUGIN) "$(MESSAGE)"
 
 bench: setup ## measure
 	@$(BIN)/python -m bench $(BENCH_ARGS)

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Column
 
-from galaxy_kernel.database import Database, is_unavailable
+from galaxy_kernel.database import Database, is_retryable, is_unavailable
 from galaxy_kernel.errors import GalaxyError
 from galaxy_kernel.queue import Claim, LeasedQueue, Outcome, Result
 
@@ -171,7 +171,7 @@ class _Pass:
             try:
                 await self._complete(self.recording)
             except Exception as error:
-                if not is_unavailable(error) or self.pump.monotonic() > patience:
+                if not (is_unavailable(error) or is_retryable(error)) or self.pump.monotonic() > patience:
                     raise
                 self.may_send.clear()
                 await asyncio.sleep(_RECORDING_RETRY)

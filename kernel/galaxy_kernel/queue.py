@@ -34,12 +34,12 @@ from sqlalchemy import (
     Column,
     DateTime,
     Double,
-    ForeignKey,
     Index,
     Integer,
     Row,
     Table,
     Text,
+    Uuid,
     bindparam,
     text,
 )
@@ -109,18 +109,18 @@ class Result:
     """Monotonic seconds around the attempt; without them it began with the claim and ended with the completion."""
 
 
-class _Record(msgspec.Struct):
+class _Record(msgspec.Struct, omit_defaults=True):
     """A result as the completing statement reads it."""
 
-    id: str
+    id: UUID
     lease: int
     outcome: str
-    tried: bool
-    detail: str
-    code: int | None
-    delay: float
     started_ago: float
     finished_ago: float
+    tried: bool
+    detail: str = ""
+    code: int | None = None
+    delay: float = 0.0
 
 
 def queue_columns(*states: str) -> list[Column[Any]]:
@@ -160,10 +160,13 @@ def queue_indexes(table: str, *, wipe: str | None = None) -> list[Index]:
     return indexes
 
 
-def history_columns(owner: str, name: str, *, code: str = "code") -> list[Column[Any]]:
-    """Give the history's columns: `name` refers to `owner` (`table.id`), `code` is named by the owner's trade."""
+def history_columns(owner: str, *, code: str = "code") -> list[Column[Any]]:
+    """Give the history's columns: `owner` is the one with the row's id, `code` is named by the owner's trade.
+
+    There is no foreign key: rows are written together with their owner's, and a key would lock it for each attempt.
+    """
     return [
-        Column(name, ForeignKey(owner, ondelete="CASCADE"), primary_key=True),
+        Column(owner, Uuid, primary_key=True, info={"queue": "owner"}),
         Column("attempt_no", Integer, primary_key=True),
         Column("started_at", DateTime(timezone=True), nullable=False),
         Column("finished_at", DateTime(timezone=True)),
@@ -230,7 +233,9 @@ class LeasedQueue:
         if not results:
             return set()
         now = self._monotonic()
-        records = msgspec.json.encode([self._record(result, now) for result in results]).decode()
+        # In the order of ids, so that two completions wait for each other's rows and do not lock each other out.
+        ordered = sorted(results, key=_id_of)
+        records = msgspec.json.encode([self._record(result, now) for result in ordered]).decode()
         values = {"results": records, "max_attempts": self.max_attempts}
         return set((await connection.execute(self._complete, values)).scalars())
 
@@ -269,7 +274,7 @@ class LeasedQueue:
     def _record(self, result: Result, now: float) -> _Record:
         claim = result.claim
         return _Record(
-            id=str(claim.id),
+            id=claim.id,
             lease=claim.lease,
             outcome=result.outcome.value,
             tried=result.outcome in _TRIED and claim.tries <= self.max_attempts,
@@ -279,6 +284,10 @@ class LeasedQueue:
             started_ago=now - (claim.begun if result.started is None else result.started),
             finished_ago=0.0 if result.finished is None else now - result.finished,
         )
+
+
+def _id_of(result: Result) -> UUID:
+    return result.claim.id
 
 
 def _printable(detail: str) -> str:
@@ -296,13 +305,14 @@ class _Sql:
         self._id = Column("id", table.c.id.type)
         names = {"table": table.name, "pending": _PENDING}
         names["wipe"] = "".join(f", {name} = NULL" for name in wipe)
-        names["wipe_when_sent"] = "".join(f", {name} = CASE WHEN d.state <> 'sent' THEN q.{name} END" for name in wipe)
+        names["wipe_when_sent"] = "".join(
+            f", {name} = CASE WHEN held.state <> 'sent' THEN q.{name} END" for name in wipe
+        )
         names["emptied"] = ", ".join(f"{name} = NULL" for name in wipe)
         names["unwiped"] = " OR ".join(f"{name} IS NOT NULL" for name in wipe)
         if history is not None:
             names["history"] = history.name
-            names["owner"] = next(column.name for column in history.c if column.foreign_keys)
-            names["code"] = next(column.name for column in history.c if column.info.get("queue") == "code")
+            names |= {column.info["queue"]: column.name for column in history.c if "queue" in column.info}
         nothing = "SELECT 1"
         self._names = names | {
             "lost": nothing if history is None else _LOST.format_map(names),
@@ -370,35 +380,39 @@ RETURNING q.id, q.lease, q.attempts, q.attempts - q.attempts_before_resend,
 _COMPLETE = """
 WITH results AS (
     SELECT * FROM json_to_recordset(CAST(:results AS json)) AS r(
-        id uuid, lease integer, outcome text, tried boolean, detail text, code integer,
-        delay double precision, started_ago double precision, finished_ago double precision)
-), decided AS (
+        id uuid, lease integer, outcome text, started_ago double precision, finished_ago double precision,
+        tried boolean, detail text, code integer, delay double precision)
+), held AS (
     SELECT r.*, CASE
         WHEN r.outcome = 'released' THEN q.state
         WHEN r.outcome = 'retrying' AND q.attempts - q.attempts_before_resend >= :max_attempts THEN 'dead_lettered'
         ELSE r.outcome END AS state
-    FROM results AS r JOIN {table} AS q USING (id, lease)
-    WHERE q.claimed_at IS NOT NULL
-    ORDER BY id FOR UPDATE OF q
+    FROM results AS r CROSS JOIN LATERAL (
+        SELECT state, attempts, attempts_before_resend FROM {table}
+        WHERE id = r.id AND lease = r.lease AND claimed_at IS NOT NULL
+        FOR UPDATE
+    ) AS q
 ), finished AS (
     UPDATE {table} AS q
-    SET state = d.state,
-        attempts = q.attempts - CASE WHEN d.tried THEN 0 ELSE 1 END,
+    SET state = held.state,
+        attempts = q.attempts - CASE WHEN held.tried THEN 0 ELSE 1 END,
         claimed_at = NULL,
-        next_attempt_at = CASE WHEN d.state IN ('pending', 'retrying')
-            THEN statement_timestamp() + make_interval(secs => d.delay) END,
-        finished_at = CASE WHEN d.state NOT IN ('pending', 'retrying') THEN statement_timestamp() END,
-        last_error = CASE WHEN d.state <> 'sent' THEN coalesce(nullif(d.detail, ''), q.last_error) END{wipe_when_sent}
-    FROM decided AS d WHERE q.id = d.id
-    RETURNING d.*, q.attempts
+        next_attempt_at = CASE WHEN held.state IN ('pending', 'retrying')
+            THEN statement_timestamp() + make_interval(secs => coalesce(held.delay, 0)) END,
+        finished_at = CASE WHEN held.state NOT IN ('pending', 'retrying') THEN statement_timestamp() END,
+        last_error = CASE WHEN held.state <> 'sent' THEN coalesce(held.detail, q.last_error) END{wipe_when_sent}
+    FROM held WHERE q.id = held.id
+    RETURNING held.*, q.attempts
 ), attempted AS ({attempted})
 SELECT id FROM finished
 """
+"""The rows are looked up one by one on purpose, by a subquery that locks and so is not merged into a join: a planner
+that saw the table when nothing was claimed expects no claimed row, and would compare all of them with all results."""
 
 _ATTEMPTED = """
     INSERT INTO {history} ({owner}, attempt_no, started_at, finished_at, outcome, {code}, detail)
     SELECT id, attempts, statement_timestamp() - make_interval(secs => started_ago),
-        statement_timestamp() - make_interval(secs => finished_ago), state, code, nullif(detail, '')
+        statement_timestamp() - make_interval(secs => finished_ago), state, code, detail
     FROM finished WHERE tried
 """
 

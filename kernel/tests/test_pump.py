@@ -16,7 +16,7 @@ from galaxy_kernel.queue import Claim, LeasedQueue, Outcome, Result, history_col
 
 metadata = MetaData()
 jobs = Table("jobs", metadata, Column("id", Uuid, primary_key=True), *queue_columns(), *queue_indexes("jobs"))
-tries = Table("tries", metadata, *history_columns("jobs.id", "job_id"))
+tries = Table("tries", metadata, *history_columns("job_id"))
 
 
 class Hands:

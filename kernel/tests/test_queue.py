@@ -27,7 +27,7 @@ jobs = Table(
     Column("secret", LargeBinary),
     *queue_indexes("jobs", wipe="secret"),
 )
-tries = Table("tries", metadata, *history_columns("jobs.id", "job_id"))
+tries = Table("tries", metadata, *history_columns("job_id"))
 
 LEASE, FIRST_DELAY, MAX_DELAY, MAX_ATTEMPTS = 100, 100, 400, 3
 

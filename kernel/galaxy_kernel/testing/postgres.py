@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -15,16 +16,27 @@ from psycopg2 import sql
 
 from galaxy_kernel.embedded import EmbeddedPostgres
 
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - asked for by name, a private directory is made in it
+_ENOUGH = 4 << 30
+"""Bytes that must be free there; containers often have 64 MiB."""
+
+
+def _memory() -> Path | None:
+    """Give a file system in memory, where cloning a database takes half the time; None: the usual place."""
+    try:
+        roomy = shutil.disk_usage(_SHARED_MEMORY).free >= _ENOUGH and os.access(_SHARED_MEMORY, os.W_OK)
+    except OSError:
+        return None
+    return _SHARED_MEMORY if roomy else None
+
 
 class PostgresCluster:
     """A server in a temporary directory, which goes with it; a context manager, without an event loop."""
 
     def __init__(self, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         """Describe the cluster; `server` is the one behind it, for tests that stop, kill and start it.
-
-        Such a test wants `synchronous_commit` on in `settings`, or a killed server forgets its last commits.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="galaxy-postgres-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="galaxy-postgres-", dir=_memory()))
         self._numbers = itertools.count(1)
         self._templates: set[str] = set()
         self.server = EmbeddedPostgres(self._folder / "data", settings=settings, durable=False)

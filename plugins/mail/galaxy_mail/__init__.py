@@ -1,0 +1,1 @@
+"""Outgoing mail: a queue in the database, the worker that empties it into a relay, the operators' view of both."""

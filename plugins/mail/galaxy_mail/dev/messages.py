@@ -1,0 +1,151 @@
+"""Reading a mail for the page. Nothing here raises, however broken or hostile the mail is: it shows what it can."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.header import decode_header, make_header
+from email.message import Message
+from email.policy import compat32
+from html import unescape
+
+HEADER_LIMIT = 1_000
+"""Characters of a header that are decoded and shown."""
+PART_LIMIT = 1 << 20
+"""Bytes of a text, of the HTML and of the source that are shown; the whole mail is there to download."""
+SUMMARY_LIMIT = 256 << 10
+"""Bytes of a mail that its line in the list is made of, so that a huge mail costs no more than a large one."""
+
+_CODE = re.compile(r"(?<![\w.:/+-])(\d{4})[ \u00a0\u2009\u202f-]?(\d{4})(?![\w:/+-]|\.\d)")
+"""Eight digits that stand alone, in one or two groups."""
+_INVISIBLE = re.compile(r"<(style|script|head|title)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_UNREADABLE = "(this part could not be read)"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A mail's line in the list."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    """Who got it by the envelope; Bcc included."""
+    subject: str
+    code: str | None
+    """The code to type in, where the mail carries one."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A mail as it is shown."""
+
+    headers: tuple[tuple[str, str], ...]
+    text: str
+    """Empty when there is none."""
+    html: str
+    """As it came, to be shown in a sandbox only; empty when there is none."""
+    source: str
+    truncated: bool
+    """Whether `source` is only the beginning."""
+
+
+def envelope(sender: str, recipients: list[str]) -> bytes:
+    """Give the headers that final delivery puts before a mail (RFC 5321, section 4.4), from its envelope."""
+    lines = [f"Return-Path: <{sender}>", *(f"Delivered-To: {recipient}" for recipient in recipients)]
+    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
+
+
+def summarise(content: bytes) -> Summary:
+    """Read what the list shows."""
+    message = _parse(content[:SUMMARY_LIMIT])
+    headers = _headers(message)
+    subject = _first(headers, "subject")
+    delivered = [value for name, value in headers if name.lower() == "delivered-to"]
+    return Summary(
+        sender=_first(headers, "from") or _first(headers, "return-path"),
+        recipients=tuple(delivered) or tuple(filter(None, [_first(headers, "to")])),
+        subject=subject,
+        code=_code(_part(message, "text/plain")) or _code(_visible(_part(message, "text/html"))) or _code(subject),
+    )
+
+
+def view(content: bytes) -> View:
+    """Read what the mail's own pane shows."""
+    message = _parse(content)
+    return View(
+        headers=tuple(_headers(message)),
+        text=_part(message, "text/plain"),
+        html=_part(message, "text/html"),
+        source=content[:PART_LIMIT].decode("utf-8", "replace"),
+        truncated=len(content) > PART_LIMIT,
+    )
+
+
+def _parse(content: bytes) -> Message:
+    try:
+        return message_from_bytes(content, policy=compat32)
+    except Exception:  # parts nested deeper than the parser goes, for instance
+        head = content.replace(b"\r\n", b"\n").partition(b"\n\n")[0]
+        message = message_from_bytes(head + b"\n\n", policy=compat32)
+        message.set_payload(_UNREADABLE)
+        for name in ("Content-Type", "Content-Transfer-Encoding"):
+            del message[name]
+        return message
+
+
+def _headers(message: Message) -> list[tuple[str, str]]:
+    return [(name, _header(str(raw))) for name, raw in message.raw_items()]
+
+
+def _first(headers: list[tuple[str, str]], wanted: str) -> str:
+    return next((value for name, value in headers if name.lower() == wanted), "")
+
+
+def _header(raw: str) -> str:
+    """Decode a header: raw UTF-8 (RFC 6532) and encoded words (RFC 2047); give it as it came where that fails."""
+    text = raw[:HEADER_LIMIT].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    with suppress(Exception):  # an unknown charset, broken base64
+        text = str(make_header(decode_header(text)))
+    return " ".join(text.split())
+
+
+def _part(message: Message, wanted: str) -> str:
+    """Give the first part of a type that is no attachment, decoded."""
+    try:
+        for part in _leaves(message):
+            if part.get_content_type() == wanted and part.get_content_disposition() != "attachment":
+                return _decode(part)
+    except Exception:  # whatever the standard library makes of a header that is none
+        return _UNREADABLE
+    return ""
+
+
+def _leaves(message: Message) -> Iterator[Message]:
+    """Give the parts that hold something, in their order; without recursion, since a mail nests as deep as it likes."""
+    waiting = [message]
+    while waiting:
+        part = waiting.pop()
+        payload = part.get_payload()
+        if isinstance(payload, list):
+            waiting.extend(inner for inner in reversed(payload) if isinstance(inner, Message))
+        else:
+            yield part
+
+
+def _decode(part: Message) -> str:
+    payload = part.get_payload(decode=True)
+    content = payload[:PART_LIMIT] if isinstance(payload, bytes) else b""
+    try:
+        text = content.decode(part.get_content_charset("utf-8"), "replace")
+    except (LookupError, ValueError):  # no such charset, or one that is no charset
+        text = content.decode("utf-8", "replace")
+    return text.replace("\r\n", "\n")
+
+
+def _visible(html: str) -> str:
+    return unescape(_INVISIBLE.sub(" ", html))
+
+
+def _code(text: str) -> str | None:
+    found = _CODE.search(text)
+    return found[1] + found[2] if found else None

@@ -1,0 +1,69 @@
+"""A mail server that takes everything and delivers nothing."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from galaxy_mail.dev.store import MailStore
+
+SIZE_LIMIT = 32 << 20
+"""Bytes of the largest mail, as announced by EHLO (RFC 1870)."""
+
+_log = logging.getLogger("galaxy_mail.dev")
+
+
+class _Conversation(SMTP):
+    """One connection."""
+
+    line_length_limit = SIZE_LIMIT  # a mail is shown even if its lines are longer than RFC 5321 allows
+
+
+class _Handler:
+    """What aiosmtpd asks."""
+
+    def __init__(self, store: MailStore) -> None:
+        self._store = store
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802, ARG002  aiosmtpd's
+        content = envelope.original_content or b""
+        try:
+            await self._store.add(envelope.mail_from or "", envelope.rcpt_tos, content)
+        except OSError as error:
+            _log.warning("a mail could not be kept: %s", error.strerror)
+            return f"452 4.3.1 the mail could not be kept: {error.strerror}"
+        return "250 2.0.0 kept"
+
+
+@asynccontextmanager
+async def serving_smtp(store: MailStore, port: int) -> AsyncIterator[int]:
+    """Take mails on 127.0.0.1 in the running loop; give the port."""
+    logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's, which writes addresses at `info`
+    loop, handler = asyncio.get_running_loop(), _Handler(store)
+    conversations: set[SMTP] = set()
+
+    def begin() -> SMTP:
+        conversation = _Conversation(
+            handler,
+            data_size_limit=SIZE_LIMIT,
+            enable_SMTPUTF8=True,
+            hostname="localhost",
+            ident="Galaxy mail sink",
+            loop=loop,
+        )
+        conversations.difference_update({each for each in conversations if each.transport is None})
+        conversations.add(conversation)
+        return conversation
+
+    server = await loop.create_server(begin, "127.0.0.1", port)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for conversation in conversations:
+            if conversation.transport is not None:
+                cast("asyncio.Transport", conversation.transport).abort()
+        await server.wait_closed()

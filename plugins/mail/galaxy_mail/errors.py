@@ -1,0 +1,25 @@
+"""What a relay may answer but success.
+
+Halt (kernel)
+└── RelayDown       the relay serves nobody just now: sending pauses, no mail loses an attempt
+MailError
+└── Refusal         the relay refused this one mail, for now or for good
+"""
+
+from galaxy_kernel.api import Halt
+
+
+class MailError(Exception):
+    """Base of what concerns one mail."""
+
+
+class RelayDown(Halt):
+    """The relay cannot be reached, refuses our login, or refuses our sender: it saw none of our mails."""
+
+
+class Refusal(MailError):  # noqa: N818 - the field's own word
+    """This attempt failed."""
+
+    def __init__(self, detail: str, *, code: int | None = None, permanent: bool) -> None:
+        super().__init__(detail)
+        self.detail, self.code, self.permanent = detail, code, permanent

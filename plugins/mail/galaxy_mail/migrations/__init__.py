@@ -1,0 +1,1 @@
+"""The mail plugin's branch of the schema."""

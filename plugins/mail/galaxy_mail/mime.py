@@ -1,0 +1,38 @@
+"""Composing a mail: from what the templates made to the bytes that every attempt sends (SPEC M-1)."""
+
+import re
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+
+from galaxy_mail.domain import Recipient, Rendered
+
+_ASCII = SMTP.clone(cte_type="7bit")
+"""Passes every relay, with or without 8BITMIME: texts become quoted-printable or base64."""
+_UNICODE = SMTPUTF8.clone(cte_type="7bit")
+"""The same with headers in UTF-8, for a recipient whose local part is not ASCII (RFC 6532)."""
+
+
+def compose(rendered: Rendered, *, sender: Address, recipient: Recipient, message_id: str, date: datetime) -> bytes:
+    """Give the message as SMTP transports it: CRLF at the end of lines, none longer than 998 octets.
+
+    Raises ValueError when a header smuggles in another one: the last of several defences.
+    """
+    policy = _ASCII if recipient.envelope.isascii() else _UNICODE
+    message = EmailMessage(policy=policy)
+    local, _, domain = recipient.envelope.rpartition("@")
+    message["From"] = sender
+    message["To"] = Address(username=local, domain=domain)
+    message["Subject"] = rendered.subject
+    message["Date"] = date
+    message["Message-ID"] = message_id
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation notices in return
+    message["X-Auto-Response-Suppress"] = "All"  # the same for Exchange, which reads only this
+    message.set_content(rendered.text)
+    message.add_alternative(rendered.html, subtype="html")
+    content = message.as_bytes()
+    written = re.findall(rb"^([^\s:]+):", content.partition(b"\r\n\r\n")[0], re.MULTILINE)
+    if len(written) != len(message):
+        raise ValueError("headers: must be one line each")
+    return content

@@ -1,0 +1,171 @@
+"""Templates: found in their owners' packages, compiled at boot, rendered at enqueue (SPEC M-7).
+
+A kind `auth.sign_in_code` has `templates/sign_in_code.<language>.txt`, whose first line is `Subject: …`, and
+`templates/sign_in_code.<language>.html`, which extends this package's `layout.html`. Both are Jinja2; HTML is escaped,
+and a parameter that is missing is an error, never an empty place in a mail.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+from jinja2 import meta
+
+from galaxy_contracts.mail import MailKind
+from galaxy_mail.domain import Rendered, check_subject, scrub
+
+_SUBJECT = "Subject:"
+_LAYOUT = "galaxy_mail"
+_FILE = re.compile(r"(?P<name>[a-z0-9_]+)\.(?P<language>[A-Za-z0-9-]+)\.(?P<format>txt|html)")
+
+
+class TemplateError(ValueError):
+    """A kind's templates are missing or broken: which package and file, and why."""
+
+
+class RenderError(Exception):
+    """A template failed on its parameters. The message names template and line, and no parameter's value."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Templates:
+    """One kind in one language."""
+
+    subject: jinja2.Template
+    text: jinja2.Template
+    html: jinja2.Template
+
+
+class Renderer:
+    """The templates of every registered kind."""
+
+    def __init__(self, sender_name: str) -> None:
+        """Take the name that the layout shows as the sender's."""
+        self._sender_name = sender_name
+        self._kinds: dict[str, tuple[MailKind, dict[str, _Templates]]] = {}
+        self._environments: dict[str, jinja2.Environment] = {}
+
+    def register(self, kind: MailKind) -> None:
+        """Compile a kind's templates in every language. Raises TemplateError, or ValueError for a kind known before."""
+        if kind.name in self._kinds:
+            raise ValueError(
+                f"mail kind {kind.name!r} is registered already, by package {self._kinds[kind.name][0].package!r}"
+            )
+        environment = self._environment(kind.package)
+        name = kind.name.rpartition(".")[2]
+        languages = sorted(_languages(environment, name) | {kind.default_language})
+        self._kinds[kind.name] = (
+            kind,
+            {
+                language.lower(): self._compile(environment, kind.package, f"{name}.{language}")
+                for language in languages
+            },
+        )
+
+    def kind(self, name: str) -> MailKind:
+        """Give a registered kind. Raises ValueError for an unknown one."""
+        if name not in self._kinds:
+            raise ValueError(f"kind: {name!r} is not registered; its plugin calls Outbox.register in its lifespan")
+        return self._kinds[name][0]
+
+    def render(self, kind: str, language: str, parameters: Mapping[str, Any]) -> Rendered:
+        """Fill in the templates of the recipient's language, else of the language without its region, else the default.
+
+        Raises RenderError when a template fails on the parameters, ValueError for CR or LF in the subject.
+        """
+        owner, languages = self._kinds[kind]
+        chosen = next(each for each in _fallback(language, owner.default_language) if each in languages)
+        templates = languages[chosen]
+        subject = check_subject(_fill(templates.subject, parameters))
+        around = {"subject": subject, "language": chosen, "sender_name": self._sender_name}
+        return Rendered(
+            subject=subject,
+            text=_fill(templates.text, {**around, **parameters}).lstrip("\n"),
+            html=_fill(templates.html, {**around, **parameters}),
+        )
+
+    def _environment(self, package: str) -> jinja2.Environment:
+        if package not in self._environments:
+            try:
+                loaders = [jinja2.PackageLoader(package), jinja2.PackageLoader(_LAYOUT)]
+            except (ImportError, ValueError) as error:
+                raise TemplateError(f"package {package!r}: no folder `templates` in it: {error}") from error
+            self._environments[package] = jinja2.Environment(
+                loader=jinja2.ChoiceLoader(loaders),
+                autoescape=jinja2.select_autoescape(["html"], default_for_string=False),
+                undefined=jinja2.StrictUndefined,
+                trim_blocks=True,
+                lstrip_blocks=True,
+                keep_trailing_newline=True,
+                auto_reload=False,
+            )
+        return self._environments[package]
+
+    def _compile(self, environment: jinja2.Environment, package: str, stem: str) -> _Templates:
+        file = f"{stem}.txt"
+        try:
+            subject, text = _split(environment, file)
+            file = f"{stem}.html"
+            return _Templates(subject, text, _with_parents(environment, file))
+        except jinja2.TemplateSyntaxError as error:
+            raise TemplateError(
+                f"package {package!r}: templates/{error.name or file}: line {error.lineno}: {error.message}"
+            ) from error
+        except (jinja2.TemplateError, UnicodeDecodeError, ValueError) as error:
+            missing = isinstance(error, jinja2.TemplateNotFound)
+            raise TemplateError(
+                f"package {package!r}: templates/{file}: {'no such file: ' if missing else ''}{error}"
+            ) from error
+
+
+def _languages(environment: jinja2.Environment, name: str) -> set[str]:
+    found = (_FILE.fullmatch(template) for template in environment.list_templates())
+    return {match["language"] for match in found if match is not None and match["name"] == name}
+
+
+def _fallback(language: str, default: str) -> Iterator[str]:
+    """Give a language tag, then it without its last subtags (RFC 4647, section 3.4), then the default."""
+    parts = language.lower().replace("_", "-").split("-")
+    for length in range(len(parts), 0, -1):
+        yield "-".join(parts[:length])
+    yield default.lower()
+
+
+def _source(environment: jinja2.Environment, file: str) -> str:
+    if environment.loader is None:
+        raise jinja2.TemplateNotFound(file)
+    return environment.loader.get_source(environment, file)[0]
+
+
+def _split(environment: jinja2.Environment, file: str) -> tuple[jinja2.Template, jinja2.Template]:
+    """Compile a text template as two, so that a parameter of the subject cannot reach the text, nor the other way."""
+    first, _, rest = _source(environment, file).partition("\n")
+    if not first.startswith(_SUBJECT):
+        raise ValueError(f"its first line must begin with `{_SUBJECT}`")
+    subject = _template(environment, first.removeprefix(_SUBJECT).strip(), file)
+    return subject, _template(environment, "\n" + rest, file)  # the empty line keeps the numbers of lines right
+
+
+def _template(environment: jinja2.Environment, source: str, file: str) -> jinja2.Template:
+    code = environment.compile(source, name=file, filename=file)
+    return jinja2.Template.from_code(environment, code, environment.make_globals(None))
+
+
+def _with_parents(environment: jinja2.Environment, file: str) -> jinja2.Template:
+    """Compile a template and what it extends or includes by name."""
+    tree = environment.parse(_source(environment, file), name=file)
+    for parent in meta.find_referenced_templates(tree):
+        if parent is not None:
+            environment.get_template(parent)
+    return environment.get_template(file)
+
+
+def _fill(template: jinja2.Template, parameters: Mapping[str, Any]) -> str:
+    try:
+        return template.render(parameters)
+    except Exception as error:
+        # Only this one's message is safe to keep: it names a variable. Others may quote a parameter's value.
+        reason = scrub(error.message or "") if isinstance(error, jinja2.UndefinedError) else None
+        raise RenderError(f"{template.name}: {reason or type(error).__name__}") from error

@@ -1,0 +1,143 @@
+"""The use cases: queueing a mail (`MailOutbox`), and what operators do with the queue (`Deliveries`)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+from structlog.typing import FilteringBoundLogger
+
+from galaxy_contracts.accounts import AccountDeleted
+from galaxy_contracts.mail import MailKind, Message
+from galaxy_kernel.api import Clock, Connection, Database, LeasedQueue, Paging, conflict, new_id, not_found, request_id
+from galaxy_mail import queries
+from galaxy_mail.domain import Recipient, parse_recipient, same_address
+from galaxy_mail.mime import compose
+from galaxy_mail.rendering import Renderer, RenderError
+from galaxy_mail.sealing import Sealer
+from galaxy_mail.settings import SmtpSettings
+
+Wake = Callable[[Connection], None]
+"""Wakes the worker once the connection's transaction has committed."""
+
+RENDER_FAILED = "render_failed"
+ACCOUNT_DELETED = "account_deleted"
+
+
+class MailOutbox:
+    """Queues mails with the caller's transaction; the contract's `Outbox`."""
+
+    def __init__(
+        self,
+        settings: SmtpSettings,
+        renderer: Renderer,
+        sealer: Sealer,
+        *,
+        clock: Clock,
+        wake: Wake,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._sender = settings.sender
+        self._renderer, self._sealer, self._clock, self._wake, self._log = renderer, sealer, clock, wake, log
+
+    def register(self, kind: MailKind) -> None:
+        """Make a kind known. Raises TemplateError for templates that are missing or broken."""
+        self._renderer.register(kind)
+
+    async def enqueue(self, connection: Connection, message: Message) -> UUID:
+        """Queue a mail and give the delivery's id; see the contract.
+
+        Everything that can fail is done before the connection is touched: the caller's transaction stays whole.
+        """
+        kind = self._renderer.kind(message.kind)
+        recipient = parse_recipient(message.recipient)
+        if message.expires_at is not None and message.expires_at.tzinfo is None:
+            raise ValueError("expires_at: must carry an offset from UTC")
+        delivery = new_id()
+        message_id = f"<{delivery}@{self._sender.domain}>"
+        row: dict[str, Any] = {
+            "id": delivery,
+            "kind": kind.name,
+            "recipient": recipient.address,
+            "message_id": message_id,
+            "idempotency_key": message.idempotency_key,
+            "expires_at": message.expires_at,
+            "request_id": request_id(),
+        }
+        row |= self._content(kind, message, recipient, delivery, message_id)
+        if await queries.insert_delivery(connection, row):
+            self._wake(connection)
+            return delivery
+        return await queries.find_by_key(connection, kind.name, message.idempotency_key or "")
+
+    def _content(
+        self, kind: MailKind, message: Message, recipient: Recipient, delivery: UUID, message_id: str
+    ) -> dict[str, Any]:
+        """Give the columns that hold the mail, or those of a dead letter when it cannot be made."""
+        try:
+            rendered = self._renderer.render(kind.name, message.language, message.parameters)
+        except RenderError as error:
+            self._log.error("mail_render_failed", kind=kind.name, delivery_id=str(delivery), reason=str(error))
+            dead = {"state": "dead_lettered", "next_attempt_at": None, "finished_at": self._clock.now()}
+            return {**dead, "last_error": f"{RENDER_FAILED}: {error}", "mime": None, "sealed": None}
+        mime = compose(
+            rendered, sender=self._sender, recipient=recipient, message_id=message_id, date=self._clock.now()
+        )
+        if kind.secret:
+            return {"mime": None, "sealed": self._sealer.seal(delivery, mime)}
+        return {"mime": mime, "sealed": None}
+
+
+class Deliveries:
+    """What operators see and do, and what a deleted account leaves behind."""
+
+    def __init__(self, database: Database, queue: LeasedQueue, *, wake: Wake) -> None:
+        self._database, self._queue, self._wake = database, queue, wake
+
+    async def list(
+        self, paging: Paging, *, state: str | None = None, kind: str | None = None, recipient: str | None = None
+    ) -> tuple[Sequence[Row[Any]], int]:
+        """Give one page of deliveries, the newest first. A recipient is matched whole, whatever its case."""
+        address = None if recipient is None else same_address(recipient)
+        async with self._database.reading() as connection:
+            return await queries.list_deliveries(connection, paging, state=state, kind=kind, recipient=address)
+
+    async def show(self, delivery: UUID) -> Row[Any]:
+        """Give one delivery."""
+        async with self._database.reading() as connection:
+            return await self._found(connection, delivery)
+
+    async def attempts(self, delivery: UUID, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
+        """Give one page of a delivery's attempts, the first one first."""
+        async with self._database.reading() as connection:
+            await self._found(connection, delivery)
+            return await queries.list_attempts(connection, delivery, paging)
+
+    async def resend(self, delivery: UUID) -> Row[Any]:
+        """Make a delivery due now, with a fresh budget of attempts; its attempt numbers go on.
+
+        Raises the problems 404 `not_found`, 409 `mail_already_sent`, `mail_expired` and `mail_has_no_content`.
+        """
+        async with self._database.transaction() as connection:
+            found = await queries.lock_for_resend(connection, delivery)
+            if found is None:
+                raise not_found("delivery")
+            if found.state == "sent":
+                raise conflict("mail_already_sent", "The mail was sent; queue a new one instead.")
+            if found.expired:
+                raise conflict("mail_expired", "The mail has expired: what it says is no longer true.")
+            if found.empty:
+                raise conflict("mail_has_no_content", "The mail was never made, or was wiped; see its last_error.")
+            await self._queue.revive(connection, delivery)
+            self._wake(connection)
+            return await self._found(connection, delivery)
+
+    async def on_account_deleted(self, connection: Connection, fact: AccountDeleted) -> None:
+        """Take a deleted account's address and mails out of the queue and its history."""
+        await queries.scrub_recipient(connection, same_address(fact.email), ACCOUNT_DELETED)
+
+    async def _found(self, connection: Connection, delivery: UUID) -> Row[Any]:
+        row = await queries.find_delivery(connection, delivery)
+        if row is None:
+            raise not_found("delivery")
+        return row

@@ -1,0 +1,122 @@
+"""The settings of the mail queue and of the relay."""
+
+from datetime import timedelta
+from email.headerregistry import Address
+from email.utils import parseaddr
+from ipaddress import ip_address
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator
+
+from galaxy_kernel.api import Duration, Settings
+from galaxy_mail.domain import ENCODED_WORD, parse_recipient
+
+PORTS = {"starttls": 587, "implicit": 465, "none": 25}
+"""Submission (RFC 6409), submission over TLS (RFC 8314) and plain SMTP (RFC 5321)."""
+
+_PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test", ".svc")
+
+
+class SmtpSettings(Settings):
+    """The relay that takes our mail."""
+
+    prefix: ClassVar[str | None] = "BACKEND_SMTP_"
+
+    host: str = "127.0.0.1"
+    """Name or address of the relay."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Port of the relay; by default 587 for `starttls`, 465 for `implicit`, 25 for `none`."""
+    username: str | None = None
+    """Name to log in with; without it nobody logs in."""
+    password: SecretStr | None = None
+    """Password to log in with."""
+    from_: str = "Galaxy <galaxy@localhost>"
+    """Who the mails are from, as `Name <address>`; the address is the envelope's sender too."""
+    timeout: Annotated[Duration, Field(gt=timedelta(0), le=timedelta(seconds=60))] = timedelta(seconds=20)
+    """Longest time for handing over one mail, connecting included; at most 60s."""
+    connections: Annotated[int, Field(ge=1, le=100)] = 4
+    """Mails handed over at once, each on a connection of its own that is kept for the next."""
+    ca_file: FilePath | None = None
+    """File of CA certificates (PEM) to trust in place of the system's."""
+    tls_mode: Literal["starttls", "implicit", "none"] = "starttls"
+    """`starttls` or `implicit`, both with the certificate verified; `none` for a relay at home."""
+
+    @field_validator("host")
+    @classmethod
+    def _host_is_a_name(cls, value: str) -> str:
+        if not value.isprintable() or any(character.isspace() for character in value):
+            raise ValueError("expected a host name or an IP address")
+        return value
+
+    @field_validator("from_")
+    @classmethod
+    def _from_is_an_address(cls, value: str) -> str:
+        try:
+            sender_of(value)
+        except ValueError:
+            raise ValueError("expected `Name <address>` or an address, in one line") from None
+        return value
+
+    @field_validator("password")
+    @classmethod
+    def _password_has_a_name(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (value is None) != (info.data.get("username") is None):
+            raise ValueError("expected together with BACKEND_SMTP_USERNAME, or neither of them")
+        return value
+
+    @field_validator("tls_mode")
+    @classmethod
+    def _plain_stays_at_home(cls, value: str, info: ValidationInfo) -> str:
+        if value != "none":
+            return value
+        if info.data.get("username") is not None:
+            raise ValueError("expected starttls or implicit: a password is not sent without TLS")
+        if not is_private(info.data.get("host", "")):
+            raise ValueError("expected starttls or implicit: none is for a relay on this machine or its own network")
+        return value
+
+    @property
+    def sender(self) -> Address:
+        """Who the mails are from."""
+        return sender_of(self.from_)
+
+    @property
+    def relay_port(self) -> int:
+        """The port, with the default filled in."""
+        return PORTS[self.tls_mode] if self.port is None else self.port
+
+
+class MailSettings(Settings):
+    """The queue of outgoing mail."""
+
+    worker_interval: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=2)
+    """Longest wait between two looks for due mail; queueing a mail cuts it short."""
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 8
+    """Attempts before a mail that fails transiently is dead-lettered."""
+    smtp: SmtpSettings
+    """The relay."""
+
+
+def sender_of(text: str) -> Address:
+    """Read `Name <address>` or a bare address. Raises ValueError."""
+    if not text.isprintable() or ENCODED_WORD in text:
+        raise ValueError("must be one line of plain text")
+    name, address = parseaddr(text)
+    recipient = parse_recipient(address)
+    if not recipient.envelope.isascii():
+        raise ValueError("must be an address in ASCII, which every relay takes")
+    local, _, domain = recipient.envelope.rpartition("@")
+    return Address(display_name=name, username=local, domain=domain)
+
+
+def is_private(host: str) -> bool:
+    """Tell whether a host is this machine or on a private network: by its address, or by a name that is not public.
+
+    Names without a dot are those of containers and of the local network.
+    """
+    try:
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        name = host.lower().rstrip(".")
+        return "." not in name or name.endswith(_PRIVATE_SUFFIXES)
+    return address.is_loopback or address.is_private or address.is_link_local

@@ -1,0 +1,40 @@
+"""The tables of the mail plugin."""
+
+from sqlalchemy import CheckConstraint, Column, Index, LargeBinary, Table, Text, Uuid, text
+
+from galaxy_kernel.api import history_columns, plugin_metadata, queue_columns, queue_indexes
+
+metadata = plugin_metadata()
+
+mail_deliveries = Table(
+    "mail_deliveries",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("recipient", Text),
+    Column("message_id", Text, nullable=False),
+    Column("idempotency_key", Text),
+    Column("mime", LargeBinary),
+    Column("sealed", LargeBinary),
+    *queue_columns(),
+    CheckConstraint("mime IS NULL OR sealed IS NULL", name="one_content"),
+    Index(
+        "mail_deliveries_idempotency_key",
+        "kind",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+    Index("mail_deliveries_recipient_idx", text("lower(recipient)")),
+    Index("mail_deliveries_dead_idx", "id", postgresql_where=text("state = 'dead_lettered'")),
+    *queue_indexes("mail_deliveries", wipe="sealed"),
+)
+"""One mail to one recipient. `recipient` is NULL once its account is deleted; a mail is in `mime`, or, if it carries a
+secret, in `sealed`, until it is wiped. Ids are UUIDv7, so they sort by the time they were made."""
+
+mail_attempts = Table(
+    "mail_attempts",
+    metadata,
+    *history_columns("delivery_id", code="smtp_code"),
+)
+"""What became of each attempt. `finished_at` is NULL for one whose worker was lost."""

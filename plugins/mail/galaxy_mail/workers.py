@@ -1,0 +1,146 @@
+"""The worker that empties the queue into the relay, and pauses while the relay serves nobody."""
+
+import random as random_module
+from datetime import timedelta
+
+from opentelemetry.metrics import Meter
+from structlog.typing import FilteringBoundLogger
+
+from galaxy_kernel.api import Claim, Clock, Database, Health, LeasedQueue, Outcome, Pump, Result, working
+from galaxy_mail import queries
+from galaxy_mail.domain import envelope_of
+from galaxy_mail.errors import Refusal, RelayDown
+from galaxy_mail.sealing import Sealer
+from galaxy_mail.settings import MailSettings
+from galaxy_mail.tables import mail_attempts, mail_deliveries
+from galaxy_mail.transport import Transport
+
+DELIVER = "mail.deliver"
+"""The worker's name, by which it is woken."""
+
+LEASE = timedelta(seconds=75)
+"""Longer than any one mail may take (60 s); a killed worker's mails are taken up again within 90 s (SPEC M-2)."""
+_FIRST_DELAY, _MAX_DELAY = timedelta(seconds=10), timedelta(hours=1)
+"""Bounds of the back-off: 8 attempts are spread over half an hour to an hour."""
+_FIRST_PAUSE, _MAX_PAUSE = 1.0, 30.0
+"""Seconds of a pause, doubled each time; short at most, for a sign-in code lives five minutes."""
+_HOUSEKEEPING = 2.0
+"""Seconds between two looks for expired mails."""
+_DEPTH = 10_000
+"""The gauge of queued mails counts no further."""
+
+
+def delivery_queue(
+    settings: MailSettings, *, clock: Clock, random: random_module.Random, lease: timedelta = LEASE
+) -> LeasedQueue:
+    """Give the queue over `mail_deliveries`."""
+    return LeasedQueue(
+        mail_deliveries,
+        mail_attempts,
+        lease=lease,
+        max_attempts=settings.max_attempts,
+        first_delay=_FIRST_DELAY,
+        max_delay=_MAX_DELAY,
+        wipe=("sealed",),
+        random=random,
+        monotonic=clock.monotonic,
+    )
+
+
+class Deliverer:
+    """One replica's worker."""
+
+    def __init__(
+        self,
+        database: Database,
+        queue: LeasedQueue,
+        transport: Transport,
+        sealer: Sealer,
+        settings: MailSettings,
+        *,
+        clock: Clock,
+        random: random_module.Random,
+        log: FilteringBoundLogger,
+        meter: Meter,
+    ) -> None:
+        self._database, self._queue, self._transport, self._sealer = database, queue, transport, sealer
+        self._clock, self._random, self._log = clock, random, log
+        c = mail_deliveries.c
+        self._pump = Pump(
+            queue,
+            database,
+            self._send,
+            columns=(c.kind, c.recipient, c.mime, c.sealed, c.request_id),
+            senders=settings.smtp.connections,
+            reserve=settings.smtp.timeout,
+            monotonic=clock.monotonic,
+        )
+        self._housekeeping_at = self._resume_at = clock.monotonic()
+        self._pause = 0.0
+        self._down = ""
+        self._outcomes = meter.create_counter("mail.attempts", description="Attempts to send a mail, by outcome.")
+        self._queued = meter.create_gauge("mail.queued", description=f"Mails still to be sent, at most {_DEPTH}.")
+
+    async def run(self) -> bool:
+        """Make one pass: expire what is too late, and send what is due unless the relay is down."""
+        if self._clock.monotonic() >= self._housekeeping_at:
+            await self._housekeep()
+        if self._clock.monotonic() < self._resume_at:
+            return False
+        try:
+            if self._down:
+                await self._transport.check()
+            more = await self._pump.run()
+        except RelayDown as down:
+            self._pause_for(down)
+            return False
+        if self._down:
+            self._log.info("mail_relay_recovered")
+        self._down, self._pause = "", 0.0
+        return more
+
+    async def health(self) -> Health:
+        """Tell whether the relay serves us, as far as the last pass knows."""
+        return Health("degraded", f"{self._down}; mails are kept and sent once it answers") if self._down else Health()
+
+    async def _housekeep(self) -> None:
+        async with self._database.transaction() as connection:
+            await self._queue.expire(connection)
+            self._queued.set(await queries.count_queued(connection, _DEPTH))
+        await self._transport.trim()
+        self._housekeeping_at = self._clock.monotonic() + _HOUSEKEEPING
+
+    def _pause_for(self, down: RelayDown) -> None:
+        """Pause twice as long as last time, less up to half of it, so that replicas do not return all at once."""
+        self._pause = min(_MAX_PAUSE, self._pause * 2 or _FIRST_PAUSE)
+        self._resume_at = self._clock.monotonic() + self._pause * self._random.uniform(0.5, 1.0)
+        if str(down) != self._down:
+            self._log.error("mail_relay_down", reason=str(down))
+        self._down = str(down)
+
+    async def _send(self, claim: Claim) -> Result:
+        """Send one mail. Only RelayDown passes through: whatever else goes wrong is this mail's own failure."""
+        with working("mail", claim.row.request_id):
+            try:
+                result = await self._hand_over(claim)
+            except RelayDown:
+                raise
+            except Refusal as refusal:
+                outcome = Outcome.DEAD_LETTERED if refusal.permanent else Outcome.RETRYING
+                result = Result(claim, outcome, refusal.detail, refusal.code)
+            except Exception as error:
+                self._log.exception("mail_send_failed", delivery_id=str(claim.id))
+                result = Result(claim, Outcome.RETRYING, f"internal error: {type(error).__name__}")
+        self._outcomes.add(1, {"outcome": self._queue.state_after(result), "kind": claim.row.kind})
+        return result
+
+    async def _hand_over(self, claim: Claim) -> Result:
+        row = claim.row
+        if row.recipient is None or (row.mime is None and row.sealed is None):
+            return Result(claim, Outcome.DEAD_LETTERED, "its recipient or its content is gone")
+        try:
+            content = row.mime if row.sealed is None else self._sealer.open(claim.id, row.sealed)
+        except ValueError as error:
+            return Result(claim, Outcome.DEAD_LETTERED, str(error))
+        reply = await self._transport.send(envelope_of(row.recipient), content)
+        return Result(claim, Outcome.SENT, reply.text, reply.code)

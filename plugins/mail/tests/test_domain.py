@@ -1,0 +1,123 @@
+"""Addresses, subjects and scrubbing."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from galaxy_mail.domain import check_subject, envelope_of, parse_recipient, same_address, scrub
+
+
+@pytest.mark.parametrize(
+    ("given", "address", "envelope"),
+    [
+        ("Ada@Example.COM", "Ada@example.com", "Ada@example.com"),
+        ("ada@example.test", "ada@example.test", "ada@example.test"),
+        ("ada@localhost", "ada@localhost", "ada@localhost"),
+        ("ada@mail.LOCAL", "ada@mail.local", "ada@mail.local"),
+        ("ada@relay", "ada@relay", "ada@relay"),
+        ("ada@bücher.example", "ada@bücher.example", "ada@xn--bcher-kva.example"),
+        ("ada@xn--bcher-kva.example", "ada@bücher.example", "ada@xn--bcher-kva.example"),
+        ("ädä@example.com", "ädä@example.com", "ädä@example.com"),
+    ],
+)
+def test_addresses_that_are_taken(given: str, address: str, envelope: str) -> None:
+    """An address is kept readable, and its envelope has the domain in ASCII."""
+    recipient = parse_recipient(given)
+    assert (recipient.address, recipient.envelope) == (address, envelope)
+    assert envelope_of(recipient.address) == envelope
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "ada",
+        "@example.test",
+        "ada@",
+        "ada@@example.test",
+        "Ada <ada@example.test>",
+        "ada@example.test, eve@example.test",
+        "ada lovelace@example.test",
+        "ada@exa mple.test",
+        "ada@[127.0.0.1]",
+        '"ada"@example.test',
+        "=?utf-8?q?x=0D=0ABcc=3A_eve?=@example.test",
+        "ada\x00@example.test",
+        "a" * 65 + "@example.test",
+        "a@" + ".".join(["b" * 60] * 5) + ".test",
+    ],
+)
+def test_addresses_that_are_refused(address: str) -> None:
+    """What is no single address raises ValueError that names the field and does not quote it."""
+    with pytest.raises(ValueError, match=r"^recipient: ") as caught:
+        parse_recipient(address)
+    assert len(address) < 4 or address not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["ada@example.test\r\nBcc: eve@example.test", "ada\n@example.test", "\rada@example.test"]
+)
+def test_line_breaks_in_an_address_are_refused(address: str) -> None:
+    """CR and LF in an address are refused as what they are."""
+    with pytest.raises(ValueError, match="recipient: must not contain CR or LF"):
+        parse_recipient(address)
+
+
+@given(st.one_of(st.text(), st.text(alphabet="ab@.-+\"'<>(),:;[]\\ \t\r\n\x00\x85\u2028äß", max_size=40), st.emails()))
+@example("a@b.test\x85Bcc:x@y.test")
+def test_no_address_reaches_an_envelope_with_more_than_itself(address: str) -> None:
+    """Whatever is taken has one @ outside, no space, bracket or control character, and fits a path."""
+    try:
+        recipient = parse_recipient(address)
+    except ValueError:
+        return
+    for form in (recipient.address, recipient.envelope):
+        assert form.isprintable() and not set(form) & set(' <>"(),:;[]\\')
+        assert form.count("@") == 1 and len(form.encode()) <= 254
+    assert recipient.envelope.partition("@")[2].isascii()
+    assert parse_recipient(recipient.address) == recipient
+
+
+@pytest.mark.parametrize("subject", ["a\r\nBcc: eve@example.test", "a\nb", "a\r"])
+def test_line_breaks_in_a_subject_are_refused(subject: str) -> None:
+    """CR and LF in a subject are refused, naming the field."""
+    with pytest.raises(ValueError, match="subject: must not contain CR or LF"):
+        check_subject(subject)
+
+
+@given(st.text())
+def test_subjects_are_one_line(subject: str) -> None:
+    """Whatever subject passes has no character that anybody takes for a line break."""
+    try:
+        checked = check_subject(subject)
+    except ValueError:
+        assert "\r" in subject or "\n" in subject
+    else:
+        assert len(checked.splitlines()) <= 1 and checked == checked.strip()
+
+
+def test_addresses_are_compared_normalised() -> None:
+    """Two ways to write one address compare equal; what is no address stays as it is."""
+    assert same_address(" ada@XN--bcher-kva.example") == same_address("ada@bücher.example")
+    assert same_address("nonsense") == "nonsense"
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("5.1.1 <ada@example.test>: User unknown", "5.1.1 <address>: User unknown"),
+        ("no such user ADA here", "no such user <address> here"),
+        ("Canada is fine", "Canada is fine"),
+        ("via eve@elsewhere.test;", "via <address>;"),
+        ("4.7.1 greylisted", "4.7.1 greylisted"),
+    ],
+)
+def test_scrubbing(said: str, kept: str) -> None:
+    """Neither the recipient's address, nor its local part, nor any other address is kept of what a relay says."""
+    assert scrub(said, "ada@example.test") == kept
+
+
+@given(st.text(), st.emails())
+def test_scrubbed_text_has_no_recipient(text: str, address: str) -> None:
+    """However an address is embedded, it does not survive scrubbing."""
+    assert address.lower() not in scrub(f"{text}<{address}>{text}", address).lower()

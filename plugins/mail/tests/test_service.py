@@ -1,0 +1,217 @@
+"""Queueing mails with the caller's transaction, and what operators do with the queue."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select, text
+
+from galaxy_contracts.accounts import AccountDeleted
+from galaxy_contracts.mail import MailKind, Message
+from galaxy_kernel.api import Paging, Problem, new_id, working
+from galaxy_mail.tables import mail_deliveries
+
+
+async def count(rig: Any) -> int:
+    async with rig.database.reading() as connection:
+        return int((await connection.execute(select(func.count()).select_from(mail_deliveries))).scalar_one())
+
+
+async def test_enqueue_writes_a_pending_row(rig: Any) -> None:
+    """A queued mail is a row that is due now, with its bytes and the request that queued it, and wakes the worker."""
+    with working("auth", "req-1"):
+        delivery = await rig.enqueue("Ada@Example.test")
+    row = await rig.row(delivery)
+    assert (row.state, row.attempts, row.kind, row.recipient) == ("pending", 0, "test.welcome", "Ada@example.test")
+    assert row.message_id == f"<{delivery}@example.test>" and row.request_id == "req-1"
+    assert f"Message-ID: {row.message_id}\r\n".encode() in row.mime
+    assert row.next_attempt_at == row.created_at and row.sealed is None
+    assert rig.woken == 1
+
+
+async def test_rolls_back_with_the_caller(rig: Any) -> None:
+    """A mail queued in a transaction that rolls back was never there."""
+    with pytest.raises(ZeroDivisionError):
+        async with rig.database.transaction() as connection:
+            await rig.outbox.enqueue(connection, Message("test.welcome", "ada@example.test", "en", {"name": "Ada"}))
+            raise ZeroDivisionError
+    assert await count(rig) == 0
+
+
+async def test_replayed_key_adds_nothing(rig: Any) -> None:
+    """The second mail with a kind and key is the first one; another kind or no key is another mail."""
+    first = await rig.enqueue(idempotency_key="turn-7")
+    assert await rig.enqueue(idempotency_key="turn-7", parameters={"name": "Eve"}) == first
+    assert rig.woken == 1
+    await rig.enqueue_code(idempotency_key="turn-7")
+    await rig.enqueue()
+    await rig.enqueue()
+    assert await count(rig) == 4
+
+
+async def test_parallel_replays_are_one_mail(rig: Any) -> None:
+    """Fifty callers with one key at once get one id, and one mail is queued."""
+    ids = await asyncio.gather(*(rig.enqueue(idempotency_key="once") for _ in range(50)))
+    assert len(set(ids)) == 1 and await count(rig) == 1
+
+
+async def test_key_of_a_rolled_back_mail_is_free(rig: Any) -> None:
+    """A caller that waits for another one with its key queues the mail when that one rolls back."""
+    message = Message("test.welcome", "ada@example.test", "en", {"name": "Ada"}, idempotency_key="k")
+    async with rig.database.engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+        rig_wake, rig.outbox._wake = rig.outbox._wake, lambda _connection: None
+        lost = await rig.outbox.enqueue(connection, message)
+        rig.outbox._wake = rig_wake
+        waiting = asyncio.create_task(rig.enqueue(idempotency_key="k"))
+        done, _ = await asyncio.wait([waiting], timeout=0.2)
+        assert not done
+        await connection.rollback()
+    assert await waiting != lost and await count(rig) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"recipient": "nobody"}, "recipient"),
+        ({"recipient": "ada@example.test\r\nBcc: eve@example.test"}, "recipient"),
+        ({"parameters": {"name": "x\r\nBcc: eve@example.test"}}, "subject"),
+        ({"kind": "test.other"}, "kind"),
+        ({"expires_at": datetime(2030, 1, 1)}, "expires_at"),
+    ],
+)
+async def test_refusals_leave_the_transaction_whole(rig: Any, changed: dict[str, Any], field: str) -> None:
+    """What is refused raises ValueError naming the field before the connection is touched: the caller may go on."""
+    message: dict[str, Any] = {
+        "kind": "test.welcome",
+        "recipient": "ada@example.test",
+        "language": "en",
+        "parameters": {"name": "Ada"},
+    }
+    async with rig.database.transaction() as connection:
+        with pytest.raises(ValueError, match=f"^{field}: "):
+            await rig.outbox.enqueue(connection, Message(**{**message, **changed}))
+        await rig.outbox.enqueue(connection, Message(**message))
+    assert await count(rig) == 1
+
+
+async def test_failed_rendering_is_a_dead_letter(rig: Any) -> None:
+    """A template that fails leaves a dead letter with the reason; the caller's transaction and other mails go on."""
+    async with rig.database.transaction() as connection:
+        broken = await rig.outbox.enqueue(connection, Message("test.welcome", "ada@example.test", "en", {}))
+        fine = await rig.outbox.enqueue(connection, Message("test.welcome", "ada@example.test", "en", {"name": "A"}))
+    row = await rig.row(broken)
+    assert (row.state, row.mime, row.next_attempt_at) == ("dead_lettered", None, None)
+    assert row.last_error == "render_failed: welcome.en.txt: 'name' is undefined"
+    assert (await rig.row(fine)).state == "pending"
+    with pytest.raises(Problem, match="mail_has_no_content"):
+        await rig.deliveries.resend(broken)
+
+
+async def test_dump_has_no_secret(rig: Any) -> None:
+    """A dump of the table shows neither the code of a sealed mail nor any of its text."""
+    delivery = await rig.enqueue_code()
+    async with rig.database.reading() as connection:
+        dump = (await connection.execute(text("SELECT d::text FROM mail_deliveries d"))).scalar_one()
+    sealed = (await rig.row(delivery)).sealed
+    for secret in (b"40817263", b"Your code is", b"Subject"):
+        assert secret not in dump.encode() and secret.hex() not in dump and secret not in sealed
+    assert b"Your code is 40817263" in rig.sealer.open(delivery, sealed)
+
+
+async def test_register_raises_for_broken_templates(rig: Any, package: Path) -> None:
+    """A kind with broken templates is refused when it is registered."""
+    (package / "broken.en.txt").write_text("no subject")
+    with pytest.raises(ValueError, match=r"package 'mail_owner': templates/broken\.en\.txt"):
+        rig.outbox.register(MailKind("test.broken", "mail_owner"))
+
+
+async def test_list_and_filters(rig: Any) -> None:
+    """Deliveries are listed newest first, by state, kind and exact recipient in whatever case."""
+    ada, eve, code = (
+        await rig.enqueue("ada@example.test"),
+        await rig.enqueue("eve@example.test"),
+        await rig.enqueue_code(),
+    )
+    dead = await rig.enqueue("ada@example.test", parameters={})
+
+    async def listed(page: int = 1, page_size: int = 50, **filters: str) -> tuple[list[UUID], int]:
+        rows, total = await rig.deliveries.list(Paging(page=page, page_size=page_size), **filters)
+        return [row.id for row in rows], total
+
+    assert await listed() == ([dead, code, eve, ada], 4)
+    assert await listed(page=2, page_size=3) == ([ada], 4)
+    assert await listed(state="dead_lettered") == ([dead], 1)
+    assert await listed(state="pending", kind="test.welcome") == ([eve, ada], 2)
+    assert await listed(recipient="ADA@EXAMPLE.TEST") == ([dead, code, ada], 3)
+    assert await listed(recipient="ada@example") == ([], 0)
+
+
+async def test_unknown_delivery(rig: Any) -> None:
+    """What is not there is 404, whatever is asked of it."""
+    for work in (
+        rig.deliveries.show(new_id()),
+        rig.deliveries.attempts(new_id(), Paging()),
+        rig.deliveries.resend(new_id()),
+    ):
+        with pytest.raises(Problem, match="404 not_found"):
+            await work
+
+
+async def end(rig: Any, delivery: UUID, state: str) -> None:
+    async with rig.database.transaction() as connection:
+        await connection.execute(
+            text(
+                "UPDATE mail_deliveries SET state = :state, next_attempt_at = NULL, attempts = 8 WHERE id = :id"
+            ).bindparams(state=state, id=delivery)
+        )
+
+
+async def test_resend(rig: Any) -> None:
+    """A dead letter that is resent is due now with a fresh budget, and the worker is woken."""
+    delivery = await rig.enqueue()
+    await end(rig, delivery, "dead_lettered")
+    row = await rig.deliveries.resend(delivery)
+    assert (row.state, row.attempts) == ("pending", 8) and row.next_attempt_at is not None
+    assert (await rig.row(delivery)).attempts_before_resend == 8
+    assert rig.woken == 2
+
+
+async def test_sent_mail_is_not_resent(rig: Any) -> None:
+    """A mail that was sent stays sent: 409 mail_already_sent."""
+    delivery = await rig.enqueue()
+    await end(rig, delivery, "sent")
+    with pytest.raises(Problem, match="409 mail_already_sent"):
+        await rig.deliveries.resend(delivery)
+    assert (await rig.deliveries.show(delivery)).state == "sent"
+
+
+async def test_expired_mail_is_not_resent(rig: Any, relay: Any, transport_to: Any) -> None:
+    """A mail that has expired is not revived, wiped or not: 409 mail_expired."""
+    delivery = await rig.enqueue_code(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    with pytest.raises(Problem, match="409 mail_expired"):
+        await rig.deliveries.resend(delivery)
+    await rig.deliverer(transport_to(relay.port)).run()
+    assert (await rig.row(delivery)).sealed is None
+    with pytest.raises(Problem, match="409 mail_expired"):
+        await rig.deliveries.resend(delivery)
+
+
+async def test_deleted_account_leaves_nothing(rig: Any) -> None:
+    """A deleted account's address and mails are gone from every delivery; what was pending is dead-lettered."""
+    pending, sent = await rig.enqueue("Ada@example.test"), await rig.enqueue("ada@EXAMPLE.test")
+    code, other = await rig.enqueue_code(recipient="ada@example.test"), await rig.enqueue("eve@example.test")
+    await end(rig, sent, "sent")
+    async with rig.database.transaction() as connection:
+        await rig.deliveries.on_account_deleted(connection, AccountDeleted(new_id(), " ADA@example.TEST"))
+    for delivery in (pending, sent, code):
+        row = await rig.row(delivery)
+        assert (row.recipient, row.mime, row.sealed, row.next_attempt_at) == (None, None, None, None)
+    assert [(await rig.row(each)).state for each in (pending, sent, code)] == ["dead_lettered", "sent", "dead_lettered"]
+    assert (await rig.row(pending)).last_error == "account_deleted"
+    assert (await rig.row(other)).recipient == "eve@example.test"
+    with pytest.raises(Problem, match="409 mail_has_no_content"):
+        await rig.deliveries.resend(pending)

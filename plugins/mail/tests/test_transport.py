@@ -1,0 +1,238 @@
+"""Real conversations with relays that take, refuse, stall and vanish."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from galaxy_mail.errors import Refusal, RelayDown
+from galaxy_mail.transport import MAILS_PER_CONNECTION, MAX_IDLE
+
+MAIL = b"Subject: x\r\n\r\nline\r\n.dot\r\n"
+TO = "ada@example.test"
+
+
+async def test_a_mail_goes_over(relay: Any, transport_to: Any) -> None:
+    """The relay gets sender, recipient and exactly the bytes, dots doubled on the way; its answer is given."""
+    reply = await transport_to(relay.port).send(TO, MAIL)
+    assert (reply.code, reply.text) == (250, "2.0.0 queued")
+    assert relay.messages == [MAIL.replace(b"\r\n.", b"\r\n..")]
+    mail, recipient = (next(each for each in relay.commands if each.startswith(verb)) for verb in ("MAIL", "RCPT"))
+    assert mail.startswith(f"MAIL FROM:<galaxy@example.test> SIZE={len(MAIL)}")
+    assert recipient == "RCPT TO:<ada@example.test>"
+
+
+async def test_a_real_server_takes_it(sink: Any, transport_to: Any) -> None:
+    """An SMTP server of another make gets the mail as it was composed."""
+    await transport_to(sink.port).send("ädä@example.test", MAIL)
+    assert sink.received == [("ädä@example.test", MAIL)]
+
+
+async def test_connections_are_kept(relay: Any, transport_to: Any) -> None:
+    """Mails one after the other go over one connection, and a new one is made after a hundred."""
+    transport = transport_to(relay.port)
+    for _ in range(MAILS_PER_CONNECTION + 1):
+        await transport.send(TO, MAIL)
+    assert relay.connections == 2
+    assert relay.verbs().count("EHLO") == 2 and "RSET" not in relay.verbs()
+    assert relay.verbs().count("QUIT") == 1
+
+
+async def test_parallel_mails_have_their_own_connections(relay: Any, transport_to: Any) -> None:
+    """Mails at the same time never mix in one conversation."""
+    transport = transport_to(relay.port)
+    await asyncio.gather(*(transport.send(TO, MAIL) for _ in range(5)))
+    assert relay.connections == 5 and len(relay.messages) == 5
+
+
+async def test_idle_connections_are_let_go(relay: Any, transport_to: Any) -> None:
+    """A connection unused for a while is closed, whether or not another mail comes."""
+    now = 0.0
+    transport = transport_to(relay.port, monotonic=lambda: now)
+    await transport.send(TO, MAIL)
+    now += MAX_IDLE + 1
+    await transport.trim()
+    assert relay.verbs()[-1] == "QUIT"
+    await transport.send(TO, MAIL)
+    now += MAX_IDLE + 1
+    await transport.send(TO, MAIL)
+    assert relay.connections == 3
+
+
+@pytest.mark.parametrize("how", ["cut", "421"])
+async def test_a_kept_connection_that_ended_costs_nothing(relay: Any, transport_to: Any, how: str) -> None:
+    """When the relay has ended a kept connection, the mail goes over a new one as if nothing had been."""
+    transport = transport_to(relay.port)
+    await transport.send(TO, MAIL)
+    if how == "cut":
+        relay.script["MAIL"] = ["drop"]
+    else:
+        relay.script["MAIL"] = ["421 4.4.2 idle for too long"]
+    assert (await transport.send(TO, MAIL)).code == 250
+    assert relay.connections == 2 and len(relay.messages) == 2
+
+
+async def test_after_a_refusal_the_conversation_is_reset(relay: Any, transport_to: Any) -> None:
+    """A refused mail leaves the connection usable: the next one begins with RSET."""
+    transport = transport_to(relay.port)
+    relay.script["RCPT"] = ["550 5.1.1 no such user"]
+    with pytest.raises(Refusal):
+        await transport.send(TO, MAIL)
+    await transport.send(TO, MAIL)
+    assert relay.connections == 1
+    assert relay.verbs() == ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA"]
+
+
+TRANSIENT, PERMANENT, DOWN = "transient", "permanent", "down"
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer", "meaning", "code"),
+    [
+        ("GREETING", "554 5.7.1 go away", DOWN, None),
+        ("GREETING", "421 4.3.2 too busy", DOWN, None),
+        ("GREETING", "drop", DOWN, None),
+        ("GREETING", "hang", DOWN, None),
+        ("GREETING", "HTTP/1.1 400 Bad Request", DOWN, None),
+        ("EHLO", "502 5.5.1 what", DOWN, None),
+        ("EHLO", "drop", DOWN, None),
+        ("MAIL", "530 5.7.0 log in first", DOWN, None),
+        ("MAIL", "550 5.7.1 sender refused", DOWN, None),
+        ("MAIL", "421 4.7.0 later", DOWN, None),
+        ("MAIL", "451 4.3.0 disk", TRANSIENT, 451),
+        ("MAIL", "552 5.3.4 too large", PERMANENT, 552),
+        ("MAIL", "drop", TRANSIENT, None),
+        ("MAIL", "hang", TRANSIENT, None),
+        ("RCPT", "550 5.1.1 no such user", PERMANENT, 550),
+        ("RCPT", "535 5.7.8 who are you", DOWN, None),
+        ("RCPT", "450 4.2.1 greylisted", TRANSIENT, 450),
+        ("RCPT", "421 4.7.0 enough", TRANSIENT, 421),
+        ("RCPT", "drop", TRANSIENT, None),
+        ("DATA", "554 5.5.1 no", PERMANENT, 554),
+        ("DATA", "451 4.3.0 later", TRANSIENT, 451),
+        ("DATA", "250 what", TRANSIENT, None),
+        (".", "554 5.7.1 spam", PERMANENT, 554),
+        (".", "552 5.2.2 mailbox full", PERMANENT, 552),
+        (".", "451 4.7.1 try again", TRANSIENT, 451),
+        (".", "421 4.3.0 going down", TRANSIENT, 421),
+        (".", "drop", TRANSIENT, None),
+        (".", "drop after dot", TRANSIENT, None),
+        (".", "hang", TRANSIENT, None),
+    ],
+)
+async def test_what_an_answer_means(
+    relay: Any, transport_to: Any, verb: str, answer: str, meaning: str, code: int | None
+) -> None:
+    """Each answer, by its place in the conversation, is the relay's trouble, this mail's for now, or for good."""
+    transport = transport_to(relay.port, timeout="200ms")
+    relay.script[verb] = answer
+    with pytest.raises(RelayDown if meaning is DOWN else Refusal) as caught:
+        await transport.send(TO, MAIL)
+    if isinstance(caught.value, Refusal):
+        assert caught.value.permanent is (meaning is PERMANENT)
+        assert caught.value.code == code
+    else:
+        assert f"relay 127.0.0.1:{relay.port} (BACKEND_SMTP_HOST)" in str(caught.value)
+    relay.script.clear()
+    assert (await transport.send(TO, MAIL)).code == 250
+
+
+async def test_refusals_name_nobody(relay: Any, transport_to: Any) -> None:
+    """The relay's words are kept without the addresses in them."""
+    relay.script["RCPT"] = "550 5.1.1 <ada@example.test>: user ada unknown"
+    with pytest.raises(Refusal) as caught:
+        await transport_to(relay.port).send(TO, MAIL)
+    assert caught.value.detail == "RCPT TO: 550 5.1.1 <address>: user <address> unknown"
+
+
+async def test_nobody_listens(transport_to: Any, unused_tcp_port: int) -> None:
+    """A relay that is not there is down, and named."""
+    with pytest.raises(RelayDown, match=f"127.0.0.1:{unused_tcp_port}"):
+        await transport_to(unused_tcp_port).send(TO, MAIL)
+
+
+async def test_utf8_needs_the_relay(relay: Any, transport_to: Any) -> None:
+    """An address that is not ASCII is refused for good by a relay without SMTPUTF8, and taken by one with it."""
+    transport = transport_to(relay.port)
+    await transport.send("ädä@example.test", MAIL)
+    assert any(" SMTPUTF8" in command for command in relay.commands if command.startswith("MAIL"))
+    relay.extensions.clear()
+    with pytest.raises(Refusal, match="SMTPUTF8") as caught:
+        await transport_to(relay.port).send("ädä@example.test", MAIL)
+    assert caught.value.permanent
+
+
+async def test_cancelled_conversation_is_not_continued(relay: Any, transport_to: Any) -> None:
+    """A connection whose conversation was cut short by a cancellation is not used for another mail."""
+    transport = transport_to(relay.port)
+    relay.script["DATA"] = ["hang"]
+    task = asyncio.create_task(transport.send(TO, MAIL))
+    while "DATA" not in relay.verbs():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    assert (await transport.send(TO, MAIL)).code == 250
+    assert relay.connections == 2
+
+
+async def test_check_keeps_the_connection(relay: Any, transport_to: Any) -> None:
+    """A check opens a connection and leaves it for the next mail; a second one asks over the same."""
+    transport = transport_to(relay.port)
+    await transport.check()
+    await transport.check()
+    await transport.send(TO, MAIL)
+    assert relay.connections == 1 and relay.verbs().count("NOOP") == 2
+
+
+@pytest.mark.parametrize("answer", ["drop", "hang", "500 what"])
+async def test_check_finds_a_dead_relay(relay: Any, transport_to: Any, answer: str) -> None:
+    """A relay that does not answer a NOOP is down."""
+    relay.script["NOOP"] = answer
+    with pytest.raises(RelayDown):
+        await transport_to(relay.port, timeout="200ms").check()
+
+
+@pytest.mark.parametrize("mode", ["starttls", "implicit"])
+async def test_tls_with_a_login(certificate: Any, transport_to: Any, mode: str, new_relay: Any) -> None:
+    """Over verified TLS we log in, and the mail goes over."""
+    async with new_relay(certificate.server, implicit=mode == "implicit") as relay:
+        relay.extensions.append("AUTH PLAIN")
+        options = {"host": "localhost", "ca_file": str(certificate.ca_file), "username": "ada", "password": "hunter2"}
+        assert (await transport_to(relay.port, tls_mode=mode, **options).send(TO, MAIL)).code == 250
+    assert relay.verbs().count("AUTH") == 1
+
+
+@pytest.mark.parametrize("mode", ["starttls", "implicit"])
+async def test_unknown_certificates_are_refused(certificate: Any, transport_to: Any, mode: str, new_relay: Any) -> None:
+    """A relay whose certificate nobody vouches for gets nothing, and the setting that helps is named."""
+    async with new_relay(certificate.server, implicit=mode == "implicit") as relay:
+        with pytest.raises(RelayDown, match="BACKEND_SMTP_CA_FILE"):
+            await transport_to(relay.port, host="localhost", tls_mode=mode).send(TO, MAIL)
+    assert "MAIL" not in relay.verbs()
+
+
+async def test_wrong_names_are_refused(certificate: Any, transport_to: Any, new_relay: Any) -> None:
+    """A trusted certificate for another name is refused all the same."""
+    async with new_relay(certificate.server) as relay:
+        transport = transport_to(relay.port, host="127.0.0.1", tls_mode="starttls", ca_file=str(certificate.ca_file))
+        with pytest.raises(RelayDown, match="CERTIFICATE_VERIFY_FAILED"):
+            await transport.send(TO, MAIL)
+
+
+async def test_starttls_is_never_skipped(relay: Any, transport_to: Any) -> None:
+    """A relay that offers no STARTTLS, or somebody between us who hides it, gets neither login nor mail."""
+    relay.extensions.append("AUTH PLAIN")
+    with pytest.raises(RelayDown, match="STARTTLS"):
+        await transport_to(relay.port, tls_mode="starttls", username="ada", password="hunter2").send(TO, MAIL)
+    assert relay.verbs() == ["EHLO"]
+
+
+async def test_refused_login(certificate: Any, transport_to: Any, new_relay: Any) -> None:
+    """A relay that refuses our login is down for us; the variables are named, the password is not shown."""
+    async with new_relay(certificate.server) as relay:
+        relay.extensions.append("AUTH PLAIN LOGIN")
+        relay.script["AUTH"] = "535 5.7.8 bad credentials"
+        options = {"host": "localhost", "ca_file": str(certificate.ca_file), "username": "ada", "password": "hunter2"}
+        with pytest.raises(RelayDown, match="BACKEND_SMTP_USERNAME and BACKEND_SMTP_PASSWORD") as caught:
+            await transport_to(relay.port, tls_mode="starttls", **options).send(TO, MAIL)
+    assert "535 5.7.8" in str(caught.value) and "hunter2" not in str(caught.value)
