@@ -1,0 +1,77 @@
+"""The main job: a person signs in with a code read from a real mail."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+from whole import ALL, Mailbox, post
+
+from galaxy_kernel.testing import Boot, Booted
+
+SEND, CONFIRM = "/api/v1/public/auth/send-email-code", "/api/v1/public/auth/confirm-email-code"
+
+
+async def sign_in(booted: Booted, mailbox: Mailbox, email: str) -> Any:
+    status, challenge = await post(booted, SEND, {"email": email})
+    assert status == 202
+    body = {"challenge_id": challenge["challenge_id"], "code": await mailbox.code_to(email)}
+    status, session = await post(booted, CONFIRM, body)
+    assert status == 201, session
+    return session
+
+
+async def account(client: aiohttp.ClientSession, token: str) -> int:
+    async with client.get("/api/v1/user/account", headers={"Authorization": f"Bearer {token}"}) as response:
+        return response.status
+
+
+async def test_sign_in_by_a_code_from_a_real_mail(whole: Booted, mailbox: Mailbox) -> None:
+    """From the request to the mail's bytes and back: an account, a session, a token that opens."""
+    session = await sign_in(whole, mailbox, "ada@example.test")
+    assert session["account"]["email"] == "ada@example.test"
+    assert await account(whole.client, session["session_token"]) == 200
+    mail = await mailbox.mail_to("ada@example.test")
+    assert mail["Message-ID"]
+    assert mail.get_body(("html",)) is not None
+
+
+async def test_revoked_token_is_dead_on_the_other_replica_within_a_second(
+    boot: Boot, whole: Booted, mailbox: Mailbox, mail_environment: dict[str, str]
+) -> None:
+    """A session made on one replica opens on the other, and is closed there as soon as here."""
+    async with boot(*ALL, environment=mail_environment, dsn=whole.dsn) as other:
+        token = (await sign_in(whole, mailbox, "ada@example.test"))["session_token"]
+        async with asyncio.timeout(1):
+            while await account(other.client, token) != 200:
+                await asyncio.sleep(0.01)
+        headers = {"Authorization": f"Bearer {token}"}
+        async with whole.client.get("/api/v1/user/sessions", headers=headers) as response:
+            (session,) = (await response.json())["items"]
+        async with whole.client.delete(f"/api/v1/user/sessions/{session['id']}", headers=headers) as response:
+            assert response.status in (200, 204)
+        assert await account(whole.client, token) == 401
+        async with asyncio.timeout(1):
+            while await account(other.client, token) != 401:
+                await asyncio.sleep(0.01)
+
+
+async def test_deleting_an_account_closes_everything_and_scrubs_it(whole: Booted, mailbox: Mailbox) -> None:
+    """After a deletion no table holds the address, and the token is dead at once."""
+    token = (await sign_in(whole, mailbox, "gone@example.test"))["session_token"]
+    async with whole.client.delete("/api/v1/user/account", headers={"Authorization": f"Bearer {token}"}) as response:
+        assert response.status == 204
+    assert await account(whole.client, token) == 401
+    async with asyncio.timeout(5):
+        while any("gone@example.test" in row for row in await everything(whole)):
+            await asyncio.sleep(0.05)
+
+
+async def everything(booted: Booted) -> list[str]:
+    """Every row of every table of the schema but the change feed, whose rows go within the hour."""
+    from sqlalchemy import text
+
+    tables = text("SELECT tablename FROM pg_tables WHERE schemaname = 'backend' AND tablename <> 'feed_changes'")
+    async with booted.database.reading() as connection:
+        names = (await connection.execute(tables)).scalars().all()
+        queries = [text(f'SELECT t::text FROM "{name}" t') for name in names]
+        return [row for query in queries for row in (await connection.execute(query)).scalars()]

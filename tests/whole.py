@@ -1,0 +1,55 @@
+"""The four plugins together, and a real SMTP server that keeps the mails."""
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from galaxy_admin.plugin import AdminPlugin
+from galaxy_auth.plugin import AuthPlugin
+from galaxy_kernel.testing import Booted
+from galaxy_mail.plugin import MailPlugin
+from galaxy_user.plugin import UserPlugin
+
+ALL = (AdminPlugin, AuthPlugin, MailPlugin, UserPlugin)
+
+
+@dataclass
+class Mailbox:
+    """An SMTP server that keeps what it gets."""
+
+    port: int = 0
+    mails: list[EmailMessage] = field(default_factory=list)
+    arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
+        """Keep a mail."""
+        message = message_from_bytes(bytes(envelope.content or b""), policy=policy.default)
+        async with self.arrived:
+            self.mails.append(message)  # type: ignore[arg-type] # the policy gives EmailMessage
+            self.arrived.notify_all()
+        return "250 OK"
+
+    async def mail_to(self, address: str) -> EmailMessage:
+        """Wait for the newest mail to an address."""
+        async with asyncio.timeout(10), self.arrived:
+            await self.arrived.wait_for(lambda: any(mail["To"] == address for mail in self.mails))
+        return next(mail for mail in reversed(self.mails) if mail["To"] == address)
+
+    async def code_to(self, address: str) -> str:
+        """Wait for a sign-in mail and read the code in it."""
+        body = (await self.mail_to(address)).get_body(("plain",))
+        assert body is not None
+        match = re.search(r"\b(\d{4})[ -]?(\d{4})\b", body.get_content())
+        assert match is not None
+        return match[1] + match[2]
+
+
+async def post(booted: Booted, path: str, body: Any, token: str = "") -> tuple[int, Any]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with booted.client.post(path, json=body, headers=headers) as response:
+        return response.status, await response.json()
