@@ -303,10 +303,10 @@ class _Sql:
 
     def __init__(self, table: Table, history: Table | None, wipe: tuple[str, ...]) -> None:
         self._id = Column("id", table.c.id.type)
-        names = {"table": table.name, "pending": _PENDING}
+        names = {"table": table.name, "pending": _PENDING, "after": _AFTER}
         names["wipe"] = "".join(f", {name} = NULL" for name in wipe)
         names["wipe_when_sent"] = "".join(
-            f", {name} = CASE WHEN held.state <> 'sent' THEN q.{name} END" for name in wipe
+            f", {name} = CASE WHEN r.outcome <> 'sent' THEN q.{name} END" for name in wipe
         )
         names["emptied"] = ", ".join(f"{name} = NULL" for name in wipe)
         names["unwiped"] = " OR ".join(f"{name} IS NOT NULL" for name in wipe)
@@ -377,37 +377,34 @@ RETURNING q.id, q.lease, q.attempts, q.attempts - q.attempts_before_resend,
     CAST(extract(epoch FROM q.expires_at - clock_timestamp()) AS double precision){columns}
 """
 
+_AFTER = """CASE
+        WHEN r.outcome = 'released' THEN q.state
+        WHEN r.outcome = 'retrying' AND q.attempts - q.attempts_before_resend >= :max_attempts THEN 'dead_lettered'
+        ELSE r.outcome END"""
+"""The state that a result leads to."""
+
 _COMPLETE = """
 WITH results AS (
     SELECT * FROM json_to_recordset(CAST(:results AS json)) AS r(
         id uuid, lease integer, outcome text, started_ago double precision, finished_ago double precision,
         tried boolean, detail text, code integer, delay double precision)
-), held AS (
-    SELECT r.*, CASE
-        WHEN r.outcome = 'released' THEN q.state
-        WHEN r.outcome = 'retrying' AND q.attempts - q.attempts_before_resend >= :max_attempts THEN 'dead_lettered'
-        ELSE r.outcome END AS state
-    FROM results AS r CROSS JOIN LATERAL (
-        SELECT state, attempts, attempts_before_resend FROM {table}
-        WHERE id = r.id AND lease = r.lease AND claimed_at IS NOT NULL
-        FOR UPDATE
-    ) AS q
 ), finished AS (
     UPDATE {table} AS q
-    SET state = held.state,
-        attempts = q.attempts - CASE WHEN held.tried THEN 0 ELSE 1 END,
+    SET state = {after},
+        attempts = q.attempts - CASE WHEN r.tried THEN 0 ELSE 1 END,
         claimed_at = NULL,
-        next_attempt_at = CASE WHEN held.state IN ('pending', 'retrying')
-            THEN statement_timestamp() + make_interval(secs => coalesce(held.delay, 0)) END,
-        finished_at = CASE WHEN held.state NOT IN ('pending', 'retrying') THEN statement_timestamp() END,
-        last_error = CASE WHEN held.state <> 'sent' THEN coalesce(held.detail, q.last_error) END{wipe_when_sent}
-    FROM held WHERE q.id = held.id
-    RETURNING held.*, q.attempts
+        next_attempt_at = CASE WHEN {after} IN ('pending', 'retrying')
+            THEN statement_timestamp() + make_interval(secs => coalesce(r.delay, 0)) END,
+        finished_at = CASE WHEN {after} NOT IN ('pending', 'retrying') THEN statement_timestamp() END,
+        last_error = CASE WHEN r.outcome <> 'sent' THEN coalesce(r.detail, q.last_error) END{wipe_when_sent}
+    FROM results AS r
+    WHERE q.id = r.id AND CASE WHEN q.claimed_at IS NOT NULL THEN q.lease = r.lease ELSE false END
+    RETURNING r.*, q.state, q.attempts
 ), attempted AS ({attempted})
 SELECT id FROM finished
 """
-"""The rows are looked up one by one on purpose, by a subquery that locks and so is not merged into a join: a planner
-that saw the table when nothing was claimed expects no claimed row, and would compare all of them with all results."""
+"""The fence is a CASE so that the planner makes nothing of it: one that saw the table while nothing was claimed expects
+no claimed row, and would find them by comparing the whole table with all results."""
 
 _ATTEMPTED = """
     INSERT INTO {history} ({owner}, attempt_no, started_at, finished_at, outcome, {code}, detail)
