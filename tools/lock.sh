@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 uv=.venv/bin/uv
 members="contracts migrations kernel plugins/*"
 projects=$(for member in $members; do echo "$member/pyproject.toml"; done)
-ours=$(sed -n 's/^name = "\(.*\)"$/--no-emit-package \1/p' pyproject.toml $projects)
+ours=$(sed -n '/^\[project\]/,/^\[tool/s/^name = "\(galaxy-[a-z-]*\)"$/--no-emit-package \1/p' pyproject.toml $projects)
 compile() {
     # shellcheck disable=SC2086 # $ours is a list of options
     "$uv" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -42,8 +42,3 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_hash", name="device_sessions_token_hash_key"),
     )
     op.create_index("device_sessions_account_id_idx", "device_sessions", ["account_id"])
-
-
-def downgrade() -> None:
-    op.drop_table("device_sessions")
-    op.drop_table("auth_challenges")

@@ -38,6 +38,9 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("mime IS NULL OR sealed IS NULL", name="mail_deliveries_one_content_check"),
     )
+    # Contents leave the row uncompressed, so that claiming and completing, which rewrite the row, do not copy them.
+    op.execute("ALTER TABLE mail_deliveries ALTER COLUMN mime SET STORAGE EXTERNAL")
+    op.execute("ALTER TABLE mail_deliveries ALTER COLUMN sealed SET STORAGE EXTERNAL")
     op.create_index(
         "mail_deliveries_idempotency_key",
         "mail_deliveries",
@@ -75,8 +78,3 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text),
         sa.PrimaryKeyConstraint("delivery_id", "attempt_no", name="mail_attempts_pkey"),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("mail_attempts")
-    op.drop_table("mail_deliveries")

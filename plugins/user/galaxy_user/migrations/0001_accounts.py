@@ -28,7 +28,3 @@ def upgrade() -> None:
         sa.CheckConstraint("(email IS NULL) = (deleted_at IS NOT NULL)", name=op.f("accounts_email_check")),
         sa.CheckConstraint("(email IS NULL) = (email_folded IS NULL)", name=op.f("accounts_email_folded_check")),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("accounts")
