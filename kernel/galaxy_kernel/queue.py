@@ -237,7 +237,8 @@ class LeasedQueue:
         ordered = sorted(results, key=_id_of)
         records = msgspec.json.encode([self._record(result, now) for result in ordered]).decode()
         values = {"results": records, "max_attempts": self.max_attempts}
-        return set((await connection.execute(self._complete, values)).scalars())
+        stale = (await connection.execute(self._complete, values)).scalars()
+        return {result.claim.id for result in results}.difference(stale)
 
     async def expire(self, connection: Connection, limit: int = 1000) -> int:
         """Dead-letter up to `limit` rows that have expired, wipe expired dead letters, and give how many ended.
@@ -401,7 +402,7 @@ WITH results AS (
     WHERE q.id = r.id AND CASE WHEN q.claimed_at IS NOT NULL THEN q.lease = r.lease ELSE false END
     RETURNING r.*, q.state, q.attempts
 ), attempted AS ({attempted})
-SELECT id FROM finished
+SELECT id FROM results WHERE id NOT IN (SELECT id FROM finished)
 """
 """The fence is a CASE so that the planner makes nothing of it: one that saw the table while nothing was claimed expects
 no claimed row, and would find them by comparing the whole table with all results."""

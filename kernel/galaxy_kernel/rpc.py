@@ -33,8 +33,8 @@ _OPTIONS = (
 )
 _HEALTH = health.SERVICE_NAME
 _KERNEL = "kernel"
-_LAST_WRITES = 0.2
-"""Seconds for what was told to watchers of the health service to reach them."""
+_LAST_WRITES = 1.0
+"""Seconds at most for the last words to watchers of the health service and to ended streams to reach them."""
 
 _log = get_logger("galaxy_kernel.rpc")
 _well_formed = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch

@@ -34,8 +34,7 @@ class PostgresCluster:
     """A server in a temporary directory, which goes with it; a context manager, without an event loop."""
 
     def __init__(self, settings: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Describe the cluster; `server` is the one behind it, for tests that stop, kill and start it.
-        """
+        """Describe the cluster; `server` is the one behind it, for tests that stop, kill and start it."""
         self._folder = Path(tempfile.mkdtemp(prefix="galaxy-postgres-", dir=_memory()))
         self._numbers = itertools.count(1)
         self._templates: set[str] = set()

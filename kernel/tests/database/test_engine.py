@@ -1,6 +1,7 @@
 """From a DSN to an engine that is set as it should be."""
 
 import string
+from dataclasses import fields
 from typing import Any
 from urllib.parse import quote
 
@@ -32,7 +33,7 @@ def test_what_is_written_is_read(
     assert (parsed.user, parsed.password, parsed.database) == (user, password, database)
     assert parsed.hosts == tuple(hosts)
     assert schema_of(dsn) == schema
-    assert "password" not in repr(parsed)
+    assert "password" not in {field.name for field in fields(parsed) if field.repr}
 
 
 @given(

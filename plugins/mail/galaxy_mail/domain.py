@@ -92,8 +92,8 @@ def check_subject(subject: str) -> str:
 
 def scrub(text: str, recipient: str | None = None) -> str:
     """Take addresses out of what a relay says, since it goes into rows and logs."""
-    if recipient:
-        local = recipient.rpartition("@")[0]
+    local = (recipient or "").rpartition("@")[0]
+    if recipient and local.lower() in text.lower():  # seldom: patterns of their own for each recipient are not cheap
         text = re.sub(re.escape(recipient), "<address>", text, flags=re.IGNORECASE)
         text = re.sub(rf"(?<![\w.]){re.escape(local)}(?![\w])", "<address>", text, flags=re.IGNORECASE)
     return _ADDRESS.sub("<address>", text).replace("<<address>>", "<address>")

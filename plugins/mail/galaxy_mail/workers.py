@@ -1,6 +1,7 @@
 """The worker that empties the queue into the relay, and pauses while the relay serves nobody."""
 
 import random as random_module
+from collections import Counter
 from datetime import timedelta
 
 from opentelemetry.metrics import Meter
@@ -78,7 +79,9 @@ class Deliverer:
         self._housekeeping_at = self._resume_at = clock.monotonic()
         self._pause = 0.0
         self._down = ""
-        self._outcomes = meter.create_counter("mail.attempts", description="Attempts to send a mail, by outcome.")
+        self._outcomes: Counter[tuple[str, str]] = Counter()
+        """Attempts of this pass, by outcome and kind."""
+        self._attempts = meter.create_counter("mail.attempts", description="Attempts to send a mail, by outcome.")
         self._queued = meter.create_gauge("mail.queued", description=f"Mails still to be sent, at most {_DEPTH}.")
 
     async def run(self) -> bool:
@@ -94,6 +97,8 @@ class Deliverer:
         except RelayDown as down:
             self._pause_for(down)
             return False
+        finally:
+            self._count()
         if self._down:
             self._log.info("mail_relay_recovered")
         self._down, self._pause = "", 0.0
@@ -110,6 +115,12 @@ class Deliverer:
         await self._transport.trim()
         self._housekeeping_at = self._clock.monotonic() + _HOUSEKEEPING
 
+    def _count(self) -> None:
+        """Hand the pass's attempts to the meter, all at once."""
+        for (outcome, kind), number in self._outcomes.items():
+            self._attempts.add(number, {"outcome": outcome, "kind": kind})
+        self._outcomes.clear()
+
     def _pause_for(self, down: RelayDown) -> None:
         """Pause twice as long as last time, less up to half of it, so that replicas do not return all at once."""
         self._pause = min(_MAX_PAUSE, self._pause * 2 or _FIRST_PAUSE)
@@ -120,18 +131,18 @@ class Deliverer:
 
     async def _send(self, claim: Claim) -> Result:
         """Send one mail. Only RelayDown passes through: whatever else goes wrong is this mail's own failure."""
-        with working("mail", claim.row.request_id):
-            try:
-                result = await self._hand_over(claim)
-            except RelayDown:
-                raise
-            except Refusal as refusal:
-                outcome = Outcome.DEAD_LETTERED if refusal.permanent else Outcome.RETRYING
-                result = Result(claim, outcome, refusal.detail, refusal.code)
-            except Exception as error:
+        try:
+            result = await self._hand_over(claim)
+        except RelayDown:
+            raise
+        except Refusal as refusal:
+            outcome = Outcome.DEAD_LETTERED if refusal.permanent else Outcome.RETRYING
+            result = Result(claim, outcome, refusal.detail, refusal.code)
+        except Exception as error:
+            with working("mail", claim.row.request_id):
                 self._log.exception("mail_send_failed", delivery_id=str(claim.id))
-                result = Result(claim, Outcome.RETRYING, f"internal error: {type(error).__name__}")
-        self._outcomes.add(1, {"outcome": self._queue.state_after(result), "kind": claim.row.kind})
+            result = Result(claim, Outcome.RETRYING, f"internal error: {type(error).__name__}")
+        self._outcomes[self._queue.state_after(result), claim.row.kind] += 1
         return result
 
     async def _hand_over(self, claim: Claim) -> Result:
