@@ -222,7 +222,7 @@ async def test_recording_waits_for_the_database(setting: Setting) -> None:
 
     setting.queue.before_completion = fail
     await setting.pump(send).run()
-    assert sent_at_failure[-1] - sent_at_failure[0] <= 3  # those that were under way
+    assert sent_at_failure[1] == sent_at_failure[2] < 30  # after the first failure only what was under way went out
     assert await setting.states() == {SENT}
     assert len(setting.sent) == len(set(setting.sent)) == 30
 

@@ -37,8 +37,9 @@ def serve() -> None:
 def dev(
     data: Annotated[Path, typer.Option(help="Where everything is kept between runs.")] = Path(".galaxy"),
     json_logs: Annotated[bool, typer.Option("--json-logs", help="Log JSON lines instead of lines for people.")] = False,
+    any_ports: Annotated[bool, typer.Option("--any-ports", help="Take free ports instead of the usual ones.")] = False,
 ) -> None:
     """Run everything on this machine."""
     from galaxy_kernel.dev import run_dev  # noqa: PLC0415 - what it embeds is an extra that production does not install
 
-    raise typer.Exit(uvloop.run(run_dev(data, json_logs=json_logs)))
+    raise typer.Exit(uvloop.run(run_dev(data, json_logs=json_logs, any_ports=any_ports)))
