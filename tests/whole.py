@@ -1,7 +1,11 @@
 """The four plugins together, and a real SMTP server that keeps the mails."""
 
 import asyncio
+import json
+import os
 import re
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -12,6 +16,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from galaxy_admin.plugin import AdminPlugin
 from galaxy_auth.plugin import AuthPlugin
 from galaxy_kernel.testing import Booted
+from galaxy_kernel.testing.kernel import ENVIRONMENT
 from galaxy_mail.plugin import MailPlugin
 from galaxy_user.plugin import UserPlugin
 
@@ -53,3 +58,47 @@ async def post(booted: Booted, path: str, body: Any, token: str = "") -> tuple[i
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with booted.client.post(path, json=body, headers=headers) as response:
         return response.status, await response.json()
+
+
+class Served:
+    """A real `backend serve` process with whatever is installed, its JSON lines kept."""
+
+    def __init__(self, dsn: str, environment: Mapping[str, str]) -> None:
+        self._environment = {**ENVIRONMENT, "BACKEND_POSTGRES_DSN": dsn, **environment}
+        self.lines: list[dict[str, Any]] = []
+        self.process: asyncio.subprocess.Process
+        self.url = ""
+        self._reading: asyncio.Task[None]
+        self._ready = asyncio.Event()
+
+    async def __aenter__(self) -> "Served":
+        """Start, and wait until it is ready."""
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "galaxy_kernel", "serve"),
+            env={"PATH": os.environ["PATH"], **self._environment},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        self._reading = asyncio.create_task(self._read())
+        async with asyncio.timeout(90):
+            await self._ready.wait()
+        return self
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            self.lines.append(json.loads(line))
+            if self.lines[-1]["event"] == "ready":
+                self.url = f"http://{self.lines[-1]['address']}"
+                self._ready.set()
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop if it still runs, and read what it said to the end."""
+        if self.process.returncode is None:
+            self.process.terminate()
+        await self.process.wait()
+        await self._reading
+
+    async def kill(self) -> None:
+        """Kill -9."""
+        self.process.kill()
+        await self.process.wait()

@@ -1,0 +1,102 @@
+"""Who may call what (SPEC K-13): a walk over every route, and each plugin alone."""
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from whole import ALL
+
+from galaxy_admin.plugin import AdminPlugin
+from galaxy_auth.plugin import AuthPlugin
+from galaxy_contracts.accounts import ACCOUNTS
+from galaxy_contracts.mail import OUTBOX
+from galaxy_contracts.testing import FakeAccounts, FakeOutbox
+from galaxy_kernel.manifest import Access, Route
+from galaxy_kernel.testing import GATEWAY_TOKEN, Boot, Booted, offering
+from galaxy_mail.plugin import MailPlugin
+from galaxy_user.plugin import UserPlugin
+
+
+def routes(booted: Booted) -> list[Route]:
+    return [route for _, route in booted.kernel.assembly.plugins.contributions("backend_routes")]
+
+
+def path_of(route: Route) -> str:
+    return re.sub(r"\{[a-z_]+\}", lambda _: str(uuid4()), route.path)
+
+
+async def answers(booted: Booted, headers: dict[str, str], *accesses: Access) -> dict[str, int]:
+    """Call every route of these accesses and give the statuses by route."""
+    found = {}
+    for route in routes(booted):
+        if route.access in accesses:
+            async with booted.client.request(route.method, path_of(route), headers=headers) as response:
+                found[route.name] = response.status
+    assert found
+    return found
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer gxs_nosuchtoken"},
+        {"Authorization": "Basic bm9ib2R5Om5vdGhpbmc="},
+        {"Authorization": "Basic ???"},
+        {"X-Gateway-Token": "wrong"},
+    ],
+)
+async def test_nobody_gets_in(whole: Booted, headers: dict[str, str]) -> None:
+    """Without what opens it, or with something wrong, every closed route answers 401 before it reads a body."""
+    found = await answers(whole, headers, Access.USER, Access.ADMIN, Access.INTERNAL)
+    assert set(found.values()) == {401}, found
+
+
+async def test_one_access_does_not_open_another(whole: Booted) -> None:
+    """The gateway's token opens internal routes alone."""
+    found = await answers(whole, {"X-Gateway-Token": GATEWAY_TOKEN}, Access.USER, Access.ADMIN)
+    assert set(found.values()) == {401}
+
+
+async def test_without_its_provider_an_access_is_closed(boot: Boot) -> None:
+    """Without the admin plugin its routes say which distribution opens them; without a token internal ones do so."""
+    async with boot(
+        *(each for each in ALL if each is not AdminPlugin), environment={"BACKEND_GATEWAY_TOKEN": ""}
+    ) as some:
+        assert set((await answers(some, {}, Access.ADMIN, Access.INTERNAL)).values()) == {403}
+        async with some.client.get("/api/v1/admin/users") as response:
+            problem = await response.json()
+    assert problem["code"] == "access_closed"
+    assert "galaxy-backend-admin" in problem["detail"]
+
+
+FAKES: dict[Any, type[Any] | None] = {
+    AdminPlugin: None,
+    MailPlugin: None,
+    UserPlugin: None,
+    AuthPlugin: offering("fakes", {ACCOUNTS: FakeAccounts(), OUTBOX: FakeOutbox()}),
+}
+
+
+@pytest.mark.parametrize("plugin", FAKES, ids=lambda plugin: plugin.manifest.name)
+async def test_each_boots_alone(boot: Boot, plugin: type[Any]) -> None:
+    """Every plugin comes up with nothing but fakes for what it requires, and is ready."""
+    needed = FAKES[plugin]
+    async with boot(plugin, *([needed] if needed else [])) as booted, booted.client.get("/readyz") as response:
+        assert response.status == 200, await response.text()
+
+
+async def test_forwarded_addresses_are_believed_from_the_gateway_alone(whole: Booted) -> None:
+    """The throttle by address counts the client's only when the caller may say who that is."""
+    send = "/api/v1/public/auth/send-email-code"
+
+    async def ask(number: int, headers: dict[str, str]) -> int:
+        async with whole.client.post(send, json={"email": f"p{number}@example.test"}, headers=headers) as response:
+            return response.status
+
+    gateway = {"X-Gateway-Token": GATEWAY_TOKEN}
+    statuses = [await ask(number, {**gateway, "X-Forwarded-For": f"198.51.100.{number}"}) for number in range(70)]
+    assert set(statuses) == {202}
+    statuses = [await ask(number, {"X-Forwarded-For": f"203.0.113.{number}"}) for number in range(100, 162)]
+    assert statuses.count(429) == 2

@@ -1,0 +1,124 @@
+"""Bad input, from outside: a clear answer that names the field, and never a server error."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from whole import Mailbox, post
+
+from galaxy_kernel.testing import Booted
+
+SEND, CONFIRM = "/api/v1/public/auth/send-email-code", "/api/v1/public/auth/confirm-email-code"
+
+
+async def raw(booted: Booted, body: bytes, content_type: str = "application/json") -> tuple[int, Any]:
+    async with booted.client.post(SEND, data=body, headers={"Content-Type": content_type}) as response:
+        assert response.content_type == "application/problem+json"
+        return response.status, await response.json()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "malformed_json"),
+        (b"{", 400, "malformed_json"),
+        (b"\xff\xfe", 400, "malformed_json"),
+        (b"[" * 100_000, 400, "malformed_json"),
+        (b'{"email": "' + b"a" * 1_000_000 + b'"}', 413, "body_too_large"),
+        (b"[]", 422, "invalid_request"),
+        (b'"text"', 422, "invalid_request"),
+    ],
+)
+async def test_bodies_that_are_none(whole: Booted, body: bytes, status: int, code: str) -> None:
+    """Malformed, oversized and misshapen bodies are told apart."""
+    found, problem = await raw(whole, body)
+    assert (found, problem["code"]) == (status, code)
+    assert problem["request_id"]
+
+
+async def test_other_media_types_are_415(whole: Booted) -> None:
+    """A form is no JSON."""
+    assert (await raw(whole, b"email=a@b.test", "application/x-www-form-urlencoded"))[0] == 415
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, {"email"}),
+        ({"email": 5}, {"email"}),
+        ({"email": None}, {"email"}),
+        ({"email": ["a@b.test"]}, {"email"}),
+        ({"email": "a@example.test", "emial": "x"}, {"emial"}),
+        ({"email": 5, "locale": 5, "extra": 1}, {"email", "locale", "extra"}),
+    ],
+)
+async def test_every_bad_field_is_named(whole: Booted, body: Any, fields: set[str]) -> None:
+    """Wrong types and unknown fields are all reported at once."""
+    status, problem = await post(whole, SEND, body)
+    assert status == 422
+    assert {error["field"] for error in problem["errors"]} == fields
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["", "nobody", "a@", "@b.test", "a@b@c.test", "a@exa mple.test", "a@b.test\r\nBcc: c@d.test", "a\nb@c.test",
+     "a" * 310 + "@example.test", "a\x00@b.test", "<a@b.test>", "a@-b-.test"],
+)  # fmt: skip
+async def test_what_is_no_address(whole: Booted, mailbox: Mailbox, email: str) -> None:
+    """An address that cannot be one is refused by field, and nothing is sent."""
+    status, problem = await post(whole, SEND, {"email": email})
+    assert status == 422
+    assert [error["field"] for error in problem["errors"]] == ["email"]
+    assert mailbox.mails == []
+
+
+async def test_international_domain_gets_its_mail(whole: Booted, mailbox: Mailbox) -> None:
+    """An IDN address signs in like any other."""
+    status, _ = await post(whole, SEND, {"email": "spieler@bücher.example.test"})
+    assert status == 202
+    async with asyncio.timeout(10):
+        while not mailbox.mails:
+            await asyncio.sleep(0.05)
+    assert len(mailbox.mails) == 1
+
+
+@pytest.mark.parametrize("code", ["", "1234567", "123456789", "abcdefgh", "１２３４５６７８"])
+async def test_malformed_code_costs_no_try(whole: Booted, mailbox: Mailbox, code: str) -> None:
+    """What is no code is refused by field; the challenge stays whole."""
+    _, challenge = await post(whole, SEND, {"email": "ada@example.test"})
+    for _ in range(6):
+        status, problem = await post(whole, CONFIRM, {"challenge_id": challenge["challenge_id"], "code": code})
+        assert status == 422
+        assert [error["field"] for error in problem["errors"]] == ["code"]
+    right = await mailbox.code_to("ada@example.test")
+    assert (await post(whole, CONFIRM, {"challenge_id": challenge["challenge_id"], "code": right}))[0] == 201
+
+
+async def test_wrong_codes_close_the_challenge(whole: Booted, mailbox: Mailbox) -> None:
+    """Five tries, then not even the right one; a code works once."""
+    _, challenge = await post(whole, SEND, {"email": "ada@example.test"})
+    right = await mailbox.code_to("ada@example.test")
+    wrong = f"{(int(right) + 1) % 10**8:08d}"
+    body = {"challenge_id": challenge["challenge_id"], "code": wrong}
+    answers = [await post(whole, CONFIRM, body) for _ in range(6)]
+    assert [answer["code"] for _, answer in answers] == ["code_wrong"] * 5 + ["challenge_closed"]
+    assert {status for status, _ in answers} == {401}
+    status, problem = await post(whole, CONFIRM, {**body, "code": right})
+    assert (status, problem["code"]) == (401, "challenge_closed")
+
+
+async def test_parallel_right_codes_make_one_session(whole: Booted, mailbox: Mailbox) -> None:
+    """Forty people with the right code at once: one gets in."""
+    _, challenge = await post(whole, SEND, {"email": "ada@example.test"})
+    body = {"challenge_id": challenge["challenge_id"], "code": await mailbox.code_to("ada@example.test")}
+    statuses = [status for status, _ in await asyncio.gather(*(post(whole, CONFIRM, body) for _ in range(40)))]
+    assert statuses.count(201) == 1
+    assert statuses.count(401) == 39
+
+
+async def test_resend_is_throttled_with_the_time_left(whole: Booted) -> None:
+    """A second code within the minute is 429 and says when."""
+    assert (await post(whole, SEND, {"email": "ada@example.test"}))[0] == 202
+    async with whole.client.post(SEND, json={"email": "ADA@example.test"}) as response:
+        assert response.status == 429
+        assert 50 <= int(response.headers["Retry-After"]) <= 60

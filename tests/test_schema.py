@@ -1,0 +1,31 @@
+"""The schema that all plugins make together (SPEC K-3)."""
+
+import pytest
+from sqlalchemy import text
+
+from galaxy_kernel import schema
+from galaxy_kernel.testing import Booted
+from galaxy_migrations.comparison import drift
+
+TABLES = {
+    *("feed_changes", "facts"),
+    *("accounts", "auth_challenges", "device_sessions"),
+    *("admin_accounts", "admin_audit_log"),
+    *("mail_deliveries", "mail_attempts"),
+}
+BRANCHES = {"kernel", "user", "auth", "admin", "mail"}
+
+
+async def test_expected_tables(whole: Booted) -> None:
+    """The schema holds these tables and no other, a version table for each branch among them."""
+    query = text("SELECT tablename FROM pg_tables WHERE schemaname = 'backend'")
+    async with whole.database.reading() as connection:
+        found = set((await connection.execute(query)).scalars())
+    assert found == TABLES | {f"alembic_version_{branch}" for branch in BRANCHES}
+
+
+@pytest.mark.parametrize("branch", sorted(BRANCHES))
+async def test_revisions_make_what_the_code_expects(whole: Booted, branch: str) -> None:
+    """What a plugin's revisions have made is what its tables say, constraints and indexes included."""
+    found = {each.plugin: each for each in schema.branches(whole.kernel.assembly.plugins)}
+    assert await drift(whole.database.engine, whole.database.schema, found[branch]) == []
