@@ -4,11 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from whole import Mailbox, post
+from whole import CONFIRM, SEND, Mailbox, post
 
 from galaxy_kernel.testing import Booted
-
-SEND, CONFIRM = "/api/v1/public/auth/send-email-code", "/api/v1/public/auth/confirm-email-code"
 
 
 async def raw(booted: Booted, body: bytes, content_type: str = "application/json") -> tuple[int, Any]:

@@ -7,12 +7,10 @@ from typing import Any
 import aiohttp
 import pytest
 from sqlalchemy import text
-from whole import ALL, Mailbox, Served, post
+from whole import ALL, CONFIRM, SEND, Mailbox, Served, post
 
 from galaxy_kernel.embedded import EmbeddedPostgres
 from galaxy_kernel.testing import Boot, Booted
-
-SEND = "/api/v1/public/auth/send-email-code"
 
 
 async def states(booted: Booted) -> list[str]:
@@ -43,7 +41,7 @@ async def test_postgres_away_is_503_that_names_it(
     ):
         _, challenge = await post(booted, SEND, {"email": "ada@example.test"})
         body = {"challenge_id": challenge["challenge_id"], "code": await mailbox.code_to("ada@example.test")}
-        _, session = await post(booted, "/api/v1/public/auth/confirm-email-code", body)
+        _, session = await post(booted, CONFIRM, body)
         await postgres.stop("immediate")
         async with asyncio.timeout(10):
             status, problem = await post(booted, SEND, {"email": "bob@example.test"})

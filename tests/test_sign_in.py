@@ -1,23 +1,11 @@
 """The main job: a person signs in with a code read from a real mail."""
 
 import asyncio
-from typing import Any
 
 import aiohttp
-from whole import ALL, Mailbox, post
+from whole import ALL, Mailbox, sign_in
 
 from galaxy_kernel.testing import Boot, Booted
-
-SEND, CONFIRM = "/api/v1/public/auth/send-email-code", "/api/v1/public/auth/confirm-email-code"
-
-
-async def sign_in(booted: Booted, mailbox: Mailbox, email: str) -> Any:
-    status, challenge = await post(booted, SEND, {"email": email})
-    assert status == 202
-    body = {"challenge_id": challenge["challenge_id"], "code": await mailbox.code_to(email)}
-    status, session = await post(booted, CONFIRM, body)
-    assert status == 201, session
-    return session
 
 
 async def account(client: aiohttp.ClientSession, token: str) -> int:

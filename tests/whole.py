@@ -20,6 +20,7 @@ from galaxy_kernel.testing.kernel import ENVIRONMENT
 from galaxy_mail.plugin import MailPlugin
 from galaxy_user.plugin import UserPlugin
 
+SEND, CONFIRM = "/api/v1/public/auth/send-email-code", "/api/v1/public/auth/confirm-email-code"
 ALL = (AdminPlugin, AuthPlugin, MailPlugin, UserPlugin)
 
 
@@ -58,6 +59,16 @@ async def post(booted: Booted, path: str, body: Any, token: str = "") -> tuple[i
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with booted.client.post(path, json=body, headers=headers) as response:
         return response.status, await response.json()
+
+
+async def sign_in(booted: Booted, mailbox: Mailbox, email: str) -> Any:
+    """Sign in with a code from a real mail, and give what the confirmation answered."""
+    status, challenge = await post(booted, SEND, {"email": email})
+    assert status == 202
+    body = {"challenge_id": challenge["challenge_id"], "code": await mailbox.code_to(email)}
+    status, session = await post(booted, CONFIRM, body)
+    assert status == 201, session
+    return session
 
 
 class Served:

@@ -115,8 +115,7 @@ class _Pass:
         try:
             while self.more and self.error is None and self.pump.monotonic() < self.until:
                 limit = self.pump.limit
-                async with self.pump.database.transaction() as connection:
-                    self.next = await self.pump.queue.claim(connection, limit, *self.pump.columns)
+                self.next = await self._claim(limit)
                 self.more = len(self.next) == limit
                 if begun is not None:
                     await self.taken.wait()
@@ -127,6 +126,11 @@ class _Pass:
             self.error = error
         for _ in range(self.pump.senders):
             self.claims.put_nowait(None)
+
+    async def _claim(self, limit: int) -> list[Claim]:
+        """Claim and commit. Claims whose commit failed are nobody's: another worker may hold the same leases."""
+        async with self.pump.database.transaction() as connection:
+            return await self.pump.queue.claim(connection, limit, *self.pump.columns)
 
     def _hand_over(self) -> None:
         self.taken.clear()

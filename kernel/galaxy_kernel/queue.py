@@ -210,6 +210,7 @@ class LeasedQueue:
         """Lease up to `limit` due rows, the longest due first, and give them with `columns`.
 
         Never gives a row that has expired. A row whose every try ended with a lost worker is dead-lettered here.
+        The claims hold from the commit on: when it fails, forget them, for the same leases may be given out again.
         """
         statement = self._claims.get(columns)
         if statement is None:

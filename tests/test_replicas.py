@@ -1,0 +1,29 @@
+"""Many processes at once on an empty database (SPEC K-3, S-8)."""
+
+import asyncio
+import os
+
+import pytest
+from sqlalchemy import text
+from whole import Served
+
+from galaxy_kernel.database import Database, make_engine, schema_of
+
+PROCESSES = int(os.environ.get("GALAXY_TEST_PROCESSES", "16"))
+
+
+@pytest.mark.slow
+async def test_all_come_up_on_an_empty_database(empty_database: str) -> None:
+    """Processes that start at once all become ready; each revision was applied once."""
+    all_served = [Served(empty_database, {"BACKEND_POSTGRES_POOL_SIZE": "2"}) for _ in range(PROCESSES)]
+    await asyncio.gather(*(served.__aenter__() for served in all_served))
+    assert len({served.url for served in all_served}) == PROCESSES
+    applied = [line["message"] for served in all_served for line in served.lines if line["event"] == "migration"]
+    assert sum("kernel_0001: applied" in message for message in applied) == 1
+    await asyncio.gather(*(served.__aexit__() for served in all_served))
+    assert [served.process.returncode for served in all_served] == [0] * PROCESSES
+    database = Database(make_engine(empty_database), schema_of(empty_database))
+    async with database.reading() as connection:
+        query = text("SELECT version_num FROM backend.alembic_version_mail")
+        assert (await connection.execute(query)).scalars().all() == ["mail_0001"]
+    await database.close()
