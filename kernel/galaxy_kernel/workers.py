@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.typing import FilteringBoundLogger
 
 from galaxy_kernel.clock import Clock, wait_for_event
-from galaxy_kernel.database import Database
+from galaxy_kernel.database import Database, is_unavailable
 from galaxy_kernel.manifest import Health, Probe, Worker
 from galaxy_kernel.wakeups import Wakeups
 from galaxy_kernel.work import working
@@ -135,7 +135,10 @@ class Supervised:
     def _failed(self, error: Exception) -> None:
         self._failures += 1
         self._last_error = type(error).__name__
-        self._log.error("worker_failed", failures=self._failures, exc_info=error)
+        if is_unavailable(error):  # Postgres is away, which `/readyz` says: a traceback of each worker adds nothing
+            self._log.warning("worker_failed", failures=self._failures, error=type(error).__name__)
+        else:
+            self._log.error("worker_failed", failures=self._failures, exc_info=error)
 
     async def _rest(self) -> None:
         if self._failures:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import aiohttp
+import structlog
 
 from galaxy_contracts.capability import Capability
 from galaxy_kernel import schema
@@ -21,6 +22,15 @@ from galaxy_kernel.lifecycle import Kernel
 from galaxy_kernel.manifest import Manifest, Offer
 from galaxy_kernel.settings import NoSettings
 from galaxy_kernel.testing.postgres import PostgresCluster
+
+if not structlog.is_configured():  # its own default renders the locals of every frame, which can take a minute
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
 
 SECRET_KEY = "a secret key for tests, of more than 32 bytes"
 GATEWAY_TOKEN = "a gateway token for tests"
