@@ -32,7 +32,7 @@ run: setup ## the whole thing, embedded: Postgres, mail page, backend
 	@exec $(BIN)/backend dev
 
 test: setup ## every test that this machine can run
-	@$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+	@$(BIN)/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 check: setup ## format, lint, types, import contracts, docs in step
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "make check: run make format" >&2; exit 1; }

@@ -1,4 +1,7 @@
-"""Many processes at once on an empty database (SPEC K-3, S-8)."""
+"""Several processes at once on an empty database (SPEC K-3).
+
+GALAXY_TEST_PROCESSES=16 makes it the full measure of S-8; each takes seconds of processor time to start.
+"""
 
 import asyncio
 import os
@@ -9,7 +12,7 @@ from whole import Served
 
 from galaxy_kernel.database import Database, make_engine, schema_of
 
-PROCESSES = int(os.environ.get("GALAXY_TEST_PROCESSES", "16"))
+PROCESSES = int(os.environ.get("GALAXY_TEST_PROCESSES", "6"))
 
 
 @pytest.mark.slow
