@@ -72,9 +72,11 @@ class Evil:
     address = ""
 
     def __init__(self) -> None:
+        self.connections = 0
         self.requests: list[bytes] = []
 
     async def visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         line = await reader.readline()  # none on the connections that Chromium opens on the chance of a click
         self.requests += [line] if line else []
         writer.close()
@@ -135,6 +137,9 @@ async def test_hostile_mail_does_nothing(opened: Opened, evil: Evil) -> None:
     html = HOSTILE.replace("{evil}", evil.address)
     await opened.add("<img src=x onerror=\"document.title='run'\">", "<script>document.title='run'</script>", html)
     frame = opened.tab.frame_locator("#pane-html")
+    await opened.open()
+    await playwright.expect(frame.locator("#heading")).to_be_visible()
+    assert evil.connections == 0
     for clicked in ("script", "inside", "top", "submit"):
         await opened.open()
         await playwright.expect(frame.locator("#heading")).to_have_css("color", "rgb(1, 2, 3)")
