@@ -19,7 +19,7 @@ from galaxy_kernel.assembly import KERNEL, Assembly
 from galaxy_kernel.building import build, make_http
 from galaxy_kernel.clock import Clock, SystemClock, wait_for_event
 from galaxy_kernel.context import Shared
-from galaxy_kernel.database import Database, is_unavailable, make_engine, schema_of
+from galaxy_kernel.database import Database, is_unavailable, make_engine, reason, schema_of
 from galaxy_kernel.errors import BootError, PhaseError, PluginError
 from galaxy_kernel.facts import Facts
 from galaxy_kernel.http.server import HttpServer
@@ -141,7 +141,7 @@ class Kernel:
             except Exception as error:
                 if not is_unavailable(error):
                     raise PhaseError(KERNEL, "connecting to Postgres (BACKEND_POSTGRES_DSN)", error) from error
-                _log.warning("postgres_unavailable", retry_in_seconds=delay, error=type(error).__name__)
+                _log.warning("postgres_unavailable", retry_in_seconds=delay, reason=reason(error))
             await wait_for_event(self._stop, delay)
             delay = min(2.0, delay * 2)
 
@@ -212,7 +212,12 @@ class Kernel:
         async def postgres() -> Health:
             if not hasattr(self, "database"):
                 return Health("failed", "not connected yet")
-            await self.database.ping()
+            try:
+                await self.database.ping()
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                return Health("failed", "Postgres does not answer: see the logs, and BACKEND_POSTGRES_DSN")
             return Health()
 
         async def migrations() -> Health:

@@ -7,7 +7,7 @@ types and the same behaviour under cancellation and faults; one suite of tests h
 
 from galaxy_kernel.database.dsn import DsnError, schema_of
 from galaxy_kernel.database.engine import make_engine
-from galaxy_kernel.database.errors import is_retryable, is_unavailable, sqlstate, unique_violation
+from galaxy_kernel.database.errors import is_retryable, is_unavailable, reason, sqlstate, unique_violation
 from galaxy_kernel.database.listener import Listener, notify
 from galaxy_kernel.database.transactions import Connection, Database, after_commit
 
@@ -21,6 +21,7 @@ __all__ = [
     "is_unavailable",
     "make_engine",
     "notify",
+    "reason",
     "schema_of",
     "sqlstate",
     "unique_violation",

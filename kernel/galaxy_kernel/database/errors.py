@@ -35,6 +35,12 @@ def is_unavailable(exc: BaseException) -> bool:
     return any(_unavailable(error) for error in _chain(exc))
 
 
+def reason(exc: BaseException) -> str:
+    """Give the driver's own sentence on one line: it may name host, user and database, never the password."""
+    *_, innermost = _chain(exc)
+    return " ".join(str(innermost).split()) or type(innermost).__name__
+
+
 def is_retryable(exc: BaseException) -> bool:
     """Tell whether the same transaction, begun anew, may well succeed: it lost to another one."""
     return sqlstate(exc) in _RETRYABLE

@@ -8,7 +8,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from galaxy_kernel.database import Database, is_retryable, is_unavailable, make_engine, sqlstate, unique_violation
+from galaxy_kernel.database import (
+    Database,
+    is_retryable,
+    is_unavailable,
+    make_engine,
+    reason,
+    sqlstate,
+    unique_violation,
+)
 
 RAISE = "DO $$ BEGIN RAISE EXCEPTION 'as asked' USING ERRCODE = '{}'; END $$"
 
@@ -90,6 +98,9 @@ async def test_a_refused_login(dsn: str) -> None:
     with pytest.raises(DBAPIError, match="password authentication failed") as caught:
         await database.ping()
     assert "WRONG" not in str(caught.value)
+    assert "password authentication failed" in reason(caught.value)
+    assert "\n" not in reason(caught.value)
+    assert "sqlalche.me" not in reason(caught.value)
     assert sqlstate(caught.value) in {"28P01", None}
 
 

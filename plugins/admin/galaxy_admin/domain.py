@@ -1,5 +1,6 @@
 """Admin accounts and the rules about them. No I/O."""
 
+import re
 import unicodedata
 from datetime import datetime, timedelta
 from typing import Literal
@@ -13,6 +14,9 @@ _LONGEST_LOCK = timedelta(minutes=15)
 
 SHORTEST_PASSWORD = 12
 """Characters; NIST SP 800-63B asks for at least 8, and more where there is no second factor."""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+"""What neither a user name nor a password may hold (RFC 7617, 2): nobody could sign in with it."""
 
 Outcome = Literal["unknown", "done", "refused", "failed"]
 """How an action ended; `unknown` until it has, and for good when the process died in it."""

@@ -12,8 +12,10 @@ from galaxy_admin.service import CHANGE_OWN_PASSWORD, AdminService
 from galaxy_admin.settings import AdminSettings
 from galaxy_kernel.api import Access, Call, Context, Model, Page, Paging, Route, fetch_page
 
-Username = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"^[^\s:]+$")]
-"""No colon, since HTTP Basic ends the name there (RFC 7617)."""
+Username = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"^[^\s:\x00-\x1f\x7f]+$")
+]
+"""No colon, since HTTP Basic ends the name there, and no control characters (RFC 7617)."""
 Password = Annotated[str, Field(min_length=1, max_length=1024)]
 
 

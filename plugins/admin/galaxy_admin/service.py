@@ -7,7 +7,7 @@ not. A try is counted, committed, before the password is looked at: killing the 
 from uuid import UUID
 
 from galaxy_admin import queries
-from galaxy_admin.domain import SHORTEST_PASSWORD, AdminAccount, fold, lock_after
+from galaxy_admin.domain import CONTROL, SHORTEST_PASSWORD, AdminAccount, fold, lock_after
 from galaxy_admin.passwords import Passwords
 from galaxy_admin.settings import AdminSettings
 from galaxy_contracts.access import AdminIdentity
@@ -162,3 +162,5 @@ def _check_password(field: str, password: str, username: str) -> None:
         raise invalid(field, f"must have at least {SHORTEST_PASSWORD} characters")
     if fold(username) and fold(username) in fold(password):
         raise invalid(field, "must not contain the user name")
+    if CONTROL.search(password):
+        raise invalid(field, "must not contain control characters, which HTTP Basic cannot carry")

@@ -1,7 +1,10 @@
 """Settings of the admin plugin."""
 
-from pydantic import SecretStr
+from typing import Self
 
+from pydantic import SecretStr, field_validator, model_validator
+
+from galaxy_admin.domain import CONTROL
 from galaxy_kernel.api import Settings
 
 
@@ -12,3 +15,16 @@ class AdminSettings(Settings):
     """Name of the first admin, made at start while there is none."""
     bootstrap_password: SecretStr | None = None
     """Password of the first admin; it opens only the route that changes it."""
+
+    @field_validator("bootstrap_user")
+    @classmethod
+    def _can_sign_in(cls, name: str | None) -> str | None:
+        if name is not None and (":" in name or CONTROL.search(name)):
+            raise ValueError("expected a name without a colon or control characters, which HTTP Basic cannot carry")
+        return name
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.bootstrap_user is None) != (self.bootstrap_password is None):
+            raise ValueError("expected both BOOTSTRAP_USER and BOOTSTRAP_PASSWORD, or neither: no admin is made of one")
+        return self

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from aiohttp import encode_basic_auth
 from argon2 import PasswordHasher
+from pydantic import SecretStr, ValidationError
 from sqlalchemy import text
 
 from galaxy_admin.domain import FREE_TRIES, lock_after
 from galaxy_admin.plugin import AdminPlugin
+from galaxy_admin.settings import AdminSettings
 from galaxy_kernel.testing import Boot, Booted, ManualClock
 
 FIRST = "the first password"
@@ -133,7 +135,13 @@ def test_lock_grows_to_a_quarter_of_an_hour() -> None:
 
 
 @pytest.mark.parametrize(
-    ("new", "says"), [("short", "at least 12"), ("root root root root", "user name"), (FIRST, "must differ")]
+    ("new", "says"),
+    [
+        ("short", "at least 12"),
+        ("root root root root", "user name"),
+        (FIRST, "must differ"),
+        ("tab\tin the middle", "control"),
+    ],
 )
 async def test_weak_passwords_are_refused_by_field(booted: Booted, new: str, says: str) -> None:
     """A new password is long, new, and has no user name in it."""
@@ -170,6 +178,13 @@ async def test_passwords_are_argon2id_and_nowhere_plain(booted: Booted) -> None:
         log = (await connection.execute(text("SELECT a::text FROM admin_audit_log a"))).scalars().all()
     assert all("$argon2id$" in row for row in rows)
     assert not any(secret in row for row in [*rows, *log] for secret in (FIRST, CHANGED))
+
+
+@pytest.mark.parametrize(("user", "password"), [("root", None), (None, SecretStr(FIRST)), ("ro:ot", SecretStr(FIRST))])
+def test_a_bootstrap_that_lets_nobody_in_is_refused(user: str | None, password: SecretStr | None) -> None:
+    """Half of it makes no admin, and a name that HTTP Basic cannot carry opens nothing."""
+    with pytest.raises(ValidationError, match="expected"):
+        AdminSettings(bootstrap_user=user, bootstrap_password=password)
 
 
 async def test_anonymous_and_unknown_are_401(booted: Booted) -> None:

@@ -13,7 +13,6 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import ColumnElement
-from uuid_utils.compat import uuid7
 
 from galaxy_auth import queries
 from galaxy_auth.domain import TOKEN_LENGTH, Session, new_token, token_hash
@@ -21,7 +20,7 @@ from galaxy_auth.settings import AuthSettings
 from galaxy_contracts.access import UserIdentity
 from galaxy_contracts.accounts import ACCOUNTS, Accounts
 from galaxy_contracts.sessions import SessionsRevoked
-from galaxy_kernel.api import Cache, Connection, Context, Paging, fetch_page, not_found
+from galaxy_kernel.api import Cache, Connection, Context, Paging, fetch_page, new_id, not_found
 
 TOUCH_PRECISION = timedelta(minutes=5)
 """A use is noted only when the last one noted is older: most requests write nothing anywhere."""
@@ -82,7 +81,7 @@ class SessionService:
         now = self._context.clock.now()
         token = new_token(self._context.random)
         ends = now + self._context.settings.session_ttl
-        session = Session(uuid7(), account_id, token_hash(token), device_name, now, now, ends)
+        session = Session(new_id(), account_id, token_hash(token), device_name, now, now, ends)
         await queries.add_session(connection, session)
         await self._cache.put(connection, session)
         return session, token

@@ -14,7 +14,7 @@ from sqlalchemy import (
     text,
 )
 
-from galaxy_migrations.conventions import plugin_metadata
+from galaxy_kernel.api import plugin_metadata
 
 metadata = plugin_metadata()
 

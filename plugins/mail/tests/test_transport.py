@@ -124,7 +124,7 @@ async def test_what_an_answer_means(
     relay: Any, transport_to: Any, verb: str, answer: str, meaning: str, code: int | None
 ) -> None:
     """Each answer, by its place in the conversation, is the relay's trouble, this mail's for now, or for good."""
-    transport = transport_to(relay.port, timeout="200ms")
+    transport = transport_to(relay.port, timeout="1s" if answer == "hang" else "20s")
     relay.script[verb] = answer
     with pytest.raises(RelayDown if meaning is DOWN else Refusal) as caught:
         await transport.send(TO, MAIL)
@@ -189,7 +189,7 @@ async def test_check_finds_a_dead_relay(relay: Any, transport_to: Any, answer: s
     """A relay that does not answer a NOOP is down."""
     relay.script["NOOP"] = answer
     with pytest.raises(RelayDown):
-        await transport_to(relay.port, timeout="200ms").check()
+        await transport_to(relay.port, timeout="1s").check()
 
 
 @pytest.mark.parametrize("mode", ["starttls", "implicit"])

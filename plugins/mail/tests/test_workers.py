@@ -22,7 +22,7 @@ from galaxy_mail.transport import Reply
 @pytest.fixture
 async def deliverer(rig: Any, relay: Any, transport_to: Any) -> AsyncIterator[Any]:
     """Give a worker that sends to the scripted relay."""
-    yield rig.deliverer(transport_to(relay.port, timeout="200ms"))
+    yield rig.deliverer(transport_to(relay.port))
 
 
 async def test_due_mail_is_sent(rig: Any, relay: Any, deliverer: Any) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row
-from uuid_utils.compat import uuid7
 
 from galaxy_contracts.accounts import Account, AccountBlocked, AccountDeleted, Registration
 from galaxy_contracts.formats import parse_address
@@ -23,6 +22,7 @@ from galaxy_kernel.api import (
     Paging,
     conflict,
     fetch_page,
+    new_id,
     not_found,
 )
 from galaxy_user import queries
@@ -123,7 +123,7 @@ class AccountService:
 
     def _new(self, registration: Registration, email: str) -> Account:
         return Account(
-            id=uuid7(),
+            id=new_id(),
             email=email,
             display_name=first_display_name(self._context.random),
             language=registration.language,

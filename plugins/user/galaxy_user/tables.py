@@ -2,7 +2,7 @@
 
 from sqlalchemy import CheckConstraint, Column, DateTime, Table, Text, UniqueConstraint, Uuid
 
-from galaxy_migrations.conventions import plugin_metadata
+from galaxy_kernel.api import plugin_metadata
 
 metadata = plugin_metadata()
 
