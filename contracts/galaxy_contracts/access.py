@@ -53,8 +53,12 @@ class AuditLog(Protocol):
         A process that dies in the action leaves the row with the outcome `unknown`.
         """
 
-    async def finish(self, entry: UUID, outcome: str, status: int) -> None:
-        """Record how it ended: `done`, `refused` (4xx) or `failed` (5xx), with the HTTP status."""
+    async def finish(self, entry: UUID, outcome: str, status: int, target: Mapping[str, str]) -> None:
+        """Record how it ended: `done`, `refused` (4xx) or `failed` (5xx), with the HTTP status.
+
+        `target` is what the action has found out of its target since, for example the name of what it made: it is
+        added to what `begin` got. `unknown` is for a request that was given up: what it did may have happened.
+        """
 
 
 USER_AUTHENTICATOR: Capability[UserAuthenticator] = Capability("auth.authenticator")

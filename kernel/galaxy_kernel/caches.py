@@ -19,7 +19,9 @@ lost it, and then memory must follow the database, back if need be.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import gc
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
@@ -121,15 +123,13 @@ class Caches:
     async def load(self) -> None:
         """Read every cache whole, all in one snapshot; until that is done memory stays as it is, errors included."""
         async with self._loading:
+            started = self._clock.monotonic()
             caches = [cache for _, cache in self._caches.values()]
             for cache in caches:
                 cache.begin_load()
             try:
-                async with self._database.transaction() as connection:
-                    await connection.execute(_REPEATABLE)
-                    here = await position(connection)
-                    versions = await self._versions(connection)
-                    rows = [await cache.read(connection) for cache in caches]
+                with _collector_at_rest():
+                    here, versions, rows = await self._read(caches)
             except BaseException:
                 for cache in caches:
                     cache.abandon_load()
@@ -137,7 +137,8 @@ class Caches:
             for cache, read in zip(caches, rows, strict=True):
                 cache.finish_load(read, versions[cache.name])
             self._position, self._loaded_at = here, self._clock.now()
-            self._in_step_at = self._versions_forgotten_at = self._clock.monotonic()
+            self._in_step_at = max(self._in_step_at, started)
+            self._versions_forgotten_at = self._clock.monotonic()
             self._loads += 1
 
     def reload(self) -> None:
@@ -170,6 +171,15 @@ class Caches:
         if self._position is since:  # otherwise a load has meanwhile set another to go on from
             self._position, self._in_step_at = reading.position, started
         self._forget_old_versions()
+
+    async def _read(
+        self, caches: Sequence[Cache[Any, Any]]
+    ) -> tuple[Position, dict[str, dict[str, int]], list[dict[Any, Any]]]:
+        async with self._database.transaction() as connection:
+            await connection.execute(_REPEATABLE)
+            here = await position(connection)
+            versions = await self._versions(connection)
+            return here, versions, [await cache.read(connection) for cache in caches]
 
     async def _versions(self, connection: Connection) -> dict[str, dict[str, int]]:
         versions: dict[str, dict[str, int]] = {name: {} for name in self._caches}
@@ -245,6 +255,18 @@ class Caches:
                 "failed", f"memory was last in step with the database {lag:.0f} s ago: is Postgres reachable?"
             )
         return Health()
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Keep the garbage collector from looking through the growing tables again and again: half the time of a load."""
+    was_at_work = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_at_work:
+            gc.enable()
 
 
 def _warm(cache: Cache[Any, Any]) -> Callable[[], Awaitable[Health]]:

@@ -8,7 +8,10 @@ from time import monotonic
 from typing import Any
 
 from galaxy_kernel.clock import Clock
+from galaxy_kernel.logs import get_logger
 from galaxy_kernel.manifest import Health, Probe
+
+_log = get_logger("galaxy_kernel.probes", plugin="kernel")
 
 _TIMEOUT = 2.0
 """Seconds a check may take: a prober's own patience is rarely longer."""
@@ -69,7 +72,8 @@ async def _ask(probe: Probe) -> Health:
     except TimeoutError:
         return Health("failed", f"no answer within {_TIMEOUT:g} s")
     except Exception as error:  # a check that breaks is a finding, never a failure of /readyz itself
-        return Health("failed", f"{type(error).__name__}: {error}")
+        _log.warning("probe_failed", probe=probe.name, exc_info=error)
+        return Health("failed", f"the check itself failed with {type(error).__name__}: see the logs")
 
 
 def _row(check: _Check) -> dict[str, Any]:

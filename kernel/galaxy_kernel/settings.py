@@ -77,6 +77,13 @@ def _split(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def _parse_networks(value: Any) -> Any:
+    try:
+        return tuple(ip_network(part) for part in _split(value))
+    except ValueError:
+        raise ValueError("expected networks in CIDR notation, for example 10.0.0.0/8,::1/128") from None
+
+
 def _parse_address(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -105,7 +112,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split), TypeName("names, com
 
 Networks = Annotated[
     tuple[IPv4Network | IPv6Network, ...],
-    BeforeValidator(lambda value: tuple(ip_network(part) for part in _split(value))),
+    BeforeValidator(_parse_networks),
     TypeName("networks (CIDR), comma-separated"),
 ]
 """Networks in CIDR notation, separated by commas."""

@@ -43,29 +43,31 @@ async def audited(
         response = await action()
     except asyncio.CancelledError:
         # The time is up or the client is gone: the row is finished beside the cancelled task.
-        finishing = asyncio.create_task(_finish(log, entry, _CLIENT_GONE))
+        finishing = asyncio.create_task(_finish(log, entry, _CLIENT_GONE, call))
         _finishing.add(finishing)
         finishing.add_done_callback(_finishing.discard)
         raise
     except Problem as problem:
-        await _finish(log, entry, problem.status)
+        await _finish(log, entry, problem.status, call)
         raise
     except Exception:
-        await _finish(log, entry, 500)
+        await _finish(log, entry, 500, call)
         raise
-    await _finish(log, entry, response.status)
+    await _finish(log, entry, response.status, call)
     return response
 
 
-async def _finish(log: AuditLog, entry: UUID, status: int) -> None:
+async def _finish(log: AuditLog, entry: UUID, status: int, call: Call) -> None:
     try:
         async with asyncio.timeout(_FINISH_WITHIN):
-            await log.finish(entry, _outcome(status), status)
+            await log.finish(entry, _outcome(status), status, call.target)
     except Exception as error:
         _log.error("audit_outcome_lost", entry=str(entry), status=status, error=type(error).__name__)
 
 
 def _outcome(status: int) -> str:
-    if status >= 500 or status == _CLIENT_GONE:
+    if status == _CLIENT_GONE:
+        return "unknown"  # given up by us or the client, perhaps in its COMMIT: it may have happened
+    if status >= 500:
         return "failed"
     return "refused" if status >= 400 else "done"

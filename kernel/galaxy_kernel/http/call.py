@@ -13,7 +13,7 @@ T = TypeVar("T")
 class Call:
     """One request, as its handler sees it. Who calls is established before the handler runs."""
 
-    __slots__ = ("_admin", "_user", "client_address", "headers", "request_id", "route")
+    __slots__ = ("_admin", "_user", "client_address", "headers", "request_id", "route", "target")
 
     def __init__(
         self,
@@ -31,6 +31,8 @@ class Call:
         """The request's headers; names are found whatever their case."""
         self.client_address = client_address
         """Where the request comes from (SPEC K-13), without a port: personal data, not for logs or tables."""
+        self.target: dict[str, str] = {}
+        """What the audit log adds to the path's parameters, set by the handler: the name of what it makes."""
         self._user, self._admin = user, admin
 
     @property

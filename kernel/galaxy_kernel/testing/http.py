@@ -56,9 +56,9 @@ class FakeAuditLog:
         self._entries.add(entry)
         return entry
 
-    async def finish(self, entry: UUID, outcome: str, status: int) -> None:
+    async def finish(self, entry: UUID, outcome: str, status: int, target: Mapping[str, str]) -> None:
         self._entries.remove(entry)
-        self.lines.append(("finish", outcome, status))
+        self.lines.append(("finish", outcome, status, *target.values()))
 
 
 @dataclass(frozen=True)

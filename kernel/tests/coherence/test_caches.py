@@ -157,12 +157,12 @@ async def test_an_older_change_that_commits_elsewhere_first(world: Any) -> None:
 
 
 @asynccontextmanager
-async def load_held_up(world: Any, replica: Any) -> AsyncIterator[asyncio.Task[None]]:
+async def load_held_up(world: Any, caches: Caches) -> AsyncIterator[asyncio.Task[None]]:
     """Have a load under way that has its snapshot, and stands still until the block ends."""
     async with AsyncExitStack() as stack:
         cursor = stack.enter_context(world.admin())
         cursor.execute("BEGIN; LOCK TABLE gates IN ACCESS EXCLUSIVE MODE")
-        task = asyncio.ensure_future(replica.caches.load())
+        task = asyncio.ensure_future(caches.load())
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'gates'::regclass"
 
         def blocked() -> bool:
@@ -182,7 +182,7 @@ async def test_writes_during_a_load(world: Any) -> None:
         await here.write(item)
     await world.eventually(lambda: len(there.items) == 3)
     loads = here.caches.state.loads
-    async with load_held_up(world, here) as load:
+    async with load_held_up(world, here.caches) as load:
         ours2, theirs2 = world.item("ours", 2, ours.id), world.item("theirs", 2, theirs.id)
         new = world.item("new")
         await here.write(ours2)
@@ -203,7 +203,7 @@ async def test_writes_during_the_first_load(world: Any) -> None:
     """What is committed while the first load runs is there after it."""
     replica, other = await world.replica(run=False, load=False), await world.replica(run=False)
     ours, theirs = world.item("ours"), world.item("theirs")
-    async with load_held_up(world, replica) as load:
+    async with load_held_up(world, replica.caches) as load:
         await replica.write(ours)
         await other.write(theirs)
     await load
@@ -212,12 +212,51 @@ async def test_writes_during_the_first_load(world: Any) -> None:
     assert set(replica.items.values()) == {ours, theirs}
 
 
+async def test_all_caches_are_loaded_from_one_snapshot(world: Any) -> None:
+    """What commits between the reading of one table and of another is in neither cache until the feed brings it."""
+    replica, other = await world.replica(run=False), await world.replica(run=False)
+    before, after = (
+        Cache[UUID, Any](name=f"test.{name}", table=world.items, row=world.Item, key=lambda item: item.id)
+        for name in ("before", "after")
+    )
+    caches = Caches(replica.database, replica.feed, replica.wakeups, ManualClock())
+    caches.register("test", [before, replica.gates, after])
+    async with load_held_up(world, caches) as load:
+        await other.write(world.item())
+    await load
+    assert before.values() == after.values() == []
+
+
+async def test_a_look_that_a_load_overtakes(world: Any) -> None:
+    """A look at the feed that began before a load and ends after it does not move the position that the load set."""
+    replica = await world.replica(run=False)
+    read, reading, may_end = replica.feed.read, asyncio.Event(), asyncio.Event()
+
+    async def slow_read(since: Any) -> Any:
+        found = await read(since)
+        reading.set()
+        await may_end.wait()
+        return found
+
+    replica.feed.read = slow_read
+    look = asyncio.ensure_future(replica.caches.poll())
+    await reading.wait()
+    item = world.item()
+    await (await world.replica(run=False, load=False)).write(item)
+    await replica.caches.load()
+    loaded = replica.caches._position
+    may_end.set()
+    await look
+    assert replica.caches._position is loaded
+    assert replica.items.values() == [item]
+
+
 async def test_a_load_that_fails(world: Any) -> None:
     """A load whose connection dies leaves memory as it was, and the next one works."""
     replica = await world.replica(run=False)
     item = world.item()
     await replica.write(item)
-    async with load_held_up(world, replica) as load:
+    async with load_held_up(world, replica.caches) as load:
         world.cut("wait_event_type = 'Lock'")
     with pytest.raises(Exception) as lost:
         await load

@@ -58,11 +58,11 @@ async def test_the_attempt_and_its_outcome_are_recorded(api: Api, reason: object
     ]
 
 
-async def test_an_action_given_up_is_recorded_as_failed(api: Api) -> None:
+async def test_an_action_given_up_is_finished_as_unknown(api: Api) -> None:
     """An action past its time is answered 503 and its row is finished all the same."""
     answer = await api("POST", "/api/v1/admin/things/7/block", json={"reason": "slow"}, headers=OPERATOR_AUTH)
     assert (answer.status, answer.json["code"]) == (503, "timeout")
-    assert [line[:2] for line in api.audit.lines] == [("begin", "olga"), ("finish", "failed")]
+    assert [line[:2] for line in api.audit.lines] == [("begin", "olga"), ("finish", "unknown")]
 
 
 async def test_safe_requests_and_other_callers_leave_no_trace(api: Api) -> None:
@@ -81,7 +81,7 @@ async def test_an_attempt_that_cannot_be_recorded_is_not_made(api: Api) -> None:
         async def begin(self, actor: AdminIdentity, action: str, target: Mapping[str, str], *, request_id: str) -> UUID:
             raise RuntimeError("no disk")
 
-        async def finish(self, entry: UUID, outcome: str, status: int) -> None:
+        async def finish(self, entry: UUID, outcome: str, status: int, target: Mapping[str, str]) -> None:
             made.append(status)
 
     api.services.offer("admin", AUDIT_LOG, Broken())
@@ -96,7 +96,7 @@ async def test_an_outcome_that_cannot_be_recorded_changes_nothing_about_the_acti
         async def begin(self, actor: AdminIdentity, action: str, target: Mapping[str, str], *, request_id: str) -> UUID:
             return UUID(int=1)
 
-        async def finish(self, entry: UUID, outcome: str, status: int) -> None:
+        async def finish(self, entry: UUID, outcome: str, status: int, target: Mapping[str, str]) -> None:
             raise RuntimeError("no disk")
 
     api.services.offer("admin", AUDIT_LOG, Forgetful())

@@ -37,7 +37,8 @@ class AdminAuditLog:
             )
         return entry
 
-    async def finish(self, entry: UUID, outcome: str, status: int) -> None:
+    async def finish(self, entry: UUID, outcome: str, status: int, target: Mapping[str, str]) -> None:
         """Record how it ended."""
         async with self._context.database.transaction() as connection:
-            await queries.finish_audit(connection, entry, cast("Outcome", outcome), status, self._context.clock.now())
+            at = self._context.clock.now()
+            await queries.finish_audit(connection, entry, cast("Outcome", outcome), status, at, target)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Row, Select, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from galaxy_admin.domain import AdminAccount, Outcome
 from galaxy_admin.tables import admin_accounts, admin_audit_log
@@ -43,9 +44,16 @@ async def lock_accounts(connection: Connection) -> list[AdminAccount]:
     return [AdminAccount(*row) for row in rows]
 
 
-async def change_account(connection: Connection, admin_id: UUID, **values: Any) -> AdminAccount | None:
-    """Change columns of an account and give it as it is then."""
+async def change_account(
+    connection: Connection, admin_id: UUID, *, seen_hash: str | None = None, **values: Any
+) -> AdminAccount | None:
+    """Change columns of an account and give it as it is then.
+
+    With `seen_hash`, only while that is its password and it is enabled; None otherwise.
+    """
     statement = update(admin_accounts).where(admin_accounts.c.id == admin_id).values(**values)
+    if seen_hash is not None:
+        statement = statement.where(admin_accounts.c.password_hash == seen_hash, admin_accounts.c.disabled_at.is_(None))
     return _account((await connection.execute(statement.returning(*_ACCOUNT))).first())
 
 
@@ -105,10 +113,25 @@ async def begin_audit(
     )
 
 
-async def finish_audit(connection: Connection, entry: UUID, outcome: Outcome, status: int | None, at: datetime) -> None:
-    """Complete a row of the audit log."""
-    statement = update(admin_audit_log).where(admin_audit_log.c.id == entry)
-    await connection.execute(statement.values(outcome=outcome, status=status, finished_at=at))
+async def finish_audit(
+    connection: Connection,
+    entry: UUID,
+    outcome: Outcome,
+    status: int | None,
+    at: datetime,
+    target: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Complete a row of the audit log; `target` is added to what it has."""
+    log = admin_audit_log.c
+    statement = update(admin_audit_log).where(log.id == entry)
+    await connection.execute(
+        statement.values(
+            outcome=outcome,
+            status=status,
+            finished_at=at,
+            target=log.target.op("||")(bindparam("more", dict(target), type_=JSONB)),
+        )
+    )
 
 
 def list_accounts() -> Select[Any]:

@@ -94,7 +94,8 @@ class AdminRoutes:
             total=total,
         )
 
-    async def create(self, body: NewAdmin) -> AdminView:
+    async def create(self, call: Call, body: NewAdmin) -> AdminView:
+        call.target["username"] = body.username
         return AdminView.of(await self._service.create(body.username, body.password))
 
     async def disable(self, call: Call, admin_id: UUID) -> AdminView:
@@ -104,6 +105,7 @@ class AdminRoutes:
         return AdminView.of(await self._service.set_enabled(call.admin, admin_id, enabled=True))
 
     async def change_own_password(self, call: Call, body: PasswordChange) -> None:
+        call.target["username"] = call.admin.username
         await self._service.change_own_password(call.admin, body.current_password, body.new_password)
 
     async def audit(self, query: AuditQuery) -> Page[AuditEntry]:
@@ -132,7 +134,7 @@ class AdminRoutes:
             ),
             Route(
                 "PUT", f"{admins}/me/password", self.change_own_password, CHANGE_OWN_PASSWORD,
-                "Change one's own password.", admin, errors=("403 current_password_wrong",),
+                "Change one's own password.", admin, errors=("403 current_password_wrong", "409 changed_meanwhile"),
             ),
             Route("GET", "/api/v1/admin/audit", self.audit, "admin.audit", "Read what operators did.", admin),
         ]  # fmt: skip

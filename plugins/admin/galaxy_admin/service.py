@@ -110,7 +110,8 @@ class AdminService:
             raise invalid("new_password", "must differ from the current password")
         if not self._passwords.remembers(account, current) and not await self._try(account, current):
             raise Problem(403, "current_password_wrong", "The current password is wrong.")
-        await self._store(account.id, await self._passwords.hash(new), must_rotate=False)
+        # what was seen must still stand: a reset or a disabling in between wins over this change
+        await self._store(account, await self._passwords.hash(new), unless_changed=True, must_rotate=False)
 
     async def reset_password(self, username: str, password: str) -> None:
         """Replace a lost password from the command line: unlocks and enables, must be changed at first use."""
@@ -119,13 +120,16 @@ class AdminService:
             account = await queries.find_by_name(connection, fold(username))
         if account is None:
             raise not_found("admin")
-        await self._store(account.id, await self._passwords.hash(password), must_rotate=True, disabled_at=None)
+        await self._store(account, await self._passwords.hash(password), must_rotate=True, disabled_at=None)
 
-    async def _store(self, admin_id: UUID, password_hash: str, **values: object) -> None:
+    async def _store(
+        self, account: AdminAccount, password_hash: str, *, unless_changed: bool = False, **values: object
+    ) -> None:
         async with self._context.database.transaction() as connection:
             changed = await queries.change_account(
                 connection,
-                admin_id,
+                account.id,
+                seen_hash=account.password_hash if unless_changed else None,
                 password_hash=password_hash,
                 password_changed_at=self._context.clock.now(),
                 failures=0,
@@ -133,7 +137,9 @@ class AdminService:
                 **values,
             )
             if changed is None:
-                raise not_found("admin")
+                raise conflict(
+                    "changed_meanwhile", "The account has just been changed by somebody else: sign in again."
+                )
             await self._cache.put(connection, changed)
 
     async def _new_account(self, username: str, password: str) -> AdminAccount:

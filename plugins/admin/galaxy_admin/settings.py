@@ -23,6 +23,13 @@ class AdminSettings(Settings):
             raise ValueError("expected a name without a colon or control characters, which HTTP Basic cannot carry")
         return name
 
+    @field_validator("bootstrap_password")
+    @classmethod
+    def _can_be_sent(cls, password: SecretStr | None) -> SecretStr | None:
+        if password is not None and CONTROL.search(password.get_secret_value()):
+            raise ValueError("expected a password without line breaks or other control characters")
+        return password
+
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.bootstrap_user is None) != (self.bootstrap_password is None):

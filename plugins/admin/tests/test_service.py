@@ -166,6 +166,7 @@ async def test_every_unsafe_request_leaves_a_row(booted: Booted) -> None:
         ("Root", "admin.change_own_password", "done", 204),
     ]
     assert all(row["request_id"] for row in page["items"])
+    assert [row["target"] for row in page["items"]] == [{"username": "ada"}, {"username": "ada"}, {"username": "Root"}]
     _, only = await call(booted, "GET", "/api/v1/admin/audit?outcome=refused&username=root")
     assert only["total"] == 1
 
