@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -32,13 +33,24 @@ class Dev:
             return await self.process.wait()
 
 
-async def start(data: Path) -> Dev:
+@pytest.fixture
+async def started() -> AsyncIterator[list[Dev]]:
+    """Every process that a test has started: those that it leaves running are killed."""
+    processes: list[Dev] = []
+    yield processes
+    for each in processes:
+        if each.process.returncode is None:
+            await each.end(signal.SIGKILL)
+
+
+async def start(data: Path, started: list[Dev]) -> Dev:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "galaxy_kernel", "dev", "--any-ports", "--data", str(data)),
         env={"PATH": os.environ["PATH"]},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+    started.append(Dev(process, ""))
     assert process.stdout is not None
     banner = ""
     async with asyncio.timeout(60):
@@ -46,7 +58,8 @@ async def start(data: Path) -> Dev:
             line = await process.stdout.readline()
             assert line, banner
             banner += line.decode()
-    return Dev(process, banner)
+    started[-1].banner = banner
+    return started[-1]
 
 
 def servers(data: Path) -> list[str]:
@@ -69,10 +82,10 @@ async def gone(data: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_newcomer_signs_in_and_the_next_start_goes_on(tmp_path: Path) -> None:
+async def test_newcomer_signs_in_and_the_next_start_goes_on(tmp_path: Path, started: list[Dev]) -> None:
     """The printed commands sign in; Ctrl-C leaves nothing behind; kill -9 neither; a second start reuses the data."""
     data = tmp_path / "galaxy"
-    first = await start(data)
+    first = await start(data, started)
     assert servers(data)
     done = await asyncio.to_thread(
         subprocess.run, ["sh", "-c", first.commands()], capture_output=True, text=True, timeout=30, check=True
@@ -86,7 +99,7 @@ async def test_newcomer_signs_in_and_the_next_start_goes_on(tmp_path: Path) -> N
     assert await first.end(signal.SIGINT) == 0
     await gone(data)
 
-    second = await start(data)
+    second = await start(data, started)
     assert (data / "secret_key").read_text() == secret
     api = re.search(r"API +(http://\S+)", second.banner)
     assert api is not None
@@ -97,10 +110,10 @@ async def test_newcomer_signs_in_and_the_next_start_goes_on(tmp_path: Path) -> N
     await gone(data)
 
 
-async def test_second_start_beside_the_first_is_refused(tmp_path: Path) -> None:
+async def test_second_start_beside_the_first_is_refused(tmp_path: Path, started: list[Dev]) -> None:
     """Two at once in one directory: the second says so in one sentence."""
     data = tmp_path / "galaxy"
-    first = await start(data)
+    first = await start(data, started)
     command = [sys.executable, "-m", "galaxy_kernel", "dev", "--any-ports", "--data", str(data)]
     environment = {"PATH": os.environ["PATH"]}
     second = await asyncio.to_thread(
