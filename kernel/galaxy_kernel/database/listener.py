@@ -174,6 +174,9 @@ class _PsycopgLink:
             await asyncio.shield(asking)
         except asyncio.CancelledError:
             asking.cancel()
+            loop, descriptor = asyncio.get_running_loop(), self._connection.fileno()
+            loop.remove_reader(descriptor)  # uvloop ends the process when a socket is closed that it watches
+            loop.remove_writer(descriptor)
             self._connection.pgconn.finish()  # or psycopg would wait ten seconds for a dead server to take it back
             await asyncio.wait([asking])
             raise
