@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from whole import ALL
+from whole import ALL, SEND
 
 from galaxy_admin.plugin import AdminPlugin
 from galaxy_auth.plugin import AuthPlugin
@@ -87,12 +87,24 @@ async def test_each_boots_alone(boot: Boot, plugin: type[Any]) -> None:
         assert response.status == 200, await response.text()
 
 
+async def test_forwarded_addresses_are_believed_from_trusted_proxies(boot: Boot) -> None:
+    """A peer in BACKEND_TRUSTED_PROXIES says who the client is: the leftmost address."""
+    environment = {"BACKEND_TRUSTED_PROXIES": "127.0.0.0/8", "BACKEND_AUTH_CODES_PER_IP_PER_HOUR": "1"}
+    forwarded = ("198.51.100.1, 192.0.2.9", "198.51.100.2, 192.0.2.9", "198.51.100.1, 192.0.2.8")
+    statuses = []
+    async with boot(*ALL, environment=environment) as booted:
+        for number, chain in enumerate(forwarded):
+            body, headers = {"email": f"p{number}@example.test"}, {"X-Forwarded-For": chain}
+            async with booted.client.post(SEND, json=body, headers=headers) as response:
+                statuses.append(response.status)
+    assert statuses == [202, 202, 429]
+
+
 async def test_forwarded_addresses_are_believed_from_the_gateway_alone(whole: Booted) -> None:
     """The throttle by address counts the client's only when the caller may say who that is."""
-    send = "/api/v1/public/auth/send-email-code"
 
     async def ask(number: int, headers: dict[str, str]) -> int:
-        async with whole.client.post(send, json={"email": f"p{number}@example.test"}, headers=headers) as response:
+        async with whole.client.post(SEND, json={"email": f"p{number}@example.test"}, headers=headers) as response:
             return response.status
 
     gateway = {"X-Gateway-Token": GATEWAY_TOKEN}

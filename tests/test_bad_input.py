@@ -2,9 +2,11 @@
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from whole import CONFIRM, SEND, Mailbox, post
+from sqlalchemy import text
+from whole import CONFIRM, SEND, Mailbox, post, sign_in
 
 from galaxy_kernel.testing import Booted
 
@@ -15,23 +17,23 @@ async def raw(booted: Booted, body: bytes, content_type: str = "application/json
         return response.status, await response.json()
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        (b"", 400, "malformed_json"),
-        (b"{", 400, "malformed_json"),
-        (b"\xff\xfe", 400, "malformed_json"),
-        (b"[" * 100_000, 400, "malformed_json"),
-        (b'{"email": "' + b"a" * 1_000_000 + b'"}', 413, "body_too_large"),
-        (b"[]", 422, "invalid_request"),
-        (b'"text"', 422, "invalid_request"),
-    ],
-)
-async def test_bodies_that_are_none(whole: Booted, body: bytes, status: int, code: str) -> None:
+BODIES: list[tuple[bytes, int, str]] = [
+    (b"", 400, "malformed_json"),
+    (b"{", 400, "malformed_json"),
+    (b"\xff\xfe", 400, "malformed_json"),
+    (b"[" * 100_000, 400, "malformed_json"),
+    (b'{"email": "' + b"a" * 1_000_000 + b'"}', 413, "body_too_large"),
+    (b"[]", 422, "invalid_request"),
+    (b'"text"', 422, "invalid_request"),
+]
+
+
+async def test_bodies_that_are_none(whole: Booted) -> None:
     """Malformed, oversized and misshapen bodies are told apart."""
-    found, problem = await raw(whole, body)
-    assert (found, problem["code"]) == (status, code)
-    assert problem["request_id"]
+    for body, status, code in BODIES:
+        found, problem = await raw(whole, body)
+        assert (found, problem["code"]) == (status, code), body[:20]
+        assert problem["request_id"]
 
 
 async def test_other_media_types_are_415(whole: Booted) -> None:
@@ -39,35 +41,38 @@ async def test_other_media_types_are_415(whole: Booted) -> None:
     assert (await raw(whole, b"email=a@b.test", "application/x-www-form-urlencoded"))[0] == 415
 
 
-@pytest.mark.parametrize(
-    ("body", "fields"),
-    [
-        ({}, {"email"}),
-        ({"email": 5}, {"email"}),
-        ({"email": None}, {"email"}),
-        ({"email": ["a@b.test"]}, {"email"}),
-        ({"email": "a@example.test", "emial": "x"}, {"emial"}),
-        ({"email": 5, "locale": 5, "extra": 1}, {"email", "locale", "extra"}),
-    ],
-)
-async def test_every_bad_field_is_named(whole: Booted, body: Any, fields: set[str]) -> None:
+FIELDS: list[tuple[Any, set[str]]] = [
+    ({}, {"email"}),
+    ({"email": 5}, {"email"}),
+    ({"email": None}, {"email"}),
+    ({"email": ["a@b.test"]}, {"email"}),
+    ({"email": "a@example.test", "emial": "x"}, {"emial"}),
+    ({"email": 5, "locale": 5, "extra": 1}, {"email", "locale", "extra"}),
+]
+
+
+async def test_every_bad_field_is_named(whole: Booted) -> None:
     """Wrong types and unknown fields are all reported at once."""
-    status, problem = await post(whole, SEND, body)
-    assert status == 422
-    assert {error["field"] for error in problem["errors"]} == fields
+    for body, fields in FIELDS:
+        status, problem = await post(whole, SEND, body)
+        assert status == 422, body
+        assert {error["field"] for error in problem["errors"]} == fields, body
 
 
-@pytest.mark.parametrize(
-    "email",
-    ["", "nobody", "a@", "@b.test", "a@b@c.test", "a@exa mple.test", "a@b.test\r\nBcc: c@d.test", "a\nb@c.test",
-     "a" * 310 + "@example.test", "a\x00@b.test", "<a@b.test>", "a@-b-.test"],
-)  # fmt: skip
-async def test_what_is_no_address(whole: Booted, mailbox: Mailbox, email: str) -> None:
-    """An address that cannot be one is refused by field, and nothing is sent."""
-    status, problem = await post(whole, SEND, {"email": email})
-    assert status == 422
-    assert [error["field"] for error in problem["errors"]] == ["email"]
-    assert mailbox.mails == []
+NO_ADDRESSES = [
+    "", "nobody", "a@", "@b.test", "a@b@c.test", "a@exa mple.test", "a@b.test\r\nBcc: c@d.test", "a\nb@c.test",
+    "a" * 307 + "@example.test", "a" * 310 + "@example.test", "a\x00@b.test", "<a@b.test>", "a@-b-.test",
+]  # fmt: skip
+
+
+async def test_what_is_no_address(whole: Booted) -> None:
+    """An address that cannot be one is refused by field, and no mail is queued."""
+    for email in NO_ADDRESSES:
+        status, problem = await post(whole, SEND, {"email": email})
+        assert status == 422, email
+        assert [error["field"] for error in problem["errors"]] == ["email"], email
+    async with whole.database.reading() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM mail_deliveries"))).scalar_one() == 0
 
 
 async def test_international_domain_gets_its_mail(whole: Booted, mailbox: Mailbox) -> None:
@@ -103,6 +108,32 @@ async def test_wrong_codes_close_the_challenge(whole: Booted, mailbox: Mailbox) 
     assert {status for status, _ in answers} == {401}
     status, problem = await post(whole, CONFIRM, {**body, "code": right})
     assert (status, problem["code"]) == (401, "challenge_closed")
+
+
+async def test_expired_and_reused_codes_open_nothing(whole: Booted, mailbox: Mailbox) -> None:
+    """The right code of a challenge that ran out, or that was redeemed, is 401 like that of one never made."""
+    _, challenge = await post(whole, SEND, {"email": "late@example.test"})
+    late = {"challenge_id": challenge["challenge_id"], "code": await mailbox.code_to("late@example.test")}
+    async with whole.database.transaction() as connection:
+        await connection.execute(text("UPDATE auth_challenges SET expires_at = now()"))
+    _, challenge = await post(whole, SEND, {"email": "ada@example.test"})
+    used = {"challenge_id": challenge["challenge_id"], "code": await mailbox.code_to("ada@example.test")}
+    assert (await post(whole, CONFIRM, used))[0] == 201
+    for body in (late, used, {**used, "challenge_id": str(uuid4())}):
+        status, problem = await post(whole, CONFIRM, body)
+        assert (status, problem["code"]) == (401, "challenge_closed")
+
+
+async def test_revoked_token_opens_nothing(whole: Booted, mailbox: Mailbox) -> None:
+    """Whoever signs out is out with the answer."""
+    session = await sign_in(whole, mailbox, "ada@example.test")
+    headers = {"Authorization": f"Bearer {session['session_token']}"}
+    one = f"/api/v1/user/sessions/{session['session_id']}"
+    statuses = []
+    for method, path in (("GET", "/api/v1/user/account"), ("DELETE", one), ("GET", "/api/v1/user/account")):
+        async with whole.client.request(method, path, headers=headers) as response:
+            statuses.append(response.status)
+    assert statuses == [200, 204, 401]
 
 
 async def test_parallel_right_codes_make_one_session(whole: Booted, mailbox: Mailbox) -> None:

@@ -61,3 +61,10 @@ async def test_log_of_a_sign_in(empty_database: str, mailbox: Mailbox, mail_envi
         assert "otel_span_id" in line
     assert [line["plugin"] for line in requests] == ["auth", "auth", "auth", "user", "user", "user"]
     assert requests[0]["request_id"] == request_id
+    (sent,) = (line for line in served.lines if line["event"] == "mail_attempt")
+    assert (sent["request_id"], sent["plugin"], sent["outcome"]) == (request_id, "mail", "sent")
+    of_requests = {line["request_id"] for line in requests}
+    inside = [line for line in served.lines if line["request_id"] in of_requests or line["event"] == "mail_attempt"]
+    for line in inside:
+        assert line["plugin"]
+        assert re.fullmatch(r"[0-9a-f]{32}", line["otel_trace_id"]), line

@@ -31,8 +31,10 @@ def run(*command: str | Path, **environment: str) -> str:
 def install(folder: Path) -> Path:
     """Build the wheels and unpack them into an empty environment that sees third-party packages and nothing else."""
     wheels = folder / "wheels"
+    build = (sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--offline")
+    ours = ("--no-build-isolation", "--python", sys.executable)  # its hatchling: an isolated one would be downloaded
     for each in FOLDERS:
-        run(sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--offline", "--out-dir", wheels, ROOT / each)
+        run(*build, *ours, "--out-dir", wheels, ROOT / each)
     venv.create(folder / "venv", with_pip=False, symlinks=True)
     python = folder / "venv/bin/python"
     packages = Path(run(python, "-c", "import site; print(site.getsitepackages()[0])").strip())

@@ -41,8 +41,13 @@ def request_id() -> str:
 
 @contextmanager
 def working(plugin: str, request_id: str | None = None) -> Iterator[Work]:
-    """Do work as `plugin`; a row taken up again passes the request id that it carries."""
-    work = Work(request_id or new_request_id(), plugin)
+    """Do work as `plugin`; a row taken up again passes the request id that it carries.
+
+    Within other work, a worker's pass for one, it stays in that work's trace.
+    """
+    around = current.get()
+    trace_id, span_id = ("", "") if around is None else (around.trace_id, around.span_id)
+    work = Work(request_id or new_request_id(), plugin, trace_id, span_id)
     token = current.set(work)
     try:
         yield work

@@ -1,5 +1,6 @@
 """The worker that empties the queue into the relay, and pauses while the relay serves nobody."""
 
+import logging
 import random as random_module
 from collections import Counter
 from datetime import timedelta
@@ -29,6 +30,8 @@ _HOUSEKEEPING = 2.0
 """Seconds between two looks for expired mails."""
 _DEPTH = 10_000
 """The gauge of queued mails counts no further."""
+_LEVELS = {Outcome.RETRYING.value: logging.INFO, Outcome.DEAD_LETTERED.value: logging.WARNING}
+"""How loudly an attempt is told of, by what became of its mail; what went well is for debugging."""
 
 
 def delivery_queue(
@@ -130,20 +133,35 @@ class Deliverer:
         self._down = str(down)
 
     async def _send(self, claim: Claim) -> Result:
-        """Send one mail. Only RelayDown passes through: whatever else goes wrong is this mail's own failure."""
+        """Send one mail under the request id of who queued it, and tell what became of it (SPEC K-8)."""
+        kind = claim.row.kind
+        with working("mail", claim.row.request_id):
+            result = await self._attempt(claim)
+            state = self._queue.state_after(result)
+            self._log.log(
+                _LEVELS.get(state, logging.DEBUG),
+                "mail_attempt",
+                delivery_id=str(claim.id),
+                kind=kind,
+                attempt_no=claim.attempt,
+                outcome=state,
+                smtp_code=result.code,
+            )
+        self._outcomes[state, kind] += 1
+        return result
+
+    async def _attempt(self, claim: Claim) -> Result:
+        """Only RelayDown passes through: whatever else goes wrong is this mail's own failure."""
         try:
-            result = await self._hand_over(claim)
+            return await self._hand_over(claim)
         except RelayDown:
             raise
         except Refusal as refusal:
             outcome = Outcome.DEAD_LETTERED if refusal.permanent else Outcome.RETRYING
-            result = Result(claim, outcome, refusal.detail, refusal.code)
+            return Result(claim, outcome, refusal.detail, refusal.code)
         except Exception as error:
-            with working("mail", claim.row.request_id):
-                self._log.exception("mail_send_failed", delivery_id=str(claim.id))
-            result = Result(claim, Outcome.RETRYING, f"internal error: {type(error).__name__}")
-        self._outcomes[self._queue.state_after(result), claim.row.kind] += 1
-        return result
+            self._log.exception("mail_send_failed", delivery_id=str(claim.id))
+            return Result(claim, Outcome.RETRYING, f"internal error: {type(error).__name__}")
 
     async def _hand_over(self, claim: Claim) -> Result:
         row = claim.row

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from sqlalchemy import select, text, update
 
 from galaxy_contracts.accounts import AccountDeleted
 from galaxy_kernel.api import new_id
+from galaxy_kernel.work import current
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.tables import mail_attempts, mail_deliveries
 from galaxy_mail.transport import Reply
@@ -166,6 +168,31 @@ async def test_mail_sealed_under_another_key(rig: Any, relay: Any, deliverer: An
     row = await rig.row(delivery)
     assert row.state == "dead_lettered" and "BACKEND_SECRET_KEY" in row.last_error
     assert (await rig.row(other)).state == "sent"
+
+
+async def test_attempts_are_told_under_the_request_id(rig: Any, relay: Any, deliverer: Any) -> None:
+    """A line tells of each attempt, under the request id in the row, louder the worse it went, with no address."""
+    delivery = await rig.enqueue("ada@example.test")
+    relay.script["RCPT"] = ["450 4.2.1 later", "550 5.1.1 <ada@example.test> unknown"]
+    seen: list[str] = []
+
+    def note(_logger: Any, _name: str, line: Any) -> Any:
+        work = current.get()
+        seen.append("" if work is None else work.request_id)
+        return line
+
+    logs = structlog.testing.LogCapture()
+    structlog.configure(processors=[note, logs])
+    try:
+        for _ in range(2):
+            await deliverer.run()
+            await rig.pass_time(hours=1)
+    finally:
+        structlog.reset_defaults()
+    told = [(line["log_level"], line["outcome"], line["attempt_no"], line["smtp_code"]) for line in logs.entries]
+    assert told == [("info", "retrying", 1, 450), ("warning", "dead_lettered", 2, 550)]
+    assert seen == [(await rig.row(delivery)).request_id] * 2
+    assert "ada@" not in str(logs.entries)
 
 
 class Broken:
