@@ -1,0 +1,100 @@
+"""Notifications: what the notification plugin offers to others, and what it asks of the admin channel."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+from pydantic import BaseModel
+
+from galaxy_contracts.capability import Capability
+from galaxy_contracts.database import Connection
+from galaxy_contracts.mail import Message
+
+
+class Audience(StrEnum):
+    """Whom a kind is for."""
+
+    ACCOUNT = "account"
+    """The players that each intent names."""
+    OPERATORS = "operators"
+    """Who runs the deployment: by the admin channel, where there is one and it is on."""
+
+
+class Channel(StrEnum):
+    """A way to a recipient."""
+
+    EMAIL = "email"
+    PUSH = "push"
+
+
+class NotificationKind(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of notification, registered by the plugin whose events it tells of."""
+
+    name: str
+    """`<plugin>.<what_happened>`, for example `auth.new_device`; the kind of the mail and of the push event too."""
+    summary: str
+    """One line for operators and for players who choose what they want to hear."""
+    audience: Audience = Audience.ACCOUNT
+    channels: tuple[Channel, ...] = (Channel.EMAIL, Channel.PUSH)
+    payload: type[BaseModel]
+    """What an intent carries: checked at submit, filled into the templates, pushed as JSON."""
+    package: str = ""
+    """Import name of the package with the mail's templates, as in `MailKind`; needed for the channel e-mail."""
+    mandatory: bool = False
+    """Whether players cannot switch it off."""
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """That somebody is to be told something, once."""
+
+    kind: str
+    idempotency_key: str
+    """A second intent of this kind and key adds nothing, for as long as the first is kept."""
+    payload: BaseModel | Mapping[str, Any]
+    """A mapping is checked against the kind's payload model."""
+    recipients: Sequence[UUID] = ()
+    """Accounts; none for a kind for operators."""
+
+
+class Notifications(Protocol):
+    """Telling players and operators what happened."""
+
+    def register(self, kind: NotificationKind) -> None:
+        """Make a kind known, in the owner's lifespan. A faulty kind, or a name given twice, refuses the boot."""
+
+    async def submit(self, connection: Connection, intent: Intent) -> UUID:
+        """Keep an intent and its routes, one a recipient and channel, with the caller's transaction; give its id.
+
+        One statement. Raises `ValueError` with every fault of the intent, by field, before anything is written.
+        """
+
+
+class AdminChannelState(msgspec.Struct, frozen=True):
+    """Whether the admin channel is on, and since when."""
+
+    enabled: bool
+    changed_at: datetime | None
+    """None as long as nobody has switched it."""
+
+
+class AdminChannel(Protocol):
+    """The way to operators, which they can switch off while everything runs."""
+
+    async def state(self, connection: Connection) -> AdminChannelState:
+        """Tell whether it is on."""
+
+    async def switch(self, connection: Connection, *, enabled: bool) -> AdminChannelState:
+        """Switch it on or off with the caller's transaction: from the commit on, on every replica."""
+
+    async def deliver(self, connection: Connection, messages: Sequence[Message]) -> str | None:
+        """Queue mails to operators with the caller's transaction; where it is off, queue nothing and give the reason.
+
+        A mail's faults are raised as by `Outbox.enqueue`.
+        """
+
+
+NOTIFICATIONS: Capability[Notifications] = Capability("notification.notifications")
+ADMIN_CHANNEL: Capability[AdminChannel] = Capability("adminchannel.channel")

@@ -1,0 +1,1 @@
+"""Notifications to operators by e-mail, with a switch."""

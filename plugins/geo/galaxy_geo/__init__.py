@@ -1,0 +1,1 @@
+"""Countries of players, from a GeoIP database."""

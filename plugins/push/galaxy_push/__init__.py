@@ -1,0 +1,1 @@
+"""Live events to gateways over gRPC."""
