@@ -1,5 +1,6 @@
 """The face of the kernel that plugins see. What is not here is not theirs."""
 
+from galaxy_kernel.batches import Batches
 from galaxy_kernel.caches import Cache
 from galaxy_kernel.clock import Clock
 from galaxy_kernel.context import Context
@@ -34,6 +35,7 @@ from galaxy_migrations.conventions import plugin_metadata
 __all__ = [
     "Access",
     "Answer",
+    "Batches",
     "Cache",
     "Call",
     "Claim",

@@ -45,6 +45,8 @@ from sqlalchemy.sql.selectable import TextualSelect
 from galaxy_contracts.database import Connection
 from galaxy_kernel.queue_sql import PENDING, QueueSql
 
+DEPTH = 10_000
+"""Rows that `depth` counts up to, unless told otherwise: enough to see a jam, and quick."""
 MAX_DETAIL = 500
 """Characters of a detail that are kept."""
 
@@ -199,6 +201,7 @@ class LeasedQueue:
         self._sql = QueueSql(table, history, tuple(wipe))
         self._claims: dict[tuple[Column[Any], ...], TextualSelect] = {}
         self._complete, self._expire, self._revive = self._sql.complete(), self._sql.expire(), self._sql.revive()
+        self._depth = self._sql.depth()
 
     async def claim(self, connection: Connection, limit: int, *columns: Column[Any]) -> list[Claim]:
         """Lease up to `limit` due rows, the longest due first, and give them with `columns`.
@@ -243,11 +246,15 @@ class LeasedQueue:
         return len((await connection.execute(self._expire, {"limit": limit})).all())
 
     async def revive(self, connection: Connection, id: UUID) -> bool:  # noqa: A002 - the column's own name
-        """Make an unfinished or dead-lettered row due now with a fresh budget of tries; give whether there was one.
+        """Make a row that was not sent due now, with a fresh budget of tries; give whether there was one.
 
         Attempt numbers go on. A row under a live lease keeps it, so that it is not sent twice.
         """
         return (await connection.execute(self._revive, {"id": id})).first() is not None
+
+    async def depth(self, connection: Connection, limit: int = DEPTH) -> int:
+        """Give how many rows have not ended, counting no further than `limit`."""
+        return int((await connection.execute(self._depth, {"limit": limit})).scalar_one())
 
     def state_after(self, result: Result) -> str:
         """Give the state that a result leads to, as far as can be told before it is recorded: for metrics."""

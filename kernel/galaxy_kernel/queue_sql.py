@@ -97,9 +97,12 @@ SET state = 'pending',
     next_attempt_at = CASE WHEN claimed_at IS NOT NULL AND next_attempt_at > statement_timestamp()
         THEN next_attempt_at ELSE statement_timestamp() END,
     finished_at = NULL
-WHERE id = :id AND state IN ('pending', 'retrying', 'dead_lettered')
+WHERE id = :id AND state <> 'sent'
 RETURNING id
 """
+
+
+_DEPTH = "SELECT count(*) AS depth FROM (SELECT 1 FROM {table} WHERE {pending} LIMIT :limit) AS queued"
 
 
 class QueueSql:
@@ -151,6 +154,10 @@ class QueueSql:
     def revive(self) -> TextualSelect:
         """Takes `id`."""
         return self._text(_REVIVE).bindparams(bindparam("id", type_=self._id.type)).columns(self._id)
+
+    def depth(self) -> TextualSelect:
+        """Takes `limit`."""
+        return self._text(_DEPTH).bindparams(bindparam("limit", type_=BigInteger)).columns(Column("depth", BigInteger))
 
     def _text(self, template: str, **names: str) -> TextClause:
         return text(template.format_map(self._names | names))

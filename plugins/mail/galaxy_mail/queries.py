@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, bindparam, case, func, literal_column, select, text, update
+from sqlalchemy import Row, Select, and_, bindparam, case, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from galaxy_kernel.api import Connection, Paging, fetch_page
@@ -40,14 +40,6 @@ _FOR_RESEND = select(
     (_d.expires_at <= func.statement_timestamp()).label("expired"),
     and_(_d.mime.is_(None), _d.sealed.is_(None)).label("empty"),
 ).where(_d.id == bindparam("id"))
-
-_DEPTH = select(func.count()).select_from(
-    select(literal_column("1"))
-    .select_from(mail_deliveries)
-    .where(text("state IN ('pending', 'retrying')"))
-    .limit(bindparam("limit"))
-    .subquery()
-)
 
 
 async def insert_delivery(connection: Connection, delivery: Mapping[str, Any]) -> bool:
@@ -124,8 +116,3 @@ async def scrub_recipient(connection: Connection, recipient: str, reason: str) -
         )
     )
     return int((await connection.execute(statement)).rowcount)
-
-
-async def count_queued(connection: Connection, limit: int) -> int:
-    """Give how many deliveries are still to be sent, counting no further than `limit`."""
-    return int((await connection.execute(_DEPTH, {"limit": limit})).scalar_one())

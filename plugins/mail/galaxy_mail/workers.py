@@ -9,7 +9,6 @@ from opentelemetry.metrics import Meter
 from structlog.typing import FilteringBoundLogger
 
 from galaxy_kernel.api import Claim, Clock, Database, Health, LeasedQueue, Outcome, Pump, Result, working
-from galaxy_mail import queries
 from galaxy_mail.domain import envelope_of
 from galaxy_mail.errors import Refusal, RelayDown
 from galaxy_mail.sealing import Sealer
@@ -28,8 +27,6 @@ _FIRST_PAUSE, _MAX_PAUSE = 1.0, 30.0
 """Seconds of a pause, doubled each time; short at most, for a sign-in code lives five minutes."""
 _HOUSEKEEPING = 2.0
 """Seconds between two looks for expired mails."""
-_DEPTH = 10_000
-"""The gauge of queued mails counts no further."""
 _LEVELS = {Outcome.RETRYING.value: logging.INFO, Outcome.DEAD_LETTERED.value: logging.WARNING}
 """How loudly an attempt is told of, by what became of its mail; what went well is for debugging."""
 
@@ -85,7 +82,7 @@ class Deliverer:
         self._outcomes: Counter[tuple[str, str]] = Counter()
         """Attempts of this pass, by outcome and kind."""
         self._attempts = meter.create_counter("mail.attempts", description="Attempts to send a mail, by outcome.")
-        self._queued = meter.create_gauge("mail.queued", description=f"Mails still to be sent, at most {_DEPTH}.")
+        self._queued = meter.create_gauge("mail.queued", description="Mails still to be sent, at most 10,000.")
 
     async def run(self) -> bool:
         """Make one pass: expire what is too late, and send what is due unless the relay is down."""
@@ -114,7 +111,7 @@ class Deliverer:
     async def _housekeep(self) -> None:
         async with self._database.transaction() as connection:
             await self._queue.expire(connection)
-            self._queued.set(await queries.count_queued(connection, _DEPTH))
+            self._queued.set(await self._queue.depth(connection))
         await self._transport.trim()
         self._housekeeping_at = self._clock.monotonic() + _HOUSEKEEPING
 

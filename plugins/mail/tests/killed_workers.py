@@ -18,7 +18,6 @@ from opentelemetry.metrics import NoOpMeter
 
 from galaxy_kernel.clock import SystemClock
 from galaxy_kernel.database import Database, make_engine
-from galaxy_mail import queries
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.settings import MailSettings, SmtpSettings
 from galaxy_mail.transport import SmtpTransport, tls_context
@@ -59,9 +58,10 @@ async def work(dsn: str, port: int) -> None:
     )
     clock = SystemClock()
     transport = SmtpTransport(settings.smtp, tls_context(settings.smtp))
+    queue = delivery_queue(settings, clock=clock, random=random.Random(1), lease=timedelta(seconds=1))
     deliverer = Deliverer(
         database,
-        delivery_queue(settings, clock=clock, random=random.Random(1), lease=timedelta(seconds=1)),
+        queue,
         transport,
         Sealer(bytes(range(32))),
         settings,
@@ -73,7 +73,7 @@ async def work(dsn: str, port: int) -> None:
     while True:
         await deliverer.run()
         async with database.reading() as connection:
-            if await queries.count_queued(connection, 1) == 0:
+            if await queue.depth(connection, 1) == 0:
                 break
         await asyncio.sleep(0.05)
     await transport.close()
