@@ -1,6 +1,6 @@
 """Outgoing mail: what the mail plugin offers to others."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -33,7 +33,7 @@ class Message(msgspec.Struct, frozen=True):
     parameters: Mapping[str, Any]
     """What the templates fill in."""
     idempotency_key: str | None = None
-    """A second enqueue with the same kind and key adds nothing and gives the first one's id."""
+    """A second enqueue with the same kind and key adds nothing and gives the first one's id. At most 255 characters."""
     expires_at: datetime | None = None
     """Never sent after this; ends `dead_lettered` with the reason `expired`."""
 
@@ -49,6 +49,13 @@ class Outbox(Protocol):
 
         Raises `ValueError` for a recipient that is no address or carries CR or LF, and for an unknown kind.
         A template that fails to render leaves a dead letter with the reason: the caller goes on.
+        """
+
+    async def enqueue_many(self, connection: Connection, messages: Sequence[Message]) -> list[UUID | ValueError]:
+        """Queue any number of mails as `enqueue` does each of them, in their order, with one statement.
+
+        Gives for each, in its place, the delivery's id or the `ValueError` that `enqueue` would raise: one that cannot
+        be queued does not disturb the others. Of several with one kind and key the first is queued, and all get its id.
         """
 
 

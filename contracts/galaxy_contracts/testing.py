@@ -4,7 +4,7 @@ They live in memory and take no part in transactions: what a rolled-back caller 
 the contracts run against the fake and the real service alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -35,6 +35,23 @@ class FakeOutbox:
 
     async def enqueue(self, connection: Connection, message: Message) -> UUID:  # noqa: ARG002 # of the contract
         """Keep a mail; the same key of a kind adds nothing."""
+        return self._keep(message)
+
+    async def enqueue_many(
+        self,
+        connection: Connection,  # noqa: ARG002 # of the contract
+        messages: Sequence[Message],
+    ) -> list[UUID | ValueError]:
+        """Keep mails, and give the fault of each that cannot be kept in its place."""
+        kept: list[UUID | ValueError] = []
+        for message in messages:
+            try:
+                kept.append(self._keep(message))
+            except ValueError as fault:
+                kept.append(fault)
+        return kept
+
+    def _keep(self, message: Message) -> UUID:
         if message.kind not in self.kinds:
             raise ValueError(f"kind: {message.kind!r} is not registered")
         parse_address(message.recipient)

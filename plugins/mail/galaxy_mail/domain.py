@@ -2,11 +2,16 @@
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
 
 MAX_ADDRESS = 254
 """Octets of an address: a path is 256 with its angle brackets (RFC 5321, section 4.5.3.1.3)."""
+
+MAX_KEY = 255
+"""Characters of an idempotency key: far below the 2,704 octets of an index's entry."""
 
 _HOME = ("localhost", "local", "invalid")
 """Top-level names that never leave a network, which the validator refuses and relays of one's own may well take."""
@@ -35,6 +40,30 @@ class Rendered:
     subject: str
     text: str
     html: str
+
+
+Identity = UUID | tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A delivery as it is to be queued."""
+
+    id: UUID
+    kind: str
+    recipient: str
+    message_id: str
+    idempotency_key: str | None
+    expires_at: datetime | None
+    mime: bytes | None = None
+    sealed: bytes | None = None
+    last_error: str | None = None
+    """Why there is no mail in it: it is a dead letter from the beginning."""
+
+    @property
+    def identity(self) -> Identity:
+        """What it shares with a delivery that is the same one: kind and key, or its own id where there is no key."""
+        return self.id if self.idempotency_key is None else (self.kind, self.idempotency_key)
 
 
 def parse_recipient(address: str) -> Recipient:
@@ -88,6 +117,13 @@ def check_subject(subject: str) -> str:
     if _LINE_BREAKS.search(subject):
         raise ValueError("subject: must not contain CR or LF")
     return _NOT_PRINTABLE.sub(" ", subject).strip().replace(ENCODED_WORD, "= ?")
+
+
+def check_key(key: str | None) -> str | None:
+    """Give an idempotency key that the database can hold. Raises ValueError that names the field."""
+    if key is not None and (len(key) > MAX_KEY or not key.isprintable()):
+        raise ValueError(f"idempotency_key: must be one printable line of at most {MAX_KEY} characters")
+    return key
 
 
 def scrub(text: str, recipient: str | None = None) -> str:

@@ -1,23 +1,59 @@
 """The statements of the mail plugin, as functions of a connection."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, bindparam, case, func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ARRAY,
+    Row,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    select,
+    text,
+    update,
+)
 
 from galaxy_kernel.api import Connection, Paging, fetch_page
+from galaxy_mail.domain import Draft, Identity
 from galaxy_mail.tables import mail_attempts, mail_deliveries
 
 _d = mail_deliveries.c
 
+_DRAFT = tuple(field.name for field in fields(Draft))
+
 _INSERT = (
-    insert(mail_deliveries)
-    .on_conflict_do_nothing(index_elements=["kind", "idempotency_key"], index_where=text("idempotency_key IS NOT NULL"))
-    .returning(_d.id)
+    text("""
+        INSERT INTO mail_deliveries (id, kind, recipient, message_id, idempotency_key, expires_at, mime, sealed,
+            last_error, request_id, state, next_attempt_at, finished_at)
+        SELECT draft.*, :request_id,
+            CASE WHEN last_error IS NULL THEN 'pending' ELSE 'dead_lettered' END,
+            CASE WHEN last_error IS NULL THEN now() END,
+            CASE WHEN last_error IS NOT NULL THEN statement_timestamp() END
+        FROM unnest(CAST(:id AS uuid[]), CAST(:kind AS text[]), CAST(:recipient AS text[]), CAST(:message_id AS text[]),
+            CAST(:idempotency_key AS text[]), CAST(:expires_at AS timestamptz[]), CAST(:mime AS bytea[]),
+            CAST(:sealed AS bytea[]), CAST(:last_error AS text[]))
+            AS draft(id, kind, recipient, message_id, idempotency_key, expires_at, mime, sealed, last_error)
+        ON CONFLICT (kind, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+        RETURNING id
+    """)
+    .bindparams(*(bindparam(name, type_=ARRAY(_d[name].type)) for name in _DRAFT), bindparam("request_id", type_=Text))
+    .columns(_d.id)
 )
-_BY_KEY = select(_d.id).where(_d.kind == bindparam("kind"), _d.idempotency_key == bindparam("key"))
+_BY_KEYS = (
+    text("""
+        SELECT d.kind, d.idempotency_key, d.id
+        FROM unnest(CAST(:kinds AS text[]), CAST(:keys AS text[])) AS wanted(kind, key)
+        JOIN mail_deliveries AS d ON d.kind = wanted.kind AND d.idempotency_key = wanted.key
+    """)
+    .bindparams(bindparam("kinds", type_=ARRAY(Text)), bindparam("keys", type_=ARRAY(Text)))
+    .columns(_d.kind, _d.idempotency_key, _d.id)
+)
 
 DELIVERY = (
     _d.id,
@@ -42,14 +78,21 @@ _FOR_RESEND = select(
 ).where(_d.id == bindparam("id"))
 
 
-async def insert_delivery(connection: Connection, delivery: Mapping[str, Any]) -> bool:
-    """Add a delivery; give False, and add nothing, when its kind and key are there already."""
-    return (await connection.execute(_INSERT, delivery)).first() is not None
+async def insert_deliveries(connection: Connection, drafts: Iterable[Draft], request_id: str) -> set[UUID]:
+    """Add deliveries, and give the ids of those added: not of one whose kind and key are there already.
+
+    They are added in the order of their keys, so that two transactions wait for each other's and do not deadlock.
+    """
+    ordered = sorted(drafts, key=lambda draft: (draft.kind, draft.idempotency_key or ""))
+    columns = {name: [getattr(draft, name) for draft in ordered] for name in _DRAFT}
+    return set((await connection.execute(_INSERT, {**columns, "request_id": request_id})).scalars())
 
 
-async def find_by_key(connection: Connection, kind: str, key: str) -> UUID:
-    """Give the id of the delivery with a kind and key that are known to be there."""
-    return UUID(str((await connection.execute(_BY_KEY, {"kind": kind, "key": key})).scalar_one()))
+async def find_by_keys(connection: Connection, wanted: Iterable[Identity]) -> list[tuple[Identity, UUID]]:
+    """Give the deliveries of these kinds and keys, and their ids."""
+    pairs = [each for each in wanted if isinstance(each, tuple)]
+    values = {"kinds": [kind for kind, _ in pairs], "keys": [key for _, key in pairs]}
+    return [((kind, key), delivery) for kind, key, delivery in await connection.execute(_BY_KEYS, values)]
 
 
 async def find_delivery(connection: Connection, delivery: UUID) -> Row[*tuple[Any, ...]] | None:

@@ -1,16 +1,20 @@
 """Queueing mails with the caller's transaction, and what operators do with the queue."""
 
 import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 
 from galaxy_contracts.accounts import AccountDeleted
 from galaxy_contracts.mail import MailKind, Message
+from galaxy_contracts.testing import FakeOutbox
 from galaxy_kernel.api import Paging, Problem, new_id, working
 from galaxy_mail.tables import mail_deliveries
 
@@ -81,6 +85,8 @@ async def test_key_of_a_rolled_back_mail_is_free(rig: Any) -> None:
         ({"parameters": {"name": "x\r\nBcc: eve@example.test"}}, "subject"),
         ({"kind": "test.other"}, "kind"),
         ({"expires_at": datetime(2030, 1, 1)}, "expires_at"),
+        ({"idempotency_key": "turn\x007"}, "idempotency_key"),
+        ({"idempotency_key": "7" * 256}, "idempotency_key"),
     ],
 )
 async def test_refusals_leave_the_transaction_whole(rig: Any, changed: dict[str, Any], field: str) -> None:
@@ -109,6 +115,157 @@ async def test_failed_rendering_is_a_dead_letter(rig: Any) -> None:
     assert (await rig.row(fine)).state == "pending"
     with pytest.raises(Problem, match="mail_has_no_content"):
         await rig.deliveries.resend(broken)
+
+
+def message(recipient: str = "ada@example.test", **changed: Any) -> Message:
+    return Message(
+        **{"kind": "test.welcome", "recipient": recipient, "language": "en", "parameters": {"name": "Ada"}, **changed}
+    )
+
+
+@contextmanager
+def statements(rig: Any) -> Iterator[list[str]]:
+    """Collect what goes to the database but the ends of transactions."""
+    seen: list[str] = []
+
+    def note(*arguments: Any) -> None:
+        seen.append(arguments[2].split()[0])
+
+    event.listen(rig.database.engine.sync_engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(rig.database.engine.sync_engine, "before_cursor_execute", note)
+
+
+async def enqueue_many(rig: Any, messages: Sequence[Message]) -> list[UUID | ValueError]:
+    async with rig.database.transaction() as connection:
+        queued: list[UUID | ValueError] = await rig.outbox.enqueue_many(connection, messages)
+        return queued
+
+
+async def test_many_are_one_statement(rig: Any) -> None:
+    """However many mails are queued at once, one INSERT writes them and the worker is woken once."""
+    with statements(rig) as seen:
+        queued = await enqueue_many(rig, [message(f"p{number}@example.test") for number in range(50)])
+    assert seen == ["INSERT"] and rig.woken == 1
+    rows = [await rig.row(delivery) for delivery in queued]
+    assert [row.recipient for row in rows] == [f"p{number}@example.test" for number in range(50)]
+    assert {(row.state, row.next_attempt_at == row.created_at) for row in rows} == {("pending", True)}
+    assert all(f"To: {row.recipient}\r\n".encode() in row.mime for row in rows)
+
+
+async def test_what_cannot_be_queued_disturbs_nobody(rig: Any) -> None:
+    """Of many mails the faulty ones give their ValueError in their place, a failing template its dead letter."""
+    queued = await enqueue_many(
+        rig,
+        [
+            message("nobody"),
+            message(),
+            message(kind="test.other"),
+            message(parameters={}),
+            message(kind="test.code", parameters={"code": "40817263"}),
+            message(expires_at=datetime(2030, 1, 1)),
+        ],
+    )
+    faults = [str(each).partition(":")[0] for each in queued if isinstance(each, ValueError)]
+    assert faults == ["recipient", "kind", "expires_at"]
+    rows = [await rig.row(queued[place]) for place in (1, 3, 4)]
+    assert [(row.state, row.mime is None, row.sealed is None) for row in rows] == [
+        ("pending", False, True),
+        ("dead_lettered", True, True),
+        ("pending", True, False),
+    ]
+    assert rows[1].last_error.startswith("render_failed: ") and rows[1].finished_at is not None
+    assert await count(rig) == 3
+
+
+async def test_nothing_to_queue_is_no_statement(rig: Any) -> None:
+    """No mail, or none that can be queued, asks nothing of the database."""
+    with statements(rig) as seen:
+        assert await enqueue_many(rig, []) == []
+        [fault] = await enqueue_many(rig, [message("nobody")])
+    assert isinstance(fault, ValueError) and seen == [] and rig.woken == 0
+
+
+async def test_keys_hold_within_and_beyond_a_set(rig: Any) -> None:
+    """The first mail of a kind and key is queued, whether a later one stands in the same set or comes another day."""
+    before = await rig.enqueue(idempotency_key="there")
+    keyed = [message(idempotency_key=key) for key in ("a", "there", "b", "a")]
+    with statements(rig) as seen:
+        first, there, second, again = await enqueue_many(
+            rig, [*keyed[:3], message("eve@example.test", idempotency_key="a")]
+        )
+    assert there == before and again == first and len({first, there, second}) == 3
+    assert seen == ["INSERT", "SELECT"]
+    assert await enqueue_many(rig, keyed) == [first, there, second, first]
+    assert (await rig.row(first)).recipient == "ada@example.test" and await count(rig) == 3
+
+
+async def test_a_set_that_waits_locks_nobody_out(rig: Any) -> None:
+    """A set that waits for another transaction's key holds no later one, so that the two cannot deadlock."""
+    async with rig.database.transaction() as connection:
+        [early] = await rig.outbox.enqueue_many(connection, [message(idempotency_key="a")])
+        waiting = asyncio.create_task(enqueue_many(rig, [message(idempotency_key="b"), message(idempotency_key="a")]))
+        done, _ = await asyncio.wait([waiting], timeout=0.2)
+        assert not done
+        [late] = await rig.outbox.enqueue_many(connection, [message(idempotency_key="b")])
+    assert await waiting == [late, early] and await count(rig) == 2
+
+
+async def test_parallel_sets_with_the_same_keys_are_the_same_mails(rig: Any) -> None:
+    """Sets queued at once with the same keys in whatever order end with the same deliveries."""
+    keys = [str(number) for number in range(30)]
+
+    async def queue(seed: int) -> dict[str, Any]:
+        order = random.Random(seed).sample(keys, len(keys))
+        return dict(zip(order, await enqueue_many(rig, [message(idempotency_key=key) for key in order]), strict=True))
+
+    first, *others = await asyncio.gather(*(queue(seed) for seed in range(8)))
+    assert all(other == first for other in others) and await count(rig) == len(keys)
+
+
+async def test_others_are_served_while_many_are_made(rig: Any) -> None:
+    """Between two mails of a set the event loop has a turn for whoever else waits."""
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(turn())
+    async with rig.database.transaction() as connection:
+        making = asyncio.create_task(rig.outbox.enqueue_many(connection, [message("nobody")] * 20))
+        await making
+    other.cancel()
+    assert turns >= 19
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_fake_and_outbox_agree(rig: Any, seed: int) -> None:
+    """Whatever is queued, alone or in sets, the fake takes and refuses the same and gives the same ids alike."""
+    drawn, fake = random.Random(seed), FakeOutbox()
+    for kind in ("test.welcome", "test.code"):
+        fake.register(MailKind(kind, "mail_owner"))
+
+    def draw() -> Message:
+        return message(
+            drawn.choice(["ada@example.test", "eve@example.test", "nobody", "ada@example.test\r\nBcc: x@y.test"]),
+            kind=drawn.choice(["test.welcome", "test.welcome", "test.code", "test.other"]),
+            parameters={"name": "Ada", "code": "1"},
+            idempotency_key=drawn.choice([None, "a", "b", "c"]),
+        )
+
+    def shape(ids: Sequence[UUID | ValueError]) -> list[int]:
+        return [-1 if isinstance(each, ValueError) else ids.index(each) for each in ids]
+
+    real_ids: list[UUID | ValueError] = []
+    fake_ids: list[UUID | ValueError] = []
+    for _ in range(6):
+        drafts = [draw() for _ in range(drawn.randrange(8))]
+        real_ids += await enqueue_many(rig, drafts)
+        fake_ids += await fake.enqueue_many(None, drafts)  # type: ignore[arg-type]  # it looks at no connection
+    assert shape(real_ids) == shape(fake_ids) and await count(rig) == len(fake.messages)
 
 
 async def test_dump_has_no_secret(rig: Any) -> None:
