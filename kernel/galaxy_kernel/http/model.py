@@ -67,6 +67,10 @@ class Paging(Model):
     page_size: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = 50
     """How many items a page has."""
 
+    def page_of(self, items: Sequence[T], total: int) -> "Page[T]":
+        """Give the page that was asked for: its items, of `total` on all pages."""
+        return Page(items=items, page=self.page, page_size=self.page_size, total=total)
+
 
 class Page(Model, Generic[T]):
     """One page of a list."""

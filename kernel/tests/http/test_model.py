@@ -111,3 +111,16 @@ async def test_an_empty_list_is_a_page_too(connection: AsyncConnection) -> None:
     statement = sa.select(numbers.c.number).where(numbers.c.number > 7).order_by(numbers.c.number)
     assert await fetch_page(connection, statement, Paging()) == ([], 0)
     assert len(executed) == 1
+
+
+def test_a_page_is_made_of_the_query_that_asked_for_it() -> None:
+    """A list's own filters make its page too, with the page and the size that were asked for."""
+
+    class Filter(Paging):
+        colour: str = "red"
+
+    page = Filter(page=3, page_size=2).page_of([Inner(at=datetime(2030, 1, 1, tzinfo=UTC))], 5)
+    assert (page.page, page.page_size, page.total) == (3, 2, 5)
+    assert TypeAdapter(Page[Inner]).dump_json(page) == (
+        b'{"items":[{"at":"2030-01-01T00:00:00Z"}],"page":3,"page_size":2,"total":5}'
+    )

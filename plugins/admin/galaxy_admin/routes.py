@@ -87,12 +87,7 @@ class AdminRoutes:
     async def list_admins(self, query: Paging) -> Page[AdminView]:
         async with self._context.database.reading() as connection:
             rows, total = await fetch_page(connection, queries.list_accounts(), query)
-        return Page(
-            items=[AdminView.of(row) for row in rows],
-            page=query.page,
-            page_size=query.page_size,
-            total=total,
-        )
+        return query.page_of([AdminView.of(row) for row in rows], total)
 
     async def create(self, call: Call, body: NewAdmin) -> AdminView:
         call.target["username"] = body.username
@@ -112,8 +107,7 @@ class AdminRoutes:
         statement = queries.list_audit(username=query.username, action=query.action, outcome=query.outcome)
         async with self._context.database.reading() as connection:
             rows, total = await fetch_page(connection, statement, query)
-        items = [AuditEntry.model_validate(row, from_attributes=True) for row in rows]
-        return Page(items=items, page=query.page, page_size=query.page_size, total=total)
+        return query.page_of([AuditEntry.model_validate(row, from_attributes=True) for row in rows], total)
 
     def table(self) -> Sequence[Route]:
         """Give the routes."""

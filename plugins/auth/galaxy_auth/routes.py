@@ -178,7 +178,7 @@ def _session_routes(service: SessionService) -> Sequence[Route]:
             )
             for each in found
         ]
-        return Page(items=items, page=query.page, page_size=query.page_size, total=total)
+        return query.page_of(items, total)
 
     async def revoke(call: Call, session_id: UUID) -> None:
         await service.revoke(call.user.account_id, session_id)

@@ -119,6 +119,4 @@ def _route(method: Literal["GET", "POST"], path: str, handler: Any, name: str, s
 
 def _page(model: type[V], found: tuple[Sequence[Row[Any]], int], query: Paging) -> Page[V]:
     rows, total = found
-    page: type[Page[V]] = Page[model]  # type: ignore[valid-type]  # a class made here, not an annotation
-    items = [model.model_validate(row, from_attributes=True) for row in rows]
-    return page(items=items, page=query.page, page_size=query.page_size, total=total)
+    return query.page_of([model.model_validate(row, from_attributes=True) for row in rows], total)

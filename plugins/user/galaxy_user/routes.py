@@ -125,8 +125,7 @@ def _admin_routes(service: AccountService) -> Sequence[Route]:
             rows, total = await service.search(query, email=query.email, state=query.state)
         except ValueError as error:
             raise invalid("email", str(error)) from None
-        items = [_admin_view(row) for row in rows]
-        return Page(items=items, page=query.page, page_size=query.page_size, total=total)
+        return query.page_of([_admin_view(row) for row in rows], total)
 
     async def show(account_id: UUID) -> AdminAccountView:
         return _admin_view(await service.show(account_id))
