@@ -36,6 +36,8 @@ class Message(msgspec.Struct, frozen=True):
     """A second enqueue with the same kind and key adds nothing and gives the first one's id. At most 255 characters."""
     expires_at: datetime | None = None
     """Never sent after this; ends `dead_lettered` with the reason `expired`."""
+    request_id: str | None = None
+    """The request it goes back to; None: the one in hand."""
 
 
 class Outbox(Protocol):

@@ -55,6 +55,7 @@ class Draft:
     message_id: str
     idempotency_key: str | None
     expires_at: datetime | None
+    request_id: str
     mime: bytes | None = None
     sealed: bytes | None = None
     last_error: str | None = None

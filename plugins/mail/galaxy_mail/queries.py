@@ -29,20 +29,20 @@ _DRAFT = tuple(field.name for field in fields(Draft))
 
 _INSERT = (
     text("""
-        INSERT INTO mail_deliveries (id, kind, recipient, message_id, idempotency_key, expires_at, mime, sealed,
-            last_error, request_id, state, next_attempt_at, finished_at)
-        SELECT draft.*, :request_id,
+        INSERT INTO mail_deliveries (id, kind, recipient, message_id, idempotency_key, expires_at, request_id,
+            mime, sealed, last_error, state, next_attempt_at, finished_at)
+        SELECT draft.*,
             CASE WHEN last_error IS NULL THEN 'pending' ELSE 'dead_lettered' END,
             CASE WHEN last_error IS NULL THEN now() END,
             CASE WHEN last_error IS NOT NULL THEN statement_timestamp() END
         FROM unnest(CAST(:id AS uuid[]), CAST(:kind AS text[]), CAST(:recipient AS text[]), CAST(:message_id AS text[]),
-            CAST(:idempotency_key AS text[]), CAST(:expires_at AS timestamptz[]), CAST(:mime AS bytea[]),
-            CAST(:sealed AS bytea[]), CAST(:last_error AS text[]))
-            AS draft(id, kind, recipient, message_id, idempotency_key, expires_at, mime, sealed, last_error)
+            CAST(:idempotency_key AS text[]), CAST(:expires_at AS timestamptz[]), CAST(:request_id AS text[]),
+            CAST(:mime AS bytea[]), CAST(:sealed AS bytea[]), CAST(:last_error AS text[]))
+            AS draft(id, kind, recipient, message_id, idempotency_key, expires_at, request_id, mime, sealed, last_error)
         ON CONFLICT (kind, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING id
     """)
-    .bindparams(*(bindparam(name, type_=ARRAY(_d[name].type)) for name in _DRAFT), bindparam("request_id", type_=Text))
+    .bindparams(*(bindparam(name, type_=ARRAY(_d[name].type)) for name in _DRAFT))
     .columns(_d.id)
 )
 _BY_KEYS = (
@@ -78,14 +78,14 @@ _FOR_RESEND = select(
 ).where(_d.id == bindparam("id"))
 
 
-async def insert_deliveries(connection: Connection, drafts: Iterable[Draft], request_id: str) -> set[UUID]:
+async def insert_deliveries(connection: Connection, drafts: Iterable[Draft]) -> set[UUID]:
     """Add deliveries, and give the ids of those added: not of one whose kind and key are there already.
 
     They are added in the order of their keys, so that two transactions wait for each other's and do not deadlock.
     """
     ordered = sorted(drafts, key=lambda draft: (draft.kind, draft.idempotency_key or ""))
     columns = {name: [getattr(draft, name) for draft in ordered] for name in _DRAFT}
-    return set((await connection.execute(_INSERT, {**columns, "request_id": request_id})).scalars())
+    return set((await connection.execute(_INSERT, columns)).scalars())
 
 
 async def find_by_keys(connection: Connection, wanted: Iterable[Identity]) -> list[tuple[Identity, UUID]]:

@@ -74,7 +74,7 @@ class MailOutbox:
         first: dict[Identity, Draft] = {}
         for draft in drafts:
             first.setdefault(draft.identity, draft)
-        inserted = await queries.insert_deliveries(connection, first.values(), request_id())
+        inserted = await queries.insert_deliveries(connection, first.values())
         if inserted:
             self._wake(connection)
         ids = {identity: draft.id for identity, draft in first.items() if draft.id in inserted}
@@ -92,7 +92,8 @@ class MailOutbox:
                 raise ValueError("expires_at: must carry an offset from UTC")
             delivery = new_id()
             message_id = f"<{delivery}@{self._sender.domain}>"
-            draft = Draft(delivery, kind.name, recipient.address, message_id, key, message.expires_at)
+            request = message.request_id or request_id()
+            draft = Draft(delivery, kind.name, recipient.address, message_id, key, message.expires_at, request)
             rendered = self._renderer.render(kind.name, message.language, message.parameters)
             mime = compose(
                 rendered, sender=self._sender, recipient=recipient, message_id=message_id, date=self._clock.now()

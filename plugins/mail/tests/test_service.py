@@ -372,3 +372,11 @@ async def test_deleted_account_leaves_nothing(rig: Any) -> None:
     assert (await rig.row(other)).recipient == "eve@example.test"
     with pytest.raises(Problem, match="409 mail_has_no_content"):
         await rig.deliveries.resend(pending)
+
+
+async def test_a_mail_goes_back_to_the_request_it_names(rig: Any) -> None:
+    """Who queues for others, in sets, says for each mail which request it goes back to; else it is the one in hand."""
+    with working("test", "the one in hand"):
+        named, unnamed = await rig.enqueue(request_id="another"), await rig.enqueue()
+    assert (await rig.row(named)).request_id == "another"
+    assert (await rig.row(unnamed)).request_id == "the one in hand"
