@@ -43,8 +43,10 @@ class AuthPlugin:
     async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
         self._context.require(OUTBOX).register(SIGN_IN_CODE)
         self._sessions.open()
-        yield (Offer(USER_AUTHENTICATOR, self._sessions), Offer(SESSIONS, self._sessions))
-        await self._sessions.close()
+        try:
+            yield (Offer(USER_AUTHENTICATOR, self._sessions), Offer(SESSIONS, self._sessions))
+        finally:
+            await self._sessions.close()
 
     def backend_caches(self) -> Sequence[Cache[Any, Any]]:
         return (self._cache,)

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from galaxy_auth.domain import MAX_TRIES, Sent, Session
 from galaxy_auth.tables import auth_challenges as challenges
 from galaxy_auth.tables import device_sessions as sessions
-from galaxy_kernel.api import Connection
+from galaxy_kernel.api import Connection, Paging, fetch_page
 
 _SESSION = tuple(sessions.c[name] for name in Session.__struct_fields__)
 
@@ -131,10 +131,14 @@ def alive(now: datetime, idle: timedelta) -> ColumnElement[bool]:
     return (sessions.c.expires_at > now) & (sessions.c.last_seen_at > now - idle)
 
 
-def listing(account_id: UUID, now: datetime, idle: timedelta) -> Select[Any]:
-    """Give the statement of a player's list of sessions, the newest first."""
-    statement = select(*_SESSION).where(sessions.c.account_id == account_id, alive(now, idle))
-    return statement.order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
+async def list_sessions(
+    connection: Connection, account_id: UUID, paging: Paging, *, now: datetime, idle: timedelta
+) -> tuple[list[Session], int]:
+    """Give one page of a player's sessions that have not run out, the newest first, and how many there are."""
+    statement: Select[Any] = select(*_SESSION).where(sessions.c.account_id == account_id, alive(now, idle))
+    newest_first = statement.order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
+    rows, total = await fetch_page(connection, newest_first, paging)
+    return [Session(*row[: len(_SESSION)]) for row in rows], total
 
 
 async def end(connection: Connection, which: ColumnElement[bool], *, limit: int | None = None) -> list[Session]:

@@ -165,8 +165,8 @@ def _sign_in_routes(service: SignInService) -> Sequence[Route]:
 
 
 def _session_routes(service: SessionService) -> Sequence[Route]:
-    async def show_all(call: Call, query: Paging) -> Page[SessionView]:
-        found, total = await service.list(call.user.account_id, query)
+    async def list_sessions(call: Call, query: Paging) -> Page[SessionView]:
+        found, total = await service.list_sessions(call.user.account_id, query)
         items = [
             SessionView(
                 id=each.id,
@@ -188,7 +188,7 @@ def _session_routes(service: SessionService) -> Sequence[Route]:
 
     path, one, user = "/api/v1/user/sessions", "/api/v1/user/sessions/{session_id}", Access.USER
     return (
-        Route("GET", path, show_all, "auth.sessions", "List your sessions.", user),
+        Route("GET", path, list_sessions, "auth.sessions", "List your sessions.", user),
         Route("DELETE", path, revoke_others, "auth.revoke_others", "End your other sessions.", user),
         Route("DELETE", one, revoke, "auth.revoke", "End one of your sessions.", user, errors=("404 not_found",)),
     )

@@ -20,7 +20,7 @@ from galaxy_auth.settings import AuthSettings
 from galaxy_contracts.access import UserIdentity
 from galaxy_contracts.accounts import ACCOUNTS, Accounts
 from galaxy_contracts.sessions import SessionsRevoked
-from galaxy_kernel.api import Cache, Connection, Context, Paging, fetch_page, new_id, not_found
+from galaxy_kernel.api import Cache, Connection, Context, Paging, new_id, not_found
 
 TOUCH_PRECISION = timedelta(minutes=5)
 """A use is noted only when the last one noted is older: most requests write nothing anywhere."""
@@ -101,12 +101,11 @@ class SessionService:
         async with self._context.database.transaction() as connection:
             return await self._revoke(connection, account_id, queries.others(account_id, current))
 
-    async def list(self, account_id: UUID, paging: Paging) -> tuple[Sequence[Session], int]:
-        """Give a page of the player's sessions that have not run out, the newest first."""
-        statement = queries.listing(account_id, self._context.clock.now(), self._context.settings.session_idle_ttl)
+    async def list_sessions(self, account_id: UUID, paging: Paging) -> tuple[Sequence[Session], int]:
+        """Give one page of the player's sessions that have not run out, the newest first, and how many there are."""
+        now, idle = self._context.clock.now(), self._context.settings.session_idle_ttl
         async with self._context.database.reading() as connection:
-            rows, total = await fetch_page(connection, statement, paging)
-        sessions = [Session(*row[: len(Session.__struct_fields__)]) for row in rows]
+            sessions, total = await queries.list_sessions(connection, account_id, paging, now=now, idle=idle)
         return [msgspec.structs.replace(each, last_seen_at=self._last_seen(each)) for each in sessions], total
 
     async def touch(self) -> bool:

@@ -1,6 +1,8 @@
 """Every statement of the plugin, as functions of a connection."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -8,7 +10,7 @@ from sqlalchemy import Executable, Row, Select, and_, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from galaxy_contracts.accounts import Account
-from galaxy_kernel.api import Connection
+from galaxy_kernel.api import Connection, Paging, fetch_page
 from galaxy_user.domain import DELETED_NAME, AccountState, ProfileChange
 from galaxy_user.tables import accounts
 
@@ -82,14 +84,16 @@ async def for_operators(connection: Connection, account_id: UUID) -> Row[tuple[o
     return (await connection.execute(select(accounts).where(accounts.c.id == account_id))).first()
 
 
-def listing(folded: str | None, state: AccountState | None) -> Select[tuple[object, ...]]:
-    """Give the statement of the operators' list, the newest account first."""
-    statement = select(accounts).order_by(accounts.c.id.desc())
+async def list_accounts(
+    connection: Connection, paging: Paging, *, folded: str | None = None, state: AccountState | None = None
+) -> tuple[Sequence[Row[Any]], int]:
+    """Give one page of accounts as operators see them, the newest first, and how many there are."""
+    statement: Select[Any] = select(accounts).order_by(accounts.c.id.desc())
     if folded is not None:
         statement = statement.where(accounts.c.email_folded == folded)
     if state is not None:
         statement = statement.where(_STATES[state])
-    return statement
+    return await fetch_page(connection, statement, paging)
 
 
 async def _one(connection: Connection, statement: Executable) -> Account | None:

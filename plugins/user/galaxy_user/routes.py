@@ -120,9 +120,9 @@ def _own_routes(service: AccountService) -> Sequence[Route]:
 def _admin_routes(service: AccountService) -> Sequence[Route]:
     path, one = "/api/v1/admin/users", "/api/v1/admin/users/{account_id}"
 
-    async def search(query: UserQuery) -> Page[AdminAccountView]:
+    async def list_accounts(query: UserQuery) -> Page[AdminAccountView]:
         try:
-            rows, total = await service.search(query, email=query.email, state=query.state)
+            rows, total = await service.list_accounts(query, email=query.email, state=query.state)
         except ValueError as error:
             raise invalid("email", str(error)) from None
         return query.page_of([_admin_view(row) for row in rows], total)
@@ -141,7 +141,7 @@ def _admin_routes(service: AccountService) -> Sequence[Route]:
 
     admin, missing, deleted = Access.ADMIN, "404 not_found", "409 account_deleted"
     return (
-        Route("GET", path, search, "user.list", "List accounts, or find one by its address.", admin),
+        Route("GET", path, list_accounts, "user.list", "List accounts, or find one by its address.", admin),
         Route("GET", one, show, "user.show", "Show an account.", admin, errors=(missing,)),
         Route("DELETE", one, delete, "user.delete", "Delete an account for good.", admin, errors=(missing,)),
         Route("POST", f"{one}/block", block, "user.block", "Block an account.", admin, errors=(missing, deleted)),

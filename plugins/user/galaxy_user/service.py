@@ -21,7 +21,6 @@ from galaxy_kernel.api import (
     NoSettings,
     Paging,
     conflict,
-    fetch_page,
     new_id,
     not_found,
 )
@@ -113,13 +112,16 @@ class AccountService:
         async with self._context.database.reading() as connection:
             return await self._row(connection, account_id)
 
-    async def search(
+    async def list_accounts(
         self, paging: Paging, *, email: str | None, state: AccountState | None
     ) -> tuple[Sequence[Row[Any]], int]:
-        """Give a page of accounts, the newest first; of one address where `email` is given. ValueError: it is none."""
+        """Give one page of accounts, the newest first, and how many there are; of one address where `email` is given.
+
+        Raises ValueError when that is no address.
+        """
         folded = None if email is None else parse_address(email).folded
         async with self._context.database.reading() as connection:
-            return await fetch_page(connection, queries.listing(folded, state), paging)
+            return await queries.list_accounts(connection, paging, folded=folded, state=state)
 
     def _new(self, registration: Registration, email: str) -> Account:
         return Account(
