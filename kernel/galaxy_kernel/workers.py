@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
 
+from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.typing import FilteringBoundLogger
@@ -54,6 +55,7 @@ class Lock:
         key = f"galaxy/worker/{self._database.schema}/{self._name}"
         query = text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
         if (await self._connection.execute(query, {"key": key})).scalar_one():
+            await self._connection.run_sync(_detach)  # or each singleton would cost the pool one
             return True
         await self._connection.close()
         self._connection = None
@@ -63,8 +65,23 @@ class Lock:
         """Give the lock back by ending its connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.invalidate()
+            if not connection.invalidated:
+                await connection.run_sync(_end)
             await connection.close()
+
+
+def _detach(held: SyncConnection) -> None:
+    """Take a connection out of its pool, which may open another one in its place."""
+    if not held.connection.is_detached:
+        held.connection.detach()
+
+
+def _end(held: SyncConnection) -> None:
+    """End a connection, lock and all; SQLAlchemy itself leaves a detached one of psycopg open."""
+    _detach(held)
+    if (connection := held.connection.dbapi_connection) is not None:
+        held.dialect.do_terminate(connection)
+    held.invalidate()
 
 
 class Supervised:
