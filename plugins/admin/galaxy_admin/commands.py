@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
-from galaxy_admin import queries
-from galaxy_admin.domain import Outcome
+from galaxy_admin.audit import AdminAuditLog
 from galaxy_admin.service import AdminService
 from galaxy_admin.settings import AdminSettings
-from galaxy_kernel.api import Context, Problem, new_id, request_id
+from galaxy_kernel.api import Context, Problem
 
 
-def commands(context: Context[AdminSettings], service: AdminService) -> typer.Typer:
+def commands(context: Context[AdminSettings], service: AdminService, audit: AdminAuditLog) -> typer.Typer:
     """Give the commands."""
     app = typer.Typer(help="Operators' accounts.", no_args_is_help=True)
 
@@ -30,22 +29,8 @@ def commands(context: Context[AdminSettings], service: AdminService) -> typer.Ty
         password = sys.stdin.readline().rstrip("\n") if from_stdin else secrets.token_urlsafe(18)
 
         async def work() -> None:
-            entry = new_id()
-            async with context.database.transaction() as connection:
-                await queries.begin_audit(
-                    connection, entry, at=context.clock.now(), admin_id=None, username="(command line)",
-                    action="admin.reset_password", target={"username": username}, request_id=request_id(),
-                )  # fmt: skip
-            outcome: Outcome = "failed"
-            try:
+            async with audit.recording("admin.reset_password", {"username": username}):
                 await service.reset_password(username, password)
-                outcome = "done"
-            except Problem:
-                outcome = "refused"
-                raise
-            finally:
-                async with context.database.transaction() as connection:
-                    await queries.finish_audit(connection, entry, outcome, None, context.clock.now())
 
         try:
             context.run_offline(work)

@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 import typer
 from argon2 import PasswordHasher
 
+from galaxy_admin import commands, routes
 from galaxy_admin.audit import AdminAuditLog
-from galaxy_admin.commands import commands
 from galaxy_admin.domain import AdminAccount
 from galaxy_admin.passwords import Passwords
-from galaxy_admin.routes import AdminRoutes
 from galaxy_admin.service import AdminService
 from galaxy_admin.settings import AdminSettings
 from galaxy_admin.tables import admin_accounts, metadata
@@ -38,6 +37,7 @@ class AdminPlugin:
             name="admin", table=admin_accounts, row=AdminAccount, key=lambda account: account.username_folded
         )
         self._service = AdminService(context, self._cache, Passwords(self.hasher))
+        self._audit = AdminAuditLog(context)
 
     def backend_migrations(self) -> Migrations:
         return Migrations("galaxy_admin.migrations", metadata)
@@ -45,13 +45,13 @@ class AdminPlugin:
     @asynccontextmanager
     async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
         await self._service.bootstrap()
-        yield [Offer(ADMIN_AUTHENTICATOR, self._service), Offer(AUDIT_LOG, AdminAuditLog(self._context))]
+        yield [Offer(ADMIN_AUTHENTICATOR, self._service), Offer(AUDIT_LOG, self._audit)]
 
     def backend_caches(self) -> Sequence[Cache[Any, Any]]:
         return [self._cache]
 
     def backend_routes(self) -> Sequence[Route]:
-        return AdminRoutes(self._context, self._service).table()
+        return routes.routes(self._service, self._audit)
 
     def backend_commands(self) -> typer.Typer:
-        return commands(self._context, self._service)
+        return commands.commands(self._context, self._service, self._audit)

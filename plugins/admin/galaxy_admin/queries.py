@@ -1,6 +1,6 @@
 """Every statement of the admin plugin."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from galaxy_admin.domain import AdminAccount, Outcome
 from galaxy_admin.tables import admin_accounts, admin_audit_log
-from galaxy_kernel.api import Connection
+from galaxy_kernel.api import Connection, Paging, fetch_page
 
 _ACCOUNT = tuple(admin_accounts.c[name] for name in AdminAccount.__struct_fields__)
 
@@ -134,18 +134,21 @@ async def finish_audit(
     )
 
 
-def list_accounts() -> Select[Any]:
-    """Select the accounts by name."""
-    return select(*_ACCOUNT).order_by(admin_accounts.c.username_folded)
+async def list_accounts(connection: Connection, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
+    """Give one page of the accounts, by name, and how many there are."""
+    return await fetch_page(connection, select(*_ACCOUNT).order_by(admin_accounts.c.username_folded), paging)
 
 
-def list_audit(*, username: str | None, action: str | None, outcome: str | None) -> Select[Any]:
-    """Select rows of the audit log, newest first."""
-    statement = select(admin_audit_log).order_by(admin_audit_log.c.at.desc(), admin_audit_log.c.id.desc())
+async def list_audit(
+    connection: Connection, paging: Paging, *, username: str | None, action: str | None, outcome: Outcome | None
+) -> tuple[Sequence[Row[Any]], int]:
+    """Give one page of the audit log, the newest row first, and how many there are; a user name in whatever case."""
+    log = admin_audit_log.c
+    statement: Select[Any] = select(admin_audit_log).order_by(log.at.desc(), log.id.desc())
     if username is not None:
-        statement = statement.where(func.lower(admin_audit_log.c.username) == username.lower())
+        statement = statement.where(func.lower(log.username) == username.lower())
     if action is not None:
-        statement = statement.where(admin_audit_log.c.action == action)
+        statement = statement.where(log.action == action)
     if outcome is not None:
-        statement = statement.where(admin_audit_log.c.outcome == outcome)
-    return statement
+        statement = statement.where(log.outcome == outcome)
+    return await fetch_page(connection, statement, paging)

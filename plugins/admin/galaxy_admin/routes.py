@@ -1,16 +1,16 @@
-"""HTTP operations of the admin plugin."""
+"""The plugin's HTTP operations (SPEC D-1, D-2)."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from galaxy_admin import queries
+from galaxy_admin.audit import AdminAuditLog
+from galaxy_admin.domain import Outcome
 from galaxy_admin.service import CHANGE_OWN_PASSWORD, AdminService
-from galaxy_admin.settings import AdminSettings
-from galaxy_kernel.api import Access, Call, Context, Model, Page, Paging, Route, fetch_page
+from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route
 
 Username = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"^[^\s:\x00-\x1f\x7f]+$")
@@ -58,7 +58,7 @@ class AuditQuery(Paging):
     username: str | None = None
     action: str | None = None
     """A route's name, for example `user.block`."""
-    outcome: Literal["unknown", "done", "refused", "failed"] | None = None
+    outcome: Outcome | None = None
 
 
 class AuditEntry(Model):
@@ -72,63 +72,84 @@ class AuditEntry(Model):
     username: str
     action: str
     target: dict[str, str]
-    outcome: Literal["unknown", "done", "refused", "failed"]
+    outcome: Outcome
     """`unknown`: not ended yet, or the process died in it."""
     status: int | None
     request_id: str
 
 
-class AdminRoutes:
-    """Parse, call the service, answer."""
+def routes(service: AdminService, audit: AdminAuditLog) -> Sequence[Route]:
+    """Give the plugin's routes."""
+    return (*_account_routes(service), _audit_route(audit))
 
-    def __init__(self, context: Context[AdminSettings], service: AdminService) -> None:
-        self._context, self._service = context, service
 
-    async def list_admins(self, query: Paging) -> Page[AdminView]:
-        async with self._context.database.reading() as connection:
-            rows, total = await fetch_page(connection, queries.list_accounts(), query)
+def _account_routes(service: AdminService) -> Sequence[Route]:
+    async def list_accounts(query: Paging) -> Page[AdminView]:
+        rows, total = await service.list_accounts(query)
         return query.page_of([AdminView.of(row) for row in rows], total)
 
-    async def create(self, call: Call, body: NewAdmin) -> AdminView:
+    async def create(call: Call, body: NewAdmin) -> AdminView:
         call.target["username"] = body.username
-        return AdminView.of(await self._service.create(body.username, body.password))
+        return AdminView.of(await service.create(body.username, body.password))
 
-    async def disable(self, call: Call, admin_id: UUID) -> AdminView:
-        return AdminView.of(await self._service.set_enabled(call.admin, admin_id, enabled=False))
+    async def disable(call: Call, admin_id: UUID) -> AdminView:
+        return AdminView.of(await service.set_enabled(call.admin, admin_id, enabled=False))
 
-    async def enable(self, call: Call, admin_id: UUID) -> AdminView:
-        return AdminView.of(await self._service.set_enabled(call.admin, admin_id, enabled=True))
+    async def enable(call: Call, admin_id: UUID) -> AdminView:
+        return AdminView.of(await service.set_enabled(call.admin, admin_id, enabled=True))
 
-    async def change_own_password(self, call: Call, body: PasswordChange) -> None:
+    async def change_own_password(call: Call, body: PasswordChange) -> None:
         call.target["username"] = call.admin.username
-        await self._service.change_own_password(call.admin, body.current_password, body.new_password)
+        await service.change_own_password(call.admin, body.current_password, body.new_password)
 
-    async def audit(self, query: AuditQuery) -> Page[AuditEntry]:
-        statement = queries.list_audit(username=query.username, action=query.action, outcome=query.outcome)
-        async with self._context.database.reading() as connection:
-            rows, total = await fetch_page(connection, statement, query)
+    path, one, admin = "/api/v1/admin/admins", "/api/v1/admin/admins/{admin_id}", Access.ADMIN
+    missing, meanwhile = "404 not_found", "409 disabled_meanwhile"
+    return (
+        Route("GET", path, list_accounts, "admin.list_admins", "List the operators.", admin),
+        Route(
+            "POST",
+            path,
+            create,
+            name="admin.create",
+            summary="Make an operator's account.",
+            access=admin,
+            status=201,
+            errors=("409 username_taken",),
+        ),
+        Route(
+            "POST",
+            f"{one}/disable",
+            disable,
+            name="admin.disable",
+            summary="Disable an account.",
+            access=admin,
+            errors=(missing, "409 own_account", meanwhile),
+        ),
+        Route(
+            "POST",
+            f"{one}/enable",
+            enable,
+            name="admin.enable",
+            summary="Enable an account again.",
+            access=admin,
+            errors=(missing, meanwhile),
+        ),
+        Route(
+            "PUT",
+            f"{path}/me/password",
+            change_own_password,
+            name=CHANGE_OWN_PASSWORD,
+            summary="Change one's own password.",
+            access=admin,
+            errors=("403 current_password_wrong", "409 changed_meanwhile"),
+        ),
+    )
+
+
+def _audit_route(audit: AdminAuditLog) -> Route:
+    async def list_entries(query: AuditQuery) -> Page[AuditEntry]:
+        chosen = {"username": query.username, "action": query.action}
+        rows, total = await audit.list_entries(query, **chosen, outcome=query.outcome)
         return query.page_of([AuditEntry.model_validate(row, from_attributes=True) for row in rows], total)
 
-    def table(self) -> Sequence[Route]:
-        """Give the routes."""
-        admins, admin = "/api/v1/admin/admins", Access.ADMIN
-        return [
-            Route("GET", admins, self.list_admins, "admin.list_admins", "List the operators.", admin),
-            Route(
-                "POST", admins, self.create, "admin.create", "Make an operator's account.", admin,
-                status=201, errors=("409 username_taken",),
-            ),
-            Route(
-                "POST", f"{admins}/{{admin_id}}/disable", self.disable, "admin.disable", "Disable an account.", admin,
-                errors=("404 not_found", "409 own_account", "409 disabled_meanwhile"),
-            ),
-            Route(
-                "POST", f"{admins}/{{admin_id}}/enable", self.enable, "admin.enable", "Enable an account again.", admin,
-                errors=("404 not_found", "409 disabled_meanwhile"),
-            ),
-            Route(
-                "PUT", f"{admins}/me/password", self.change_own_password, CHANGE_OWN_PASSWORD,
-                "Change one's own password.", admin, errors=("403 current_password_wrong", "409 changed_meanwhile"),
-            ),
-            Route("GET", "/api/v1/admin/audit", self.audit, "admin.audit", "Read what operators did.", admin),
-        ]  # fmt: skip
+    return Route("GET", "/api/v1/admin/audit", list_entries, "admin.audit", "Read what operators did.", Access.ADMIN)

@@ -4,14 +4,18 @@ Write paths, if the process dies between any two lines: each use case is one tra
 not. A try is counted, committed, before the password is looked at: killing the process does not give tries back.
 """
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
+
+from sqlalchemy import Row
 
 from galaxy_admin import queries
 from galaxy_admin.domain import CONTROL, SHORTEST_PASSWORD, AdminAccount, fold, lock_after
 from galaxy_admin.passwords import Passwords
 from galaxy_admin.settings import AdminSettings
 from galaxy_contracts.access import AdminIdentity
-from galaxy_kernel.api import Cache, Context, Problem, conflict, invalid, new_id, not_found
+from galaxy_kernel.api import Cache, Context, Paging, Problem, conflict, invalid, new_id, not_found
 
 CHANGE_OWN_PASSWORD = "admin.change_own_password"  # noqa: S105 - a route's name
 """The one route that a password which must be changed opens."""
@@ -72,6 +76,11 @@ class AdminService:
         async with self._context.database.transaction() as connection:
             await queries.forgive(connection, account.id)
         return True
+
+    async def list_accounts(self, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
+        """Give one page of the accounts, by name, and how many there are."""
+        async with self._context.database.reading() as connection:
+            return await queries.list_accounts(connection, paging)
 
     async def create(self, username: str, password: str) -> AdminAccount:
         """Make an account whose password must be changed at first use."""

@@ -1,0 +1,15 @@
+"""What operators set."""
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from galaxy_admin.settings import AdminSettings
+
+FIRST = "the first password"
+
+
+@pytest.mark.parametrize(("user", "password"), [("root", None), (None, SecretStr(FIRST)), ("ro:ot", SecretStr(FIRST))])
+def test_a_bootstrap_that_lets_nobody_in_is_refused(user: str | None, password: SecretStr | None) -> None:
+    """Half of it makes no admin, and a name that HTTP Basic cannot carry opens nothing."""
+    with pytest.raises(ValidationError, match="expected"):
+        AdminSettings(bootstrap_user=user, bootstrap_password=password)
