@@ -1,1 +1,1 @@
-"""Measures of speed, each a ratio within one run against a named rival."""
+"""Measures of speed, each within one run and, where there is one, against a named rival (SPEC §6)."""

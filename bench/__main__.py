@@ -1,34 +1,57 @@
-"""`make bench`, or `python -m bench [--quick] [--json] [NAME …]`."""
+"""`make bench`, or `python -m bench [--quick] [--json] [--out FILE] [--plot FILE] [NAME …]`.
+
+Exit status 1 when a measure failed; a goal that was not reached is told in the table, and is no failure.
+"""
 
 import argparse
+import importlib
+import os
 import sys
+import traceback
+from pathlib import Path
 
 import uvloop
 
-from bench import outbox
-from bench.rounds import Figure, show
+from bench.rounds import Figure, Measure, document, table
 
-MEASURES = {"outbox": outbox.measure}
-
-
-async def run(names: list[str], *, quick: bool) -> list[Figure]:
-    """Take the measures named, all when none is."""
-    count, rounds = (2_000, 2) if quick else (10_000, 5)
-    return [await MEASURES[name](count, rounds) for name in names or MEASURES]
+MEASURES = ("outbox",)
+"""Each is the module `bench.<name>`, with a function `measure(*, quick: bool) -> list[Figure]`."""
 
 
-def main() -> None:
-    """Measure and print."""
+async def run(names: list[str], *, quick: bool) -> tuple[list[Figure], bool]:
+    """Take the measures named, all when none is; give whether all came through as well."""
+    figures: list[Figure] = []
+    whole = True
+    for name in names or MEASURES:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        measure: Measure = importlib.import_module(f"bench.{name}").measure
+        try:
+            figures += await measure(quick=quick)
+        except Exception:  # the others are worth having all the same
+            traceback.print_exc()
+            whole = False
+    return figures, whole
+
+
+def main() -> int:
+    """Measure, and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=sys.modules[__name__].__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}; all by default")
     parser.add_argument("--quick", action="store_true", help="less work and fewer rounds")
-    parser.add_argument("--json", action="store_true", help="JSON for scripts")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON to a file as well")
     options = parser.parse_args()
     unknown = set(options.names) - set(MEASURES)
     if unknown:
         parser.error(f"no measure is called {', '.join(sorted(unknown))}: there are {', '.join(MEASURES)}")
-    show(uvloop.run(run(options.names, quick=options.quick)), as_json=options.json)
+    load = os.getloadavg()[0]
+    figures, whole = uvloop.run(run(options.names, quick=options.quick))
+    written = document(figures, load)
+    if options.out:
+        options.out.write_text(written + "\n", encoding="utf-8")
+    print(written if options.json else table(figures))
+    return 0 if whole else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
