@@ -14,7 +14,10 @@ import uvloop
 
 from bench.rounds import Figure, Measure, document, table
 
-MEASURES = ("outbox",)
+MEASURES = (
+    "outbox",
+    "enqueue",
+)
 """Each is the module `bench.<name>`, with a function `measure(*, quick: bool) -> list[Figure]`."""
 
 

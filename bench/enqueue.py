@@ -1,0 +1,132 @@
+"""S-3: from the call of `enqueue` to the first byte of that mail at the relay, at low load.
+
+The backend (the kernel with the mail plugin alone, its database durable) is a process of its own; the relay is an SMTP
+server in this one. Both read the machine's monotonic clock. The time counts from before the caller's transaction is
+opened, so it holds rendering, the INSERT, the COMMIT, the wake-up, the claim and its COMMIT; it ends when MAIL FROM is
+read, on a kept connection where there is one.
+"""
+
+import asyncio
+import random
+import re
+import statistics
+import time
+from typing import cast
+
+from bench import postgres
+from bench.process import alone
+from bench.rounds import Figure, Values, interleave
+from galaxy_contracts.mail import OUTBOX, MailKind, Message
+from galaxy_kernel.assembly import assemble
+from galaxy_kernel.discovery import from_classes
+from galaxy_kernel.lifecycle import Kernel
+from galaxy_kernel.logs import configure_logging
+from galaxy_mail.plugin import MailPlugin
+
+KIND = MailKind(name="bench.notice", package="bench")
+PAUSE = (0.025, 0.075)
+"""Bounds of the seconds between two mails: 20 a second on average."""
+_WARM = 20
+"""Mails that do not count: they open the connections and fill the statement caches."""
+_RECIPIENT = re.compile(rb"TO:<p(\d+)@")
+
+
+async def measure(*, quick: bool) -> list[Figure]:
+    """Queue 400 mails in each round, 100 when quick."""
+    count, rounds = (100, 2) if quick else (400, 5)
+    async with postgres.migrated(MailPlugin) as dsn:
+        taken = await interleave(rounds, ours=lambda: _round(dsn, count))
+    what = "enqueue to first byte at the relay"
+    return [
+        taken.figure("S-3", f"{what}, p50", "ms", "p50"),
+        taken.figure("S-3", f"{what}, p99", "ms", "p99", goal=20.0),
+    ]
+
+
+async def _round(dsn: str, count: int) -> Values:
+    relay = Relay()
+    server = await asyncio.get_running_loop().create_server(lambda: _Conversation(relay), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        queued: dict[str, float] = await alone("bench.enqueue:ours", dsn=dsn, port=port, count=count + _WARM)
+    missing = [number for number in queued if int(number) not in relay.seen]
+    if missing:
+        raise RuntimeError(f"enqueue: {len(missing)} of {len(queued)} mails did not reach the relay")
+    late = [1000 * (relay.seen[int(number)] - at) for number, at in queued.items() if int(number) >= _WARM]
+    hundredths = statistics.quantiles(late, n=100, method="inclusive")
+    return {"p50": hundredths[49], "p99": hundredths[98]}
+
+
+async def ours(dsn: str, port: int, count: int) -> dict[str, float]:
+    """Boot the backend and queue mails; give when each was asked for, by number."""
+    configure_logging("info")
+    environment = {
+        **postgres.ENVIRONMENT,
+        "BACKEND_POSTGRES_DSN": dsn,
+        "BACKEND_HTTP_LISTEN_ADDR": "127.0.0.1:0",
+        "BACKEND_SMTP_HOST": "127.0.0.1",
+        "BACKEND_SMTP_PORT": str(port),
+        "BACKEND_SMTP_TLS_MODE": "none",
+    }
+    source, queued = random.Random(1), dict[str, float]()
+    kernel = Kernel(assemble(environment, discovery=from_classes(MailPlugin)))
+    async with kernel.running():
+        outbox = kernel.services.require(OUTBOX, asked_by="bench")
+        outbox.register(KIND)
+        for number in range(count):
+            await asyncio.sleep(source.uniform(*PAUSE))
+            queued[str(number)] = time.monotonic()
+            async with kernel.database.transaction() as connection:
+                message = Message(KIND.name, f"p{number}@example.test", "en", {"number": number})
+                await outbox.enqueue(connection, message)
+        await asyncio.sleep(1.0)  # the last ones are on their way; the relay's side tells when one is missing
+    return queued
+
+
+class Relay:
+    """When the first byte of each mail came, by the number in its recipient, in monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, float] = {}
+
+
+class _Conversation(asyncio.Protocol):
+    """Just enough of SMTP (RFC 5321) to take everything."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._buffer = b""
+        self._in_data = False
+        self._came = 0.0
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by inheritance
+        self._transport.write(b"220 bench ESMTP\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic()
+        self._buffer += data
+        while True:
+            end = b"\r\n.\r\n" if self._in_data else b"\r\n"
+            part, found, rest = self._buffer.partition(end)
+            if not found:
+                return
+            self._buffer = rest
+            self._answer(part, now)
+
+    def _answer(self, part: bytes, now: float) -> None:
+        if self._in_data:
+            self._in_data = False
+            self._transport.write(b"250 taken\r\n")
+            return
+        verb = part[:4].upper()
+        if verb == b"MAIL":
+            self._came = now
+        elif verb == b"RCPT" and (number := _RECIPIENT.search(part)):
+            self._relay.seen.setdefault(int(number[1]), self._came)
+        elif verb == b"DATA":
+            self._in_data = True
+        self._transport.write(
+            b"354 go on\r\n" if verb == b"DATA" else b"221 bye\r\n" if verb == b"QUIT" else b"250 OK\r\n"
+        )
