@@ -1,0 +1,65 @@
+"""An HTTP load of raw sockets, for machines without wrk: one request at a time on each kept connection."""
+
+import asyncio
+import re
+import time
+from typing import cast
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_OK = b"HTTP/1.1 200 "
+
+
+async def hammer(port: int, path: str, token: str, n: int, seconds: float) -> dict[str, float]:
+    """Ask on `n` connections for some seconds; give how many answers came, and in how many seconds."""
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    loop = asyncio.get_running_loop()
+    clients = [(await loop.create_connection(lambda: _Client(request), "127.0.0.1", port))[1] for _ in range(n)]
+    started = time.perf_counter()
+    for client in clients:
+        client.ask()
+    await asyncio.wait([client.failed for client in clients], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    took = time.perf_counter() - started
+    for client in clients:
+        if client.failed.done():
+            client.failed.result()
+        client.stop()
+    return {"requests": float(sum(client.answers for client in clients)), "seconds": took}
+
+
+class _Client(asyncio.Protocol):
+    def __init__(self, request: bytes) -> None:
+        self.answers = 0
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._request = request
+        self._pending = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by inheritance
+
+    def ask(self) -> None:
+        self._transport.write(self._request)
+
+    def stop(self) -> None:
+        if not self.failed.done():
+            self.failed.set_result(None)
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._pending:
+            data = self._pending + data
+        head = data.find(b"\r\n\r\n")
+        length = _LENGTH.search(data, 0, head) if head >= 0 else None
+        if length is None or len(data) < head + 4 + int(length[1]):
+            self._pending = data
+            return
+        self._pending = b""
+        if data.startswith(_OK):
+            self.answers += 1
+            self._transport.write(self._request)
+        elif not self.failed.done():
+            self.failed.set_exception(RuntimeError(f"load: the server answered {data[:200]!r}"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(RuntimeError(f"load: the server closed the connection ({error})"))
