@@ -17,6 +17,9 @@ from bench.rounds import Figure, Measure, document, table
 MEASURES = (
     "outbox",
     "enqueue",
+    "http",
+    "statements",
+    "warmup",
 )
 """Each is the module `bench.<name>`, with a function `measure(*, quick: bool) -> list[Figure]`."""
 
@@ -38,7 +41,8 @@ async def run(names: list[str], *, quick: bool) -> tuple[list[Figure], bool]:
 
 def main() -> int:
     """Measure, and print."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=sys.modules[__name__].__doc__)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=raw)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}; all by default")
     parser.add_argument("--quick", action="store_true", help="less work and fewer rounds")
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
