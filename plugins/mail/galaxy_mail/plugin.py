@@ -5,22 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from galaxy_contracts.accounts import AccountDeleted
 from galaxy_contracts.mail import OUTBOX
-from galaxy_kernel.api import (
-    Connection,
-    Context,
-    Manifest,
-    Migrations,
-    Offer,
-    Probe,
-    Route,
-    Subscriptions,
-    Worker,
-)
+from galaxy_kernel.api import Context, Manifest, Migrations, Offer, Probe, Route, Subscriptions, Worker
+from galaxy_mail import events, routes
 from galaxy_mail.dev.companion import MAIL_SINK
-from galaxy_mail.rendering import Renderer
-from galaxy_mail.routes import MailRoutes
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.service import Deliveries, MailOutbox
 from galaxy_mail.settings import MailSettings
@@ -42,7 +30,7 @@ class MailPlugin:
 
     def __init__(self, context: Context[MailSettings]) -> None:
         self._context = context
-        self._deliveries: Deliveries
+        self._outbox, self._deliveries = MailOutbox(context), Deliveries(context)
         self._deliverer: Deliverer
 
     def backend_migrations(self) -> Migrations:
@@ -53,11 +41,10 @@ class MailPlugin:
         context, settings = self._context, self._context.settings
         queue = delivery_queue(settings, clock=context.clock, random=context.random)
         sealer = Sealer(context.derive_key("seal"))
-        renderer = Renderer(settings.smtp.sender.display_name or settings.smtp.sender.domain)
-        outbox = MailOutbox(settings.smtp, renderer, sealer, clock=context.clock, wake=self._wake, log=context.log)
         tls = await asyncio.to_thread(tls_context, settings.smtp)
         transport = SmtpTransport(settings.smtp, tls, monotonic=context.clock.monotonic)
-        self._deliveries = Deliveries(context.database, queue, wake=self._wake)
+        self._outbox.open(sealer)
+        self._deliveries.open(queue)
         self._deliverer = Deliverer(
             context.database,
             queue,
@@ -70,21 +57,18 @@ class MailPlugin:
             meter=context.meter,
         )
         try:
-            yield [Offer(OUTBOX, outbox)]
+            yield (Offer(OUTBOX, self._outbox),)
         finally:
             await transport.close()
 
     def backend_routes(self) -> Sequence[Route]:
-        return MailRoutes(lambda: self._deliveries).routes()
+        return routes.routes(self._deliveries)
 
     def backend_workers(self) -> Sequence[Worker]:
-        return [Worker(DELIVER, self._deliverer.run, self._context.settings.worker_interval)]
+        return (Worker(DELIVER, self._deliverer.run, self._context.settings.worker_interval),)
 
     def backend_probes(self) -> Sequence[Probe]:
-        return [Probe("relay", self._deliverer.health)]
+        return (Probe("relay", self._deliverer.health),)
 
     def backend_subscriptions(self) -> Subscriptions:
-        return {AccountDeleted: self._deliveries.on_account_deleted}
-
-    def _wake(self, connection: Connection) -> None:
-        self._context.wakeups.after_commit(connection, DELIVER)
+        return events.subscriptions(self._deliveries)

@@ -1,18 +1,14 @@
-"""The operators' routes over the queue (SPEC M-5). Bodies of mails are never shown."""
+"""The plugin's HTTP operations (SPEC M-5), all for operators. Bodies of mails are never shown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Row
 
 from galaxy_kernel.api import Access, Model, Page, Paging, Route
 from galaxy_mail.service import Deliveries
-
-V = TypeVar("V", bound=Model)
-
-_DELIVERIES = "/api/v1/admin/mail/deliveries"
 
 
 class DeliveryFilter(Paging):
@@ -47,6 +43,11 @@ class DeliveryView(Model):
     request_id: str
     """The request that queued it."""
 
+    @classmethod
+    def of(cls, row: Row[Any]) -> "DeliveryView":
+        """Show a row."""
+        return cls.model_validate(row, from_attributes=True)
+
 
 class AttemptView(Model):
     """One attempt to send a mail."""
@@ -61,62 +62,64 @@ class AttemptView(Model):
     """The relay's answer (RFC 5321), if it came to one."""
     detail: str | None
 
+    @classmethod
+    def of(cls, row: Row[Any]) -> "AttemptView":
+        """Show a row."""
+        return cls.model_validate(row, from_attributes=True)
 
-class MailRoutes:
-    """The handlers, bound to a service that is there once the plugin has started."""
 
-    def __init__(self, deliveries: Callable[[], Deliveries]) -> None:
-        self._deliveries = deliveries
+def routes(service: Deliveries) -> Sequence[Route]:
+    """Give the plugin's routes."""
+    return (*_list_routes(service), *_delivery_routes(service))
 
-    def routes(self) -> list[Route]:
-        """Describe the routes; looks at no service."""
-        delivery = f"{_DELIVERIES}/{{delivery_id}}"
-        return [
-            _route("GET", _DELIVERIES, self.list, "list_deliveries", "List deliveries, the newest first."),
-            _route("GET", delivery, self.show, "show_delivery", "Show a delivery.", "404 not_found"),
-            _route(
-                "GET",
-                f"{delivery}/attempts",
-                self.attempts,
-                "list_attempts",
-                "List a delivery's attempts.",
-                "404 not_found",
-            ),
-            _route("GET", "/api/v1/admin/mail/dead-letters", self.dead, "list_dead_letters", "List what was given up."),
-            _route(
-                "POST",
-                f"{delivery}/resend",
-                self.resend,
-                "resend_delivery",
-                "Send a mail that was not sent, now and with a fresh budget of attempts.",
-                "404 not_found",
-                "409 mail_already_sent",
-                "409 mail_expired",
-                "409 mail_has_no_content",
-            ),
-        ]
 
-    async def list(self, query: DeliveryFilter) -> Page[DeliveryView]:
+def _list_routes(service: Deliveries) -> Sequence[Route]:
+    async def list_deliveries(query: DeliveryFilter) -> Page[DeliveryView]:
         chosen = {"state": query.state, "kind": query.kind, "recipient": query.recipient}
-        return _page(DeliveryView, await self._deliveries().list(query, **chosen), query)
+        rows, total = await service.list_deliveries(query, **chosen)
+        return query.page_of([DeliveryView.of(row) for row in rows], total)
 
-    async def show(self, delivery_id: UUID) -> DeliveryView:
-        return DeliveryView.model_validate(await self._deliveries().show(delivery_id), from_attributes=True)
+    async def list_dead_letters(query: Paging) -> Page[DeliveryView]:
+        rows, total = await service.list_deliveries(query, state="dead_lettered")
+        return query.page_of([DeliveryView.of(row) for row in rows], total)
 
-    async def attempts(self, delivery_id: UUID, query: Paging) -> Page[AttemptView]:
-        return _page(AttemptView, await self._deliveries().attempts(delivery_id, query), query)
-
-    async def dead(self, query: Paging) -> Page[DeliveryView]:
-        return _page(DeliveryView, await self._deliveries().list(query, state="dead_lettered"), query)
-
-    async def resend(self, delivery_id: UUID) -> DeliveryView:
-        return DeliveryView.model_validate(await self._deliveries().resend(delivery_id), from_attributes=True)
-
-
-def _route(method: Literal["GET", "POST"], path: str, handler: Any, name: str, summary: str, *errors: str) -> Route:
-    return Route(method, path, handler, name=f"mail.{name}", summary=summary, access=Access.ADMIN, errors=errors)
+    path, dead, admin = "/api/v1/admin/mail/deliveries", "/api/v1/admin/mail/dead-letters", Access.ADMIN
+    return (
+        Route("GET", path, list_deliveries, "mail.list_deliveries", "List deliveries, the newest first.", admin),
+        Route("GET", dead, list_dead_letters, "mail.list_dead_letters", "List what was given up.", admin),
+    )
 
 
-def _page(model: type[V], found: tuple[Sequence[Row[Any]], int], query: Paging) -> Page[V]:
-    rows, total = found
-    return query.page_of([model.model_validate(row, from_attributes=True) for row in rows], total)
+def _delivery_routes(service: Deliveries) -> Sequence[Route]:
+    async def show(delivery_id: UUID) -> DeliveryView:
+        return DeliveryView.of(await service.show(delivery_id))
+
+    async def list_attempts(delivery_id: UUID, query: Paging) -> Page[AttemptView]:
+        rows, total = await service.list_attempts(delivery_id, query)
+        return query.page_of([AttemptView.of(row) for row in rows], total)
+
+    async def resend(delivery_id: UUID) -> DeliveryView:
+        return DeliveryView.of(await service.resend(delivery_id))
+
+    one, admin, missing = "/api/v1/admin/mail/deliveries/{delivery_id}", Access.ADMIN, "404 not_found"
+    return (
+        Route("GET", one, show, "mail.show_delivery", "Show a delivery.", admin, errors=(missing,)),
+        Route(
+            "GET",
+            f"{one}/attempts",
+            list_attempts,
+            name="mail.list_attempts",
+            summary="List a delivery's attempts.",
+            access=admin,
+            errors=(missing,),
+        ),
+        Route(
+            "POST",
+            f"{one}/resend",
+            resend,
+            name="mail.resend_delivery",
+            summary="Send a mail that was not sent, now and with a fresh budget of attempts.",
+            access=admin,
+            errors=(missing, "409 mail_already_sent", "409 mail_expired", "409 mail_has_no_content"),
+        ),
+    )

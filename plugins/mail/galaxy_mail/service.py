@@ -1,26 +1,23 @@
 """The use cases: queueing a mail (`MailOutbox`), and what operators do with the queue (`Deliveries`)."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from email.headerregistry import Address
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row
-from structlog.typing import FilteringBoundLogger
 
-from galaxy_contracts.accounts import AccountDeleted
 from galaxy_contracts.mail import MailKind, Message
-from galaxy_kernel.api import Clock, Connection, Database, LeasedQueue, Paging, conflict, new_id, not_found, request_id
+from galaxy_kernel.api import Connection, Context, LeasedQueue, Paging, conflict, new_id, not_found, request_id
 from galaxy_mail import queries
 from galaxy_mail.domain import Draft, Identity, check_key, parse_recipient, same_address
 from galaxy_mail.mime import compose
 from galaxy_mail.rendering import Renderer, RenderError
 from galaxy_mail.sealing import Sealer
-from galaxy_mail.settings import SmtpSettings
-
-Wake = Callable[[Connection], None]
-"""Wakes the worker once the connection's transaction has committed."""
+from galaxy_mail.settings import MailSettings
+from galaxy_mail.workers import DELIVER
 
 RENDER_FAILED = "render_failed"
 ACCOUNT_DELETED = "account_deleted"
@@ -29,18 +26,16 @@ ACCOUNT_DELETED = "account_deleted"
 class MailOutbox:
     """Queues mails with the caller's transaction; the contract's `Outbox`."""
 
-    def __init__(
-        self,
-        settings: SmtpSettings,
-        renderer: Renderer,
-        sealer: Sealer,
-        *,
-        clock: Clock,
-        wake: Wake,
-        log: FilteringBoundLogger,
-    ) -> None:
-        self._sender = settings.sender
-        self._renderer, self._sealer, self._clock, self._wake, self._log = renderer, sealer, clock, wake, log
+    def __init__(self, context: Context[MailSettings]) -> None:
+        self._context = context
+        self._sender: Address
+        self._renderer: Renderer
+        self._sealer: Sealer
+
+    def open(self, sealer: Sealer) -> None:
+        """Take what every mail needs, once. Called from the plugin's lifespan."""
+        self._sender = self._context.settings.smtp.sender
+        self._renderer, self._sealer = Renderer(self._sender.display_name or self._sender.domain), sealer
 
     def register(self, kind: MailKind) -> None:
         """Make a kind known. Raises TemplateError for templates that are missing or broken."""
@@ -76,7 +71,7 @@ class MailOutbox:
             first.setdefault(draft.identity, draft)
         inserted = await queries.insert_deliveries(connection, first.values())
         if inserted:
-            self._wake(connection)
+            self._context.wakeups.after_commit(connection, DELIVER)
         ids = {identity: draft.id for identity, draft in first.items() if draft.id in inserted}
         if len(ids) < len(first):
             ids.update(await queries.find_by_keys(connection, [each for each in first if each not in ids]))
@@ -96,10 +91,14 @@ class MailOutbox:
             draft = Draft(delivery, kind.name, recipient.address, message_id, key, message.expires_at, request)
             rendered = self._renderer.render(kind.name, message.language, message.parameters)
             mime = compose(
-                rendered, sender=self._sender, recipient=recipient, message_id=message_id, date=self._clock.now()
+                rendered,
+                sender=self._sender,
+                recipient=recipient,
+                message_id=message_id,
+                date=self._context.clock.now(),
             )
         except RenderError as error:
-            self._log.error("mail_render_failed", kind=kind.name, delivery_id=str(delivery), reason=str(error))
+            self._context.log.error("mail_render_failed", kind=kind.name, delivery_id=str(delivery), reason=str(error))
             return replace(draft, last_error=f"{RENDER_FAILED}: {error}")
         except ValueError as fault:
             return fault
@@ -109,25 +108,33 @@ class MailOutbox:
 class Deliveries:
     """What operators see and do, and what a deleted account leaves behind."""
 
-    def __init__(self, database: Database, queue: LeasedQueue, *, wake: Wake) -> None:
-        self._database, self._queue, self._wake = database, queue, wake
+    def __init__(self, context: Context[MailSettings]) -> None:
+        self._context = context
+        self._queue: LeasedQueue
 
-    async def list(
+    def open(self, queue: LeasedQueue) -> None:
+        """Take the queue over the deliveries. Called from the plugin's lifespan."""
+        self._queue = queue
+
+    async def list_deliveries(
         self, paging: Paging, *, state: str | None = None, kind: str | None = None, recipient: str | None = None
     ) -> tuple[Sequence[Row[Any]], int]:
-        """Give one page of deliveries, the newest first. A recipient is matched whole, whatever its case."""
+        """Give one page of deliveries, the newest first, and how many there are.
+
+        A recipient is matched whole, whatever its case.
+        """
         address = None if recipient is None else same_address(recipient)
-        async with self._database.reading() as connection:
+        async with self._context.database.reading() as connection:
             return await queries.list_deliveries(connection, paging, state=state, kind=kind, recipient=address)
 
     async def show(self, delivery: UUID) -> Row[Any]:
         """Give one delivery."""
-        async with self._database.reading() as connection:
+        async with self._context.database.reading() as connection:
             return await self._found(connection, delivery)
 
-    async def attempts(self, delivery: UUID, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
-        """Give one page of a delivery's attempts, the first one first."""
-        async with self._database.reading() as connection:
+    async def list_attempts(self, delivery: UUID, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
+        """Give one page of a delivery's attempts, the first one first, and how many there are."""
+        async with self._context.database.reading() as connection:
             await self._found(connection, delivery)
             return await queries.list_attempts(connection, delivery, paging)
 
@@ -136,7 +143,7 @@ class Deliveries:
 
         Raises the problems 404 `not_found`, 409 `mail_already_sent`, `mail_expired` and `mail_has_no_content`.
         """
-        async with self._database.transaction() as connection:
+        async with self._context.database.transaction() as connection:
             found = await queries.lock_for_resend(connection, delivery)
             if found is None:
                 raise not_found("delivery")
@@ -147,12 +154,12 @@ class Deliveries:
             if found.empty:
                 raise conflict("mail_has_no_content", "The mail was never made, or was wiped; see its last_error.")
             await self._queue.revive(connection, delivery)
-            self._wake(connection)
+            self._context.wakeups.after_commit(connection, DELIVER)
             return await self._found(connection, delivery)
 
-    async def on_account_deleted(self, connection: Connection, fact: AccountDeleted) -> None:
+    async def forget(self, connection: Connection, email: str) -> None:
         """Take a deleted account's address and mails out of the queue and its history."""
-        await queries.scrub_recipient(connection, same_address(fact.email), ACCOUNT_DELETED)
+        await queries.scrub_recipient(connection, same_address(email), ACCOUNT_DELETED)
 
     async def _found(self, connection: Connection, delivery: UUID) -> Row[Any]:
         row = await queries.find_delivery(connection, delivery)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -25,13 +26,12 @@ from sqlalchemy import select, text
 from galaxy_contracts.mail import MailKind, Message
 from galaxy_kernel.clock import ManualClock
 from galaxy_kernel.database import Connection, Database, make_engine
-from galaxy_mail.rendering import Renderer
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.service import Deliveries, MailOutbox
 from galaxy_mail.settings import MailSettings, SmtpSettings
 from galaxy_mail.tables import mail_attempts, mail_deliveries, metadata
 from galaxy_mail.transport import SmtpTransport, Transport, tls_context
-from galaxy_mail.workers import Deliverer, delivery_queue
+from galaxy_mail.workers import DELIVER, Deliverer, delivery_queue
 
 KEY = bytes(range(32))
 
@@ -71,17 +71,16 @@ class Rig:
         self.queue = delivery_queue(self.settings, clock=self.clock, random=random.Random(1))
         self.sealer = Sealer(KEY)
         self.log = structlog.get_logger()
-        self.outbox = MailOutbox(
-            self.settings.smtp,
-            Renderer("Galaxy"),
-            self.sealer,
-            clock=self.clock,
-            wake=self.wake,
-            log=self.log,
+        context: Any = SimpleNamespace(
+            settings=self.settings, database=self.database, wakeups=self, clock=self.clock, log=self.log
         )
-        self.deliveries = Deliveries(self.database, self.queue, wake=self.wake)
+        self.outbox, self.deliveries = MailOutbox(context), Deliveries(context)
+        self.outbox.open(self.sealer)
+        self.deliveries.open(self.queue)
 
-    def wake(self, _connection: Connection) -> None:
+    def after_commit(self, _connection: Connection, name: str) -> None:
+        """Count what the plugin asks of the kernel's wake-ups."""
+        assert name == DELIVER
         self.woken += 1
 
     def register(self) -> None:

@@ -13,8 +13,6 @@ import pytest
 import structlog
 from sqlalchemy import select, text, update
 
-from galaxy_contracts.accounts import AccountDeleted
-from galaxy_kernel.api import new_id
 from galaxy_kernel.work import current
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.tables import mail_attempts, mail_deliveries
@@ -257,7 +255,7 @@ async def test_account_deleted_while_its_mail_is_sent(rig: Any) -> None:
     sleeping = asyncio.create_task(rig.deliverer(sleepy).run())
     await sleepy.asleep.wait()
     async with rig.database.transaction() as connection:
-        await rig.deliveries.on_account_deleted(connection, AccountDeleted(new_id(), "ada@example.test"))
+        await rig.deliveries.forget(connection, "ada@example.test")
     sleepy.wake.set()
     await sleeping
     row = await rig.row(delivery)

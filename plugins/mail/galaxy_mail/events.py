@@ -1,0 +1,14 @@
+"""What mail does when accounts are deleted. Telling it twice changes nothing more."""
+
+from galaxy_contracts.accounts import AccountDeleted
+from galaxy_kernel.api import Connection, Subscriptions
+from galaxy_mail.service import Deliveries
+
+
+def subscriptions(deliveries: Deliveries) -> Subscriptions:
+    """Give the listeners."""
+
+    async def on_account_deleted(connection: Connection, fact: AccountDeleted) -> None:
+        await deliveries.forget(connection, fact.email)
+
+    return {AccountDeleted: on_account_deleted}
