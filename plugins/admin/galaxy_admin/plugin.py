@@ -45,10 +45,10 @@ class AdminPlugin:
     @asynccontextmanager
     async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
         await self._service.bootstrap()
-        yield [Offer(ADMIN_AUTHENTICATOR, self._service), Offer(AUDIT_LOG, self._audit)]
+        yield (Offer(ADMIN_AUTHENTICATOR, self._service), Offer(AUDIT_LOG, self._audit))
 
     def backend_caches(self) -> Sequence[Cache[Any, Any]]:
-        return [self._cache]
+        return (self._cache,)
 
     def backend_routes(self) -> Sequence[Route]:
         return routes.routes(self._service, self._audit)
