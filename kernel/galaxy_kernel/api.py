@@ -1,5 +1,6 @@
 """The face of the kernel that plugins see. What is not here is not theirs."""
 
+from galaxy_kernel.attempts import Attempts
 from galaxy_kernel.batches import Batches
 from galaxy_kernel.caches import Cache
 from galaxy_kernel.clock import Clock
@@ -7,6 +8,7 @@ from galaxy_kernel.context import Context
 from galaxy_kernel.database import Connection, Database, after_commit, is_unavailable, sqlstate, unique_violation
 from galaxy_kernel.facts import Facts
 from galaxy_kernel.http.call import Answer, Call
+from galaxy_kernel.http.fields import DisplayName, Email, Language, TimeZone
 from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
 from galaxy_kernel.logs import email_hash
 from galaxy_kernel.manifest import (
@@ -35,6 +37,7 @@ from galaxy_migrations.conventions import plugin_metadata
 __all__ = [
     "Access",
     "Answer",
+    "Attempts",
     "Batches",
     "Cache",
     "Call",
@@ -45,11 +48,14 @@ __all__ = [
     "Connection",
     "Context",
     "Database",
+    "DisplayName",
     "Duration",
+    "Email",
     "Facts",
     "FieldFault",
     "Halt",
     "Health",
+    "Language",
     "LeasedQueue",
     "ListenAddress",
     "Manifest",
@@ -70,6 +76,7 @@ __all__ = [
     "RpcService",
     "Settings",
     "Subscriptions",
+    "TimeZone",
     "Trial",
     "Wakeups",
     "Worker",

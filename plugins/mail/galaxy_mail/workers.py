@@ -1,14 +1,12 @@
 """The worker that empties the queue into the relay, and pauses while the relay serves nobody."""
 
-import logging
 import random as random_module
-from collections import Counter
 from datetime import timedelta
 
 from opentelemetry.metrics import Meter
 from structlog.typing import FilteringBoundLogger
 
-from galaxy_kernel.api import Claim, Clock, Database, Health, LeasedQueue, Outcome, Pump, Result, working
+from galaxy_kernel.api import Attempts, Claim, Clock, Database, Health, LeasedQueue, Outcome, Pump, Result, working
 from galaxy_mail.domain import envelope_of
 from galaxy_mail.errors import Refusal, RelayDown
 from galaxy_mail.sealing import Sealer
@@ -27,8 +25,6 @@ _FIRST_PAUSE, _MAX_PAUSE = 1.0, 30.0
 """Seconds of a pause, doubled each time; short at most, for a sign-in code lives five minutes."""
 _HOUSEKEEPING = 2.0
 """Seconds between two looks for expired mails."""
-_LEVELS = {Outcome.RETRYING.value: logging.INFO, Outcome.DEAD_LETTERED.value: logging.WARNING}
-"""How loudly an attempt is told of, by what became of its mail; what went well is for debugging."""
 
 
 def delivery_queue(
@@ -79,10 +75,7 @@ class Deliverer:
         self._housekeeping_at = self._resume_at = clock.monotonic()
         self._pause = 0.0
         self._down = ""
-        self._outcomes: Counter[tuple[str, str]] = Counter()
-        """Attempts of this pass, by outcome and kind."""
-        self._attempts = meter.create_counter("mail.attempts", description="Attempts to send a mail, by outcome.")
-        self._queued = meter.create_gauge("mail.queued", description="Mails still to be sent, at most 10,000.")
+        self._attempts = Attempts("mail", queue, log=log, meter=meter)
 
     async def run(self) -> bool:
         """Make one pass: expire what is too late, and send what is due unless the relay is down."""
@@ -98,7 +91,7 @@ class Deliverer:
             self._pause_for(down)
             return False
         finally:
-            self._count()
+            self._attempts.hand_over()
         if self._down:
             self._log.info("mail_relay_recovered")
         self._down, self._pause = "", 0.0
@@ -111,15 +104,9 @@ class Deliverer:
     async def _housekeep(self) -> None:
         async with self._database.transaction() as connection:
             await self._queue.expire(connection)
-            self._queued.set(await self._queue.depth(connection))
+            await self._attempts.gauge(connection)
         await self._transport.trim()
         self._housekeeping_at = self._clock.monotonic() + _HOUSEKEEPING
-
-    def _count(self) -> None:
-        """Hand the pass's attempts to the meter, all at once."""
-        for (outcome, kind), number in self._outcomes.items():
-            self._attempts.add(number, {"outcome": outcome, "kind": kind})
-        self._outcomes.clear()
 
     def _pause_for(self, down: RelayDown) -> None:
         """Pause twice as long as last time, less up to half of it, so that replicas do not return all at once."""
@@ -131,20 +118,9 @@ class Deliverer:
 
     async def _send(self, claim: Claim) -> Result:
         """Send one mail under the request id of who queued it, and tell what became of it (SPEC K-8)."""
-        kind = claim.row.kind
         with working("mail", claim.row.request_id):
             result = await self._attempt(claim)
-            state = self._queue.state_after(result)
-            self._log.log(
-                _LEVELS.get(state, logging.DEBUG),
-                "mail_attempt",
-                delivery_id=str(claim.id),
-                kind=kind,
-                attempt_no=claim.attempt,
-                outcome=state,
-                smtp_code=result.code,
-            )
-        self._outcomes[state, kind] += 1
+            self._attempts.note(result, {"kind": claim.row.kind}, delivery_id=str(claim.id), smtp_code=result.code)
         return result
 
     async def _attempt(self, claim: Claim) -> Result:
