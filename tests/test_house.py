@@ -27,6 +27,7 @@ MODULES = {
 OWN_PARTS = {
     "admin": {"audit", "passwords"},
     "auth": {"sessions"},
+    "notification": {"catalogue", "channels", "kinds"},
     "mail": {"mime", "rendering", "sealing", "transport"},
 }
 """Files named for a real second part of a plugin."""
@@ -86,9 +87,11 @@ def test_every_subset_orders_or_says_why_not(names: tuple[str, ...]) -> None:
     assert "install galaxy-backend-" in str(caught.value)
 
 
-def test_disabling_mail_refuses_since_auth_requires_it() -> None:
+def test_disabling_mail_refuses_since_others_require_it() -> None:
     """The sentence names both plugins and the variable."""
-    with pytest.raises(PluginError, match=r"'auth' requires 'mail.outbox', which the disabled plugin 'mail' provides"):
+    with pytest.raises(
+        PluginError, match=r"'adminchannel' requires 'mail.outbox', which the disabled plugin 'mail' provides"
+    ):
         assemble({"BACKEND_PLUGINS_DISABLED": "mail"})
 
 

@@ -12,8 +12,9 @@ TABLES = {
     *("accounts", "auth_challenges", "device_sessions"),
     *("admin_accounts", "admin_audit_log"),
     *("mail_deliveries", "mail_attempts"),
+    *("notifications", "notification_routes", "notification_mutes", "admin_channel"),
 }
-BRANCHES = {"kernel", "user", "auth", "admin", "mail"}
+BRANCHES = {"kernel", "user", "auth", "admin", "mail", "notification", "adminchannel"}
 
 
 async def test_expected_tables(whole: Booted) -> None:

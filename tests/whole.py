@@ -1,4 +1,4 @@
-"""The four plugins together, and a real SMTP server that keeps the mails."""
+"""The plugins together, and a real SMTP server that keeps the mails."""
 
 import asyncio
 import json
@@ -14,14 +14,16 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from galaxy_admin.plugin import AdminPlugin
+from galaxy_adminchannel.plugin import AdminChannelPlugin
 from galaxy_auth.plugin import AuthPlugin
 from galaxy_kernel.testing import Booted
 from galaxy_kernel.testing.kernel import ENVIRONMENT
 from galaxy_mail.plugin import MailPlugin
+from galaxy_notification.plugin import NotificationPlugin
 from galaxy_user.plugin import UserPlugin
 
 SEND, CONFIRM = "/api/v1/public/auth/send-email-code", "/api/v1/public/auth/confirm-email-code"
-ALL = (AdminPlugin, AuthPlugin, MailPlugin, UserPlugin)
+ALL = (AdminChannelPlugin, AdminPlugin, AuthPlugin, MailPlugin, NotificationPlugin, UserPlugin)
 
 
 @dataclass

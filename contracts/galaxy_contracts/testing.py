@@ -15,6 +15,8 @@ from galaxy_contracts.accounts import Account, Registration
 from galaxy_contracts.database import Connection
 from galaxy_contracts.formats import parse_address
 from galaxy_contracts.mail import MailKind, Message
+from galaxy_contracts.notification import AdminChannelState, Intent, NotificationKind
+from galaxy_contracts.push import PushEvent
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -131,3 +133,67 @@ class FakeAdmins:
     async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:  # noqa: ARG002
         """Give the operator."""
         return self.identity if (username, password) == (self.username, self.password) else None
+
+
+class FakePush:
+    """A `Push` that keeps what it is given; a key that was published adds nothing."""
+
+    def __init__(self) -> None:
+        self.events: list[PushEvent] = []
+        """What was published, the oldest first."""
+
+    async def publish(self, connection: Connection, events: Sequence[PushEvent]) -> None:  # noqa: ARG002 # of the contract
+        """Keep events."""
+        for event in events:
+            if (event.account_id is None) == (event.session_id is None):
+                raise ValueError(f"event of kind {event.kind!r}: expected one target, account_id or session_id")
+            if event.key is None or all(event.key != kept.key for kept in self.events):
+                self.events.append(event)
+
+
+class FakeNotifications:
+    """`Notifications` that keep what they are given; payloads are checked against their kind's model."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, NotificationKind] = {}
+        self.intents: list[Intent] = []
+        """What was submitted, the oldest first."""
+        self._ids: dict[tuple[str, str], UUID] = {}
+
+    def register(self, kind: NotificationKind) -> None:
+        """Make a kind known."""
+        self.kinds[kind.name] = kind
+
+    async def submit(self, connection: Connection, intent: Intent) -> UUID:  # noqa: ARG002 # of the contract
+        """Keep an intent; the same key of a kind adds nothing."""
+        if intent.kind not in self.kinds:
+            raise ValueError(f"kind: {intent.kind!r} is not registered")
+        self.kinds[intent.kind].payload.model_validate(intent.payload)
+        key = (intent.kind, intent.idempotency_key)
+        if key not in self._ids:
+            self._ids[key] = uuid4()
+            self.intents.append(intent)
+        return self._ids[key]
+
+
+class FakeAdminChannel:
+    """An `AdminChannel` that keeps the mails."""
+
+    def __init__(self) -> None:
+        self.enabled = True
+        self.messages: list[Message] = []
+
+    async def state(self, connection: Connection) -> AdminChannelState:  # noqa: ARG002 # of the contract
+        """Tell whether it is on."""
+        return AdminChannelState(self.enabled, None)
+
+    async def switch(self, connection: Connection, *, enabled: bool) -> AdminChannelState:
+        """Switch it."""
+        self.enabled = enabled
+        return await self.state(connection)
+
+    async def deliver(self, connection: Connection, messages: Sequence[Message]) -> bool:  # noqa: ARG002 # of the contract
+        """Keep mails while it is on."""
+        if self.enabled:
+            self.messages += messages
+        return self.enabled

@@ -1,10 +1,14 @@
 """What the plugin is to its kernel."""
 
 from galaxy_adminchannel.plugin import AdminChannelPlugin
+from galaxy_contracts.mail import OUTBOX
+from galaxy_contracts.testing import FakeOutbox
 from galaxy_kernel.testing import Boot
+from galaxy_kernel.testing.kernel import offering
 
 
 async def test_boots_alone(boot: Boot) -> None:
     """It starts with nothing but what it requires, and is ready."""
-    async with boot(AdminChannelPlugin) as booted, booted.client.get("/readyz") as response:
+    fakes = offering("fakes", {OUTBOX: FakeOutbox()})
+    async with boot(AdminChannelPlugin, fakes) as booted, booted.client.get("/readyz") as response:
         assert response.status == 200, await response.text()

@@ -1,12 +1,59 @@
 """The plugin: wiring only."""
 
-from galaxy_kernel.api import Context, Manifest, NoSettings
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from galaxy_contracts.accounts import ACCOUNTS
+from galaxy_contracts.mail import OUTBOX
+from galaxy_contracts.notification import ADMIN_CHANNEL, NOTIFICATIONS
+from galaxy_contracts.push import PUSH
+from galaxy_kernel.api import Context, Manifest, Migrations, Offer, Route, Subscriptions, Worker
+from galaxy_notification import events, routes, workers
+from galaxy_notification.catalogue import Catalogue
+from galaxy_notification.kinds import OPERATORS_KINDS
+from galaxy_notification.service import Desk, Inbox, NotificationService
+from galaxy_notification.settings import NotificationSettings
+from galaxy_notification.tables import metadata
 
 
 class NotificationPlugin:
     """Notifications to players and operators."""
 
-    manifest = Manifest(name="notification", summary="Notifications to players and operators.")
+    manifest = Manifest(
+        name="notification",
+        summary="Notifications to players and operators, once and surely.",
+        settings=NotificationSettings,
+        provides=(NOTIFICATIONS,),
+        requires=(ACCOUNTS, OUTBOX),
+        uses=(ADMIN_CHANNEL, PUSH),
+    )
 
-    def __init__(self, context: Context[NoSettings]) -> None:
+    def __init__(self, context: Context[NotificationSettings]) -> None:
         self._context = context
+        self._catalogue = Catalogue()
+        self._service = NotificationService(context, self._catalogue)
+        self._inbox = Inbox(context, self._catalogue)
+        self._desk = Desk(context, self._catalogue, self._service)
+        self._deliverer: workers.Deliverer
+
+    def backend_migrations(self) -> Migrations:
+        return Migrations("galaxy_notification.migrations", metadata)
+
+    @asynccontextmanager
+    async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
+        for kind in OPERATORS_KINDS:
+            self._service.register(kind)
+        queue = workers.route_queue(self._context)
+        self._desk.open(queue)
+        self._deliverer = workers.Deliverer(self._context, self._catalogue, queue)
+        yield (Offer(NOTIFICATIONS, self._service),)
+
+    def backend_routes(self) -> Sequence[Route]:
+        return routes.routes(self._inbox, self._desk)
+
+    def backend_workers(self) -> Sequence[Worker]:
+        return workers.workers(self._context, self._deliverer, self._service)
+
+    def backend_subscriptions(self) -> Subscriptions:
+        return events.subscriptions()

@@ -1,0 +1,123 @@
+"""The catalogue of kinds: what may be submitted, to whom, with which payload."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ValidationError
+
+from galaxy_contracts.notification import Audience, Channel, Intent, NotificationKind
+from galaxy_kernel.api import FieldFault
+from galaxy_notification.domain import Checked
+from galaxy_notification.errors import IntentError, KindError
+
+MAX_KEY = 255
+"""Characters of an idempotency key, as of a mail's."""
+MAX_PAYLOAD = 32_768
+"""Bytes of a payload as JSON: it goes into a push event as it is, of which a frame holds several."""
+
+_NAME = re.compile(r"[a-z][a-z0-9]*\.[a-z][a-z0-9_]*")
+
+
+class Catalogue:
+    """Every kind that the installed plugins have registered."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, NotificationKind] = {}
+
+    def register(self, kind: NotificationKind) -> None:
+        """Make a kind known. Raises KindError."""
+        faults = [*_faults_of_kind(kind)]
+        if kind.name in self._kinds:
+            faults.append("is registered already: one plugin owns a kind, and registers it once")
+        if faults:
+            raise KindError(f"notification kind {kind.name!r}: {'; '.join(faults)}")
+        self._kinds[kind.name] = kind
+
+    def find(self, name: str) -> NotificationKind | None:
+        """Give a kind, or None."""
+        return self._kinds.get(name)
+
+    def all(self) -> list[NotificationKind]:
+        """Give every kind, by name."""
+        return [self._kinds[name] for name in sorted(self._kinds)]
+
+    def check(self, intent: Intent) -> Checked:
+        """Check an intent. Raises IntentError with every fault, so that its author mends them in one go."""
+        kind = self._kinds.get(intent.kind)
+        faults = [*_faults_of_key(intent.idempotency_key)]
+        payload = ""
+        if kind is None:
+            known = ", ".join(sorted(self._kinds))
+            faults.append(FieldFault("kind", f"is not registered: expected one of {known}"))
+        else:
+            payload, wrong = _payload(kind, intent.payload)
+            faults += [*wrong, *_faults_of_recipients(kind, intent)]
+        if faults or kind is None:
+            raise IntentError(intent.kind, faults)
+        recipients = [None] if kind.audience is Audience.OPERATORS else dict.fromkeys(intent.recipients)
+        routes = [(recipient, channel) for recipient in recipients for channel in kind.channels]
+        return Checked(kind.name, intent.idempotency_key, payload, routes)
+
+
+def sample(kind: NotificationKind) -> dict[str, Any]:
+    """Give a payload made of the fields' first examples; fields with a default need none."""
+    fields = kind.payload.model_fields
+    return {field.alias or name: field.examples[0] for name, field in fields.items() if field.examples}
+
+
+def _faults_of_kind(kind: NotificationKind) -> Sequence[str]:
+    faults = []
+    if not _NAME.fullmatch(kind.name):
+        faults.append("its name must be <plugin>.<what_happened>, in lower case")
+    if not kind.channels or len(set(kind.channels)) != len(kind.channels):
+        faults.append("channels must name at least one, each once")
+    if kind.audience is Audience.OPERATORS and set(kind.channels) != {Channel.EMAIL}:
+        faults.append("operators are reached by e-mail alone: channels must be (Channel.EMAIL,)")
+    if Channel.EMAIL in kind.channels and not kind.package:
+        faults.append("the channel e-mail needs the package that holds its templates")
+    try:
+        kind.payload.model_validate(sample(kind))
+    except ValidationError as error:
+        named = ", ".join(sorted({".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False)}))
+        faults.append(f"its payload cannot be shown: give {named} a default, or Field(examples=[…]) that fits")
+    return faults
+
+
+def _faults_of_key(key: str) -> Sequence[FieldFault]:
+    if not key or not key.isprintable() or len(key) > MAX_KEY:
+        return [FieldFault("idempotency_key", f"expected 1 to {MAX_KEY} printable characters")]
+    return []
+
+
+def _faults_of_recipients(kind: NotificationKind, intent: Intent) -> Sequence[FieldFault]:
+    if kind.audience is Audience.OPERATORS and intent.recipients:
+        return [FieldFault("recipients", "expected none: the kind is for operators")]
+    if kind.audience is Audience.ACCOUNT and not intent.recipients:
+        return [FieldFault("recipients", "expected at least one account")]
+    given: Sequence[object] = intent.recipients  # its type is a promise that nobody has checked yet
+    return [
+        FieldFault(f"recipients.{place}", "expected an account's id, a UUID")
+        for place, recipient in enumerate(given)
+        if not isinstance(recipient, UUID)
+    ]
+
+
+def _payload(kind: NotificationKind, given: BaseModel | Mapping[str, Any]) -> tuple[str, Sequence[FieldFault]]:
+    if isinstance(given, BaseModel) and not isinstance(given, kind.payload):
+        expected = kind.payload.__name__
+        return "", [FieldFault("payload", f"is a {type(given).__name__}: expected a {expected} or a mapping")]
+    try:
+        model = given if isinstance(given, kind.payload) else kind.payload.model_validate(given)
+    except ValidationError as error:
+        return "", [
+            FieldFault(".".join(("payload", *map(str, fault["loc"]))), fault["msg"])
+            for fault in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+    encoded = model.model_dump_json()
+    if "\\u0000" in encoded:
+        return "", [FieldFault("payload", "must not hold the character U+0000, which PostgreSQL cannot store")]
+    if len(encoded.encode()) > MAX_PAYLOAD:
+        return "", [FieldFault("payload", f"is longer than {MAX_PAYLOAD} bytes as JSON")]
+    return encoded, []

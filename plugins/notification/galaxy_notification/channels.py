@@ -1,0 +1,114 @@
+"""The ways to a recipient. Each takes a set of routes and delivers it on the connection that records its results."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel
+
+from galaxy_contracts.accounts import Account
+from galaxy_contracts.mail import Message, Outbox
+from galaxy_contracts.notification import AdminChannel, NotificationKind
+from galaxy_contracts.push import Push, PushEvent
+from galaxy_kernel.api import Claim, Connection, Outcome, Result
+from galaxy_notification.domain import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A claimed route, ready to be delivered."""
+
+    claim: Claim
+    kind: NotificationKind
+    payload: BaseModel
+    account: Account | None
+    """None: operators."""
+
+    def message(self, recipient: str) -> Message:
+        """Give the mail of it. Its key is the route's id: delivered a second time, it is the same mail."""
+        account, parameters = self.account, self.payload.model_dump()
+        if account is not None:
+            parameters = {"recipient_name": account.display_name, **_local(parameters, ZoneInfo(account.time_zone))}
+        return Message(
+            kind=self.kind.name,
+            recipient=recipient,
+            language="en" if account is None else account.language,
+            parameters=parameters,
+            idempotency_key=str(self.claim.id),
+            request_id=self.claim.row.request_id,
+        )
+
+    def event(self) -> PushEvent:
+        """Give the live event of it. Its key is the route's id."""
+        told = {"notification_id": str(self.claim.row.notification_id), **self.payload.model_dump(mode="json")}
+        return PushEvent(
+            kind=self.kind.name,
+            payload=told,
+            account_id=self.claim.row.account_id,
+            key=self.claim.id,
+            request_id=self.claim.row.request_id,
+        )
+
+
+class EmailChannel:
+    """Players' mail: a route is sent once its delivery row commits with it (SPEC N-2)."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    async def deliver(self, connection: Connection, parcels: Sequence[Parcel]) -> list[Result]:
+        """Queue the mails; one that cannot be queued is a dead letter."""
+        messages = [parcel.message(parcel.account.email or "") for parcel in parcels if parcel.account is not None]
+        queued = await self._outbox.enqueue_many(connection, messages)
+        return [
+            Result(parcel.claim, Outcome.DEAD_LETTERED, str(outcome))
+            if isinstance(outcome, ValueError)
+            else Result(parcel.claim, Outcome.SENT)
+            for parcel, outcome in zip(parcels, queued, strict=True)
+        ]
+
+
+class PushChannel:
+    """Live events, where push is installed."""
+
+    def __init__(self, push: Push | None) -> None:
+        self._push = push
+
+    async def deliver(self, connection: Connection, parcels: Sequence[Parcel]) -> list[Result]:
+        """Publish the events."""
+        if self._push is None:
+            return skip(parcels, Reason.PUSH_NOT_INSTALLED)
+        await self._push.publish(connection, [parcel.event() for parcel in parcels])
+        return [Result(parcel.claim, Outcome.SENT) for parcel in parcels]
+
+
+class OperatorsChannel:
+    """Operators' mail, by the admin channel where it is installed and on (SPEC N-5)."""
+
+    def __init__(self, channel: AdminChannel | None, recipient: str) -> None:
+        self._channel, self._recipient = channel, recipient
+
+    async def deliver(self, connection: Connection, parcels: Sequence[Parcel]) -> list[Result]:
+        """Hand the mails to the admin channel."""
+        if self._channel is None:
+            return skip(parcels, Reason.ADMIN_CHANNEL_NOT_INSTALLED)
+        if not self._recipient:
+            return skip(parcels, Reason.ADMIN_EMAIL_NOT_SET)
+        messages = [parcel.message(self._recipient) for parcel in parcels]
+        if not await self._channel.deliver(connection, messages):
+            return skip(parcels, Reason.ADMIN_CHANNEL_OFF)
+        return [Result(parcel.claim, Outcome.SENT) for parcel in parcels]
+
+
+def skip(parcels: Sequence[Parcel], reason: Reason) -> list[Result]:
+    """Give the results of routes that are not delivered on purpose."""
+    return [Result(parcel.claim, Outcome.SKIPPED, reason) for parcel in parcels]
+
+
+def _local(parameters: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    """Give times as the recipient's clock shows them."""
+    return {
+        name: value.astimezone(zone) if isinstance(value, datetime) else value for name, value in parameters.items()
+    }

@@ -1,0 +1,44 @@
+"""Intents as they are kept, and why a route is not delivered. No I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+from galaxy_contracts.accounts import Account
+from galaxy_contracts.notification import Channel
+
+State = Literal["pending", "retrying", "sent", "skipped", "dead_lettered"]
+
+
+class Reason(StrEnum):
+    """Why a route is `skipped`."""
+
+    PREFERENCE = "preference"
+    """The player has switched this kind and channel off."""
+    ACCOUNT_DELETED = "account_deleted"
+    ACCOUNT_BLOCKED = "account_blocked"
+    PUSH_NOT_INSTALLED = "push_not_installed"
+    ADMIN_CHANNEL_NOT_INSTALLED = "admin_channel_not_installed"
+    ADMIN_CHANNEL_OFF = "admin_channel_off"
+    ADMIN_EMAIL_NOT_SET = "admin_email_not_set"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An intent that passed every check."""
+
+    kind: str
+    idempotency_key: str
+    payload: str
+    """JSON."""
+    routes: Sequence[tuple[UUID | None, Channel]]
+    """Account, or None for operators, and channel."""
+
+
+def refusal_of(account: Account) -> Reason | None:
+    """Tell why an account is not told anything; None: it is."""
+    if account.deleted_at is not None or account.email is None:
+        return Reason.ACCOUNT_DELETED
+    return Reason.ACCOUNT_BLOCKED if account.blocked_at is not None else None

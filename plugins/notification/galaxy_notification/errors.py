@@ -1,0 +1,23 @@
+"""What can be wrong with kinds and intents.
+
+ValueError
+├── KindError       a kind cannot be registered: the boot of its plugin is refused
+└── IntentError     an intent is malformed: every fault is named, nothing was written
+"""
+
+from collections.abc import Sequence
+
+from galaxy_kernel.api import FieldFault
+
+
+class KindError(ValueError):
+    """A kind is faulty or registered twice. The message names it and what to change."""
+
+
+class IntentError(ValueError):
+    """An intent cannot be kept."""
+
+    def __init__(self, kind: str, faults: Sequence[FieldFault]) -> None:
+        told = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
+        super().__init__(f"intent of kind {kind!r}: {told}")
+        self.faults = tuple(faults)

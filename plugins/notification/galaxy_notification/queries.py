@@ -1,0 +1,257 @@
+"""Every statement of the plugin, as functions of a connection."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    Column,
+    ColumnElement,
+    Row,
+    ScalarSelect,
+    Select,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, insert
+
+from galaxy_contracts.notification import Channel
+from galaxy_kernel.api import Connection, Paging, fetch_page
+from galaxy_notification.domain import Checked, Reason
+from galaxy_notification.tables import notification_mutes, notification_routes, notifications
+
+_n, _r, _m = notifications.c, notification_routes.c, notification_mutes.c
+
+_SUBMIT = (
+    text(f"""
+    WITH intent AS (
+        INSERT INTO notifications (id, kind, idempotency_key, payload, request_id)
+        VALUES (:id, :kind, :key, CAST(:payload AS jsonb), :request_id)
+        ON CONFLICT (kind, idempotency_key) DO NOTHING
+        RETURNING id
+    ), routes AS (
+        INSERT INTO notification_routes
+            (id, notification_id, kind, account_id, channel, request_id, state, last_error, next_attempt_at,
+            finished_at)
+        SELECT route.id, intent.id, :kind, route.account_id, route.channel, :request_id,
+            CASE WHEN muted.kind IS NULL THEN 'pending' ELSE 'skipped' END,
+            CASE WHEN muted.kind IS NOT NULL THEN '{Reason.PREFERENCE}' END,
+            CASE WHEN muted.kind IS NULL THEN statement_timestamp() END,
+            CASE WHEN muted.kind IS NOT NULL THEN statement_timestamp() END
+        FROM intent, unnest(:ids, :accounts, :channels) AS route (id, account_id, channel)
+        LEFT JOIN notification_mutes AS muted
+            ON muted.account_id = route.account_id AND muted.kind = :kind AND muted.channel = route.channel
+    )
+    SELECT id FROM intent
+    UNION ALL
+    SELECT id FROM notifications WHERE kind = :kind AND idempotency_key = :key
+    LIMIT 1
+""")  # noqa: S608  a constant of ours
+    .bindparams(
+        bindparam("id", type_=Uuid),
+        bindparam("kind", type_=Text),
+        bindparam("key", type_=Text),
+        bindparam("payload", type_=Text),
+        bindparam("request_id", type_=Text),
+        bindparam("ids", type_=ARRAY(Uuid)),
+        bindparam("accounts", type_=ARRAY(Uuid)),
+        bindparam("channels", type_=ARRAY(Text)),
+    )
+    .columns(Column("id", Uuid))
+)
+_BY_KEY = select(_n.id).where(_n.kind == bindparam("kind"), _n.idempotency_key == bindparam("key"))
+
+_INTENTS = select(_n.id, _n.payload).where(_n.id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+
+_PRUNE = text("""
+    DELETE FROM notifications WHERE id IN (
+        SELECT id FROM notifications AS n
+        WHERE created_at < statement_timestamp() - make_interval(secs => :age) AND NOT EXISTS (
+            SELECT 1 FROM notification_routes AS r
+            WHERE r.notification_id = n.id AND r.state IN ('pending', 'retrying')
+        )
+        ORDER BY created_at LIMIT :limit
+    )
+""")
+
+_FORGET_PAYLOADS = text("""
+    UPDATE notifications AS n SET payload = '{}'
+    WHERE n.id IN (SELECT notification_id FROM notification_routes WHERE account_id = :account)
+        AND NOT EXISTS (
+            SELECT 1 FROM notification_routes AS r
+            WHERE r.notification_id = n.id AND r.account_id IS DISTINCT FROM :account
+        )
+""").bindparams(bindparam("account", type_=Uuid))
+
+
+async def submit(
+    connection: Connection, notification: UUID, intent: Checked, ids: Sequence[UUID], request: str
+) -> UUID:
+    """Keep an intent and its routes; give its id, or that of the one which has its key already. One statement.
+
+    A second one only for who lost a race: their statement could not see yet what the winner has committed.
+    """
+    accounts, channels = zip(*intent.routes, strict=True)
+    parameters = {
+        "id": notification,
+        "kind": intent.kind,
+        "key": intent.idempotency_key,
+        "payload": intent.payload,
+        "request_id": request,
+        "ids": list(ids),
+        "accounts": list(accounts),
+        "channels": [str(channel) for channel in channels],
+    }
+    found = (await connection.execute(_SUBMIT, parameters)).scalar()
+    if found is None:
+        parameters = {"kind": intent.kind, "key": intent.idempotency_key}
+        found = (await connection.execute(_BY_KEY, parameters)).scalar_one()
+    return UUID(str(found))
+
+
+async def find_payloads(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Any]:
+    """Give the payloads of intents by their ids."""
+    return {row.id: row.payload for row in await connection.execute(_INTENTS, {"ids": list(ids)})}
+
+
+async def list_notifications(
+    connection: Connection,
+    paging: Paging,
+    *,
+    kind: str | None = None,
+    state: str | None = None,
+    channel: Channel | None = None,
+    account: UUID | None = None,
+) -> tuple[Sequence[Row[Any]], int]:
+    """Give one page of intents with all their routes, the newest first: those with a route that fits the filters."""
+    wanted: list[ColumnElement[bool]] = []
+    if state == "dead_lettered":
+        wanted.append(literal_column("state = 'dead_lettered'", Boolean))  # literally, to use the index of dead letters
+    elif state is not None:
+        wanted.append(_r.state == state)
+    if channel is not None:
+        wanted.append(_r.channel == channel)
+    if account is not None:
+        wanted.append(_r.account_id == account)
+    statement = _with_routes().order_by(_n.id.desc())
+    if kind is not None:
+        statement = statement.where(_n.kind == kind)
+    if wanted:
+        statement = statement.where(_n.id.in_(select(_r.notification_id).where(*wanted)))
+    return await fetch_page(connection, statement, paging)
+
+
+async def find_notification(connection: Connection, notification: UUID) -> Row[*tuple[Any, ...]] | None:
+    """Give one intent with its routes."""
+    statement: Select[*tuple[Any, ...]] = _with_routes().where(_n.id == notification)
+    return (await connection.execute(statement)).first()
+
+
+async def list_of_account(
+    connection: Connection, account: UUID, paging: Paging, *, unread: bool
+) -> tuple[Sequence[Row[Any]], int]:
+    """Give one page of an account's notifications, the newest first, with the account's own routes alone."""
+    mine = and_(_r.notification_id == _n.id, _r.account_id == account)
+    read_at = select(func.min(_r.read_at)).where(mine).scalar_subquery()
+    statement = select(_n.id, _n.kind, _n.created_at, _n.payload, read_at.label("read_at"), _routes(mine))
+    chosen = mine if not unread else and_(mine, _r.read_at.is_(None))
+    statement = statement.where(select(literal(1)).where(chosen).exists()).order_by(_n.id.desc())
+    return await fetch_page(connection, statement, paging)
+
+
+async def mark_read(connection: Connection, account: UUID, now: datetime, notification: UUID | None = None) -> int:
+    """Mark an account's notifications as read, or one of them; give how many routes it has of what was asked for."""
+    statement = update(notification_routes).where(_r.account_id == account)
+    if notification is None:
+        statement = statement.where(_r.read_at.is_(None))
+    else:
+        statement = statement.where(_r.notification_id == notification)
+    return int((await connection.execute(statement.values(read_at=func.coalesce(_r.read_at, now)))).rowcount)
+
+
+async def count_unread(connection: Connection, account: UUID) -> int:
+    """Give how many notifications an account has not read."""
+    statement = select(func.count(_r.notification_id.distinct())).where(_r.account_id == account, _r.read_at.is_(None))
+    return int((await connection.execute(statement)).scalar_one())
+
+
+async def lock_route(connection: Connection, route: UUID) -> Row[*tuple[Any, ...]] | None:
+    """Give `notification_id`, `account_id` and `state` of a route, and keep others from changing it."""
+    statement = select(_r.notification_id, _r.account_id, _r.state).where(_r.id == route).with_for_update()
+    return (await connection.execute(statement)).first()
+
+
+async def skip_account(connection: Connection, account: UUID) -> None:
+    """Skip what is still to be delivered to a deleted account, and empty the payloads that were for it alone.
+
+    A route in the hands of a worker is fenced off: its completion changes nothing, so its work is rolled back.
+    """
+    pending = text("state IN ('pending', 'retrying')")
+    now = func.statement_timestamp()
+    skipped = {
+        "state": "skipped",
+        "last_error": Reason.ACCOUNT_DELETED.value,
+        "finished_at": now,
+        "next_attempt_at": None,
+        "claimed_at": None,
+        "lease": _r.lease + 1,
+    }
+    await connection.execute(update(notification_routes).where(_r.account_id == account, pending).values(skipped))
+    await connection.execute(_FORGET_PAYLOADS, {"account": account})
+    await connection.execute(delete(notification_mutes).where(_m.account_id == account))
+
+
+async def list_mutes(connection: Connection, account: UUID) -> set[tuple[str, str]]:
+    """Give the kinds and channels that an account has switched off."""
+    statement = select(_m.kind, _m.channel).where(_m.account_id == account)
+    return {(row.kind, row.channel) for row in await connection.execute(statement)}
+
+
+async def set_mute(connection: Connection, account: UUID, kind: str, channel: Channel, *, muted: bool) -> None:
+    """Switch a kind and channel off or on for an account."""
+    if muted:
+        values = {"account_id": account, "kind": kind, "channel": str(channel)}
+        await connection.execute(insert(notification_mutes).values(values).on_conflict_do_nothing())
+    else:
+        chosen = and_(_m.account_id == account, _m.kind == kind, _m.channel == channel)
+        await connection.execute(delete(notification_mutes).where(chosen))
+
+
+async def prune(connection: Connection, age: timedelta, limit: int) -> int:
+    """Delete up to `limit` intents older than `age` of which nothing is to be delivered any more; give how many."""
+    return int((await connection.execute(_PRUNE, {"age": age.total_seconds(), "limit": limit})).rowcount)
+
+
+def _with_routes() -> Select[Any]:
+    columns = (_n.id, _n.kind, _n.created_at, _n.idempotency_key, _n.payload, _n.request_id)
+    return select(*columns, _routes(_r.notification_id == _n.id))
+
+
+def _routes(which: ColumnElement[bool]) -> Any:
+    """Give the routes of an intent as one JSON array, so that a page of intents is one round trip."""
+    shown = {
+        "id": _r.id,
+        "account_id": _r.account_id,
+        "channel": _r.channel,
+        "state": _r.state,
+        "reason": _r.last_error,
+        "attempts": _r.attempts,
+        "next_attempt_at": _r.next_attempt_at,
+        "finished_at": _r.finished_at,
+    }
+    pairs = [part for name, column in shown.items() for part in (literal(name, Text), column)]
+    ordered = aggregate_order_by(func.jsonb_build_object(*pairs), _r.id)
+    found: ScalarSelect[Any] = select(func.jsonb_agg(ordered, type_=JSONB)).where(which).scalar_subquery()
+    return func.coalesce(found, literal([], JSONB), type_=JSONB).label("routes")

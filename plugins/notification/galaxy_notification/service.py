@@ -1,0 +1,235 @@
+"""The use cases: submitting (the contract's `Notifications`), what players and what operators do.
+
+What happens if the process dies between any two lines:
+
+- `submit` is one statement on the caller's connection: the intent and every route commit or roll back with what they
+  tell of. A caller who died before hearing the id submits again with the same key and gets it.
+- Everything else here is one transaction. Waking the worker comes after the COMMIT and may be lost with the process:
+  the worker of any replica looks by itself every `BACKEND_NOTIFICATION_WORKER_INTERVAL`.
+
+What delivering leaves behind stands in `galaxy_kernel.batches`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from galaxy_contracts.accounts import ACCOUNTS
+from galaxy_contracts.mail import OUTBOX, MailKind
+from galaxy_contracts.notification import (
+    ADMIN_CHANNEL,
+    AdminChannelState,
+    Audience,
+    Channel,
+    Intent,
+    NotificationKind,
+)
+from galaxy_kernel.api import (
+    Connection,
+    Context,
+    LeasedQueue,
+    Paging,
+    Problem,
+    conflict,
+    invalid,
+    new_id,
+    not_found,
+    request_id,
+)
+from galaxy_notification import queries
+from galaxy_notification.catalogue import Catalogue, sample
+from galaxy_notification.errors import IntentError
+from galaxy_notification.settings import NotificationSettings
+
+DELIVER = "notification.deliver"
+"""The worker's name, by which it is woken."""
+_PRUNED_AT_ONCE = 1_000
+
+
+class NotificationService:
+    """Keeps intents with their callers' transactions."""
+
+    def __init__(self, context: Context[NotificationSettings], catalogue: Catalogue) -> None:
+        self._context, self._catalogue = context, catalogue
+
+    def register(self, kind: NotificationKind) -> None:
+        """Make a kind known, and its mail; see the contract. Raises ValueError."""
+        self._catalogue.register(kind)
+        if Channel.EMAIL in kind.channels:
+            self._context.require(OUTBOX).register(MailKind(name=kind.name, package=kind.package))
+
+    async def submit(self, connection: Connection, intent: Intent) -> UUID:
+        """Keep an intent and its routes; see the contract. Raises IntentError, a ValueError."""
+        checked = self._catalogue.check(intent)
+        ids = [new_id() for _ in checked.routes]
+        found = await queries.submit(connection, new_id(), checked, ids, request_id())
+        self._context.wakeups.after_commit(connection, DELIVER)
+        return found
+
+    async def prune(self) -> bool:
+        """Delete what is older than the retention and settled; give whether there may be more."""
+        age = self._context.settings.retention
+        async with self._context.database.transaction() as connection:
+            return await queries.prune(connection, age, _PRUNED_AT_ONCE) == _PRUNED_AT_ONCE
+
+
+class Inbox:
+    """What players see and choose."""
+
+    def __init__(self, context: Context[NotificationSettings], catalogue: Catalogue) -> None:
+        self._context, self._catalogue = context, catalogue
+
+    async def list(self, account: UUID, paging: Paging, *, unread: bool) -> tuple[Sequence[Row[Any]], int]:
+        """Give one page of an account's notifications, the newest first."""
+        async with self._context.database.reading() as connection:
+            return await queries.list_of_account(connection, account, paging, unread=unread)
+
+    async def mark_read(self, account: UUID, notification: UUID) -> None:
+        """Mark one as read; again changes nothing. Raises the problem 404."""
+        async with self._context.database.transaction() as connection:
+            if not await queries.mark_read(connection, account, self._now(), notification):
+                raise not_found("notification")
+
+    async def mark_all_read(self, account: UUID) -> int:
+        """Mark all as read, and give how many were not."""
+        async with self._context.database.transaction() as connection:
+            unread = await queries.count_unread(connection, account)
+            await queries.mark_read(connection, account, self._now())
+            return unread
+
+    async def preferences(self, account: UUID) -> Sequence[tuple[NotificationKind, Channel, bool]]:
+        """Give every kind and channel for players, and whether it is on."""
+        async with self._context.database.reading() as connection:
+            muted = await queries.list_mutes(connection, account)
+        kinds = [kind for kind in self._catalogue.all() if kind.audience is Audience.ACCOUNT]
+        return [
+            (kind, channel, (kind.name, channel.value) not in muted or kind.mandatory)
+            for kind in kinds
+            for channel in kind.channels
+        ]
+
+    async def choose(self, account: UUID, name: str, channel: Channel, *, enabled: bool) -> NotificationKind:
+        """Switch a kind and channel on or off for what is submitted from now on.
+
+        Raises the problems 422 for what is not in the catalogue, 409 `notification_mandatory`.
+        """
+        kind = self._catalogue.find(name)
+        if kind is None or kind.audience is not Audience.ACCOUNT:
+            raise invalid("kind", "is no kind of notification for players")
+        if channel not in kind.channels:
+            raise invalid("channel", f"this kind goes by {' and '.join(kind.channels)}")
+        if kind.mandatory and not enabled:
+            raise conflict("notification_mandatory", "Notifications of this kind cannot be switched off.")
+        async with self._context.database.transaction() as connection:
+            await queries.set_mute(connection, account, name, channel, muted=not enabled)
+        return kind
+
+    def _now(self) -> datetime:
+        return self._context.clock.now()
+
+
+class Desk:
+    """What operators see and do."""
+
+    def __init__(
+        self, context: Context[NotificationSettings], catalogue: Catalogue, service: NotificationService
+    ) -> None:
+        self._context, self._catalogue, self._service = context, catalogue, service
+        self._queue: LeasedQueue
+
+    def open(self, queue: LeasedQueue) -> None:
+        """Take the queue of routes."""
+        self._queue = queue
+
+    @property
+    def address_set(self) -> bool:
+        """Whether notifications for operators have somewhere to go."""
+        return bool(self._context.settings.admin_email)
+
+    def kinds(self) -> Sequence[NotificationKind]:
+        """Give the catalogue, by name."""
+        return self._catalogue.all()
+
+    async def list(self, paging: Paging, **filters: Any) -> tuple[Sequence[Row[Any]], int]:
+        """Give one page of intents with their routes, the newest first; see `queries.list_notifications`."""
+        async with self._context.database.reading() as connection:
+            return await queries.list_notifications(connection, paging, **filters)
+
+    async def show(self, notification: UUID) -> Row[Any]:
+        """Give one intent with its routes. Raises the problem 404."""
+        async with self._context.database.reading() as connection:
+            return await self._found(connection, notification)
+
+    async def retry(self, route: UUID) -> Row[Any]:
+        """Make a route that was not delivered due now, with a fresh budget of attempts; give its intent.
+
+        Raises the problems 404 `not_found`, 409 `route_already_sent`, `account_deleted`.
+        """
+        async with self._context.database.transaction() as connection:
+            found = await queries.lock_route(connection, route)
+            if found is None:
+                raise not_found("route")
+            if found.state == "sent":
+                raise conflict("route_already_sent", "The route was delivered; submit a new intent instead.")
+            self._refuse_deleted(found.account_id)
+            await self._queue.revive(connection, route)
+            self._context.wakeups.after_commit(connection, DELIVER)
+            return await self._found(connection, found.notification_id)
+
+    async def test(
+        self, name: str, account: UUID | None, payload: Mapping[str, Any] | None, key: str | None
+    ) -> Row[Any]:
+        """Submit an intent as its plugin would; without a payload, one of the kind's examples.
+
+        Raises the problem 422 with every fault.
+        """
+        kind = self._catalogue.find(name)
+        if account is not None and self._context.require(ACCOUNTS).get(account) is None:
+            raise invalid("account_id", "there is no such account")
+        if payload is None:
+            payload = {} if kind is None else sample(kind)
+        recipients = () if account is None else (account,)
+        intent = Intent(
+            kind=name,
+            idempotency_key=f"test:{new_id()}" if key is None else key,
+            payload=payload,
+            recipients=recipients,
+        )
+        try:
+            async with self._context.database.transaction() as connection:
+                return await self._found(connection, await self._service.submit(connection, intent))
+        except IntentError as error:
+            raise Problem(422, "invalid_request", str(error), faults=error.faults) from None
+
+    async def admin_channel(self) -> AdminChannelState | None:
+        """Tell whether the admin channel is on; None where it is not installed."""
+        channel = self._context.find(ADMIN_CHANNEL)
+        if channel is None:
+            return None
+        async with self._context.database.reading() as connection:
+            return await channel.state(connection)
+
+    async def switch_admin_channel(self, *, enabled: bool) -> AdminChannelState:
+        """Switch the admin channel. Raises the problem 409 `admin_channel_not_installed`."""
+        channel = self._context.find(ADMIN_CHANNEL)
+        if channel is None:
+            raise conflict(
+                "admin_channel_not_installed",
+                "The plugin adminchannel is not installed or disabled: install galaxy-backend-adminchannel.",
+            )
+        async with self._context.database.transaction() as connection:
+            return await channel.switch(connection, enabled=enabled)
+
+    def _refuse_deleted(self, account: UUID | None) -> None:
+        found = None if account is None else self._context.require(ACCOUNTS).get(account)
+        if found is not None and found.deleted_at is not None:
+            raise conflict("account_deleted", "The account is deleted: nothing is delivered to it any more.")
+
+    async def _found(self, connection: Connection, notification: UUID) -> Row[Any]:
+        row = await queries.find_notification(connection, notification)
+        if row is None:
+            raise not_found("notification")
+        return row

@@ -1,0 +1,143 @@
+"""The worker that delivers routes, and the one that deletes what is old."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from galaxy_contracts.accounts import ACCOUNTS
+from galaxy_contracts.mail import OUTBOX
+from galaxy_contracts.notification import ADMIN_CHANNEL, Audience, Channel
+from galaxy_contracts.push import PUSH
+from galaxy_kernel.api import (
+    Attempts,
+    Batches,
+    Claim,
+    Connection,
+    Context,
+    LeasedQueue,
+    Outcome,
+    Result,
+    Worker,
+    working,
+)
+from galaxy_notification import queries
+from galaxy_notification.catalogue import Catalogue
+from galaxy_notification.channels import EmailChannel, OperatorsChannel, Parcel, PushChannel, skip
+from galaxy_notification.domain import refusal_of
+from galaxy_notification.service import DELIVER, NotificationService
+from galaxy_notification.settings import NotificationSettings
+from galaxy_notification.tables import notification_routes
+
+LEASE = timedelta(seconds=30)
+"""Far longer than a set takes, which is two statements a channel; a killed worker's routes are taken up after it."""
+_FIRST_DELAY, _MAX_DELAY = timedelta(seconds=10), timedelta(hours=1)
+"""Bounds of the back-off, as those of mail."""
+_PRUNE_INTERVAL = timedelta(hours=1)
+
+
+def route_queue(context: Context[NotificationSettings]) -> LeasedQueue:
+    """Give the queue over `notification_routes`."""
+    return LeasedQueue(
+        notification_routes,
+        lease=LEASE,
+        max_attempts=context.settings.max_attempts,
+        first_delay=_FIRST_DELAY,
+        max_delay=_MAX_DELAY,
+        random=context.random,
+        monotonic=context.clock.monotonic,
+    )
+
+
+def workers(
+    context: Context[NotificationSettings], deliverer: "Deliverer", service: NotificationService
+) -> list[Worker]:
+    """Give the plugin's workers."""
+    return [
+        Worker(DELIVER, deliverer.run, context.settings.worker_interval),
+        Worker("notification.prune", service.prune, _PRUNE_INTERVAL, singleton=True),
+    ]
+
+
+class _Way(Protocol):
+    async def deliver(self, connection: Connection, parcels: Sequence[Parcel]) -> list[Result]: ...
+
+
+class Deliverer:
+    """One replica's worker."""
+
+    def __init__(self, context: Context[NotificationSettings], catalogue: Catalogue, queue: LeasedQueue) -> None:
+        """Find the channels there are. In the plugin's lifespan."""
+        self._database, self._catalogue = context.database, catalogue
+        self._accounts = context.require(ACCOUNTS)
+        email, push = EmailChannel(context.require(OUTBOX)), PushChannel(context.find(PUSH))
+        operators = OperatorsChannel(context.find(ADMIN_CHANNEL), context.settings.admin_email)
+        self._ways: Mapping[tuple[Audience, Channel], _Way] = {
+            (Audience.ACCOUNT, Channel.EMAIL): email,
+            (Audience.ACCOUNT, Channel.PUSH): push,
+            (Audience.OPERATORS, Channel.EMAIL): operators,
+        }
+        self._attempts = Attempts("notification", queue, log=context.log, meter=context.meter)
+        c = notification_routes.c
+        self._batches = Batches(
+            queue,
+            context.database,
+            self._deliver,
+            columns=(c.notification_id, c.kind, c.account_id, c.channel, c.request_id),
+            recorded=self._recorded,
+            monotonic=context.clock.monotonic,
+        )
+
+    async def run(self) -> bool:
+        """Make one pass: deliver a set of what is due."""
+        more = await self._batches.run()
+        self._attempts.hand_over()
+        if not more:
+            async with self._database.reading() as connection:
+                await self._attempts.gauge(connection)
+        return more
+
+    async def _deliver(self, connection: Connection, claims: Sequence[Claim]) -> list[Result]:
+        """Deliver claimed routes, each channel's together."""
+        payloads = await queries.find_payloads(connection, {claim.row.notification_id for claim in claims})
+        results: list[Result] = []
+        ways: dict[tuple[Audience, Channel], list[Parcel]] = defaultdict(list)
+        for claim in claims:
+            prepared = self._prepare(claim, payloads)
+            if isinstance(prepared, Result):
+                results.append(prepared)
+            else:
+                ways[prepared.kind.audience, Channel(claim.row.channel)].append(prepared)
+        for way, parcels in ways.items():
+            results += await self._ways[way].deliver(connection, parcels)
+        return results
+
+    def _prepare(self, claim: Claim, payloads: Mapping[UUID, Any]) -> Parcel | Result:
+        """Give what is to be delivered, or the result where nothing is."""
+        kind = self._catalogue.find(claim.row.kind)
+        if kind is None:
+            reason = f"no plugin here registers the kind {claim.row.kind!r}: install it, then retry the route"
+            return Result(claim, Outcome.DEAD_LETTERED, reason)
+        account = None
+        if kind.audience is Audience.ACCOUNT:
+            account = self._accounts.get(claim.row.account_id)
+            if account is None:  # made in the same transaction, and not heard of here yet
+                return Result(claim, Outcome.RETRYING, "the account is not known here")
+        try:
+            payload = kind.payload.model_validate(payloads[claim.row.notification_id])
+        except ValidationError as error:
+            fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False))
+            return Result(claim, Outcome.DEAD_LETTERED, f"its payload no longer fits its kind: {fields}")
+        parcel = Parcel(claim, kind, payload, account)
+        refusal = None if account is None else refusal_of(account)
+        return parcel if refusal is None else skip([parcel], refusal)[0]
+
+    def _recorded(self, results: Sequence[Result]) -> None:
+        for result in results:
+            row = result.claim.row
+            labels = {"kind": row.kind, "channel": row.channel}
+            with working("notification", row.request_id):
+                self._attempts.note(result, labels, route_id=str(result.claim.id))

@@ -1,0 +1,104 @@
+"""What may stand in the catalogue, and every fault of a kind in one sentence."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from galaxy_contracts.notification import Audience, Channel, Intent, NotificationKind
+from galaxy_kernel.api import Model, new_id
+from galaxy_notification.catalogue import Catalogue, sample
+from galaxy_notification.errors import IntentError, KindError
+from galaxy_notification.kinds import OPERATORS_KINDS
+
+
+class Payload(Model):
+    """A payload that can be shown."""
+
+    name: str = Field(examples=["Ada"])
+    count: int = 1
+
+
+class Hidden(Model):
+    """A payload without examples."""
+
+    name: str
+    place: str
+
+
+KIND = NotificationKind(name="test.kind", summary="A kind.", payload=Payload, package="test")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"name": "nodot"}, "must be <plugin>.<what_happened>"),
+        ({"name": "Test.Kind"}, "must be <plugin>.<what_happened>"),
+        ({"channels": ()}, "at least one, each once"),
+        ({"channels": (Channel.PUSH, Channel.PUSH)}, "at least one, each once"),
+        ({"package": ""}, "needs the package that holds its templates"),
+        ({"audience": Audience.OPERATORS}, "operators are reached by e-mail alone"),
+        ({"payload": Hidden}, "give name, place a default, or Field"),
+    ],
+)
+def test_a_faulty_kind(changed: dict[str, Any], told: str) -> None:
+    """A kind that could not be delivered or shown is refused, by name and with the remedy."""
+    with pytest.raises(KindError, match="notification kind") as caught:
+        Catalogue().register(msgspec.structs.replace(KIND, **changed))
+    assert told in str(caught.value)
+
+
+def test_every_fault_at_once() -> None:
+    """Its author mends a kind in one go."""
+    with pytest.raises(KindError) as caught:
+        Catalogue().register(msgspec.structs.replace(KIND, name="x", channels=(), payload=Hidden))
+    assert str(caught.value).count(";") == 2
+
+
+def test_a_name_has_one_owner() -> None:
+    """A kind is registered once."""
+    catalogue = Catalogue()
+    catalogue.register(KIND)
+    with pytest.raises(KindError, match="registered already"):
+        catalogue.register(KIND)
+
+
+@pytest.mark.parametrize("kind", OPERATORS_KINDS, ids=lambda kind: kind.name)
+def test_the_kinds_for_operators(kind: NotificationKind) -> None:
+    """They can be registered, and their own examples are payloads of theirs."""
+    catalogue = Catalogue()
+    catalogue.register(kind)
+    checked = catalogue.check(Intent(kind=kind.name, idempotency_key="k", payload=sample(kind)))
+    assert list(checked.routes) == [(None, Channel.EMAIL)]
+
+
+def test_a_payload_may_be_its_model() -> None:
+    """A plugin hands over its own model as it is; another one is refused by name."""
+    catalogue = Catalogue()
+    catalogue.register(KIND)
+    checked = catalogue.check(
+        Intent(kind=KIND.name, idempotency_key="k", payload=Payload(name="Ada"), recipients=[new_id()])
+    )
+    assert checked.payload == '{"name":"Ada","count":1}'
+    with pytest.raises(IntentError, match="payload: is a Hidden: expected a Payload"):
+        catalogue.check(
+            Intent(kind=KIND.name, idempotency_key="k", payload=Hidden(name="a", place="b"), recipients=[new_id()])
+        )
+
+
+@given(st.text(max_size=300), st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8)))
+def test_an_intent_is_kept_or_every_fault_has_a_field(key: str, payload: dict[str, Any]) -> None:
+    """Whatever a caller hands over, it passes, or the faults name fields of the intent."""
+    catalogue = Catalogue()
+    catalogue.register(KIND)
+    try:
+        checked = catalogue.check(Intent(kind=KIND.name, idempotency_key=key, payload=payload, recipients=[new_id()]))
+    except IntentError as error:
+        assert error.faults
+        assert all(fault.field.partition(".")[0] in ("idempotency_key", "payload") for fault in error.faults)
+    else:
+        assert 0 < len(key) <= 255
+        assert Payload.model_validate_json(checked.payload).name == payload["name"]
