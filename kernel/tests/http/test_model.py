@@ -124,3 +124,11 @@ def test_a_page_is_made_of_the_query_that_asked_for_it() -> None:
     assert TypeAdapter(Page[Inner]).dump_json(page) == (
         b'{"items":[{"at":"2030-01-01T00:00:00Z"}],"page":3,"page_size":2,"total":5}'
     )
+
+
+async def test_a_model_shows_rows_and_values(connection: AsyncConnection) -> None:
+    """A model takes the attributes it has fields for, of a row with more columns, and checks them."""
+    statement = sa.text("SELECT 7 AS other, CAST('2030-01-01T01:00+01' AS timestamptz) AS at")
+    assert Inner.of((await connection.execute(statement)).one()) == Inner(at=datetime(2030, 1, 1, tzinfo=UTC))
+    with pytest.raises(ValidationError):
+        Inner.of(datetime(2030, 1, 1))

@@ -30,11 +30,6 @@ class AdminView(Model):
     password_changed_at: datetime | None
     disabled_at: datetime | None
 
-    @classmethod
-    def of(cls, account: object) -> "AdminView":
-        """Show an account, or a row of one."""
-        return cls.model_validate(account, from_attributes=True)
-
 
 class NewAdmin(Model):
     """An account to make."""
@@ -150,6 +145,6 @@ def _audit_route(audit: AdminAuditLog) -> Route:
     async def list_entries(query: AuditQuery) -> Page[AuditEntry]:
         chosen = {"username": query.username, "action": query.action}
         rows, total = await audit.list_entries(query, **chosen, outcome=query.outcome)
-        return query.page_of([AuditEntry.model_validate(row, from_attributes=True) for row in rows], total)
+        return query.page_of([AuditEntry.of(row) for row in rows], total)
 
     return Route("GET", "/api/v1/admin/audit", list_entries, "admin.audit", "Read what operators did.", Access.ADMIN)

@@ -10,24 +10,12 @@ from pydantic import AfterValidator, StringConstraints
 from galaxy_auth.domain import parse_code
 from galaxy_auth.service import Confirmation, SignInService
 from galaxy_auth.sessions import SessionService
-from galaxy_contracts.formats import parse_address, parse_language, parse_name, parse_time_zone
-from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route
+from galaxy_kernel.api import Access, Call, DisplayName, Email, Language, Model, Page, Paging, Route, TimeZone
 
 UNKNOWN_DEVICE = "Unknown device"
 
 
-def _check_address(text: str) -> str:
-    parse_address(text)
-    return text
-
-
-Email = Annotated[str, StringConstraints(max_length=320), AfterValidator(_check_address)]
-Language = Annotated[str, AfterValidator(parse_language)]
-TimeZone = Annotated[str, AfterValidator(parse_time_zone)]
 Code = Annotated[str, StringConstraints(max_length=64), AfterValidator(parse_code)]
-DeviceName = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), AfterValidator(parse_name)
-]
 
 
 class SendCode(Model):
@@ -54,7 +42,7 @@ class ConfirmCode(Model):
     challenge_id: UUID
     code: Code
     """Eight digits; spaces and hyphens between them do not matter."""
-    device_name: DeviceName | None = None
+    device_name: DisplayName | None = None
     """What the player will see in the list of sessions."""
     time_zone: TimeZone | None = None
     """Name in the IANA database."""
@@ -134,10 +122,8 @@ def _sign_in_routes(service: SignInService) -> Sequence[Route]:
         device_name = body.device_name or UNKNOWN_DEVICE
         given = Confirmation(body.challenge_id, body.code, device_name, body.time_zone, body.language)
         signed_in = await service.confirm(given)
-        account = {name: getattr(signed_in.account, name) for name in SignedInAccount.model_fields}
-        return SignedIn(
-            session_token=signed_in.token, session_id=signed_in.session.id, account=SignedInAccount(**account)
-        )
+        account = SignedInAccount.of(signed_in.account)
+        return SignedIn(session_token=signed_in.token, session_id=signed_in.session.id, account=account)
 
     path = "/api/v1/public/auth"
     return (

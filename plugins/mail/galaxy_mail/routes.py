@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
-
-from sqlalchemy import Row
 
 from galaxy_kernel.api import Access, Model, Page, Paging, Route
 from galaxy_mail.service import Deliveries
@@ -43,11 +41,6 @@ class DeliveryView(Model):
     request_id: str
     """The request that queued it."""
 
-    @classmethod
-    def of(cls, row: Row[Any]) -> "DeliveryView":
-        """Show a row."""
-        return cls.model_validate(row, from_attributes=True)
-
 
 class AttemptView(Model):
     """One attempt to send a mail."""
@@ -61,11 +54,6 @@ class AttemptView(Model):
     smtp_code: int | None
     """The relay's answer (RFC 5321), if it came to one."""
     detail: str | None
-
-    @classmethod
-    def of(cls, row: Row[Any]) -> "AttemptView":
-        """Show a row."""
-        return cls.model_validate(row, from_attributes=True)
 
 
 def routes(service: Deliveries) -> Sequence[Route]:

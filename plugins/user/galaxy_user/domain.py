@@ -5,8 +5,6 @@ from typing import Literal, TypedDict
 
 AccountState = Literal["active", "blocked", "deleted"]
 
-MAX_DISPLAY_NAME = 80
-"""Characters."""
 MAX_REASON = 500
 """Characters of the reason of a block."""
 

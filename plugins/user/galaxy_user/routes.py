@@ -5,28 +5,17 @@ from datetime import datetime
 from typing import Annotated, Any, cast
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from sqlalchemy import Row
 
-from galaxy_contracts.accounts import Account
-from galaxy_contracts.formats import parse_language, parse_name, parse_time_zone
-from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route, invalid
-from galaxy_user.domain import MAX_DISPLAY_NAME, MAX_REASON, AccountState, ProfileChange
+from galaxy_kernel.api import Access, Call, DisplayName, Email, Language, Model, Page, Paging, Route, TimeZone
+from galaxy_user.domain import MAX_REASON, AccountState, ProfileChange
 from galaxy_user.service import AccountService
 
 
 def _without_default(schema: dict[str, Any]) -> None:
     """Leave the default out of the documentation: an absent field is left as it is, not set to the default."""
     schema.pop("default", None)
-
-
-DisplayName = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_DISPLAY_NAME),
-    AfterValidator(parse_name),
-]
-Language = Annotated[str, AfterValidator(parse_language)]
-TimeZone = Annotated[str, AfterValidator(parse_time_zone)]
 
 
 class AccountView(Model):
@@ -87,7 +76,7 @@ class BlockRequest(Model):
 class UserQuery(Paging):
     """Filters of the operators' list."""
 
-    email: Annotated[str, StringConstraints(max_length=320)] | None = None
+    email: Email | None = None
     """The exact address, whatever its case."""
     state: AccountState | None = None
 
@@ -101,10 +90,10 @@ def _own_routes(service: AccountService) -> Sequence[Route]:
     path = "/api/v1/user/account"
 
     async def show(call: Call) -> AccountView:
-        return _view(service.own(call.user.account_id))
+        return AccountView.of(service.own(call.user.account_id))
 
     async def change(call: Call, body: ProfilePatch) -> AccountView:
-        return _view(await service.change_profile(call.user.account_id, body.change()))
+        return AccountView.of(await service.change_profile(call.user.account_id, body.change()))
 
     async def delete(call: Call) -> None:
         await service.delete(call.user.account_id)
@@ -121,10 +110,7 @@ def _admin_routes(service: AccountService) -> Sequence[Route]:
     path, one = "/api/v1/admin/users", "/api/v1/admin/users/{account_id}"
 
     async def list_accounts(query: UserQuery) -> Page[AdminAccountView]:
-        try:
-            rows, total = await service.list_accounts(query, email=query.email, state=query.state)
-        except ValueError as error:
-            raise invalid("email", str(error)) from None
+        rows, total = await service.list_accounts(query, email=query.email, state=query.state)
         return query.page_of([_admin_view(row) for row in rows], total)
 
     async def show(account_id: UUID) -> AdminAccountView:
@@ -147,10 +133,6 @@ def _admin_routes(service: AccountService) -> Sequence[Route]:
         Route("POST", f"{one}/block", block, "user.block", "Block an account.", admin, errors=(missing, deleted)),
         Route("POST", f"{one}/unblock", unblock, "user.unblock", "Lift a block.", admin, errors=(missing, deleted)),
     )
-
-
-def _view(account: Account) -> AccountView:
-    return AccountView(**{name: getattr(account, name) for name in AccountView.model_fields})
 
 
 def _admin_view(row: Row[Any]) -> AdminAccountView:

@@ -1,0 +1,29 @@
+"""Types of fields that several plugins take from people, checked alike everywhere by `galaxy_contracts.formats`."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+
+from galaxy_contracts.formats import parse_address, parse_language, parse_name, parse_time_zone
+
+MAX_NAME = 80
+"""Characters of a name that is shown to others."""
+_MAX_EMAIL = 320
+"""Characters that are looked at: 64 of a local part, the @ and 255 of a domain (RFC 5321, 4.5.3.1)."""
+
+
+def _address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+Email = Annotated[str, StringConstraints(max_length=_MAX_EMAIL), AfterValidator(_address)]
+"""An e-mail address, as typed: whoever stores or compares it goes by `parse_address`."""
+Language = Annotated[str, AfterValidator(parse_language)]
+"""A language tag of BCP 47, in its usual case."""
+TimeZone = Annotated[str, AfterValidator(parse_time_zone)]
+"""A name in the IANA database."""
+DisplayName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME), AfterValidator(parse_name)
+]
+"""One visible line that people give to themselves or to their things."""
