@@ -27,6 +27,7 @@ from galaxy_kernel.logs import (
     configure_logging,
     email_hash,
     get_logger,
+    log_request,
     loop_exception_handler,
     scrub_text,
     writer,
@@ -109,6 +110,32 @@ def test_a_field_never_overwrites_the_kernels(log: Log) -> None:
     (line,) = log.lines
     assert (line["timestamp_"], line["level_"], line["request_id_"]) == ("yesterday", "top", "mine")
     assert line["level"] == "info"
+
+
+def test_an_access_line_stands_like_any_other(log: Log) -> None:
+    """It has the fields of an ordinary line inside its work, in the same order and in its turn among the others."""
+    work = Work("request-1", "user", "t" * 32, "s" * 16)
+    token = current.set(work)
+    get_logger("galaxy_kernel.http").info("request", method="GET", route="/a/{id}", status=200, duration_ms=1.5)
+    log_request(work, "GET", "/a/{id}", 200, 0.0015)
+    get_logger("x").info("after")
+    current.reset(token)
+    ordinary, line, after = log.lines
+    assert ordinary.pop("timestamp") <= line.pop("timestamp") <= after["timestamp"]
+    assert list(line.items()) == list(ordinary.items())
+
+
+@pytest.mark.parametrize(
+    ("level", "pretty", "expected"), [("warning", False, 0), ("info", True, 1), ("debug", False, 1)]
+)
+def test_an_access_line_has_its_level_and_dress(level: str, pretty: bool, expected: int) -> None:
+    """It is of level info, and pretty where lines are."""
+    log = Log(level, pretty=pretty)
+    log_request(Work("request-1", "user"), "GET", None, 404, 0.001)
+    lines = log.text.splitlines()
+    log.logging.close()
+    assert len(lines) == expected
+    assert not any(line.startswith("{") == pretty for line in lines)
 
 
 def test_an_exception_stands_in_the_line(log: Log) -> None:
@@ -376,11 +403,12 @@ def test_ordinary_lines_are_written_in_batches() -> None:
     stream = Counting()
     logging_ = configure_logging(stream=stream)
     logger = get_logger("x")
-    for number in range(1000):
-        logger.info("n", number=number)
+    for number in range(0, 1000, 2):
+        logger.info("n", status=number)
+        log_request(Work("", ""), "GET", None, number + 1, 0.001)
     until(lambda: stream.getvalue().count("\n") == 1000)
     logging_.close()
-    assert [json.loads(line)["number"] for line in stream.getvalue().splitlines()] == list(range(1000))
+    assert [json.loads(line)["status"] for line in stream.getvalue().splitlines()] == list(range(1000))
     assert stream.writes < 20
 
 
@@ -478,13 +506,18 @@ def test_threads_do_not_mix_their_lines(log: Log) -> None:
 
 def test_lines_are_flushed_at_exit_and_on_sigterm() -> None:
     """Lines still held are written when the process ends by itself, by an exception or by SIGTERM."""
-    start = "from galaxy_kernel.logs import *\nimport os, signal\n"
+    start = "from galaxy_kernel.logs import *\nfrom galaxy_kernel import work\nimport os, signal\n"
     start += "configure_logging(); install_crash_dumps(flush); get_logger('x').info('last words')\n"
-    assert '"last words"' in run(start).stdout
-    assert '"last words"' in run(start + "raise SystemExit(3)").stdout
+    start += "log_request(work.Work('the-last-request', ''), 'GET', None, 200, 0.1)\n"
+    assert _told(run(start)) == ["last words", "request"]
+    assert _told(run(start + "raise SystemExit(3)")) == ["last words", "request"]
     done = run(start + "os.kill(os.getpid(), signal.SIGTERM)\nimport time; time.sleep(20)")
-    assert '"last words"' in done.stdout
+    assert _told(done) == ["last words", "request"]
     assert done.returncode == -signal.SIGTERM
+
+
+def _told(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [json.loads(line)["event"] for line in done.stdout.splitlines()]
 
 
 def test_crash_dumps_go_to_stderr_scrubbed() -> None:

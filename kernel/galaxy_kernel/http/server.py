@@ -19,7 +19,7 @@ from galaxy_kernel.http.flights import Flights
 from galaxy_kernel.http.protocol import ConnectionFactory
 from galaxy_kernel.http.response import json_response, problem_response
 from galaxy_kernel.http.router import NoSuchMethod, NoSuchPath, Router
-from galaxy_kernel.logs import get_logger
+from galaxy_kernel.logs import get_logger, log_request
 from galaxy_kernel.manifest import Route
 from galaxy_kernel.problems import Problem
 from galaxy_kernel.settings import split_address
@@ -175,11 +175,11 @@ class HttpServer:
         except Problem as problem:
             response = problem_response(problem, work.request_id)
         except asyncio.CancelledError:
-            _log_request(request, route, _CLIENT_GONE, started)
+            _log_request(request, route, work, _CLIENT_GONE, started)
             raise
         if self._refusal is not None:
             response.force_close()
-        _log_request(request, route, response.status, started)
+        _log_request(request, route, work, response.status, started)
         return response
 
     def _find(self, method: str, path: str) -> tuple[Endpoint, list[str]]:
@@ -252,15 +252,9 @@ def _problem_of(error: BaseException, endpoint: Endpoint) -> Problem:
     return Problem(500, "internal", "The service failed at this request. Quote the request_id to its operators.")
 
 
-def _log_request(request: BaseRequest, route: Route | None, status: int, started: float) -> None:
-    """Write the access line: the route's template, since a path as it came may hold personal data."""
-    _log.info(
-        "request",
-        method=request.method if request.method in _METHODS else "other",
-        route=None if route is None else route.path,
-        status=status,
-        duration_ms=round((perf_counter() - started) * 1000, 3),
-    )
+def _log_request(request: BaseRequest, route: Route | None, work: Work, status: int, started: float) -> None:
+    method = request.method if request.method in _METHODS else "other"
+    log_request(work, method, None if route is None else route.path, status, perf_counter() - started)
 
 
 def _not_allowed(allowed: Sequence[str]) -> Problem:

@@ -8,15 +8,17 @@ import logging
 import os
 import sys
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from typing import IO, Any, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
 from galaxy_kernel.logs.crash import install_crash_dumps, loop_exception_handler
-from galaxy_kernel.logs.render import PrettyRenderer, Renderer, fields_of, render_json
+from galaxy_kernel.logs.render import PrettyRenderer, Renderer, RequestLine, fields_of, render_json
 from galaxy_kernel.logs.scrub import email_hash, scrub_text
 from galaxy_kernel.logs.writer import LineWriter
+from galaxy_kernel.work import Work
 
 __all__ = [
     "Logging",
@@ -25,6 +27,7 @@ __all__ = [
     "flush",
     "get_logger",
     "install_crash_dumps",
+    "log_request",
     "loop_exception_handler",
     "scrub_text",
 ]
@@ -39,12 +42,19 @@ class Logging:
 
     def __init__(self, renderer: Renderer, writer: LineWriter, level: str) -> None:
         self._render, self._writer, self._threshold = renderer, writer, _LEVELS[level]
+        self._batches = renderer is render_json and self._threshold <= logging.INFO
 
     def emit(self, level: str, fields: MutableMapping[str, Any]) -> None:
         """Write one line. Never raises."""
         number = _LEVELS.get(level, logging.ERROR)
         if number >= self._threshold:
             self._writer.write(self._render(level, fields), urgent=number >= logging.WARNING)
+
+    def emit_request(self, line: RequestLine) -> bool:
+        """Write an access line with the next batch; False where it is to go the way of every other line."""
+        if self._batches:
+            self._writer.write_later(line)
+        return self._batches
 
     def flush(self, wait: float = 1.0) -> None:
         """Write what is held, waiting at most `wait` seconds for the reader."""
@@ -145,6 +155,21 @@ def get_logger(name: str, **bound: Any) -> FilteringBoundLogger:
     """
     logger = structlog.get_logger(name, **bound)
     return cast("FilteringBoundLogger", logger if _active is None else logger.bind())
+
+
+_REQUESTS = "galaxy_kernel.http"
+
+
+def log_request(work: Work, method: str, route: str | None, status: int, seconds: float) -> None:
+    """Write the access line of a request: the route's template, since a path as it came may hold personal data.
+
+    It is by far the most frequent line and holds nothing to scrub, so it is a record until its batch is written.
+    """
+    duration = round(seconds * 1000, 3)
+    ids = work.request_id, work.trace_id, work.span_id, work.plugin
+    line = RequestLine(datetime.now(UTC), "info", "request", _REQUESTS, *ids, method, route, status, duration)
+    if _active is None or not _active.emit_request(line):
+        get_logger(_REQUESTS).info("request", method=method, route=route, status=status, duration_ms=duration)
 
 
 def flush(wait: float = 1.0) -> None:

@@ -77,6 +77,26 @@ def render_json(level: str, fields: MutableMapping[str, Any]) -> bytes:
         return _encode({"timestamp": datetime.now(UTC), "level": level, "event": _unrenderable(error)}) + b"\n"
 
 
+class RequestLine(msgspec.Struct, frozen=True, gc=False):
+    """An access line, whose fields stand as in any other line; rendered by whoever writes it."""
+
+    timestamp: datetime
+    level: str
+    event: str
+    logger: str
+    request_id: str
+    otel_trace_id: str
+    otel_span_id: str
+    plugin: str
+    method: str
+    route: str | None
+    status: int
+    duration_ms: float
+
+    def __bytes__(self) -> bytes:
+        return _encode(self) + b"\n"
+
+
 class PrettyRenderer:
     """Lines for the person at the terminal: no trace ids, no empty fields."""
 

@@ -6,7 +6,7 @@ import select
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import IO, Any
+from typing import IO, Any, SupportsBytes
 
 BATCH_SECONDS = 0.05
 BATCH_BYTES = 65_536
@@ -14,6 +14,9 @@ HELD_BYTES = 8 * 1024 * 1024
 """Kept while nobody reads our output; further lines are dropped and counted."""
 _PIECE = 4096  # PIPE_BUF: a pipe that polls as writable takes this much without blocking (pipe(7))
 _LAST_WORDS = 1.0  # seconds a reader has at the end to take what is left
+
+_LATER_BYTES = 320
+"""About what a line takes that is rendered later."""
 
 _Send = Callable[[bytes, float, int], bytes]
 """Writes a batch in pieces of a size, waiting for the reader; gives back what was not taken in time."""
@@ -29,7 +32,7 @@ class LineWriter:
 
     def __init__(self, stream: IO[Any]) -> None:
         self._send, self._release = _open(stream)
-        self._lines: list[bytes] = []
+        self._lines: list[SupportsBytes] = []
         self._size = 0
         self.dropped = 0
         """Lines lost because nobody read our output, and not yet reported."""
@@ -42,8 +45,15 @@ class LineWriter:
 
     def write(self, line: bytes, *, urgent: bool = False) -> None:
         """Add a line, which ends in a newline."""
+        self._add(line, len(line), urgent)
+
+    def write_later(self, line: SupportsBytes) -> None:
+        """Add a line that is only rendered when its batch is written: it must not change, and not raise."""
+        self._add(line, _LATER_BYTES, False)
+
+    def _add(self, line: SupportsBytes, length: int, urgent: bool) -> None:
         with self._lock:
-            size = self._size + len(line)
+            size = self._size + length
             if size > HELD_BYTES:
                 self.dropped += 1
                 return
@@ -52,9 +62,10 @@ class LineWriter:
         if urgent or self._stopped:
             self.flush()
         elif size >= BATCH_BYTES:
-            self._full.set()
-            self._wake.set()
-        elif size == len(line):
+            if not self._full.is_set():
+                self._full.set()
+                self._wake.set()
+        elif size == length:
             self._wake.set()
 
     def flush(self, wait: float = 0.0) -> None:
@@ -108,8 +119,8 @@ class LineWriter:
             if self.dropped and self._size < HELD_BYTES // 2:
                 self._lines.append(b'{"level":"warning","event":"log lines dropped","count":%d}\n' % self.dropped)
                 self.dropped = 0
-            batch, self._lines, self._size = b"".join(self._lines), [], 0
-        return batch
+            lines, self._lines, self._size = self._lines, [], 0
+        return b"".join(map(bytes, lines))
 
 
 def _open(stream: IO[Any]) -> tuple[_Send, Callable[[], None]]:
