@@ -1,0 +1,149 @@
+"""A relay with moods: it drops connections before and after the final dot, stalls, and answers 4xx, as a seed draws.
+
+SMTP as far as our transport speaks it (RFC 5321), one mail at a time on kept connections.
+"""
+
+import asyncio
+import random
+import re
+from asyncio import StreamReader, StreamWriter
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+_ADDRESS = re.compile(rb"<(.*?)>")
+_MESSAGE_ID = re.compile(rb"^message-id: *(\S+)", re.IGNORECASE | re.MULTILINE)
+
+KIND = "kind"
+MOODS = {
+    KIND: 72,
+    "drop before the dot": 6,
+    "drop after the dot": 6,
+    "stall before the dot": 3,
+    "stall after the dot": 3,
+    "4xx to the recipient": 5,
+    "4xx to the content": 5,
+}
+"""What a conversation meets, by weight."""
+_TAKES = {KIND, "drop after the dot", "stall after the dot"}
+"""Moods in which the relay keeps the mail, whatever the client hears of it."""
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """What came for one recipient."""
+
+    contents: list[bytes] = field(default_factory=list)
+    """Every mail as it was received, with the dots undone."""
+
+    @property
+    def message_ids(self) -> set[str]:
+        """The Message-IDs among them; empty for a mail without one."""
+        found = (_MESSAGE_ID.search(content) for content in self.contents)
+        return {match[1].decode() if match else "" for match in found}
+
+
+class Relay:
+    """States: made → `start` → listening at `port` → `close`."""
+
+    def __init__(self, seed: int, on_operation: Callable[[], None]) -> None:
+        """`on_operation` is called when a mail begins, and when its last byte has come and nothing is answered yet."""
+        self.kind = False
+        """Whether it has no moods any more."""
+        self.port = 0
+        self.arrived: dict[str, Arrivals] = {}
+        self.met: Counter[str] = Counter()
+        """Conversations, by the mood they met."""
+        self._seed, self._on_operation = seed, on_operation
+        self._tried: Counter[str] = Counter()
+        self._open: set[StreamWriter] = set()
+        self._server: asyncio.Server
+
+    async def start(self) -> None:
+        """Listen on a free port of the loopback."""
+        self._server = await asyncio.start_server(self._converse, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Cut every connection, and listen no more."""
+        self._server.close()
+        for writer in list(self._open):
+            writer.transport.abort()
+        await self._server.wait_closed()
+
+    async def _converse(self, reader: StreamReader, writer: StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            await _Conversation(self, reader, writer).run()
+        except (ConnectionError, asyncio.IncompleteReadError):  # the backend was killed, or we hung up
+            pass
+        finally:
+            self._open.discard(writer)
+            writer.transport.abort()
+
+    def mood_for(self, recipient: str) -> str:
+        """Draw what this attempt for a recipient meets: the same in every run with the seed, whenever it comes."""
+        self._tried[recipient] += 1
+        source = random.Random(f"{self._seed}/{recipient}/{self._tried[recipient]}")
+        mood = KIND if self.kind else source.choices(list(MOODS), list(MOODS.values()))[0]
+        self.met[mood] += 1
+        return mood
+
+    def operation(self) -> None:
+        """Tell of a step."""
+        self._on_operation()
+
+    def keep(self, recipient: str, content: bytes) -> None:
+        """Take a mail."""
+        self.arrived.setdefault(recipient, Arrivals()).contents.append(content)
+
+
+class _Conversation:
+    def __init__(self, relay: Relay, reader: StreamReader, writer: StreamWriter) -> None:
+        self.relay, self.reader, self.writer = relay, reader, writer
+        self.recipient = ""
+        self.mood = KIND
+
+    async def run(self) -> None:
+        await self.say("220 relay.test ESMTP")
+        while (line := await self.reader.readline()).endswith(b"\r\n"):
+            verb = line[:4].upper()
+            if verb == b"DATA":
+                await self.data()
+            elif verb == b"RCPT":
+                await self.rcpt(line)
+            elif verb == b"EHLO":
+                await self.say("250-relay.test", "250-SIZE 1000000", "250 8BITMIME")
+            elif verb == b"QUIT":
+                await self.say("221 bye")
+                break
+            else:
+                if verb == b"MAIL":
+                    self.relay.operation()
+                await self.say("250 OK")
+
+    async def rcpt(self, line: bytes) -> None:
+        match = _ADDRESS.search(line)
+        self.recipient = match[1].decode() if match else ""
+        self.mood = self.relay.mood_for(self.recipient)
+        await self.say("450 4.2.0 not now" if self.mood == "4xx to the recipient" else "250 OK")
+
+    async def data(self) -> None:
+        await self.say("354 go on")
+        if self.mood == "drop before the dot":
+            raise ConnectionAbortedError
+        received = await self.reader.readuntil(b"\r\n.\r\n")
+        self.relay.operation()
+        if self.mood in _TAKES:
+            content = received[:-3].replace(b"\r\n..", b"\r\n.")
+            self.relay.keep(self.recipient, content)
+        if self.mood == "drop after the dot":
+            raise ConnectionAbortedError
+        if self.mood.startswith("stall"):
+            await self.reader.read()  # until the client has lost patience
+            raise ConnectionAbortedError
+        await self.say("451 4.3.0 not now" if self.mood == "4xx to the content" else "250 2.0.0 taken")
+
+    async def say(self, *lines: str) -> None:
+        self.writer.write("".join(f"{line}\r\n" for line in lines).encode())
+        await self.writer.drain()

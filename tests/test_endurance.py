@@ -1,0 +1,136 @@
+"""The short forms of `make endurance`: processes, Postgres, connections and the relay fail, and nothing is lost.
+
+They run as a process of their own, as the long forms do; the rest here holds the judges to their word.
+"""
+
+import asyncio
+import json
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SEED = 3
+
+
+@pytest.fixture
+def endurance(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Give what imports a module of `bench.endurance`, which is no distribution."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    import importlib
+
+    return lambda name: importlib.import_module(f"bench.endurance.{name}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scenario", "operations", "kills"), [("boot", 3, 1), ("mail", 40, 4), ("caches", 800, 10)])
+async def test_nothing_is_lost(scenario: str, operations: int, kills: int) -> None:
+    """After so many operations and kills nothing acknowledged is lost, every invariant holds, and all converges."""
+    command = (sys.executable, "-m", "bench.endurance", "--short", "--json", "--seed", str(SEED), scenario)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe, stderr=pipe)
+    said, complaints = await process.communicate()
+    assert said, complaints.decode()
+    (verdict,) = json.loads(said)
+    assert (verdict["lost"], verdict["broken"]) == (0, []), verdict
+    assert verdict["held"], verdict
+    assert process.returncode == 0
+    assert verdict["operations"] >= operations
+    assert sum(verdict["kills"].values()) >= kills
+
+
+def test_the_seed_replays_the_faults(endurance: Callable[[str], Any]) -> None:
+    """A seed gives the same faults at the same operations every time, another seed others; each has a place."""
+    draw = endurance("schedule").draw
+
+    def drawn(seed: int) -> list[Any]:
+        return list(draw(random.Random(seed), 100, kill=5, restart=2))
+
+    assert drawn(1) == drawn(1) != drawn(2)
+    assert sorted(fault.kind for fault in drawn(1)) == ["kill"] * 5 + ["restart"] * 2
+    assert len({fault.at for fault in drawn(1)}) == 7
+
+
+def test_a_fault_waits_until_the_one_before_is_mended(endurance: Callable[[str], Any]) -> None:
+    """No fault strikes what is already down: one that is due meanwhile comes with the first operation after."""
+    module = endurance("schedule")
+    first, second = module.Fault(2, "kill"), module.Fault(3, "restart")
+    schedule = module.Schedule([first, second])
+    assert [schedule.count() for _ in range(4)] == [None, first, None, None]
+    schedule.mended()
+    assert not schedule.over
+    assert schedule.count() == second
+    schedule.mended()
+    assert schedule.over
+    assert schedule.count() is None
+
+
+ENTRY = {"recipient": "ada", "message_id": "<1@x>", "state": "sent", "attempts": 2}
+HISTORY = {"numbers": [1, 2], "outcomes": ["lost", "sent"]}
+MAIL = b"Message-ID: <1@x>\r\n\r\nhello\r\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "contents", "complaint"),
+    [
+        ({}, [MAIL], None),
+        ({}, [MAIL, MAIL], None),
+        ({"state": "retrying"}, [MAIL], "row not sent"),
+        ({"numbers": [1, 3]}, [MAIL], "history with a gap"),
+        ({"outcomes": ["sent", "sent"]}, [MAIL], "history with a gap"),
+        ({"recipient": "bob"}, [MAIL], "acknowledged without a row"),
+        ({"message_id": "<2@x>"}, [MAIL], "other Message-ID"),
+        ({}, [MAIL, MAIL.replace(b"hello", b"HELLO")], "duplicate with other bytes"),
+        ({}, [MAIL] * 3, "more mails than attempts"),
+        ({}, [], "the relay never had it"),
+    ],
+)
+def test_the_judge_of_mails_sees_each_fault(
+    endurance: Callable[[str], Any], entry: dict[str, Any], contents: list[bytes], complaint: str | None
+) -> None:
+    """A delivery that is not as it should be is told of; a duplicate with the same bytes is as it should be."""
+    ledger = endurance("ledger")
+    arrived = {"ada": endurance("relay").Arrivals(contents)} if contents else {}
+    broken = ledger.Ledger([ledger.Entry(**(ENTRY | HISTORY | entry))]).against({"ada"}, arrived)
+    assert bool(broken) is (complaint is not None), broken
+    assert complaint is None or any(complaint in each for each in broken)
+
+
+def test_the_watcher_sees_a_step_back(endurance: Callable[[str], Any]) -> None:
+    """An older version, and another row under the same version, are told of once each; going and coming is not."""
+    module = endurance("replica")
+    memory: dict[str, Any] = {}
+    watched = type("Watched", (), {"name": "r0", "cache": memory})()
+    watcher = module.Watcher(watched, ["k"])
+
+    def look(version: int | None, value: str = "") -> list[str]:
+        memory.clear()
+        if version is not None:
+            memory["k"] = module.Item("k", version, value)
+        watcher.look()
+        watcher.look()
+        return list(watcher.wrong)
+
+    assert look(1) == look(2) == look(None) == look(3) == look(3) == []
+    assert len(look(2)) == 1
+    assert len(look(3, "another")) == 2
+    assert len(look(None)) == len(look(4)) == 2
+
+
+def test_the_verdict_is_only_held_when_everything_is(endurance: Callable[[str], Any]) -> None:
+    """A loss, a broken invariant and lateness each are enough for NOT HELD, and are shown with their evidence."""
+    module = endurance("verdict")
+
+    def verdict(**wrong: Any) -> Any:
+        good = {"lost": 0, "duplicated": 2, "converged_in": 1.0, "within": 5.0, "broken": []}
+        return module.Verdict("S-0", "demo", 1, 10, {"process": 1}, **(good | wrong))
+
+    assert verdict().held
+    for wrong in ({"lost": 1}, {"broken": module.some("gap", ["here"])}, {"converged_in": 5.1}):
+        assert not verdict(**wrong).held
+        assert "NOT HELD" in module.lines(verdict(**wrong))
+    assert "1 × gap: here" in module.lines(verdict(broken=module.some("gap", ["here"])))
