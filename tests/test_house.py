@@ -26,7 +26,7 @@ MODULES = {
 """Names that mean the same in every plugin."""
 OWN_PARTS = {
     "admin": {"audit", "passwords"},
-    "auth": {"sessions"},
+    "auth": {"notices", "sessions"},
     "notification": {"catalogue", "channels", "kinds"},
     "mail": {"mime", "rendering", "sealing", "transport"},
 }

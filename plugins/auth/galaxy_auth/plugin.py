@@ -7,6 +7,7 @@ from typing import Any
 from galaxy_auth import events, routes, workers
 from galaxy_auth.dev.trials import SIGN_IN
 from galaxy_auth.domain import Session
+from galaxy_auth.notices import NEW_DEVICE
 from galaxy_auth.service import SIGN_IN_CODE, SignInService
 from galaxy_auth.sessions import SessionService
 from galaxy_auth.settings import AuthSettings
@@ -14,6 +15,7 @@ from galaxy_auth.tables import device_sessions, metadata
 from galaxy_contracts.access import USER_AUTHENTICATOR
 from galaxy_contracts.accounts import ACCOUNTS
 from galaxy_contracts.mail import OUTBOX
+from galaxy_contracts.notification import NOTIFICATIONS
 from galaxy_contracts.sessions import SESSIONS
 from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Route, Subscriptions, Worker
 
@@ -27,6 +29,7 @@ class AuthPlugin:
         settings=AuthSettings,
         provides=(USER_AUTHENTICATOR, SESSIONS),
         requires=(ACCOUNTS, OUTBOX),
+        uses=(NOTIFICATIONS,),
         trials=SIGN_IN,
     )
 
@@ -42,6 +45,8 @@ class AuthPlugin:
     @asynccontextmanager
     async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
         self._context.require(OUTBOX).register(SIGN_IN_CODE)
+        if (notifications := self._context.find(NOTIFICATIONS)) is not None:
+            notifications.register(NEW_DEVICE)
         self._sessions.open()
         try:
             yield (Offer(USER_AUTHENTICATOR, self._sessions), Offer(SESSIONS, self._sessions))
@@ -58,4 +63,4 @@ class AuthPlugin:
         return workers.workers(self._sessions, self._sign_in)
 
     def backend_subscriptions(self) -> Subscriptions:
-        return events.subscriptions(self._context, self._sessions, self._sign_in)
+        return events.subscriptions(self._sessions, self._sign_in)

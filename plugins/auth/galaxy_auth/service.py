@@ -7,8 +7,8 @@ What happens if the process dies between any two lines:
   whichever replica finds it, and the caller, who never heard the challenge's id, asks again after the interval.
 - `confirm` is one transaction too. Before the COMMIT the try is not spent, so the same code may be given again. A
   wrong code commits its try before the answer goes out, so that cutting the connection does not win tries. After the
-  COMMIT of a right code there are account, session, feed and fact, and the challenge is closed; a caller who never
-  heard the answer asks for a new code, and the session whose token nobody knows runs out unused.
+  COMMIT of a right code there are account, session, feed, fact and notification, and the challenge is closed; a caller
+  who never heard the answer asks for a new code, and the session whose token nobody knows runs out unused.
 
 A code opens its own challenge alone: what others do with the same address closes no challenge and burns none of its
 tries. `send` does not look at accounts, so an answer cannot differ by whether there is one (SPEC A-1).
@@ -33,6 +33,7 @@ from galaxy_auth.domain import (
     spaced,
     wait_for,
 )
+from galaxy_auth.notices import tell_of_device
 from galaxy_auth.sessions import SessionService
 from galaxy_auth.settings import AuthSettings
 from galaxy_contracts.accounts import ACCOUNTS, Account, Registration
@@ -183,6 +184,8 @@ class SignInService:
         session, token = await self._sessions.start(connection, account.id, given.device_name)
         started = SessionStarted(account.id, session.id, session.device_name, first=created)
         await self._context.facts.record(connection, started)
+        if not created:
+            await tell_of_device(self._context, connection, account, session)
         return SignIn(account, session, token)
 
 

@@ -146,6 +146,12 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
+def world_of() -> type[World]:
+    """Give what wraps a kernel that a test has booted itself."""
+    return World
+
+
+@pytest.fixture
 async def world(make_world: Any) -> World:
     """Give the plugin, booted with its default settings."""
     world: World = await make_world()
