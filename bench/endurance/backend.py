@@ -13,6 +13,8 @@ from galaxy_kernel.testing.kernel import ENVIRONMENT
 
 READY_WITHIN = 180.0
 """Seconds until a process counts as stuck: seventeen of them share the processor, and each takes seconds of it."""
+PASSED_ON = ("PATH", "PYTHONPATH", "BACKEND_PLUGINS_DISABLED")
+"""What a process has of our own environment, so that a checkout or a set of plugins can be chosen for a run."""
 Line = Mapping[str, Any]
 
 
@@ -40,7 +42,7 @@ class Backend:
         """Begin a life."""
         self._ready.clear()
         self.lines.clear()
-        ours = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "BACKEND_PLUGINS_DISABLED") if name in os.environ}
+        ours = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "galaxy_kernel", "serve"), env=ours | self._environment, stdout=PIPE
         )
