@@ -4,7 +4,8 @@ They live in memory and take no part in transactions: what a rolled-back caller 
 the contracts run against the fake and the real service alike.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from galaxy_contracts.access import AdminIdentity, UserIdentity
 from galaxy_contracts.accounts import Account, Registration
 from galaxy_contracts.database import Connection
 from galaxy_contracts.formats import parse_address
+from galaxy_contracts.geo import CountryCount
 from galaxy_contracts.mail import MailKind, Message
 from galaxy_contracts.notification import AdminChannelState, Intent, NotificationKind
 from galaxy_contracts.push import PushEvent
@@ -197,3 +199,26 @@ class FakeAdminChannel:
         if self.enabled:
             self.messages += messages
         return self.enabled
+
+
+class FakeCountries:
+    """`Countries` in a dict, which counts at once."""
+
+    def __init__(self, countries: Mapping[str, str] | None = None) -> None:
+        self.countries = dict(countries or {})
+        """Country by client address."""
+        self.counted: Counter[tuple[UUID, str]] = Counter()
+        """Requests by account and country."""
+
+    def country_of(self, client_address: str) -> str | None:
+        """Give the country that the test has said."""
+        return self.countries.get(client_address)
+
+    def count(self, account_id: UUID, client_address: str) -> None:
+        """Count one request."""
+        self.counted[account_id, self.country_of(client_address) or "ZZ"] += 1
+
+    async def counts(self, connection: Connection, account_id: UUID) -> Sequence[CountryCount]:  # noqa: ARG002 # of the contract
+        """Give what was counted of an account, the most frequent country first."""
+        found = [CountryCount(key[1], count, START) for key, count in self.counted.items() if key[0] == account_id]
+        return sorted(found, key=lambda each: (-each.requests, each.country))
