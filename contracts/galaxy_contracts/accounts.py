@@ -66,6 +66,8 @@ class AccountDeleted(Fact, frozen=True):
     account_id: UUID
     email: str
     """The address as it was, so that others can scrub it. The fact's row goes once every listener has handled it."""
+    deleted_at: datetime
+    """What came later is not the account's: the same person may have begun anew before the listeners are told."""
 
 
 class AccountBlocked(Fact, frozen=True):

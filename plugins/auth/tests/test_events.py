@@ -30,8 +30,9 @@ async def test_a_deletion_scrubs_the_address(world: Any) -> None:
     world.clock.advance(timedelta(minutes=1))
     challenge, code = await world.challenge("ada.lovelace@EXAMPLE.test")
     account_id = UUID(signed_in["account"]["id"])
-    world.accounts.change(account_id, email=None, deleted_at=world.clock.now())
-    await world.tell(AccountDeleted(account_id, "Ada.Lovelace@example.test"))
+    deleted_at = world.clock.now()
+    world.accounts.change(account_id, email=None, deleted_at=deleted_at)
+    await world.tell(AccountDeleted(account_id, "Ada.Lovelace@example.test", deleted_at))
     await _until_revoked(world, signed_in)
     assert (await world.confirm(challenge, code))[1]["code"] == "challenge_closed"
     assert (await world.send("ada.lovelace@example.test"))[0] == 429
@@ -45,10 +46,11 @@ async def test_a_late_deletion_spares_a_new_beginning(world: Any) -> None:
     """A code that was asked for after the deletion works, even when the deletion is told only then."""
     signed_in = await world.sign_in()
     account_id = UUID(signed_in["account"]["id"])
-    world.accounts.change(account_id, email=None, deleted_at=world.clock.now())
+    deleted_at = world.clock.now()
+    world.accounts.change(account_id, email=None, deleted_at=deleted_at)
     world.clock.advance(timedelta(minutes=1))
     challenge, code = await world.challenge()
-    await world.tell(AccountDeleted(account_id, "ada@example.test"))
+    await world.tell(AccountDeleted(account_id, "ada@example.test", deleted_at))
     await _until_revoked(world, signed_in)
     status, answer = await world.confirm(challenge, code)
     assert (status, answer["account"]["id"] != str(account_id)) == (201, True)

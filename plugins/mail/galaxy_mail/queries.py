@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -137,15 +138,17 @@ async def lock_for_resend(connection: Connection, delivery: UUID) -> Row[Any] | 
     return (await connection.execute(_FOR_RESEND.with_for_update(), {"id": delivery})).first()
 
 
-async def scrub_recipient(connection: Connection, recipient: str, reason: str) -> int:
-    """Take an address and the contents sent to it out of every delivery; dead-letter what is still to be sent.
+async def scrub_recipient(connection: Connection, recipient: str, until: datetime, reason: str) -> int:
+    """Take an address and the contents sent to it out of its deliveries; dead-letter what is still to be sent.
+
+    Those made after `until` are left alone.
 
     A mail being sent at this moment is fenced off from its worker: its completion changes nothing.
     """
     pending = _d.state.in_(["pending", "retrying"])
     statement = (
         update(mail_deliveries)
-        .where(func.lower(_d.recipient) == func.lower(recipient))
+        .where(func.lower(_d.recipient) == func.lower(recipient), _d.created_at <= until)
         .values(
             recipient=None,
             mime=None,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from email.headerregistry import Address
 from typing import Any
 from uuid import UUID
@@ -157,9 +158,12 @@ class Deliveries:
             self._context.wakeups.after_commit(connection, DELIVER)
             return await self._found(connection, delivery)
 
-    async def forget(self, connection: Connection, email: str) -> None:
-        """Take a deleted account's address and mails out of the queue and its history."""
-        await queries.scrub_recipient(connection, same_address(email), ACCOUNT_DELETED)
+    async def forget(self, connection: Connection, email: str, until: datetime) -> None:
+        """Take the address and the mails of an account that was deleted at `until` out of the queue and its history.
+
+        Mails queued later stay: the same person may be signing in again, to begin anew.
+        """
+        await queries.scrub_recipient(connection, same_address(email), until, ACCOUNT_DELETED)
 
     async def _found(self, connection: Connection, delivery: UUID) -> Row[Any]:
         row = await queries.find_delivery(connection, delivery)

@@ -1,5 +1,6 @@
 """What mail does when accounts are deleted."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ async def test_deleted_account_leaves_nothing(rig: Any) -> None:
     code, other = await rig.enqueue_code(recipient="ada@example.test"), await rig.enqueue("eve@example.test")
     async with rig.database.transaction() as connection:
         await connection.exec_driver_sql(f"UPDATE mail_deliveries SET state = 'sent' WHERE id = '{sent}'")
-    await tell(rig, AccountDeleted(new_id(), " ADA@example.TEST"))
+    await tell(rig, AccountDeleted(new_id(), " ADA@example.TEST", datetime.now(UTC)))
     for delivery in (pending, sent, code):
         row = await rig.row(delivery)
         assert (row.recipient, row.mime, row.sealed, row.next_attempt_at) == (None, None, None, None)
@@ -29,3 +30,11 @@ async def test_deleted_account_leaves_nothing(rig: Any) -> None:
     assert (await rig.row(other)).recipient == "eve@example.test"
     with pytest.raises(Problem, match="409 mail_has_no_content"):
         await rig.deliveries.resend(pending)
+
+
+async def test_a_late_deletion_spares_a_new_beginning(rig: Any) -> None:
+    """A mail queued after the deletion is left alone, even when the deletion is told only then."""
+    old, deleted_at, new = await rig.enqueue(), datetime.now(UTC), await rig.enqueue()
+    await tell(rig, AccountDeleted(new_id(), "ada@example.test", deleted_at))
+    assert [(await rig.row(each)).state for each in (old, new)] == ["dead_lettered", "pending"]
+    assert (await rig.row(new)).recipient == "ada@example.test"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ async def test_deleted_accounts_are_heard_of(boot: Boot, package: Path, unused_t
     async with boot(MailPlugin, OwnerPlugin, environment=relay_at(unused_tcp_port)) as booted:
         await enqueue(booted)
         async with booted.database.transaction() as connection:
-            await OwnerPlugin.context.facts.record(connection, AccountDeleted(new_id(), "ada@example.test"))
+            fact = AccountDeleted(new_id(), "ada@example.test", datetime.now(UTC))
+            await OwnerPlugin.context.facts.record(connection, fact)
         await until(lambda: state(booted), "dead_lettered")
 
 

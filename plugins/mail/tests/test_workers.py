@@ -255,7 +255,7 @@ async def test_account_deleted_while_its_mail_is_sent(rig: Any) -> None:
     sleeping = asyncio.create_task(rig.deliverer(sleepy).run())
     await sleepy.asleep.wait()
     async with rig.database.transaction() as connection:
-        await rig.deliveries.forget(connection, "ada@example.test")
+        await rig.deliveries.forget(connection, "ada@example.test", datetime.now(UTC))
     sleepy.wake.set()
     await sleeping
     row = await rig.row(delivery)

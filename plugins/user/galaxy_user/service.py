@@ -84,8 +84,9 @@ class AccountService:
             account = await self._locked(connection, account_id)
             if account.email is None:
                 return
-            await self._changed(connection, await queries.scrub(connection, account_id, self._context.clock.now()))
-            await self._context.facts.record(connection, AccountDeleted(account_id, account.email))
+            now = self._context.clock.now()
+            await self._changed(connection, await queries.scrub(connection, account_id, now))
+            await self._context.facts.record(connection, AccountDeleted(account_id, account.email, now))
 
     async def block(self, account_id: UUID, reason: str | None) -> Row[Any]:
         """Keep the account's player out. Blocking a blocked account changes nothing, its reason neither."""

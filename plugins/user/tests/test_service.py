@@ -97,7 +97,7 @@ async def test_deletion_scrubs_and_is_told(world: Any, heard: list[Any]) -> None
     kept = {name for name, value in row.items() if value not in (None, "en", "UTC", "Deleted player")}
     assert kept == {"id", "created_at", "blocked_at", "deleted_at"}
     assert not world.accounts.get(account.id).active
-    await _until(lambda: AccountDeleted(account.id, "Ada@example.test") in heard)
+    await _until(lambda: AccountDeleted(account.id, "Ada@example.test", world.clock.now()) in heard)
     again = await world.account("ada@example.test")
     assert again.id != account.id
 
