@@ -18,6 +18,9 @@ async def test_sign_in_by_a_code_from_a_real_mail(whole: Booted, mailbox: Mailbo
     session = await sign_in(whole, mailbox, "ada@example.test")
     assert session["account"]["email"] == "ada@example.test"
     assert await account(whole.client, session["session_token"]) == 200
+    headers = {"Authorization": f"Bearer {session['session_token']}"}
+    async with whole.client.get("/api/v1/user/account", headers=headers) as response:
+        assert await response.json() == session["account"], "both plugins show an account alike"
     mail = await mailbox.mail_to("ada@example.test")
     assert mail["Message-ID"]
     assert mail.get_body(("html",)) is not None
