@@ -5,10 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import unquote
 from uuid import UUID
 
-from aiohttp.web import StreamResponse
-
 from galaxy_contracts.access import AuditLog
 from galaxy_kernel.http.call import Call
+from galaxy_kernel.http.response import Answered
 from galaxy_kernel.logs import get_logger
 from galaxy_kernel.problems import Problem
 
@@ -31,8 +30,8 @@ def target_of(names: list[str], segments: list[str]) -> dict[str, str]:
 
 
 async def audited(
-    log: AuditLog, call: Call, target: Mapping[str, str], action: Callable[[], Awaitable[StreamResponse]]
-) -> StreamResponse:
+    log: AuditLog, call: Call, target: Mapping[str, str], action: Callable[[], Awaitable[Answered]]
+) -> Answered:
     """Run an operator's action between two entries: the attempt, committed before, and the outcome.
 
     An attempt that cannot be recorded is not made. An outcome that cannot be recorded changes nothing about

@@ -7,18 +7,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 
 import msgspec
-from aiohttp.web import Response
 
 from galaxy_kernel import openapi
-from galaxy_kernel.http.response import html_response, json_response
+from galaxy_kernel.http.response import Reply, html_response, json_response
 from galaxy_kernel.manifest import Route
 
 
-def description_pages(routes: Sequence[tuple[str, Route]]) -> dict[str, Callable[[str], Awaitable[Response]]]:
+def description_pages(routes: Sequence[tuple[str, Route]]) -> dict[str, Callable[[str], Awaitable[Reply]]]:
     """Give what answers `/openapi.json` and `/docs`; the document is made at the first request for it."""
     document = b""
 
-    async def describe(request_id: str) -> Response:
+    async def describe(request_id: str) -> Reply:
         nonlocal document
         if not document:
             document = msgspec.json.encode(openapi.build(routes))
@@ -27,7 +26,7 @@ def description_pages(routes: Sequence[tuple[str, Route]]) -> dict[str, Callable
     html = resources.files("galaxy_kernel.http").joinpath("docs_page.html").read_text("utf-8")
     headers = {"Content-Security-Policy": content_security_policy(html), "Referrer-Policy": "no-referrer"}
 
-    async def show(request_id: str) -> Response:
+    async def show(request_id: str) -> Reply:
         return html_response(html.encode(), request_id, headers)
 
     return {"/openapi.json": describe, "/docs": show}

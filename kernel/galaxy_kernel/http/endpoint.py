@@ -12,7 +12,7 @@ from galaxy_kernel.http.audit import audited, target_of
 from galaxy_kernel.http.call import Answer, Call
 from galaxy_kernel.http.faults import invalid_request
 from galaxy_kernel.http.parameters import refuse_query
-from galaxy_kernel.http.response import empty_response, json_response
+from galaxy_kernel.http.response import Answered, empty_response, json_response
 from galaxy_kernel.http.signature import Signature
 from galaxy_kernel.manifest import Access, Route
 from galaxy_kernel.problems import FieldFault
@@ -32,7 +32,7 @@ class Endpoint:
 
     async def answer(
         self, request: BaseRequest, segments: list[str], access: AccessControl, request_id: str, client_address: str
-    ) -> StreamResponse:
+    ) -> Answered:
         """Establish who calls, read what was sent, run the handler and write its answer."""
         headers = request.headers
         user = admin = None
@@ -49,7 +49,7 @@ class Endpoint:
         target = target_of([parameter.name for parameter in self.signature.path], segments)
         return await audited(log, call, target, lambda: self._run(request, segments, call))
 
-    async def _run(self, request: BaseRequest, segments: list[str], call: Call) -> StreamResponse:
+    async def _run(self, request: BaseRequest, segments: list[str], call: Call) -> Answered:
         arguments = self._arguments(request, segments, call)
         if request.body_exists or self.signature.body is not None:
             await self._take_body(request, arguments)

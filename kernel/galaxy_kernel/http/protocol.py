@@ -3,9 +3,9 @@
 import logging
 from typing import Any
 
-from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
+from aiohttp.web import BaseRequest, RequestHandler, Server
 
-from galaxy_kernel.http.response import problem_response
+from galaxy_kernel.http.response import Reply, problem_response
 from galaxy_kernel.problems import Problem
 from galaxy_kernel.work import new_request_id
 
@@ -17,13 +17,13 @@ class Connection(RequestHandler):
 
     __slots__ = ()
 
-    def handle_error(
+    def handle_error(  # type: ignore[override] # a Reply is all that aiohttp's connection needs of a response
         self,
         request: BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 # it quotes what was sent
-    ) -> StreamResponse:
+    ) -> Reply:
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun: the connection can only be closed")
         if status < 500:

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any, Protocol
 
 import msgspec
-from aiohttp.web import BaseRequest, Response, ServerRunner, StreamResponse, TCPSite
+from aiohttp.web import BaseRequest, ServerRunner, TCPSite
 
 from galaxy_kernel.database import is_unavailable
 from galaxy_kernel.errors import BootError
@@ -17,7 +17,7 @@ from galaxy_kernel.http.docs import description_pages
 from galaxy_kernel.http.endpoint import Endpoint
 from galaxy_kernel.http.flights import Flights
 from galaxy_kernel.http.protocol import ConnectionFactory
-from galaxy_kernel.http.response import json_response, problem_response
+from galaxy_kernel.http.response import Answered, Reply, json_response, problem_response
 from galaxy_kernel.http.router import NoSuchMethod, NoSuchPath, Router
 from galaxy_kernel.logs import get_logger, log_request
 from galaxy_kernel.manifest import Route
@@ -39,7 +39,7 @@ _SOON = {"Retry-After": "1"}
 _CUT_SHORT_WITHIN = 1.0
 """Seconds a request that is cut short may take to clean up."""
 
-Fixed = Callable[[str], Awaitable[Response]]
+Fixed = Callable[[str], Awaitable[Reply]]
 """Answers one path of the kernel's own; takes the request id."""
 Probe = Callable[[], Awaitable[tuple[int, Mapping[str, Any]]]]
 """Gives the status and the document of `/healthz` or `/readyz`."""
@@ -121,7 +121,7 @@ class HttpServer:
     def serve_probe(self, path: str, probe: Probe) -> None:
         """Answer GET on `path` with what `probe` gives, in every state of the server, without an access line."""
 
-        async def answer(request_id: str) -> Response:
+        async def answer(request_id: str) -> Reply:
             status, document = await probe()
             return json_response(status, msgspec.json.encode(document), request_id)
 
@@ -156,7 +156,7 @@ class HttpServer:
             await runner.cleanup()
             self._flights.close()
 
-    async def _serve(self, request: BaseRequest) -> StreamResponse:
+    async def _serve(self, request: BaseRequest) -> Answered:
         path = request.rel_url.raw_path
         fixed = self._fixed.get(path)
         if fixed is not None:
@@ -194,7 +194,7 @@ class HttpServer:
 
     async def _answer(
         self, endpoint: Endpoint, request: BaseRequest, segments: list[str], work: Work, client_address: str
-    ) -> StreamResponse:
+    ) -> Answered:
         """Answer within the limit, whatever the handler raises, and let the observer know."""
         route, request_id, observer = endpoint.route, work.request_id, self._observer
         started, trace = perf_counter(), None
@@ -203,7 +203,7 @@ class HttpServer:
             if trace is not None:
                 work.trace_id, work.span_id = trace.trace_id, trace.span_id
         flight = self._flights.begin()
-        response: StreamResponse | None = None
+        response: Answered | None = None
         try:
             response = await endpoint.answer(request, segments, self._access, request_id, client_address)
         except Problem as problem:
@@ -235,7 +235,7 @@ class HttpServer:
         return BootError(f"{where}: {error.strerror or error}; choose an address of this machine")
 
 
-async def _answer_fixed(request: BaseRequest, fixed: Fixed) -> StreamResponse:
+async def _answer_fixed(request: BaseRequest, fixed: Fixed) -> Answered:
     request_id = new_request_id()
     if request.method not in ("GET", "HEAD"):
         return problem_response(_not_allowed(("GET", "HEAD")), request_id)
