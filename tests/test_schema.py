@@ -13,8 +13,9 @@ TABLES = {
     *("admin_accounts", "admin_audit_log"),
     *("mail_deliveries", "mail_attempts"),
     *("notifications", "notification_routes", "notification_mutes", "admin_channel"),
+    *("push_events", "push_state"),
 }
-BRANCHES = {"kernel", "user", "auth", "admin", "mail", "notification", "adminchannel"}
+BRANCHES = {"kernel", "user", "auth", "admin", "mail", "notification", "adminchannel", "push"}
 
 
 async def test_expected_tables(whole: Booted) -> None:

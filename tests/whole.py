@@ -20,10 +20,11 @@ from galaxy_kernel.testing import Booted
 from galaxy_kernel.testing.kernel import ENVIRONMENT
 from galaxy_mail.plugin import MailPlugin
 from galaxy_notification.plugin import NotificationPlugin
+from galaxy_push.plugin import PushPlugin
 from galaxy_user.plugin import UserPlugin
 
 SEND, CONFIRM = "/api/v1/public/auth/send-email-code", "/api/v1/public/auth/confirm-email-code"
-ALL = (AdminChannelPlugin, AdminPlugin, AuthPlugin, MailPlugin, NotificationPlugin, UserPlugin)
+ALL = (AdminChannelPlugin, AdminPlugin, AuthPlugin, MailPlugin, NotificationPlugin, PushPlugin, UserPlugin)
 
 
 @dataclass

@@ -1,12 +1,67 @@
 """The plugin: wiring only."""
 
-from galaxy_kernel.api import Context, Manifest, NoSettings
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from galaxy_contracts.push import PUSH
+from galaxy_kernel.api import (
+    Connection,
+    Context,
+    Manifest,
+    Migrations,
+    Offer,
+    Probe,
+    RpcService,
+    Subscriptions,
+    Worker,
+)
+from galaxy_push import events, rpc, workers
+from galaxy_push.hub import Hub
+from galaxy_push.metrics import Metrics
+from galaxy_push.service import PushService
+from galaxy_push.settings import PushSettings
+from galaxy_push.tables import metadata
 
 
 class PushPlugin:
     """Live events to gateways over gRPC."""
 
-    manifest = Manifest(name="push", summary="Live events to gateways over gRPC.")
+    manifest = Manifest(
+        name="push",
+        summary="Live events to gateways over gRPC.",
+        settings=PushSettings,
+        provides=(PUSH,),
+    )
 
-    def __init__(self, context: Context[NoSettings]) -> None:
+    def __init__(self, context: Context[PushSettings]) -> None:
         self._context = context
+        self._service = PushService(self._wake)
+        self._reader: workers.Reader
+        self._subscriptions: rpc.Subscriptions
+
+    def backend_migrations(self) -> Migrations:
+        return Migrations("galaxy_push.migrations", metadata)
+
+    @asynccontextmanager
+    async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
+        context = self._context
+        hub, metrics = Hub(context.clock.monotonic), Metrics(context.meter)
+        self._reader = workers.Reader(context.database, hub, context.clock, metrics)
+        self._subscriptions = rpc.Subscriptions(context.database, hub, context.settings, metrics, context.log)
+        yield (Offer(PUSH, self._service),)
+
+    def backend_rpc(self) -> Sequence[RpcService]:
+        return (rpc.service(self._subscriptions),)
+
+    def backend_workers(self) -> Sequence[Worker]:
+        return workers.workers(self._context.database, self._reader, self._context.settings.retention)
+
+    def backend_probes(self) -> Sequence[Probe]:
+        return (Probe("events", self._reader.health),)
+
+    def backend_subscriptions(self) -> Subscriptions:
+        return events.subscriptions(self._service)
+
+    def _wake(self, connection: Connection) -> None:
+        self._context.wakeups.after_commit(connection, workers.READ)

@@ -1,0 +1,95 @@
+"""Events, cursors and what is allowed of them. No I/O."""
+
+import re
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+
+from galaxy_contracts.push import PushEvent
+
+MAX_PAYLOAD = 64 * 1024
+"""Bytes of a payload's JSON: an event tells that there is news, and clients fetch what is large from the API."""
+MAX_CURSOR = 2**63 - 1
+"""The largest number that the database has."""
+
+_KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+_CURSOR = re.compile(r"0|[1-9][0-9]{0,18}")
+_GATEWAY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+SESSION_REVOKED = "session.revoked"
+"""The kind that ends a session's streams; its target is the session (SPEC P-3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event that was checked, as it is written."""
+
+    key: UUID | None
+    account_id: UUID | None
+    session_id: UUID | None
+    kind: str
+    payload: str
+    request_id: str
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """An event that has its place in the stream."""
+
+    seq: int
+    account_id: UUID | None
+    session_id: UUID | None
+    kind: str
+    payload: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the stream reaches."""
+
+    last_seq: int
+    """The highest number given."""
+    trimmed_seq: int
+    """Events up to this one may be gone."""
+
+    def has_all_after(self, seq: int) -> bool:
+        """Tell whether every event after this number is there, or still to come."""
+        return self.trimmed_seq <= seq <= self.last_seq
+
+
+def draft(event: PushEvent, request_id: str) -> Draft:
+    """Check an event; `request_id` is that of the work in hand. Raises ValueError with what is wrong with it."""
+    if (event.account_id is None) == (event.session_id is None):
+        raise ValueError(f"push event {event.kind!r}: give one target, account_id or session_id")
+    if _KIND.fullmatch(event.kind) is None:
+        raise ValueError(f"push event {event.kind!r}: a kind is called <subject>.<what_happened>, in lower case")
+    try:
+        payload = msgspec.json.encode(event.payload)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"push event {event.kind!r}: its payload is no JSON: {error}") from None
+    if not payload.startswith(b"{"):
+        raise ValueError(f"push event {event.kind!r}: its payload must be a JSON object")
+    if len(payload) > MAX_PAYLOAD:
+        raise ValueError(
+            f"push event {event.kind!r}: its payload has {len(payload):,} bytes of at most {MAX_PAYLOAD:,}: "
+            "tell clients where to fetch the rest"
+        )
+    given = event.request_id or request_id
+    return Draft(event.key, event.account_id, event.session_id, event.kind, payload.decode(), given)
+
+
+def parse_cursor(cursor: str) -> int | None:
+    """Give the number behind a cursor, None for the empty one, which means from now on. Raises ValueError."""
+    if not cursor:
+        return None
+    if _CURSOR.fullmatch(cursor) is None or int(cursor) > MAX_CURSOR:
+        raise ValueError("cursor: must be one that came with an event or an opening, or empty")
+    return int(cursor)
+
+
+def check_gateway_id(gateway_id: str) -> str:
+    """Give the name back. Raises ValueError."""
+    if _GATEWAY_ID.fullmatch(gateway_id) is None:
+        raise ValueError("gateway_id: must be 1 to 64 letters, digits, dots, hyphens and underscores")
+    return gateway_id

@@ -1,0 +1,113 @@
+"""The newest events of this process, ready to be sent, and a bell for who waits for more.
+
+One reader adds; every subscriber takes at its own pace, and nothing is kept for any of them: who falls behind what is
+held here reads the table. So memory is bounded by the hub's own limits, whatever subscribers do.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from galaxy_push import frames
+from galaxy_push.domain import StoredEvent
+
+HELD_EVENTS = 4096
+HELD_BYTES = 16 * 1024 * 1024
+HELD_SECONDS = 60.0
+"""At most this long, or a quiet server would remember what was meanwhile forgotten in the database."""
+
+
+class Hub:
+    """States: closed → open (its head is known). Opened again, it has lost its place, and its era ends."""
+
+    def __init__(
+        self, monotonic: Callable[[], float], *, held_events: int = HELD_EVENTS, held_bytes: int = HELD_BYTES
+    ) -> None:
+        self._monotonic, self._held_events, self._held_bytes = monotonic, held_events, held_bytes
+        self.head: int | None = None
+        """Every event up to this number was read; None while closed."""
+        self.era = 0
+        """Grows when the numbers begin anew: the database is another one, or an older state of itself."""
+        self._floor = 0
+        """Everything after this number, up to the head, is held."""
+        self._numbers: list[int] = []
+        self._encoded: list[bytes] = []
+        self._bytes = 0
+        self._ages: deque[tuple[float, int]] = deque()
+        """When numbers up to these were added."""
+        self._bell = asyncio.Event()
+
+    @property
+    def held(self) -> int:
+        """Events that are held."""
+        return len(self._numbers)
+
+    def open(self, head: int) -> None:
+        """Begin, holding nothing, after this number."""
+        if self.head is not None:
+            self.era += 1
+        self.head = self._floor = head
+        self._numbers, self._encoded, self._bytes = [], [], 0
+        self._ages.clear()
+        self._ring()
+
+    def add(self, events: Sequence[StoredEvent]) -> None:
+        """Take what follows the head, and wake who waits."""
+        if events:
+            encoded = [frames.encode(event) for event in events]
+            self._numbers += [event.seq for event in events]
+            self._encoded += encoded
+            self._bytes += sum(map(len, encoded))
+            self.head = events[-1].seq
+            self._ages.append((self._monotonic(), self.head))
+        self._expire()
+        if events:
+            self._ring()
+
+    async def beyond(self, number: int) -> None:
+        """Wait until there is something after this number, or a new era."""
+        era = self.era
+        while self.era == era and (self.head is None or self.head <= number):
+            await self._bell.wait()
+
+    def take(self, number: int) -> tuple[int, bytes] | None:
+        """Give the next frame after this number, with the number of its last event; None: that is not held here.
+
+        There must be something after it.
+        """
+        if number < self._floor:
+            return None
+        start = bisect_right(self._numbers, number)
+        waiting = self._encoded[start : start + frames.MAX_EVENTS]
+        frame = b"".join(waiting)
+        end = start + len(waiting)
+        if len(frame) > frames.MAX_BYTES:
+            end = start + frames.fitting(waiting)
+            frame = b"".join(self._encoded[start:end])
+        return self._numbers[end - 1], frame
+
+    def _ring(self) -> None:
+        bell, self._bell = self._bell, asyncio.Event()
+        bell.set()
+
+    def _expire(self) -> None:
+        oldest = self._monotonic() - HELD_SECONDS
+        while self._ages and self._ages[0][0] < oldest:
+            self._drop_to(self._ages.popleft()[1])
+        surplus = max(0, len(self._numbers) - self._held_events)
+        size = self._bytes - sum(map(len, self._encoded[:surplus]))
+        while size > self._held_bytes:
+            size -= len(self._encoded[surplus])
+            surplus += 1
+        if surplus:
+            self._drop_to(self._numbers[surplus - 1])
+
+    def _drop_to(self, number: int) -> None:
+        """Hold nothing any more up to this number."""
+        end = bisect_right(self._numbers, number)
+        self._bytes -= sum(map(len, self._encoded[:end]))
+        del self._numbers[:end], self._encoded[:end]
+        self._floor = number
+        while self._ages and self._ages[0][1] <= number:
+            self._ages.popleft()

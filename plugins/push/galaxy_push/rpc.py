@@ -1,0 +1,177 @@
+"""The gRPC service (SPEC P-1 to P-3): one stream for each gateway that subscribes.
+
+A stream holds its place in the order of events and nothing else; what it sends comes from the hub, or from the table
+where it is further behind. One frame at a time is given to gRPC, and the next only when that one is on its way, so
+while a subscriber is busy events gather, and go together: frames grow with the load and nothing waits for a timer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+from structlog.typing import FilteringBoundLogger
+
+from galaxy_kernel.api import Database, RpcService, is_unavailable
+from galaxy_push import frames, queries
+from galaxy_push.domain import Standing, check_gateway_id, parse_cursor
+from galaxy_push.errors import BlockedError, LaggingError, SubscriptionEndedError, TrimmedError
+from galaxy_push.hub import Hub
+from galaxy_push.metrics import Metrics
+from galaxy_push.proto.push_pb2 import DESCRIPTOR, SubscribeRequest
+from galaxy_push.settings import PushSettings
+
+SERVICE: str = DESCRIPTOR.services_by_name["Push"].full_name
+AT_THE_TABLE = 2
+"""Subscribers that read the table at a time: when all come back at once, others still get a connection."""
+LAST_WORDS = 1.0
+"""Seconds for the reason to be sent. A subscriber that reads nothing hears it behind what it has not read yet."""
+
+_AGAIN = "subscribe again with the cursor of the last event you have handled"
+
+
+class Subscriptions:
+    """Serves `Subscribe`."""
+
+    def __init__(
+        self, database: Database, hub: Hub, settings: PushSettings, metrics: Metrics, log: FilteringBoundLogger
+    ) -> None:
+        self._database, self._hub, self._settings, self._metrics, self._log = database, hub, settings, metrics, log
+        self._table = asyncio.Semaphore(AT_THE_TABLE)
+
+    async def subscribe(self, request: SubscribeRequest, context: grpc.aio.ServicerContext) -> None:
+        """Send an opening, and events until the subscriber leaves or is cut off."""
+        try:
+            gateway_id, cursor = check_gateway_id(request.gateway_id), parse_cursor(request.cursor)
+        except ValueError as fault:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(fault))
+        stream = _Stream(context, self._settings)
+        log = self._log.bind(gateway_id=gateway_id)
+        self._metrics.subscribers += 1
+        try:
+            await self._serve(stream, cursor, log)
+        except SubscriptionEndedError as end:
+            log.warning("push_ended", reason=end.reason or "unavailable", cursor=stream.position, detail=str(end))
+            if end.reason:
+                self._metrics.cut_off[end.reason] += 1
+            await _end(context, end)
+        finally:
+            self._metrics.subscribers -= 1
+
+    async def _serve(self, stream: "_Stream", cursor: int | None, log: FilteringBoundLogger) -> None:
+        standing = await self._standing()
+        stream.position = standing.last_seq if cursor is None else cursor
+        resync = not standing.has_all_after(stream.position)
+        if resync:
+            stream.position = standing.last_seq
+        log.info("push_subscribed", cursor=stream.position, resync_required=resync)
+        await stream.write(frames.opening(stream.position, resync_required=resync))
+        era = self._hub.era
+        while True:
+            await self._hub.beyond(stream.position)
+            if self._hub.era != era:
+                raise SubscriptionEndedError(f"The backend has lost its place in the stream: {_AGAIN}.")
+            await self._next(stream)
+
+    async def _next(self, stream: "_Stream") -> None:
+        """Send what follows: a frame of the hub, or a page of the table."""
+        head = self._hub.head or 0
+        stream.check_lag(head)
+        held = self._hub.take(stream.position)
+        if held is None:
+            async for position, number, frame in self._page(stream.position):
+                await self._send(stream, position, number, frame)
+        else:
+            position, frame = held
+            await self._send(stream, position, position - stream.position, frame)
+        stream.caught_up = stream.caught_up or stream.position >= (self._hub.head or 0)
+
+    async def _send(self, stream: "_Stream", position: int, number: int, frame: bytes) -> None:
+        await stream.write(frame)
+        stream.position = position
+        self._metrics.frames += 1
+        self._metrics.sent += number
+
+    async def _page(self, after: int) -> AsyncIterator[tuple[int, int, bytes]]:
+        """Read the table, and give its frames: position after each, number of events, bytes."""
+        async with self._table:
+            page = await self._read(after)
+        if not page.standing.has_all_after(after):
+            raise TrimmedError(f"What you have still to hear is no longer kept: {_AGAIN}, and take your state anew.")
+        start = 0
+        for end, frame in frames.split([frames.encode(event) for event in page.events]):
+            yield page.events[end - 1].seq, end - start, frame
+            start = end
+
+    async def _read(self, after: int) -> queries.Page:
+        try:
+            async with self._database.reading() as connection:
+                return await queries.read(connection, after, frames.MAX_EVENTS)
+        except Exception as error:
+            raise _lost(error) from error
+
+    async def _standing(self) -> Standing:
+        try:
+            async with self._database.reading() as connection:
+                return await queries.standing(connection)
+        except Exception as error:
+            raise _lost(error) from error
+
+
+class _Stream:
+    """The way to one subscriber, and how far it is."""
+
+    def __init__(self, context: grpc.aio.ServicerContext, settings: PushSettings) -> None:
+        self._context, self._max_lag = context, settings.max_lag
+        self._patience = settings.write_timeout.total_seconds()
+        self.position = 0
+        """The number of the last event it was sent."""
+        self.caught_up = False
+        """Whether it has once heard everything there was: from then on it must keep up."""
+
+    async def write(self, frame: bytes) -> None:
+        """Send a frame; gRPC keeps it until the subscriber's window takes it. Raises BlockedError."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._context.write(frame)
+        except TimeoutError:
+            raise BlockedError(
+                f"You took no frame for {self._patience:g} s (BACKEND_PUSH_WRITE_TIMEOUT): read faster, and {_AGAIN}."
+            ) from None
+
+    def check_lag(self, head: int) -> None:
+        """Raise LaggingError for a subscriber that was up to date once and is too far behind now."""
+        lag = head - self.position
+        if self.caught_up and lag > self._max_lag:
+            raise LaggingError(
+                f"You are {lag:,} events behind, of at most {self._max_lag:,} (BACKEND_PUSH_MAX_LAG): "
+                f"read faster, and {_AGAIN}."
+            )
+
+
+def service(subscriptions: Subscriptions) -> RpcService:
+    """Give the service for the kernel's listener. What it sends is bytes already."""
+    handlers = {
+        "Subscribe": grpc.unary_stream_rpc_method_handler(
+            subscriptions.subscribe, request_deserializer=SubscribeRequest.FromString
+        )
+    }
+    handler = grpc.method_handlers_generic_handler(SERVICE, handlers)
+    return RpcService(SERVICE, lambda server: server.add_generic_rpc_handlers((handler,)))
+
+
+def _lost(error: Exception) -> Exception:
+    """Give what a subscriber hears of a database error."""
+    if not is_unavailable(error):
+        return error
+    return SubscriptionEndedError(f"The backend cannot reach its database now: {_AGAIN}.")
+
+
+async def _end(context: Any, end: SubscriptionEndedError) -> None:
+    """Tell the subscriber why; what it does not take in time stays with gRPC, behind the one frame it left."""
+    try:
+        async with asyncio.timeout(LAST_WORDS):
+            await context.abort(end.code, str(end))
+    except TimeoutError:
+        return

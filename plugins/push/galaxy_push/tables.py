@@ -1,0 +1,63 @@
+"""The plugin's tables."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+from galaxy_kernel.api import plugin_metadata
+
+metadata = plugin_metadata()
+
+push_events = Table(
+    "push_events",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("seq", BigInteger),
+    Column("key", Uuid),
+    Column("account_id", Uuid),
+    Column("session_id", Uuid),
+    Column("kind", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("numbered_at", DateTime(timezone=True)),
+    UniqueConstraint("seq"),
+    CheckConstraint("num_nonnulls(account_id, session_id) = 1", name="target"),
+    CheckConstraint("(seq IS NULL) = (numbered_at IS NULL)", name="numbered"),
+    Index(None, "id", postgresql_where=text("seq IS NULL")),
+    Index(None, "key", unique=True, postgresql_where=text("key IS NOT NULL")),
+    Index(None, "account_id", postgresql_where=text("account_id IS NOT NULL")),
+    Index(None, "session_id", postgresql_where=text("session_id IS NOT NULL")),
+)
+"""Events, in the order of `seq`, which is their cursor: given to them after their commit, by `queries.number`.
+
+`id` is the order in which they were written, and that of their numbers where they are numbered together. `payload` is a
+JSON object as text: nobody looks into it here.
+"""
+
+push_state = Table(
+    "push_state",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("trimmed_seq", BigInteger, nullable=False),
+    CheckConstraint("single", name="single"),
+    CheckConstraint("trimmed_seq <= last_seq", name="order"),
+)
+"""One row, whose lock makes numbering a matter of one at a time.
+
+`last_seq`: the highest number given. `trimmed_seq`: events up to this number may have been removed for their age; every
+one after it is there, but for those that nobody can hear any more. Both begin, at the baseline, with the time in
+microseconds: so the cursors of two databases lie in different ranges, and one from another database is known as such.
+"""

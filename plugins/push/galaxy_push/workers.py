@@ -1,0 +1,69 @@
+"""The plugin's background work: every replica reads the stream for its subscribers, one of them trims it."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from galaxy_kernel.api import Clock, Database, Health, Worker
+from galaxy_push import queries
+from galaxy_push.hub import Hub
+from galaxy_push.metrics import Metrics
+
+READ = "push.read"
+"""The worker that a publisher wakes."""
+READ_INTERVAL = timedelta(seconds=1)
+"""Longest wait between two looks; events published anywhere cut it short."""
+TRIM_INTERVAL = timedelta(minutes=1)
+PAGE = 512
+"""Events read at once."""
+LATE = 5.0
+"""Seconds without a look after which the probe says so."""
+
+
+class Reader:
+    """Numbers events that have none and hands what is new to the hub, once for all subscribers of this process."""
+
+    def __init__(self, database: Database, hub: Hub, clock: Clock, metrics: Metrics) -> None:
+        self._database, self._hub, self._clock, self._metrics = database, hub, clock, metrics
+        self._looked_at: float | None = None
+
+    async def run(self) -> bool:
+        """Make one pass; give whether there is more to do at once."""
+        async with self._database.reading() as connection:
+            if self._hub.head is None:
+                self._hub.open((await queries.standing(connection)).last_seq)
+            after = self._hub.head or 0
+            page = await queries.read(connection, after, PAGE)
+        self._looked_at = self._clock.monotonic()
+        if not page.standing.has_all_after(after):
+            self._hub.open(page.standing.last_seq)
+            return True
+        self._hub.add(page.events)
+        self._metrics.hand_over(read=len(page.events))
+        numbered = await self._number() if page.waiting else 0
+        return len(page.events) == PAGE or numbered > 0
+
+    async def health(self) -> Health:
+        """Tell when nobody has looked for a while: subscribers here hear nothing meanwhile."""
+        if self._looked_at is None:
+            return Health("degraded", "events were not read yet")
+        since = self._clock.monotonic() - self._looked_at
+        if since <= LATE:
+            return Health()
+        return Health("degraded", f"events were last read {since:.0f} s ago: see worker_failed in the logs")
+
+    async def _number(self) -> int:
+        async with self._database.transaction() as connection:
+            return await queries.number(connection)
+
+
+def workers(database: Database, reader: Reader, retention: timedelta) -> Sequence[Worker]:
+    """Give the workers."""
+
+    async def trim() -> bool:
+        async with database.transaction() as connection:
+            return await queries.trim(connection, retention) == queries.TRIMMED_AT_ONCE
+
+    return (
+        Worker(READ, reader.run, interval=READ_INTERVAL),
+        Worker("push.trim", trim, interval=TRIM_INTERVAL, singleton=True),
+    )

@@ -1,0 +1,222 @@
+"""Booted backends, and gateways that subscribe to them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import grpc
+import grpc.aio
+import pytest
+from sqlalchemy import text
+
+from galaxy_contracts.push import PUSH, PushEvent
+from galaxy_kernel.api import Database
+from galaxy_kernel.testing import GATEWAY_TOKEN, Boot, Booted
+from galaxy_push.plugin import PushPlugin
+from galaxy_push.proto.push_pb2 import Event, Frame, Opening, SubscribeRequest
+
+METHOD = "/galaxy.push.v1.Push/Subscribe"
+AUTHORISED = (("x-gateway-token", GATEWAY_TOKEN),)
+ALONE = [("grpc.use_local_subchannel_pool", 1)]
+"""Options of a channel that shares its connection with no other of the process."""
+
+
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for what happens in the background."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # there is no event for it
+            await asyncio.sleep(0.005)
+
+
+def subscription(channel: Any, *, metadata: Any = AUTHORISED, **request: str) -> Any:
+    """Call the method."""
+    method = channel.unary_stream(
+        METHOD, request_serializer=SubscribeRequest.SerializeToString, response_deserializer=Frame.FromString
+    )
+    return method(SubscribeRequest(**{"gateway_id": "gateway-1", **request}), metadata=metadata)
+
+
+async def ended(stream: Any) -> tuple[grpc.StatusCode, str]:
+    """Read a stream to its end and give why it ended."""
+    try:
+        while await stream.read() is not grpc.aio.EOF:
+            pass
+    except grpc.aio.AioRpcError as error:
+        return error.code(), error.details() or ""
+    return await stream.code(), await stream.details()
+
+
+@dataclass
+class Gateway:
+    """A gateway: keeps what it hears, in order, and its cursor from one subscription to the next."""
+
+    name: str = "gateway-1"
+    cursor: str = ""
+    events: list[Event] = field(default_factory=list)
+    openings: list[Opening] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)
+    """The number of events in each frame."""
+
+    @property
+    def numbers(self) -> list[int]:
+        """The `n` of each event's payload."""
+        return [json.loads(event.payload)["n"] for event in self.events]
+
+    @asynccontextmanager
+    async def subscribed(self, address: str) -> AsyncIterator[None]:
+        """Listen in the background, until the block's end cuts the connection."""
+        async with grpc.aio.insecure_channel(address, options=ALONE) as channel:
+            stream = subscription(channel, gateway_id=self.name, cursor=self.cursor)
+            self._take(await stream.read())
+            task = asyncio.create_task(self._listen(stream))
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                stream.cancel()
+
+    async def _listen(self, stream: Any) -> None:
+        while (frame := await stream.read()) is not grpc.aio.EOF:
+            self._take(frame)
+
+    def _take(self, frame: Frame) -> None:
+        if frame.HasField("opening"):
+            assert not frame.events
+            self.openings.append(frame.opening)
+            self.cursor = frame.opening.cursor
+            return
+        self.frames.append(len(frame.events))
+        self.events += frame.events
+        self.cursor = frame.events[-1].cursor
+
+    async def heard(self, number: int) -> None:
+        """Wait until it has heard so many events."""
+        await until(lambda: len(self.events) >= number)
+
+
+@dataclass
+class Backend:
+    """A booted kernel with the plugin, and what tests do to it."""
+
+    booted: Booted
+
+    @property
+    def database(self) -> Database:
+        return self.booted.database
+
+    @property
+    def address(self) -> str:
+        """Where gateways subscribe."""
+        assert self.booted.kernel.rpc is not None
+        return self.booted.kernel.rpc.address
+
+    @asynccontextmanager
+    async def call(self, *, metadata: Any = AUTHORISED, **request: str) -> AsyncIterator[Any]:
+        """Begin a bare subscription, on a connection of its own."""
+        async with grpc.aio.insecure_channel(self.address, options=ALONE) as channel:
+            yield subscription(channel, metadata=metadata, **request)
+
+    async def refusal(self, *, metadata: Any = AUTHORISED, **request: str) -> tuple[grpc.StatusCode, str]:
+        """Subscribe, and give why the stream ended."""
+        async with self.call(metadata=metadata, **request) as stream:
+            return await self.ended(stream)
+
+    ended = staticmethod(ended)
+    until = staticmethod(until)
+
+    @property
+    def push(self) -> Any:
+        """The plugin's service, by the contract it provides."""
+        return self.booted.kernel.services.require(PUSH, asked_by="the test")
+
+    async def publish(self, *numbers: int, **fields: Any) -> None:
+        """Publish events with these numbers in their payloads, in one transaction."""
+        async with self.database.transaction() as connection:
+            await self.push.publish(connection, numbered(*numbers, **fields))
+
+    @property
+    def plugin(self) -> Any:
+        """The plugin itself, to look at what it holds."""
+        return self.booted.kernel.assembly.plugins._manager.get_plugin("push")
+
+    @property
+    def subscribers(self) -> int:
+        """Open subscriptions."""
+        return int(self.plugin._subscriptions._metrics.subscribers)
+
+    async def tell(self, fact: Any) -> None:
+        """Record a fact as its plugin would."""
+        shared = self.booted.kernel.assembly.require_shared()
+        async with self.database.transaction() as connection:
+            await shared.facts.record(connection, fact)
+
+    async def rows(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
+        """Read from the database."""
+        async with self.database.reading() as connection:
+            return [tuple(row) for row in await connection.execute(text(query), values)]
+
+    async def numbered(self, number: int) -> None:
+        """Wait until so many events have their place in the stream."""
+        async with asyncio.timeout(30):
+            while await self.rows("SELECT count(*) FROM push_events WHERE seq IS NOT NULL") != [(number,)]:
+                await asyncio.sleep(0.01)
+
+    async def age(self, interval: str) -> None:
+        """Have the events be older than they are."""
+        await self.run("UPDATE push_events SET numbered_at = numbered_at - CAST(:age AS interval)", age=interval)
+
+    async def trim(self) -> None:
+        """Have the trimming worker make its passes."""
+        workers = dict(self.booted.kernel.assembly.plugins.call("backend_workers"))["push"]
+        run = next(worker.run for worker in workers if worker.name == "push.trim")
+        while await run():
+            pass
+
+    async def run(self, statement: str, **values: Any) -> None:
+        """Change the database behind the plugin's back."""
+        async with self.database.transaction() as connection:
+            await connection.execute(text(statement), values)
+
+
+def numbered(*numbers: int, fill: int = 0, **fields: Any) -> Sequence[PushEvent]:
+    """Make events with these numbers in their payloads, and so many bytes beside."""
+    target: dict[str, UUID] = {} if "session_id" in fields else {"account_id": uuid4()}
+    more = {"fill": "x" * fill} if fill else {}
+    return [PushEvent(**{"kind": "test.happened", "payload": {"n": n, **more}, **target, **fields}) for n in numbers]
+
+
+@pytest.fixture
+def gateway() -> Gateway:
+    """Give a gateway that has not subscribed yet."""
+    return Gateway()
+
+
+@pytest.fixture
+def make_gateway() -> type[Gateway]:
+    """Give what makes a gateway of a name."""
+    return Gateway
+
+
+@pytest.fixture
+async def make_backend(boot: Boot) -> AsyncIterator[Any]:
+    """Give what boots a backend; `beside` another one it is a replica on the same database."""
+    async with AsyncExitStack() as stack:
+
+        async def make(beside: Backend | None = None, *more: type[Any], dsn: str | None = None, **settings: str) -> Any:
+            environment = {f"BACKEND_PUSH_{name.upper()}": value for name, value in settings.items()}
+            dsn = beside.booted.dsn if beside else dsn
+            return Backend(await stack.enter_async_context(boot(PushPlugin, *more, environment=environment, dsn=dsn)))
+
+        yield make
+
+
+@pytest.fixture
+async def backend(make_backend: Any) -> Backend:
+    """Give a backend with default settings."""
+    made: Backend = await make_backend()
+    return made

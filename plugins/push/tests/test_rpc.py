@@ -1,0 +1,246 @@
+"""Subscriptions: what a gateway hears, from where on, and why a stream ends."""
+
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from galaxy_kernel.testing import GATEWAY_TOKEN
+
+SERVICE = "galaxy.push.v1.Push"
+
+
+async def test_an_event_arrives_whole(backend: Any, gateway: Any) -> None:
+    """A subscriber gets cursor, target, kind, payload and request id of an event."""
+    account, session = uuid4(), uuid4()
+    async with gateway.subscribed(backend.address):
+        await backend.publish(1, account_id=account, request_id="request-0001")
+        await backend.publish(2, session_id=session, kind="session.test_ended")
+        await gateway.heard(2)
+    first, second = gateway.events
+    assert (first.WhichOneof("target"), first.account_id) == ("account_id", str(account))
+    assert (first.kind, first.payload, first.request_id) == ("test.happened", '{"n":1}', "request-0001")
+    assert (second.WhichOneof("target"), second.session_id) == ("session_id", str(session))
+    assert (second.kind, len(second.request_id)) == ("session.test_ended", 36)
+    assert int(second.cursor) == int(first.cursor) + 1
+
+
+async def test_an_empty_cursor_means_from_now_on(backend: Any, gateway: Any) -> None:
+    """Without a cursor a gateway hears what is published after its opening, and nothing from before."""
+    await backend.publish(1, 2)
+    await backend.numbered(2)
+    async with gateway.subscribed(backend.address):
+        opening = gateway.openings[0]
+        await backend.publish(3)
+        await gateway.heard(1)
+    assert (gateway.numbers, opening.resync_required) == ([3], False)
+
+
+async def test_a_gateway_goes_on_after_its_cursor(make_backend: Any, gateway: Any) -> None:
+    """What is published while a gateway is away it hears when it is back, at any backend, and nothing twice."""
+    one = await make_backend()
+    other = await make_backend(one)
+    async with gateway.subscribed(one.address):
+        await one.publish(1)
+        await gateway.heard(1)
+    await one.publish(2, 3)
+    await other.publish(4)
+    async with gateway.subscribed(other.address):
+        await gateway.heard(4)
+        await one.publish(5)
+        await gateway.heard(5)
+    assert gateway.numbers == [1, 2, 3, 4, 5]
+    assert [opening.resync_required for opening in gateway.openings] == [False, False]
+
+
+async def test_the_opening_is_a_cursor_to_come_back_with(backend: Any, gateway: Any) -> None:
+    """A gateway that left before anything came misses nothing: it comes back with the opening's cursor."""
+    async with gateway.subscribed(backend.address):
+        pass
+    await backend.publish(1)
+    async with gateway.subscribed(backend.address):
+        await gateway.heard(1)
+    assert gateway.numbers == [1]
+
+
+async def test_a_cursor_older_than_what_is_kept_asks_for_a_resync(make_backend: Any, gateway: Any) -> None:
+    """Behind what was trimmed, the opening says resync_required, and the stream goes on from now."""
+    backend = await make_backend(retention="1m")
+    async with gateway.subscribed(backend.address):
+        await backend.publish(1)
+        await gateway.heard(1)
+    await backend.publish(2, 3)
+    await backend.numbered(3)
+    await backend.age("2 minutes")
+    await backend.trim()
+    async with gateway.subscribed(backend.address):
+        await backend.publish(4)
+        await gateway.heard(2)
+    assert gateway.numbers == [1, 4]
+    assert [opening.resync_required for opening in gateway.openings] == [False, True]
+    assert int(gateway.openings[1].cursor) == int(gateway.events[0].cursor) + 2
+
+
+async def test_the_last_event_trimmed_is_a_good_cursor(make_backend: Any, gateway: Any) -> None:
+    """A gateway that had heard everything needs no resync, though the table has been emptied since."""
+    backend = await make_backend(retention="1m")
+    async with gateway.subscribed(backend.address):
+        await backend.publish(1)
+        await gateway.heard(1)
+    await backend.age("2 minutes")
+    await backend.trim()
+    assert await backend.rows("SELECT count(*) FROM push_events") == [(0,)]
+    async with gateway.subscribed(backend.address):
+        await backend.publish(2)
+        await gateway.heard(2)
+    assert gateway.numbers == [1, 2]
+    assert not gateway.openings[1].resync_required
+    assert int(gateway.events[1].cursor) == int(gateway.events[0].cursor) + 1
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["ahead", "behind"])
+async def test_a_cursor_of_another_database_asks_for_a_resync(backend: Any, gateway: Any, ahead: bool) -> None:
+    """A cursor that this database has not given, ahead or long ago, gets an opening to go on from."""
+    [(last,)] = await backend.rows("SELECT last_seq FROM push_state")
+    gateway.cursor = str(last + 1_000_000) if ahead else "17"
+    async with gateway.subscribed(backend.address):
+        await backend.publish(1)
+        await gateway.heard(1)
+    assert gateway.openings[0].resync_required
+    assert (gateway.openings[0].cursor, gateway.numbers) == (str(last), [1])
+
+
+@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "007", "9223372036854775808", " 1", "١"])
+async def test_a_malformed_cursor_is_refused(backend: Any, cursor: str) -> None:
+    """What is no cursor is INVALID_ARGUMENT, and the sentence names the field."""
+    code, sentence = await backend.refusal(cursor=cursor)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert sentence.startswith("cursor: ")
+
+
+@pytest.mark.parametrize("gateway_id", ["", "two words", "x" * 65, "line\nbreak"])
+async def test_a_malformed_gateway_id_is_refused(backend: Any, gateway_id: str) -> None:
+    """A subscriber without a name that can stand in a log line is INVALID_ARGUMENT, naming the field."""
+    code, sentence = await backend.refusal(gateway_id=gateway_id)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert sentence.startswith("gateway_id: ")
+
+
+@pytest.mark.parametrize("metadata", [(), (("x-gateway-token", GATEWAY_TOKEN + "x"),)])
+async def test_the_token_is_required(backend: Any, metadata: Any) -> None:
+    """Without the gateway's token nobody hears anything."""
+    code, _ = await backend.refusal(metadata=metadata)
+    assert code is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_health_and_reflection_know_the_service(backend: Any) -> None:
+    """Health says SERVING for the service, and reflection gives its methods."""
+    async with grpc.aio.insecure_channel(backend.address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=SERVICE))
+        assert (await check).status == health_pb2.HealthCheckResponse.SERVING
+        ask = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE)
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        metadata = (("x-gateway-token", GATEWAY_TOKEN),)
+        [answer] = [each async for each in stub.ServerReflectionInfo(iter([ask]), metadata=metadata)]
+    assert b"resync_required" in answer.file_descriptor_response.file_descriptor_proto[0]
+
+
+async def test_a_backlog_goes_in_frames(backend: Any, gateway: Any) -> None:
+    """What waits goes together, up to 64 events a frame, from the table as from memory."""
+    async with gateway.subscribed(backend.address):
+        pass
+    await backend.publish(*range(1000))
+    await backend.numbered(1000)
+    async with gateway.subscribed(backend.address):
+        await gateway.heard(1000)
+    assert gateway.numbers == list(range(1000))
+    assert max(gateway.frames) == 64
+    assert len(gateway.frames) < 40
+
+
+async def test_large_events_are_not_put_together(backend: Any, gateway: Any) -> None:
+    """Frames stay far below what a client takes, whatever is in them."""
+    async with gateway.subscribed(backend.address):
+        pass
+    await backend.publish(*range(100), fill=60_000)
+    await backend.numbered(100)
+    async with gateway.subscribed(backend.address):
+        await gateway.heard(100)
+    assert max(gateway.frames) == 8
+    assert gateway.numbers == list(range(100))
+
+
+async def test_streams_end_when_the_backend_stops(make_backend: Any, gateway: Any, boot: Any) -> None:
+    """On stop a stream ends with UNAVAILABLE and a sentence, and the gateway goes on elsewhere."""
+    stays = await make_backend()
+    stops = await make_backend(stays)
+    await stays.publish(1)
+    async with stops.call() as stream:
+        gateway.cursor = (await stream.read()).opening.cursor
+        await stops.booted.kernel.rpc.stop(5)
+        code, sentence = await stops.ended(stream)
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert "another replica" in sentence
+    async with gateway.subscribed(stays.address):
+        await stays.publish(2)
+        await gateway.heard(1)
+    assert gateway.numbers == [2]
+
+
+async def test_streams_end_when_the_database_goes_back(backend: Any, gateway: Any) -> None:
+    """A database restored to an earlier state ends the streams; the cursor from the lost future gets a resync."""
+    async with backend.call() as stream:
+        start = int((await stream.read()).opening.cursor)
+        await backend.publish(1, 2)
+        await backend.numbered(2)
+        frames = [await stream.read()]
+        gateway.cursor = frames[-1].events[-1].cursor
+        assert int(gateway.cursor) > start
+        await backend.run("DELETE FROM push_events")
+        await backend.run("UPDATE push_state SET last_seq = last_seq - 2")
+        code, sentence = await backend.ended(stream)
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert "subscribe again" in sentence
+    async with gateway.subscribed(backend.address):
+        await backend.publish(3)
+        await gateway.heard(1)
+    assert (gateway.openings[0].resync_required, gateway.numbers) == (True, [3])
+
+
+async def test_a_silent_subscriber_is_cut_off(make_backend: Any, gateway: Any) -> None:
+    """Who reads nothing is cut off with a reason, having been sent no more than its window; others hear everything."""
+    backend = await make_backend(write_timeout="300ms")
+    async with backend.call(gateway_id="silent") as silent, gateway.subscribed(backend.address):
+        await silent.read()
+        for start in range(0, 400, 20):
+            await backend.publish(*range(start, start + 20), fill=60_000)
+            await gateway.heard(start + 20)
+        await backend.until(lambda: backend.subscribers == 1)
+        taken = 0
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            while (frame := await silent.read()) is not grpc.aio.EOF:
+                taken += len(frame.events)
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "BACKEND_PUSH_WRITE_TIMEOUT" in (raised.value.details() or "")
+    assert taken < 400
+    assert gateway.numbers == list(range(400))
+
+
+async def test_a_subscriber_that_was_cut_off_comes_back(make_backend: Any, gateway: Any) -> None:
+    """With its cursor it goes on where it was cut off: it hears the rest, once."""
+    backend = await make_backend(write_timeout="200ms")
+    async with backend.call() as slow:
+        gateway.cursor = (await slow.read()).opening.cursor
+        await backend.publish(*range(400), fill=60_000)
+        await backend.until(lambda: backend.subscribers == 0)
+        with pytest.raises(grpc.aio.AioRpcError):
+            while (frame := await slow.read()) is not grpc.aio.EOF:
+                gateway._take(frame)
+    assert len(gateway.events) < 400
+    async with gateway.subscribed(backend.address):
+        await gateway.heard(400)
+    assert gateway.numbers == list(range(400))
