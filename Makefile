@@ -8,7 +8,7 @@ CODE   := $(MEMBERS) tests tools bench
 EXTRAS_kernel := [asyncpg,psycopg,dev,testing]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format revision bench docs lock wheels clean
+.PHONY: help setup run test check format revision bench endurance docs proto lock wheels clean
 
 help: ## show what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -40,6 +40,7 @@ check: setup ## format, lint, types, import contracts, docs in step
 	@$(BIN)/mypy $(foreach member,$(MEMBERS),-p galaxy_$(notdir $(member)))
 	@$(BIN)/lint-imports --no-cache | tail -n 3
 	@$(BIN)/python tools/docs.py --check
+	@$(BIN)/python tools/proto.py --check
 
 format: setup ## put the code in form
 	@$(BIN)/ruff format --quiet $(CODE)
@@ -51,8 +52,14 @@ revision: setup ## draft a plugin's next revision: make revision PLUGIN=mail MES
 bench: setup ## measure
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
+endurance: setup ## kill what can be killed, and see that nothing is lost
+	@$(BIN)/python -m bench.endurance $(ENDURANCE_ARGS)
+
 docs: setup ## write the generated parts of the docs anew
 	@$(BIN)/python tools/docs.py
+
+proto: setup ## write the code of the gRPC protocols anew
+	@$(BIN)/python tools/proto.py
 
 lock: $(BIN)/uv ## pin the dependencies anew
 	@tools/lock.sh
