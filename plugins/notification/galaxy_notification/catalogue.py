@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from galaxy_contracts.notification import Audience, Channel, Intent, NotificationKind
-from galaxy_kernel.api import FieldFault
-from galaxy_notification.domain import Checked
+from galaxy_kernel.api import FieldFault, new_id
+from galaxy_notification.domain import Checked, Destination
 from galaxy_notification.errors import IntentError, KindError
 
 MAX_KEY = 255
@@ -57,7 +57,7 @@ class Catalogue:
         if faults or kind is None:
             raise IntentError(intent.kind, faults)
         recipients = [None] if kind.audience is Audience.OPERATORS else dict.fromkeys(intent.recipients)
-        routes = [(recipient, channel) for recipient in recipients for channel in kind.channels]
+        routes = [Destination(new_id(), recipient, channel) for recipient in recipients for channel in kind.channels]
         return Checked(kind.name, intent.idempotency_key, payload, routes)
 
 

@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
+import msgspec
+
 from galaxy_contracts.accounts import Account
 from galaxy_contracts.notification import Channel
 
@@ -25,6 +27,15 @@ class Reason(StrEnum):
     ADMIN_EMAIL_NOT_SET = "admin_email_not_set"
 
 
+class Destination(msgspec.Struct, frozen=True):
+    """A route to be."""
+
+    id: UUID
+    account_id: UUID | None
+    """None: operators."""
+    channel: Channel
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """An intent that passed every check."""
@@ -33,8 +44,7 @@ class Checked:
     idempotency_key: str
     payload: str
     """JSON."""
-    routes: Sequence[tuple[UUID | None, Channel]]
-    """Account, or None for operators, and channel."""
+    routes: Sequence[Destination]
 
 
 def refusal_of(account: Account) -> Reason | None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import (
     ARRAY,
     Boolean,
@@ -35,55 +36,45 @@ from galaxy_notification.tables import notification_mutes, notification_routes, 
 _n, _r, _m = notifications.c, notification_routes.c, notification_mutes.c
 
 _SUBMIT = (
-    text(f"""
+    text("""
     WITH intent AS (
         INSERT INTO notifications (id, kind, idempotency_key, payload, request_id)
-        VALUES (:id, :kind, :key, CAST(:payload AS jsonb), :request_id)
+        VALUES (CAST(:id AS uuid), :kind, :key, CAST(:payload AS jsonb), :request_id)
         ON CONFLICT (kind, idempotency_key) DO NOTHING
         RETURNING id
     ), routes AS (
-        INSERT INTO notification_routes
-            (id, notification_id, kind, account_id, channel, request_id, state, last_error, next_attempt_at,
-            finished_at)
-        SELECT route.id, intent.id, :kind, route.account_id, route.channel, :request_id,
-            CASE WHEN muted.kind IS NULL THEN 'pending' ELSE 'skipped' END,
-            CASE WHEN muted.kind IS NOT NULL THEN '{Reason.PREFERENCE}' END,
-            CASE WHEN muted.kind IS NULL THEN statement_timestamp() END,
-            CASE WHEN muted.kind IS NOT NULL THEN statement_timestamp() END
-        FROM intent, unnest(:ids, :accounts, :channels) AS route (id, account_id, channel)
-        LEFT JOIN notification_mutes AS muted
-            ON muted.account_id = route.account_id AND muted.kind = :kind AND muted.channel = route.channel
+        INSERT INTO notification_routes (id, notification_id, kind, account_id, channel, request_id)
+        SELECT route.id, intent.id, :kind, route.account_id, route.channel, :request_id
+        FROM intent, json_to_recordset(CAST(:routes AS json)) AS route (id uuid, account_id uuid, channel text)
     )
     SELECT id FROM intent
     UNION ALL
     SELECT id FROM notifications WHERE kind = :kind AND idempotency_key = :key
     LIMIT 1
-""")  # noqa: S608  a constant of ours
-    .bindparams(
-        bindparam("id", type_=Uuid),
-        bindparam("kind", type_=Text),
-        bindparam("key", type_=Text),
-        bindparam("payload", type_=Text),
-        bindparam("request_id", type_=Text),
-        bindparam("ids", type_=ARRAY(Uuid)),
-        bindparam("accounts", type_=ARRAY(Uuid)),
-        bindparam("channels", type_=ARRAY(Text)),
-    )
+""")
+    .bindparams(*(bindparam(name, type_=Text) for name in ("id", "kind", "key", "payload", "request_id", "routes")))
     .columns(Column("id", Uuid))
 )
 _BY_KEY = select(_n.id).where(_n.kind == bindparam("kind"), _n.idempotency_key == bindparam("key"))
 
 _INTENTS = select(_n.id, _n.payload).where(_n.id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
 
+_MUTES = select(_m.account_id, _m.kind, _m.channel).where(
+    _m.account_id == func.any(bindparam("accounts", type_=ARRAY(Uuid)))
+)
+
 _PRUNE = text("""
-    DELETE FROM notifications WHERE id IN (
+    WITH old AS MATERIALIZED (
         SELECT id FROM notifications AS n
         WHERE created_at < statement_timestamp() - make_interval(secs => :age) AND NOT EXISTS (
             SELECT 1 FROM notification_routes AS r
             WHERE r.notification_id = n.id AND r.state IN ('pending', 'retrying')
         )
         ORDER BY created_at LIMIT :limit
+    ), routes AS (
+        DELETE FROM notification_routes WHERE notification_id IN (SELECT id FROM old)
     )
+    DELETE FROM notifications WHERE id IN (SELECT id FROM old)
 """)
 
 _FORGET_PAYLOADS = text("""
@@ -96,29 +87,24 @@ _FORGET_PAYLOADS = text("""
 """).bindparams(bindparam("account", type_=Uuid))
 
 
-async def submit(
-    connection: Connection, notification: UUID, intent: Checked, ids: Sequence[UUID], request: str
-) -> UUID:
+async def submit(connection: Connection, notification: UUID, intent: Checked, request: str) -> UUID:
     """Keep an intent and its routes; give its id, or that of the one which has its key already. One statement.
 
     A second one only for who lost a race: their statement could not see yet what the winner has committed.
     """
-    accounts, channels = zip(*intent.routes, strict=True)
     parameters = {
-        "id": notification,
+        "id": str(notification),
         "kind": intent.kind,
         "key": intent.idempotency_key,
         "payload": intent.payload,
         "request_id": request,
-        "ids": list(ids),
-        "accounts": list(accounts),
-        "channels": [str(channel) for channel in channels],
+        "routes": msgspec.json.encode(intent.routes).decode(),
     }
-    found = (await connection.execute(_SUBMIT, parameters)).scalar()
-    if found is None:
-        parameters = {"kind": intent.kind, "key": intent.idempotency_key}
-        found = (await connection.execute(_BY_KEY, parameters)).scalar_one()
-    return UUID(str(found))
+    found: UUID | None = (await connection.execute(_SUBMIT, parameters)).scalar()
+    if found is not None:
+        return found
+    by_key = {"kind": intent.kind, "key": intent.idempotency_key}
+    return UUID(str((await connection.execute(_BY_KEY, by_key)).scalar_one()))
 
 
 async def find_payloads(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Any]:
@@ -213,10 +199,10 @@ async def skip_account(connection: Connection, account: UUID) -> None:
     await connection.execute(delete(notification_mutes).where(_m.account_id == account))
 
 
-async def list_mutes(connection: Connection, account: UUID) -> set[tuple[str, str]]:
-    """Give the kinds and channels that an account has switched off."""
-    statement = select(_m.kind, _m.channel).where(_m.account_id == account)
-    return {(row.kind, row.channel) for row in await connection.execute(statement)}
+async def find_mutes(connection: Connection, accounts: Collection[UUID]) -> set[tuple[UUID, str, str]]:
+    """Give what accounts have switched off, as account, kind and channel."""
+    found = await connection.execute(_MUTES, {"accounts": list(accounts)})
+    return {(row.account_id, row.kind, row.channel) for row in found}
 
 
 async def set_mute(connection: Connection, account: UUID, kind: str, channel: Channel, *, muted: bool) -> None:

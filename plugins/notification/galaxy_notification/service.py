@@ -64,8 +64,7 @@ class NotificationService:
     async def submit(self, connection: Connection, intent: Intent) -> UUID:
         """Keep an intent and its routes; see the contract. Raises IntentError, a ValueError."""
         checked = self._catalogue.check(intent)
-        ids = [new_id() for _ in checked.routes]
-        found = await queries.submit(connection, new_id(), checked, ids, request_id())
+        found = await queries.submit(connection, new_id(), checked, request_id())
         self._context.wakeups.after_commit(connection, DELIVER)
         return found
 
@@ -103,16 +102,16 @@ class Inbox:
     async def preferences(self, account: UUID) -> Sequence[tuple[NotificationKind, Channel, bool]]:
         """Give every kind and channel for players, and whether it is on."""
         async with self._context.database.reading() as connection:
-            muted = await queries.list_mutes(connection, account)
+            muted = await queries.find_mutes(connection, [account])
         kinds = [kind for kind in self._catalogue.all() if kind.audience is Audience.ACCOUNT]
         return [
-            (kind, channel, (kind.name, channel.value) not in muted or kind.mandatory)
+            (kind, channel, (account, kind.name, channel.value) not in muted or kind.mandatory)
             for kind in kinds
             for channel in kind.channels
         ]
 
     async def choose(self, account: UUID, name: str, channel: Channel, *, enabled: bool) -> NotificationKind:
-        """Switch a kind and channel on or off for what is submitted from now on.
+        """Switch a kind and channel on or off for what is delivered from now on.
 
         Raises the problems 422 for what is not in the catalogue, 409 `notification_mandatory`.
         """

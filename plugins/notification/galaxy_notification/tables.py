@@ -1,6 +1,6 @@
 """The plugin's tables."""
 
-from sqlalchemy import Column, DateTime, ForeignKey, Index, Table, Text, UniqueConstraint, Uuid, text
+from sqlalchemy import Column, DateTime, Index, Table, Text, UniqueConstraint, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from galaxy_kernel.api import plugin_metadata, queue_columns, queue_indexes
@@ -25,7 +25,7 @@ notification_routes = Table(
     "notification_routes",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("notification_id", Uuid, ForeignKey("notifications.id", ondelete="CASCADE"), nullable=False),
+    Column("notification_id", Uuid, nullable=False),
     Column("kind", Text, nullable=False),
     Column("account_id", Uuid),
     Column("channel", Text, nullable=False),
@@ -36,7 +36,11 @@ notification_routes = Table(
     Index("notification_routes_dead_idx", "notification_id", postgresql_where=text("state = 'dead_lettered'")),
     *queue_indexes("notification_routes"),
 )
-"""One row a recipient and channel; `account_id` is NULL for operators. `last_error` is what the API calls `reason`."""
+"""One row a recipient and channel; `account_id` is NULL for operators. `last_error` is what the API calls `reason`.
+
+There is no foreign key: intent and routes are written with one statement, deleted with one, and a key would look the
+intent up and lock it for each route.
+"""
 
 notification_mutes = Table(
     "notification_mutes",

@@ -1,7 +1,7 @@
 """The worker that delivers routes, and the one that deletes what is old."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -27,7 +27,7 @@ from galaxy_kernel.api import (
 from galaxy_notification import queries
 from galaxy_notification.catalogue import Catalogue
 from galaxy_notification.channels import EmailChannel, OperatorsChannel, Parcel, PushChannel, skip
-from galaxy_notification.domain import refusal_of
+from galaxy_notification.domain import Reason, refusal_of
 from galaxy_notification.service import DELIVER, NotificationService
 from galaxy_notification.settings import NotificationSettings
 from galaxy_notification.tables import notification_routes
@@ -103,10 +103,12 @@ class Deliverer:
     async def _deliver(self, connection: Connection, claims: Sequence[Claim]) -> list[Result]:
         """Deliver claimed routes, each channel's together."""
         payloads = await queries.find_payloads(connection, {claim.row.notification_id for claim in claims})
+        accounts = {claim.row.account_id for claim in claims if claim.row.account_id is not None}
+        muted = await queries.find_mutes(connection, accounts) if accounts else set()
         results: list[Result] = []
         ways: dict[tuple[Audience, Channel], list[Parcel]] = defaultdict(list)
         for claim in claims:
-            prepared = self._prepare(claim, payloads)
+            prepared = self._prepare(claim, payloads, muted)
             if isinstance(prepared, Result):
                 results.append(prepared)
             else:
@@ -115,7 +117,9 @@ class Deliverer:
             results += await self._ways[way].deliver(connection, parcels)
         return results
 
-    def _prepare(self, claim: Claim, payloads: Mapping[UUID, Any]) -> Parcel | Result:
+    def _prepare(
+        self, claim: Claim, payloads: Mapping[UUID, Any], muted: Collection[tuple[UUID, str, str]]
+    ) -> Parcel | Result:
         """Give what is to be delivered, or the result where nothing is."""
         kind = self._catalogue.find(claim.row.kind)
         if kind is None:
@@ -133,6 +137,8 @@ class Deliverer:
             return Result(claim, Outcome.DEAD_LETTERED, f"its payload no longer fits its kind: {fields}")
         parcel = Parcel(claim, kind, payload, account)
         refusal = None if account is None else refusal_of(account)
+        if refusal is None and (claim.row.account_id, kind.name, claim.row.channel) in muted and not kind.mandatory:
+            refusal = Reason.PREFERENCE
         return parcel if refusal is None else skip([parcel], refusal)[0]
 
     def _recorded(self, results: Sequence[Result]) -> None:

@@ -72,7 +72,7 @@ def test_the_kinds_for_operators(kind: NotificationKind) -> None:
     catalogue = Catalogue()
     catalogue.register(kind)
     checked = catalogue.check(Intent(kind=kind.name, idempotency_key="k", payload=sample(kind)))
-    assert list(checked.routes) == [(None, Channel.EMAIL)]
+    assert [(route.account_id, route.channel) for route in checked.routes] == [(None, Channel.EMAIL)]
 
 
 def test_a_payload_may_be_its_model() -> None:

@@ -45,12 +45,6 @@ def upgrade() -> None:
         sa.Column("request_id", sa.Text, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name="notification_routes_pkey"),
-        sa.ForeignKeyConstraint(
-            ["notification_id"],
-            ["notifications.id"],
-            name="notification_routes_notification_id_fkey",
-            ondelete="CASCADE",
-        ),
         sa.CheckConstraint(
             "state IN ('pending', 'retrying', 'sent', 'dead_lettered', 'skipped')",
             name="notification_routes_state_check",
