@@ -99,6 +99,13 @@ class Gateway:
         await until(lambda: len(self.events) >= number)
 
 
+def numbered_events(*numbers: int, fill: int = 0, **fields: Any) -> Sequence[PushEvent]:
+    """Make events with these numbers in their payloads, and so many bytes beside."""
+    target: dict[str, UUID] = {} if "session_id" in fields else {"account_id": uuid4()}
+    more = {"fill": "x" * fill} if fill else {}
+    return [PushEvent(**{"kind": "test.happened", "payload": {"n": n, **more}, **target, **fields}) for n in numbers]
+
+
 @dataclass
 class Backend:
     """A booted kernel with the plugin, and what tests do to it."""
@@ -126,6 +133,8 @@ class Backend:
         async with self.call(metadata=metadata, **request) as stream:
             return await self.ended(stream)
 
+    events = staticmethod(numbered_events)
+    new_key = staticmethod(uuid4)
     ended = staticmethod(ended)
     until = staticmethod(until)
 
@@ -137,7 +146,7 @@ class Backend:
     async def publish(self, *numbers: int, **fields: Any) -> None:
         """Publish events with these numbers in their payloads, in one transaction."""
         async with self.database.transaction() as connection:
-            await self.push.publish(connection, numbered(*numbers, **fields))
+            await self.push.publish(connection, numbered_events(*numbers, **fields))
 
     @property
     def plugin(self) -> Any:
@@ -181,13 +190,6 @@ class Backend:
         """Change the database behind the plugin's back."""
         async with self.database.transaction() as connection:
             await connection.execute(text(statement), values)
-
-
-def numbered(*numbers: int, fill: int = 0, **fields: Any) -> Sequence[PushEvent]:
-    """Make events with these numbers in their payloads, and so many bytes beside."""
-    target: dict[str, UUID] = {} if "session_id" in fields else {"account_id": uuid4()}
-    more = {"fill": "x" * fill} if fill else {}
-    return [PushEvent(**{"kind": "test.happened", "payload": {"n": n, **more}, **target, **fields}) for n in numbers]
 
 
 @pytest.fixture
