@@ -27,6 +27,7 @@ MODULES = {
 OWN_PARTS = {
     "admin": {"audit", "passwords"},
     "auth": {"notices", "sessions"},
+    "geo": {"counting", "databases", "watching"},
     "notification": {"catalogue", "channels", "kinds"},
     "mail": {"mime", "rendering", "sealing", "transport"},
     "push": {"frames", "hub", "metrics"},

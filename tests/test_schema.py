@@ -12,10 +12,11 @@ TABLES = {
     *("accounts", "auth_challenges", "device_sessions"),
     *("admin_accounts", "admin_audit_log"),
     *("mail_deliveries", "mail_attempts"),
+    *("user_country_counters", "geo_forgotten_accounts"),
     *("notifications", "notification_routes", "notification_mutes", "admin_channel"),
     *("push_events", "push_state"),
 }
-BRANCHES = {"kernel", "user", "auth", "admin", "mail", "notification", "adminchannel", "push"}
+BRANCHES = {"kernel", "user", "auth", "admin", "mail", "notification", "adminchannel", "push", "geo"}
 
 
 async def test_expected_tables(whole: Booted) -> None:

@@ -16,6 +16,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from galaxy_admin.plugin import AdminPlugin
 from galaxy_adminchannel.plugin import AdminChannelPlugin
 from galaxy_auth.plugin import AuthPlugin
+from galaxy_geo.plugin import GeoPlugin
 from galaxy_kernel.testing import Booted
 from galaxy_kernel.testing.kernel import ENVIRONMENT
 from galaxy_mail.plugin import MailPlugin
@@ -24,7 +25,7 @@ from galaxy_push.plugin import PushPlugin
 from galaxy_user.plugin import UserPlugin
 
 SEND, CONFIRM = "/api/v1/public/auth/send-email-code", "/api/v1/public/auth/confirm-email-code"
-ALL = (AdminChannelPlugin, AdminPlugin, AuthPlugin, MailPlugin, NotificationPlugin, PushPlugin, UserPlugin)
+ALL = (AdminChannelPlugin, AdminPlugin, AuthPlugin, GeoPlugin, MailPlugin, NotificationPlugin, PushPlugin, UserPlugin)
 
 
 @dataclass

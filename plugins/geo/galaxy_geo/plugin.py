@@ -1,12 +1,49 @@
 """The plugin: wiring only."""
 
-from galaxy_kernel.api import Context, Manifest, NoSettings
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from galaxy_contracts.geo import COUNTRIES
+from galaxy_geo import events, routes, workers
+from galaxy_geo.service import CountryService
+from galaxy_geo.settings import GeoSettings
+from galaxy_geo.tables import metadata
+from galaxy_kernel.api import Context, Manifest, Migrations, Offer, Probe, Route, Subscriptions, Worker
 
 
 class GeoPlugin:
     """Countries of players, from a GeoIP database."""
 
-    manifest = Manifest(name="geo", summary="Countries of players, from a GeoIP database.")
+    manifest = Manifest(
+        name="geo",
+        summary="Countries of players, from a GeoIP database.",
+        settings=GeoSettings,
+        provides=(COUNTRIES,),
+    )
 
-    def __init__(self, context: Context[NoSettings]) -> None:
-        self._context = context
+    def __init__(self, context: Context[GeoSettings]) -> None:
+        self._service = CountryService(context)
+
+    def backend_migrations(self) -> Migrations:
+        return Migrations("galaxy_geo.migrations", metadata)
+
+    @asynccontextmanager
+    async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
+        await self._service.open()
+        try:
+            yield (Offer(COUNTRIES, self._service),)
+        finally:
+            await self._service.close()
+
+    def backend_probes(self) -> Sequence[Probe]:
+        return (Probe("country_database", self._service.health),)
+
+    def backend_routes(self) -> Sequence[Route]:
+        return routes.routes(self._service)
+
+    def backend_workers(self) -> Sequence[Worker]:
+        return workers.workers(self._service)
+
+    def backend_subscriptions(self) -> Subscriptions:
+        return events.subscriptions(self._service)

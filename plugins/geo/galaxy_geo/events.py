@@ -1,0 +1,14 @@
+"""What geo does when accounts are deleted. Telling it twice changes nothing more."""
+
+from galaxy_contracts.accounts import AccountDeleted
+from galaxy_geo.service import CountryService
+from galaxy_kernel.api import Connection, Subscriptions
+
+
+def subscriptions(service: CountryService) -> Subscriptions:
+    """Give the listeners."""
+
+    async def on_account_deleted(connection: Connection, fact: AccountDeleted) -> None:
+        await service.forget(connection, fact.account_id)
+
+    return {AccountDeleted: on_account_deleted}

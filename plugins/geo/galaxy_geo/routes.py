@@ -1,0 +1,90 @@
+"""The plugin's HTTP operations (SPEC G-3)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from galaxy_geo.service import CountryService, DatabaseState
+from galaxy_kernel.api import Access, Model, Page, Paging, Route
+
+
+class CountryView(Model):
+    """How often an account was seen from a country."""
+
+    country: str
+    """ISO 3166-1 alpha-2; `ZZ` where it could not be told."""
+    requests: int
+    """Authenticated requests."""
+    last_seen_at: datetime
+    """To within a few seconds."""
+
+
+class CountrySummaryView(CountryView):
+    """What was counted of one country over all accounts."""
+
+    accounts: int
+    """How many accounts were seen from it."""
+
+
+class DatabaseView(Model):
+    """The country database that the answering replica uses."""
+
+    state: Literal["ok", "degraded", "failed"]
+    detail: str
+    """What is wrong and what to do; empty when nothing is."""
+    type: str | None
+    """As the database names it, for example `GeoLite2-Country`; null where none is in use."""
+    built_at: datetime | None
+    """When it was built, as it says itself."""
+
+
+class GeoSummary(Page[CountrySummaryView]):
+    """One page of the countries that players come from, the most frequent first, and what tells them."""
+
+    database: DatabaseView
+
+
+def routes(service: CountryService) -> Sequence[Route]:
+    """Give the plugin's routes."""
+
+    async def summary(query: Paging) -> GeoSummary:
+        found, total = await service.list_summary(query)
+        items = [
+            CountrySummaryView(
+                country=each.country, accounts=each.accounts, requests=each.requests, last_seen_at=each.last_seen_at
+            )
+            for each in found
+        ]
+        page = query.page_of(items, total)
+        return GeoSummary(database=_database(service.database_state()), **dict(page))
+
+    async def countries(account_id: UUID, query: Paging) -> Page[CountryView]:
+        found, total = await service.list_counts(account_id, query)
+        items = [
+            CountryView(country=each.country, requests=each.requests, last_seen_at=each.last_seen_at) for each in found
+        ]
+        return query.page_of(items, total)
+
+    account = "/api/v1/admin/users/{account_id}/countries"
+    return (
+        Route(
+            "GET",
+            "/api/v1/admin/geo/summary",
+            summary,
+            "geo.summary",
+            "Show which countries players come from, and the country database.",
+            Access.ADMIN,
+        ),
+        Route("GET", account, countries, "geo.countries", "List the countries an account was seen from.", Access.ADMIN),
+    )
+
+
+def _database(found: DatabaseState) -> DatabaseView:
+    database = found.database
+    return DatabaseView(
+        state=found.state,
+        detail=found.detail,
+        type=database.type if database else None,
+        built_at=database.built_at if database else None,
+    )

@@ -1,0 +1,132 @@
+"""Countries: told, counted, shown.
+
+What a crash leaves behind. Counting is in memory first: `count` notes, `flush` resolves the notes to countries and adds
+them to the table, one transaction for each set. A process that is killed loses what was not flushed: at most one
+interval of the worker, or all since the database went away. A flush that fails is rolled back and stays in memory for
+the next one. Only where the connection is lost in the COMMIT itself nobody knows whether it was done: then it is added
+again, so that a counter may be too high by that set. They are statistics, and never decide anything.
+
+Forgetting an account is one transaction of its mark, the deletion of its counters and the end of the fact: before the
+COMMIT nothing has happened and the fact is told again, after it no replica writes a counter of the account any more,
+whatever it still has in memory.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from galaxy_contracts.geo import CountryCount
+from galaxy_geo import queries
+from galaxy_geo.counting import Notes, Tally
+from galaxy_geo.databases import CountryDatabase
+from galaxy_geo.domain import CountrySummary
+from galaxy_geo.settings import GeoSettings
+from galaxy_geo.watching import CountryFile
+from galaxy_kernel.api import Connection, Context, Health, Paging
+
+BATCH = 5_000
+"""Counters written in one statement."""
+
+
+class DatabaseState(msgspec.Struct, frozen=True):
+    """The country database as operators see it."""
+
+    state: Literal["ok", "degraded", "failed"]
+    detail: str
+    database: CountryDatabase | None
+    """The one in use."""
+
+
+class CountryService:
+    """Implements the contract `Countries`, and the use cases of the routes and workers."""
+
+    def __init__(self, context: Context[GeoSettings]) -> None:
+        self._context = context
+        self._file = CountryFile(None, log=context.log)
+        self._notes, self._tally = Notes(), Tally()
+        self._counted = context.meter.create_counter("geo.requests", description="Requests by what became of them.")
+        self._full = False
+        self._flushing = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Read the country database, if there is one. Called from the plugin's lifespan."""
+        self._file = CountryFile(self._context.settings.db_path, log=self._context.log)
+        await self._file.look()
+
+    async def close(self) -> None:
+        """Write what was counted, as far as the database takes it. Called when the plugin stops."""
+        try:
+            while await self.flush():
+                pass
+        except Exception as error:  # what is lost are counts, no reason to fail the stop
+            lost = self._tally.requests
+            self._context.log.warning("country_counts_not_written", requests=lost, error=type(error).__name__)
+
+    def country_of(self, client_address: str) -> str | None:
+        """Give the country of an address, or None where it cannot be told. Never raises."""
+        database = self._file.database
+        return None if database is None else database.country_of(client_address)
+
+    def count(self, account_id: UUID, client_address: str) -> None:
+        """Count one request: only noted here, so that no request waits for a look-up or a write."""
+        self._notes.add(account_id, client_address)
+
+    async def counts(self, connection: Connection, account_id: UUID) -> Sequence[CountryCount]:
+        """Give what was counted of an account, the most frequent country first."""
+        return await queries.counts(connection, account_id)
+
+    async def list_counts(self, account_id: UUID, paging: Paging) -> tuple[Sequence[CountryCount], int]:
+        """Give one page of what was counted of an account, and how many countries there are."""
+        async with self._context.database.reading() as connection:
+            return await queries.list_counts(connection, account_id, paging)
+
+    async def list_summary(self, paging: Paging) -> tuple[Sequence[CountrySummary], int]:
+        """Give one page of the countries over all accounts, and how many there are."""
+        async with self._context.database.reading() as connection:
+            return await queries.list_summary(connection, paging)
+
+    async def flush(self) -> bool:
+        """Resolve what was noted and write a set of counters; give whether there is more to write."""
+        async with self._flushing:
+            return await self._flush()
+
+    async def forget(self, connection: Connection, account_id: UUID) -> None:
+        """Delete an account's counters with the caller's transaction, and take no more of it from any replica."""
+        await queries.forget(connection, account_id)
+
+    async def reload(self) -> None:
+        """Take over the country database if its file has changed."""
+        await self._file.look()
+
+    async def health(self) -> Health:
+        """Tell whether countries can be told."""
+        return self._file.health()
+
+    def database_state(self) -> DatabaseState:
+        """Give what is known of the country database."""
+        health = self._file.health()
+        return DatabaseState(health.state, health.detail, self._file.database)
+
+    async def _flush(self) -> bool:
+        noted, dropped = self._notes.take()
+        dropped += await self._tally.resolve(noted, self._context.clock.now(), self.country_of)
+        self._tell_dropped(dropped)
+        some = self._tally.some(BATCH)
+        if not some:
+            return False
+        async with self._context.database.transaction() as connection:
+            await queries.add(connection, some)
+        self._tally.written(some)
+        self._counted.add(sum(each.requests for each in some.values()), {"outcome": "counted"})
+        return len(self._tally) > 0
+
+    def _tell_dropped(self, dropped: int) -> None:
+        """Count what found no room; log it once until there is room again."""
+        if dropped:
+            self._counted.add(dropped, {"outcome": "dropped"})
+            if not self._full:
+                self._context.log.warning("country_counts_dropped", requests=dropped, waiting=len(self._tally))
+        self._full = dropped > 0
