@@ -18,8 +18,10 @@ MEASURES = (
     "outbox",
     "enqueue",
     "http",
+    "geo",
     "statements",
     "warmup",
+    "submit",
 )
 """Each is the module `bench.<name>`, with a function `measure(*, quick: bool) -> list[Figure]`."""
 
