@@ -27,8 +27,8 @@ from galaxy_geo.settings import GeoSettings
 from galaxy_geo.watching import CountryFile
 from galaxy_kernel.api import Connection, Context, Health, Paging
 
-BATCH = 5_000
-"""Counters written in one statement."""
+BATCH = 1_000
+"""Counters written in one statement: binding 5,000 of them kept the event loop for 40 ms, these for less than 10."""
 
 
 class DatabaseState(msgspec.Struct, frozen=True):
