@@ -10,6 +10,9 @@ from sqlalchemy.sql.selectable import TextualSelect
 PENDING = "state IN ('pending', 'retrying')"
 """Stands literally in statements and indexes: a planner matches a partial index only by constants."""
 
+# Rows that are known by id are sought by `= ANY (ARRAY (SELECT ...))`, never by a join alone: of an array the planner
+# expects few elements and takes the primary key, where for a join of hundreds it reads a table of thousands whole.
+
 _LOST = """
     INSERT INTO {history} ({owner}, attempt_no, started_at, outcome, detail)
     SELECT id, attempts, claimed_at, 'lost', 'the worker was lost and may have succeeded'
@@ -30,7 +33,7 @@ SET attempts = q.attempts + 1,
     lease = q.lease + 1,
     claimed_at = statement_timestamp(),
     next_attempt_at = statement_timestamp() + make_interval(secs => :lease)
-FROM picked WHERE q.id = picked.id
+WHERE q.id = ANY (ARRAY (SELECT id FROM picked))
 RETURNING q.id, q.lease, q.attempts, q.attempts - q.attempts_before_resend,
     CAST(extract(epoch FROM q.expires_at - clock_timestamp()) AS double precision){columns}
 """
@@ -56,13 +59,14 @@ WITH results AS (
         finished_at = CASE WHEN {after} NOT IN ('pending', 'retrying') THEN statement_timestamp() END,
         last_error = CASE WHEN r.outcome <> 'sent' THEN coalesce(r.detail, q.last_error) END{wipe_when_sent}
     FROM results AS r
-    WHERE q.id = r.id AND CASE WHEN q.claimed_at IS NOT NULL THEN q.lease = r.lease ELSE false END
+    WHERE q.id = ANY (ARRAY (SELECT id FROM results)) AND q.id = r.id
+        AND CASE WHEN q.claimed_at IS NOT NULL THEN q.lease = r.lease ELSE false END
     RETURNING r.*, q.state, q.attempts
 ), attempted AS ({attempted})
 SELECT id FROM results WHERE id NOT IN (SELECT id FROM finished)
 """
 """The fence is a CASE so that the planner makes nothing of it: one that saw the table while nothing was claimed expects
-no claimed row, and would find them by comparing the whole table with all results."""
+no claimed row, and would compare every row found with every result."""
 
 _ATTEMPTED = """
     INSERT INTO {history} ({owner}, attempt_no, started_at, finished_at, outcome, {code}, detail)
@@ -82,7 +86,7 @@ WITH picked AS MATERIALIZED (
 UPDATE {table} AS q
 SET state = 'dead_lettered', last_error = 'expired', claimed_at = NULL, next_attempt_at = NULL,
     finished_at = statement_timestamp(){wipe}
-FROM picked WHERE q.id = picked.id
+WHERE q.id = ANY (ARRAY (SELECT id FROM picked))
 RETURNING q.id
 """
 
