@@ -222,20 +222,20 @@ async def prune(connection: Connection, age: timedelta, limit: int) -> int:
 
 def _with_routes() -> Select[Any]:
     columns = (_n.id, _n.kind, _n.created_at, _n.idempotency_key, _n.payload, _n.request_id)
-    return select(*columns, _routes(_r.notification_id == _n.id))
+    return select(*columns, _routes(_r.notification_id == _n.id, account_id=_r.account_id))
 
 
-def _routes(which: ColumnElement[bool]) -> Any:
+def _routes(which: ColumnElement[bool], **more: Any) -> Any:
     """Give the routes of an intent as one JSON array, so that a page of intents is one round trip."""
     shown = {
         "id": _r.id,
-        "account_id": _r.account_id,
         "channel": _r.channel,
         "state": _r.state,
         "reason": _r.last_error,
         "attempts": _r.attempts,
         "next_attempt_at": _r.next_attempt_at,
         "finished_at": _r.finished_at,
+        **more,
     }
     pairs = [part for name, column in shown.items() for part in (literal(name, Text), column)]
     ordered = aggregate_order_by(func.jsonb_build_object(*pairs), _r.id)

@@ -149,8 +149,7 @@ def routes(inbox: Inbox, desk: Desk) -> Sequence[Route]:
 def _inbox_routes(inbox: Inbox) -> Sequence[Route]:
     async def show(call: Call, query: InboxQuery) -> Page[OwnNotification]:
         rows, total = await inbox.list(call.user.account_id, query, unread=query.unread)
-        items = [OwnNotification.model_validate(_shown(row, OwnNotification, RouteView)) for row in rows]
-        return Page(items=items, page=query.page, page_size=query.page_size, total=total)
+        return query.page_of([OwnNotification.of(row) for row in rows], total)
 
     async def read(call: Call, notification_id: UUID) -> None:
         await inbox.mark_read(call.user.account_id, notification_id)
@@ -198,16 +197,18 @@ def _preference_routes(inbox: Inbox) -> Sequence[Route]:
 def _desk_routes(desk: Desk) -> Sequence[Route]:
     async def search(query: NotificationQuery) -> Page[NotificationView]:
         chosen = {"kind": query.kind, "state": query.state, "channel": query.channel, "account": query.account_id}
-        return _page(await desk.list(query, **chosen), query)
+        rows, total = await desk.list(query, **chosen)
+        return query.page_of([NotificationView.of(row) for row in rows], total)
 
     async def dead(query: Paging) -> Page[NotificationView]:
-        return _page(await desk.list(query, state="dead_lettered"), query)
+        rows, total = await desk.list(query, state="dead_lettered")
+        return query.page_of([NotificationView.of(row) for row in rows], total)
 
     async def show(notification_id: UUID) -> NotificationView:
-        return _view(await desk.show(notification_id))
+        return NotificationView.of(await desk.show(notification_id))
 
     async def retry(route_id: UUID) -> NotificationView:
-        return _view(await desk.retry(route_id))
+        return NotificationView.of(await desk.retry(route_id))
 
     async def kinds(query: Paging) -> Page[KindView]:
         found = [
@@ -224,7 +225,7 @@ def _desk_routes(desk: Desk) -> Sequence[Route]:
         return _sliced(found, query)
 
     async def test(call: Call, body: TestIntent) -> NotificationView:
-        view = _view(await desk.test(body.kind, body.account_id, body.payload, body.idempotency_key))
+        view = NotificationView.of(await desk.test(body.kind, body.account_id, body.payload, body.idempotency_key))
         call.target["notification_id"] = str(view.id)
         return view
 
@@ -270,23 +271,7 @@ def _channel_routes(desk: Desk) -> Sequence[Route]:
     )
 
 
-def _view(row: Any) -> NotificationView:
-    return NotificationView.model_validate(_shown(row, NotificationView, AdminRouteView))
-
-
-def _page(found: tuple[Sequence[Any], int], query: Paging) -> Page[NotificationView]:
-    rows, total = found
-    return Page(items=[_view(row) for row in rows], page=query.page, page_size=query.page_size, total=total)
-
-
-def _shown(row: Any, view: type[Model], route: type[RouteView]) -> dict[str, Any]:
-    """Give a row's values by a view's fields, those of its routes too."""
-    values = {name: getattr(row, name) for name in view.model_fields}
-    return values | {"routes": [{name: each[name] for name in route.model_fields} for each in row.routes]}
-
-
 def _sliced(found: Sequence[Any], query: Paging) -> Page[Any]:
     """Give one page of what is in memory."""
     first = (query.page - 1) * query.page_size
-    items = found[first : first + query.page_size]
-    return Page(items=items, page=query.page, page_size=query.page_size, total=len(found))
+    return query.page_of(found[first : first + query.page_size], len(found))
