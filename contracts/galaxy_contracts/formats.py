@@ -14,9 +14,16 @@ import msgspec
 from email_validator import EmailNotValidError, validate_email
 
 MAX_ADDRESS = 254
-"""Octets of an address with its domain in ASCII (RFC 5321, 4.5.3.1.3, less the angle brackets)."""
+"""Octets of an address, in whatever form (RFC 5321, 4.5.3.1.3, less the angle brackets)."""
+_MAX_LOCAL = 64
+"""Octets of the part before the @ (RFC 5321, 4.5.3.1.1)."""
+ENCODED_WORD = "=?"
+"""How an encoded word begins (RFC 2047). The standard library decodes one wherever it meets it and writes out what was
+in it, line breaks included: text that goes into a header and that we did not encode must have none."""
 
+_LINE_BREAK = re.compile("[\r\n]")
 _NOT_AN_ADDRESS = "is not an e-mail address: expected something like player@example.org"
+_TOO_LONG = f"is longer than an e-mail address can be: at most {MAX_ADDRESS} octets, {_MAX_LOCAL} before the @"
 
 # RFC 5646, 2.1, without the grandfathered and the private tags. Of the primary subtags only those of two and three
 # letters are taken: longer ones are well formed, but none is registered, and `english` should be refused.
@@ -39,36 +46,65 @@ _JOINERS = "\u200c\u200d"
 
 
 class Address(msgspec.Struct, frozen=True):
-    """An e-mail address that passed the check."""
+    """An e-mail address that passed the check, in the forms that are kept of it."""
 
     typed: str
-    """As the person typed it, composed to NFC: where mail goes."""
+    """As the person typed it, composed to NFC: what they are shown."""
     folded: str
     """The one spelling by which addresses are compared."""
+    envelope: str
+    """As SMTP takes it: the domain as A-labels (RFC 5890). Only a local part beyond ASCII needs SMTPUTF8 (RFC 6531)."""
+    readable: str
+    """The envelope's form for reading: the domain in Unicode. It has the same envelope."""
 
 
 def parse_address(text: str) -> Address:
     """Check an address for its form alone: domains like `example.test` and `localhost` pass, no DNS is asked.
 
-    `folded` has the domain as A-labels (RFC 5890), the local part in NFC and lower case. It is lower case and not
-    full case folding, since that makes `ß` into `ss`: two mailboxes would become one account, and the holder of one
-    could sign in as the other.
+    Whatever passes can sign in and can be sent to. It has no line break, no encoded word and no quotes: it can stand
+    in a header and in a command of SMTP as it is. `folded` has the local part in NFC and lower case, and not in full
+    case folding, since that makes `ß` into `ss`: two mailboxes would become one account, and the holder of one could
+    sign in as the other.
     """
+    if _LINE_BREAK.search(text):
+        raise ValueError("must not contain CR or LF: no e-mail address does")
+    if ENCODED_WORD in text:
+        raise ValueError(f"must not contain {ENCODED_WORD}, which begins an encoded word in a mail")
     if len(text) > MAX_ADDRESS:
-        raise ValueError(f"is longer than an e-mail address can be: at most {MAX_ADDRESS} characters")
-    local, at, domain = unicodedata.normalize("NFC", text).rpartition("@")
-    if not at or domain.endswith((".", "\u3002", "\uff0e", "\uff61")):
-        raise ValueError(_NOT_AN_ADDRESS)
+        raise ValueError(_TOO_LONG)
+    local, _, domain = unicodedata.normalize("NFC", text).rpartition("@")
+    folded = unicodedata.normalize("NFC", local.lower())
     try:
         # the library refuses test domains whatever it is told, so it checks the local part before a domain it likes
         validate_email(f"{local}@example.org", check_deliverability=False)
-        ascii_domain = idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
+        ascii_domain, readable_domain = _domain(domain)
     except (EmailNotValidError, UnicodeError):
         raise ValueError(_NOT_AN_ADDRESS) from None
-    if len(local.encode()) + 1 + len(ascii_domain) > MAX_ADDRESS:
-        raise ValueError(f"is longer than an e-mail address can be: at most {MAX_ADDRESS} characters")
-    folded = unicodedata.normalize("NFC", local.lower())
-    return Address(f"{local}@{domain}", f"{folded}@{ascii_domain}")
+    address = Address(
+        typed=f"{local}@{domain}",
+        folded=f"{folded}@{ascii_domain}",
+        envelope=f"{local}@{ascii_domain}",
+        readable=f"{local}@{readable_domain}",
+    )
+    forms = (address.typed, address.folded, address.envelope, address.readable)
+    if not all(form.isprintable() for form in forms):
+        raise ValueError(_NOT_AN_ADDRESS)
+    local_octets = max(len(local.encode()), len(folded.encode()))  # there are letters that lower case makes longer
+    if max(len(form.encode()) for form in forms) > MAX_ADDRESS or local_octets > _MAX_LOCAL:
+        raise ValueError(_TOO_LONG)
+    return address
+
+
+def _domain(domain: str) -> tuple[str, str]:
+    """Give a domain as A-labels and in Unicode, both in lower case. Raises UnicodeError for what is none."""
+    if domain.endswith((".", "\u3002", "\uff0e", "\uff61")):
+        raise UnicodeError("the root is not written in addresses")
+    encoded = idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
+    decoded = idna.decode(encoded)
+    if any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in decoded):
+        for label in decoded.split("."):  # the library looks at each label alone (RFC 5893, 1.4)
+            idna.check_bidi(label, check_ltr=True)
+    return encoded, decoded
 
 
 def parse_language(text: str) -> str:

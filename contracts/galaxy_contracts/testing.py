@@ -58,7 +58,10 @@ class FakeOutbox:
     def _keep(self, message: Message) -> UUID:
         if message.kind not in self.kinds:
             raise ValueError(f"kind: {message.kind!r} is not registered")
-        parse_address(message.recipient)
+        try:
+            parse_address(message.recipient)
+        except ValueError as fault:
+            raise ValueError(f"recipient: {fault}") from None
         key = (message.kind, message.idempotency_key or str(uuid4()))
         if key not in self._ids:
             self._ids[key] = uuid4()

@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from galaxy_contracts.formats import parse_address, parse_language, parse_name, parse_time_zone
@@ -24,7 +24,9 @@ def test_address_accepts(address: str) -> None:
         "", "@", "a", "a@", "@b.test", "a b@c.test", "a@b.test\r\nBcc: c@d.test", "a@b.test\n", "\ra@b.test",
         "a@b\0.test", "a@@b.test", "a@b@c.test", "a@b..test", "a@.test", "a@b.test.", "a@-b.test", "a@x_y.test",
         "Bob <a@b.test>", '"a b"@c.test', "a@[127.0.0.1]", "a\u202e@b.test", "a@b.test " , "\ud800@b.test",
-        "a" * 250 + "@b.test", "a@" + "b" * 64 + ".test", "ü" * 120 + "@" + "bücher." * 8 + "test",
+        "a" * 250 + "@b.test", "a" * 65 + "@b.test", "ä" * 33 + "@b.test", "=?utf-8?q?x=0D=0ABcc=3A_eve?=@b.test",
+        "a@ab--cd.test", "a@b\u00adc.test", "a@1.xn--4dbc.test",
+        "a@" + "b" * 64 + ".test", "ü" * 120 + "@" + "bücher." * 8 + "test",
     ],
 )  # fmt: skip
 def test_address_refuses(address: str) -> None:
@@ -63,17 +65,56 @@ def test_address_case_never_matters(local: str, labels: list[str], random: objec
     assert parse_address(mixed).folded == parse_address(address).folded == address
 
 
-@given(st.text(max_size=30), st.text(max_size=30))
-def test_address_total(local: str, domain: str) -> None:
-    """Any text is refused with ValueError or folds to something that folds to itself and stays on one line."""
+ANYTHING = st.one_of(
+    st.emails(),
+    st.text(max_size=60),
+    st.builds("{}@{}".format, st.text(max_size=30), st.text(max_size=30)),
+    st.text(alphabet="ab0@.-+=?_\"'<>(),:;[]\\ \t\r\n\x00\x85\xad\u200c\u200d\u2028äßİΣא٠", max_size=40),
+    st.builds(lambda local, label: f"{local}@{'.'.join([label] * 4)}", ASCII_LOCALS, st.text("aäא中", max_size=40)),
+)
+"""Addresses, what is nearly one, and what is none."""
+
+
+@given(ANYTHING)
+@example("İ" * 30 + "@x.test")
+@example("x@xn--mgba3gch31f060k.com")
+@example("a@b\u00adc.test")
+def test_address_total(text: str) -> None:
+    """Any text is refused with ValueError, or each of its forms passes too, is one line and means the same mailbox."""
     try:
-        address = parse_address(f"{local}@{domain}")
+        address = parse_address(text)
     except ValueError:
         return
-    assert parse_address(address.folded).folded == address.folded
-    assert parse_address(address.typed).folded == address.folded
-    assert address.typed.isprintable()
-    assert unicodedata.is_normalized("NFC", address.typed)
+    for form in (address.typed, address.folded, address.envelope, address.readable):
+        again = parse_address(form)
+        assert again.folded == address.folded
+        assert form.isprintable() and not set(form) & set(' <>"(),:;[]\\') and form.count("@") == 1
+        assert len(form.encode()) <= 254 and "=?" not in form
+        assert unicodedata.is_normalized("NFC", form)
+    assert parse_address(address.readable).envelope == parse_address(address.typed).envelope == address.envelope
+    assert address.envelope.rpartition("@")[2].isascii()
+
+
+@pytest.mark.parametrize(
+    ("typed", "envelope", "readable"),
+    [
+        ("Ada@Example.COM", "Ada@example.com", "Ada@example.com"),
+        ("x@Bücher.example", "x@xn--bcher-kva.example", "x@bücher.example"),
+        ("x@XN--BCHER-KVA.example", "x@xn--bcher-kva.example", "x@bücher.example"),
+        ("ädä@straße.example", "ädä@xn--strae-oqa.example", "ädä@straße.example"),
+    ],
+)
+def test_address_forms(typed: str, envelope: str, readable: str) -> None:
+    """The local part is kept as it is; the domain goes to the relay in ASCII and is shown in Unicode."""
+    address = parse_address(typed)
+    assert (address.typed, address.envelope, address.readable) == (typed, envelope, readable)
+
+
+@pytest.mark.parametrize("address", ["a@b.test\r\nBcc: c@d.test", "a\n@b.test", "\ra@b.test"])
+def test_address_says_that_line_breaks_are_none(address: str) -> None:
+    """CR and LF are refused as what they are."""
+    with pytest.raises(ValueError, match=r"^must not contain CR or LF"):
+        parse_address(address)
 
 
 @given(st.characters(min_codepoint=0x80))

@@ -164,7 +164,7 @@ class SignInService:
         )
         try:
             await self._context.require(OUTBOX).enqueue(connection, message)
-        except ValueError:  # what passes our check and not the mail plugin's, which knows what its relay takes
+        except ValueError:  # an outbox of another make may take less than the form that all of ours go by
             raise invalid("email", "is an address that no mail can be sent to") from None
 
     async def _redeem(self, connection: Connection, given: Confirmation) -> SignIn | Problem:

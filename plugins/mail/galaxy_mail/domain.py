@@ -5,32 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from email_validator import EmailNotValidError, validate_email
-
-MAX_ADDRESS = 254
-"""Octets of an address: a path is 256 with its angle brackets (RFC 5321, section 4.5.3.1.3)."""
+from galaxy_contracts.formats import ENCODED_WORD, Address, parse_address
 
 MAX_KEY = 255
 """Characters of an idempotency key: far below the 2,704 octets of an index's entry."""
 
-_HOME = ("localhost", "local", "invalid")
-"""Top-level names that never leave a network, which the validator refuses and relays of one's own may well take."""
-ENCODED_WORD = "=?"
-"""How an encoded word begins (RFC 2047). The standard library decodes one wherever it meets it and writes out what was
-in it, line breaks included: text that we did not encode must have none."""
 _LINE_BREAKS = re.compile("[\r\n]")
 _ADDRESS = re.compile(r"[^\s<>@,;:()\[\]\"'`]+@[^\s<>@,;()\"'`]+")
 _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """Where a mail goes."""
-
-    address: str
-    """Normalised and readable: composed characters, a lower-case domain in Unicode."""
-    envelope: str
-    """As the relay gets it: the domain in ASCII (A-labels); it takes SMTPUTF8 when the rest is not ASCII."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,44 +49,23 @@ class Draft:
         return self.id if self.idempotency_key is None else (self.kind, self.idempotency_key)
 
 
-def parse_recipient(address: str) -> Recipient:
+def parse_recipient(address: str) -> Address:
     """Read one address, without a display name. Raises ValueError that names the field and never quotes it."""
-    if _LINE_BREAKS.search(address):
-        raise ValueError("recipient: must not contain CR or LF")
-    if ENCODED_WORD in address:
-        raise ValueError(f"recipient: must not contain {ENCODED_WORD}")
-    local, _, domain = address.rpartition("@")
-    parents, dot, top = domain.rpartition(".")
-    home = top.lower() if top.lower() in _HOME else ""
     try:
-        checked = validate_email(
-            f"{local}@{parents}{dot}test" if home else address,
-            check_deliverability=False,
-            test_environment=True,
-            globally_deliverable=False,
-            strict=True,  # the local part has at most 64 octets
-        )
-    except EmailNotValidError:
-        raise ValueError("recipient: is not an e-mail address") from None
-    if home:
-        readable, ascii_domain = (name.removesuffix("test") + home for name in (checked.domain, checked.ascii_domain))
-    else:
-        readable, ascii_domain = checked.domain, checked.ascii_domain
-    recipient = Recipient(f"{checked.local_part}@{readable}", f"{checked.local_part}@{ascii_domain}")
-    if max(len(recipient.address.encode()), len(recipient.envelope.encode())) > MAX_ADDRESS:
-        raise ValueError(f"recipient: is longer than {MAX_ADDRESS} octets")
-    return recipient
+        return parse_address(address)
+    except ValueError as fault:
+        raise ValueError(f"recipient: {fault}") from None
 
 
-def envelope_of(address: str) -> str:
-    """Give the envelope's form of an address that `parse_recipient` has made readable."""
-    return address if address.isascii() else parse_recipient(address).envelope
+def envelope_of(readable: str) -> str:
+    """Give the envelope's form of an address in its readable form."""
+    return readable if readable.isascii() else parse_address(readable).envelope
 
 
 def same_address(address: str) -> str:
-    """Give the form in which addresses are compared; what is no address is compared as it is."""
+    """Give the form in which addresses are compared, but for their case; what is none is compared as it is."""
     try:
-        return parse_recipient(address.strip()).address
+        return parse_address(address.strip()).readable
     except ValueError:
         return address
 

@@ -6,7 +6,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 
-from galaxy_mail.domain import Recipient, Rendered
+from galaxy_mail.domain import Rendered
 
 _ASCII = SMTP.clone(cte_type="7bit")
 """Passes every relay, with or without 8BITMIME: texts become quoted-printable or base64."""
@@ -14,14 +14,15 @@ _UNICODE = SMTPUTF8.clone(cte_type="7bit")
 """The same with headers in UTF-8, for a recipient whose local part is not ASCII (RFC 6532)."""
 
 
-def compose(rendered: Rendered, *, sender: Address, recipient: Recipient, message_id: str, date: datetime) -> bytes:
+def compose(rendered: Rendered, *, sender: Address, recipient: str, message_id: str, date: datetime) -> bytes:
     """Give the message as SMTP transports it: CRLF at the end of lines, none longer than 998 octets.
 
-    Raises ValueError when a header smuggles in another one: the last of several defences.
+    `recipient` is the form of the envelope. Raises ValueError when a header smuggles in another one: the last of
+    several defences.
     """
-    policy = _ASCII if recipient.envelope.isascii() else _UNICODE
+    policy = _ASCII if recipient.isascii() else _UNICODE
     message = EmailMessage(policy=policy)
-    local, _, domain = recipient.envelope.rpartition("@")
+    local, _, domain = recipient.rpartition("@")
     message["From"] = sender
     message["To"] = Address(username=local, domain=domain)
     message["Subject"] = rendered.subject

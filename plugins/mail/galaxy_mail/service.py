@@ -89,12 +89,12 @@ class MailOutbox:
             delivery = new_id()
             message_id = f"<{delivery}@{self._sender.domain}>"
             request = message.request_id or request_id()
-            draft = Draft(delivery, kind.name, recipient.address, message_id, key, message.expires_at, request)
+            draft = Draft(delivery, kind.name, recipient.readable, message_id, key, message.expires_at, request)
             rendered = self._renderer.render(kind.name, message.language, message.parameters)
             mime = compose(
                 rendered,
                 sender=self._sender,
-                recipient=recipient,
+                recipient=recipient.envelope,
                 message_id=message_id,
                 date=self._context.clock.now(),
             )

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator
 
+from galaxy_contracts.formats import ENCODED_WORD, parse_address
 from galaxy_kernel.api import Duration, Settings
-from galaxy_mail.domain import ENCODED_WORD, parse_recipient
 
 PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 """Submission (RFC 6409), submission over TLS (RFC 8314) and plain SMTP (RFC 5321)."""
@@ -102,10 +102,10 @@ def sender_of(text: str) -> Address:
     if not text.isprintable() or ENCODED_WORD in text:
         raise ValueError("must be one line of plain text")
     name, address = parseaddr(text)
-    recipient = parse_recipient(address)
-    if not recipient.envelope.isascii():
+    envelope = parse_address(address).envelope
+    if not envelope.isascii():
         raise ValueError("must be an address in ASCII, which every relay takes")
-    local, _, domain = recipient.envelope.rpartition("@")
+    local, _, domain = envelope.rpartition("@")
     return Address(display_name=name, username=local, domain=domain)
 
 

@@ -23,8 +23,8 @@ from galaxy_mail.domain import check_subject, envelope_of, parse_recipient, same
 def test_addresses_that_are_taken(given: str, address: str, envelope: str) -> None:
     """An address is kept readable, and its envelope has the domain in ASCII."""
     recipient = parse_recipient(given)
-    assert (recipient.address, recipient.envelope) == (address, envelope)
-    assert envelope_of(recipient.address) == envelope
+    assert (recipient.readable, recipient.envelope) == (address, envelope)
+    assert envelope_of(recipient.readable) == envelope
 
 
 @pytest.mark.parametrize(
@@ -71,11 +71,12 @@ def test_no_address_reaches_an_envelope_with_more_than_itself(address: str) -> N
         recipient = parse_recipient(address)
     except ValueError:
         return
-    for form in (recipient.address, recipient.envelope):
+    for form in (recipient.readable, recipient.envelope):
         assert form.isprintable() and not set(form) & set(' <>"(),:;[]\\')
         assert form.count("@") == 1 and len(form.encode()) <= 254
     assert recipient.envelope.partition("@")[2].isascii()
-    assert parse_recipient(recipient.address) == recipient
+    again = parse_recipient(recipient.readable)
+    assert (again.readable, again.envelope) == (recipient.readable, recipient.envelope)
 
 
 @pytest.mark.parametrize("subject", ["a\r\nBcc: eve@example.test", "a\nb", "a\r"])

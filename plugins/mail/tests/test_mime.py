@@ -10,7 +10,10 @@ from email.message import EmailMessage
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
+from galaxy_contracts.formats import parse_address
+from galaxy_kernel.api import Email
 from galaxy_mail.domain import Rendered, check_subject, parse_recipient
 from galaxy_mail.mime import compose
 
@@ -29,7 +32,7 @@ def composed(
     return compose(
         Rendered(subject, text, html),
         sender=Address(name, "galaxy", "example.test"),
-        recipient=parse_recipient(to),
+        recipient=parse_recipient(to).envelope,
         message_id="<id@example.test>",
         date=DATE,
     )
@@ -122,6 +125,35 @@ def test_nobody_injects_a_header(subject: str, name: str, text: str, to: str) ->
     )
     assert [address.addr_spec for address in message["To"].addresses] == [recipient.envelope]
     assert message["From"].addresses[0].addr_spec == SENDER.addr_spec
+
+
+@given(
+    st.one_of(
+        st.emails(),
+        st.builds("{}@{}.test".format, st.text(min_size=1, max_size=64), st.from_regex(r"[a-z]{1,60}", fullmatch=True)),
+        st.builds(
+            lambda local, label: f"{local}@{'.'.join([label] * 3)}",
+            st.text("ab.-+'!#$%&*/=?^_`{|}~ä", min_size=1, max_size=64),
+            st.from_regex(r"[a-z]{1,60}|bücher|中文", fullmatch=True),
+        ),
+    )
+)
+@example("a" * 64 + "@" + ".".join(["b" * 60] * 3) + ".test")
+@example("ä" * 32 + "@" + ".".join(["bücher"] * 9) + ".test")
+def test_whoever_can_sign_in_can_be_written_to(typed: str) -> None:
+    """Sign-in and mail take the same addresses, and whatever they take is the one recipient of its mail, unbroken."""
+    try:
+        signed_in = TypeAdapter(Email).validate_python(typed)
+    except ValidationError:
+        with pytest.raises(ValueError, match=r"^recipient: "):
+            parse_recipient(typed)
+        return
+    kept = parse_address(signed_in).typed
+    recipient = parse_recipient(kept).envelope
+    raw = composed(to=kept)
+    [read] = [address.addr_spec for address in parsed(raw)["To"].addresses]
+    assert read.encode(errors="surrogateescape").decode() == recipient
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
 
 
 @pytest.mark.parametrize("subject", ["=?utf-8?q?x=0D=0ABcc:_eve@x.test?=", "=?utf-8?b?eA0KQmNjOiBlQHgudGVzdA==?="])
