@@ -125,11 +125,13 @@ def test_a_traced_request_makes_a_server_span(collector: Collector) -> None:
     """A sampled request exports a SERVER span with route, method and status, under the ids that its work had."""
     telemetry = Telemetry(traces_exporter="otlp", sample_ratio=1.0)
     telemetry.start()
+    before = time.time_ns()
     trace_id, span_id = served(HttpTelemetry(telemetry), status=503)
     telemetry.shutdown(5)
     (span,) = collector.spans
     assert (span.trace_id.hex(), span.span_id.hex()) == (trace_id, span_id)
     assert span.kind == 2  # SERVER
+    assert before <= span.start_time_unix_nano <= span.end_time_unix_nano <= time.time_ns()
     attributes = {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
     assert attributes["http.route"] == "/api/v1/public/things/{id}"
     assert attributes["http.request.method"] == "GET"

@@ -7,7 +7,8 @@ from multidict import istr
 from opentelemetry.trace import SpanKind
 
 from galaxy_kernel.manifest import Route
-from galaxy_kernel.telemetry.telemetry import Telemetry, Trace
+from galaxy_kernel.telemetry.spans import Attributes, Trace
+from galaxy_kernel.telemetry.telemetry import Telemetry
 
 _TRACEPARENT = istr("traceparent")  # looked up faster than a plain string
 
@@ -30,18 +31,18 @@ class HttpTelemetry:
         key = (route.name, status)
         series = self._durations.get(key)
         if series is None:
-            series = self._durations.make(key, _attributes(route) | _outcome(status))
+            series = self._durations.make(key, {**_attributes(route), **_outcome(status)})
         series.add(seconds)
         if trace is not None:
-            trace.span.set_attribute("http.response.status_code", status)
-            trace.end(str(status) if status >= 500 else None)
+            error = str(status) if status >= 500 else None
+            self._telemetry.finish(trace, error, {"http.response.status_code": status})
 
 
-def _attributes(route: Route) -> dict[str, str | int]:
+def _attributes(route: Route) -> Attributes:
     return {"http.request.method": route.method, "http.route": route.path, "url.scheme": "http"}
 
 
-def _outcome(status: int) -> dict[str, str | int]:
+def _outcome(status: int) -> Attributes:
     outcome: dict[str, str | int] = {"http.response.status_code": status}
     if status >= 500:
         outcome["error.type"] = str(status)

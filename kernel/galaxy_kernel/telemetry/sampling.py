@@ -4,15 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from opentelemetry.context import Context, create_key, get_value
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler, SamplingResult, TraceIdRatioBased
 from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
 
 from galaxy_kernel.work import current
-
-DECIDED = create_key("galaxy-decided")
-"""Key in the OpenTelemetry context of a root span that the kernel has decided to record."""
 
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
@@ -58,8 +55,6 @@ class KernelSampler(Sampler):
         parent = get_current_span(parent_context).get_span_context()
         if parent.is_valid:
             chosen: Sampler = ALWAYS_ON if parent.trace_flags.sampled else ALWAYS_OFF
-        elif get_value(DECIDED, parent_context):
-            chosen = ALWAYS_ON
         elif current.get() is not None:
             chosen = ALWAYS_OFF
         else:

@@ -8,11 +8,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import Token
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from opentelemetry.context import Context, attach, detach, set_value
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.sdk.environment_variables import OTEL_SDK_DISABLED
 from opentelemetry.sdk.metrics import MeterProvider
@@ -20,17 +18,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    Span,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
-    Tracer,
-    set_span_in_context,
-)
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, Tracer
 
 from galaxy_kernel.telemetry import throttle
 from galaxy_kernel.telemetry.durations import Durations
@@ -42,7 +30,8 @@ from galaxy_kernel.telemetry.exporting import (
     PrometheusReader,
     in_background,
 )
-from galaxy_kernel.telemetry.sampling import DECIDED, KernelSampler, Parent, parse_traceparent
+from galaxy_kernel.telemetry.sampling import KernelSampler, Parent, parse_traceparent
+from galaxy_kernel.telemetry.spans import RECORDED, Attributes, Trace
 from galaxy_kernel.work import current
 
 TracesExporter = Literal["otlp", "none", "stdout"]
@@ -50,27 +39,6 @@ MetricsExporter = Literal["otlp", "none", "stdout", "prometheus"]
 
 _LAST_WORDS = 0.5
 """Seconds for exports that were cut off to come to their end."""
-
-
-class Trace:
-    """A span that is being recorded and is the current one of its context."""
-
-    __slots__ = ("_token", "span", "span_id", "trace_id")
-
-    def __init__(self, span: Span) -> None:
-        context = span.get_span_context()
-        self.span = span
-        self.trace_id, self.span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
-        """Hexadecimal, as OpenTelemetry writes them."""
-        self._token: Token[Context] = attach(set_span_in_context(span))
-
-    def end(self, error: str | None = None) -> None:
-        """End the span; `error` is the type of what went wrong, for its message may hold personal data."""
-        if error is not None:
-            self.span.set_attribute("error.type", error)
-            self.span.set_status(Status(StatusCode.ERROR))
-        detach(self._token)
-        self.span.end()
 
 
 class Telemetry:
@@ -100,7 +68,6 @@ class Telemetry:
         resource = _resource(service_name)
         self._tracers = TracerProvider(KernelSampler(sample_ratio), resource, shutdown_on_exit=False)
         self._meters = MeterProvider(resource=resource, shutdown_on_exit=False)
-        self._tracer = self.tracer("galaxy_kernel")
         self.http_durations = Durations(
             "http.server.request.duration", "Duration of HTTP server requests.", "galaxy_kernel.http"
         )
@@ -211,19 +178,26 @@ class Telemetry:
             work.trace_id = format(self._bits(128), "032x") if parent is None else parent.trace_id
         return None
 
-    def record(
-        self, decision: Parent | Literal["root"], name: str, kind: SpanKind, attributes: Mapping[str, str | int]
-    ) -> Trace:
+    def record(self, decision: Parent | Literal["root"], name: str, kind: SpanKind, attributes: Attributes) -> Trace:
         """Begin the span of the work in hand, which gets its ids."""
-        trace = Trace(self._tracer.start_span(name, _context(decision), kind, attributes))
+        parent = None if decision == "root" else _remote(decision)
+        trace_id = self._bits(128) if parent is None else parent.trace_id
+        context = SpanContext(trace_id, self._bits(64), is_remote=False, trace_flags=RECORDED)
+        trace = Trace(name, kind, attributes, context, parent)
         work = current.get()
         if work is not None:
             work.trace_id, work.span_id = trace.trace_id, trace.span_id
         return trace
 
+    def finish(self, trace: Trace, error: str | None, attributes: Attributes) -> None:
+        """End a span, with more attributes; `error` is the type of what went wrong."""
+        span = trace.end(self._tracers.resource, error, attributes)
+        if self._processor is not None:
+            self._processor.on_end(span)
+
     @contextmanager
     def _span(
-        self, name: str, kind: SpanKind, attributes: Mapping[str, str | int], traceparent: str | None = None
+        self, name: str, kind: SpanKind, attributes: Attributes, traceparent: str | None = None
     ) -> Iterator[Trace | None]:
         decision = self.decide(traceparent)
         trace = None if decision is None else self.record(decision, name, kind, attributes)
@@ -235,7 +209,7 @@ class Telemetry:
             raise
         finally:
             if trace is not None:
-                trace.end(error)
+                self.finish(trace, error, {})
 
     @contextmanager
     def worker_span(self, plugin: str, worker: str) -> Iterator[Trace | None]:
@@ -270,13 +244,9 @@ def _resource(service_name: str) -> Resource:
     return Resource.create(ours).merge(OTELResourceDetector().detect())  # OTEL_SERVICE_NAME and its like win
 
 
-def _context(parent: Parent | Literal["root"]) -> Context:
-    if parent == "root":
-        return set_value(DECIDED, True, Context())
-    remote = SpanContext(
-        int(parent.trace_id, 16), int(parent.span_id, 16), is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED)
-    )
-    return set_span_in_context(NonRecordingSpan(remote), Context())
+def _remote(parent: Parent) -> SpanContext:
+    flags = TraceFlags(TraceFlags.SAMPLED)
+    return SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), is_remote=True, trace_flags=flags)
 
 
 def _span_exporter(kind: TracesExporter) -> SpanExporter | None:
