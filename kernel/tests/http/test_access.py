@@ -178,6 +178,49 @@ async def test_a_trusted_proxy_is_believed(serve: Callable[..., Awaitable[Api]])
     assert (await api("GET", "/api/v1/public/x", headers=FORWARDED)).json["address"] == "203.0.113.9"
 
 
+@pytest.mark.parametrize(
+    ("lines", "address"),
+    [
+        (["203.0.113.9:4711"], "203.0.113.9"),
+        (["[2001:db8::9]:4711, 10.0.0.1"], "2001:db8::9"),
+        (["[2001:DB8:0::9]"], "2001:db8::9"),
+        (["::ffff:203.0.113.9"], "203.0.113.9"),
+        (["  203.0.113.9 ,10.0.0.1"], "203.0.113.9"),
+        (["203.0.113.9", "198.51.100.1"], "203.0.113.9"),
+        (["203.0.113.9, 10.0.0.1", "198.51.100.1, 10.0.0.2"], "203.0.113.9"),
+        ([""], "127.0.0.1"),
+        (["", "203.0.113.9"], "127.0.0.1"),
+        ([", 203.0.113.9"], "127.0.0.1"),
+        (["unknown, 203.0.113.9"], "127.0.0.1"),
+        (["203.0.113.999"], "127.0.0.1"),
+        (["203.0.113.9:port"], "127.0.0.1"),
+        (["[2001:db8::9, 203.0.113.9"], "127.0.0.1"),
+        (["fe80::9%eth0"], "127.0.0.1"),
+        (["203.0.113.9;198.51.100.1"], "127.0.0.1"),
+        (["\u00b2\u00b3.0.113.9"], "127.0.0.1"),
+        (["1" * 4000], "127.0.0.1"),
+    ],
+)
+async def test_the_leftmost_address_or_the_peers(api: Api, lines: list[str], address: str) -> None:
+    """Of however many headers a trusted caller sends the very first entry counts; where it is none, the peer does."""
+    headers = [*GATEWAY.items(), *(("X-Forwarded-For", line) for line in lines)]
+    assert (await api("GET", "/api/v1/public/x", headers=headers)).json["address"] == address
+
+
+@pytest.mark.parametrize("token", ["", "wrong", GATEWAY["X-Gateway-Token"].upper(), GATEWAY["X-Gateway-Token"] + "x"])
+async def test_a_wrong_token_is_believed_nothing(api: Api, token: str) -> None:
+    """Who shows something like the gateway's token is a stranger."""
+    headers = FORWARDED | {"X-Gateway-Token": token}
+    assert (await api("GET", "/api/v1/public/x", headers=headers)).json["address"] == "127.0.0.1"
+
+
+async def test_only_the_peer_makes_a_proxy(serve: Callable[..., Awaitable[Api]]) -> None:
+    """An address of a trusted network in the header does not make its sender trusted."""
+    api = await serve(*ROUTES, proxies=["10.0.0.0/8"])
+    headers = {"X-Forwarded-For": "203.0.113.9, 10.0.0.1"}
+    assert (await api("GET", "/api/v1/public/x", headers=headers)).json["address"] == "127.0.0.1"
+
+
 @pytest.mark.parametrize("given_id", ["short", "x" * 65, "with space", "ümlaut-id", "a;b-123456"])
 async def test_a_request_id_of_another_form_is_replaced(api: Api, given_id: str) -> None:
     """Even the gateway's id must be 8 to 64 plain characters."""
