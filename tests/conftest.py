@@ -1,4 +1,4 @@
-"""Fixtures of the whole: the four plugins booted, with a real SMTP server behind them."""
+"""Fixtures of the whole: every plugin booted, with a real SMTP server behind them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,6 +27,6 @@ def mail_environment(mailbox: Mailbox) -> dict[str, str]:
 
 @pytest.fixture
 async def whole(boot: Boot, mail_environment: dict[str, str]) -> AsyncIterator[Booted]:
-    """The four plugins together."""
+    """Every plugin there is."""
     async with boot(*ALL, environment=mail_environment) as booted:
         yield booted

@@ -42,7 +42,7 @@ def mailbox() -> Moody:
 
 @pytest.fixture
 async def operated(boot: Boot, mailbox: Moody) -> AsyncIterator[Booted]:
-    """The four plugins, a moody relay, and an operator whose password is changed."""
+    """Every plugin, a moody relay, and an operator whose password is changed."""
     server = await asyncio.get_running_loop().create_server(lambda: SMTP(mailbox), "127.0.0.1", 0)
     relay = {"BACKEND_SMTP_PORT": str(server.sockets[0].getsockname()[1]), "BACKEND_SMTP_TLS_MODE": "none"}
     async with boot(*ALL, environment=ENVIRONMENT | relay) as booted:
