@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import os
+import select
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
@@ -16,6 +17,8 @@ CANCEL_PATIENCE = 2.0
 PING_AFTER = 1.0
 """Seconds of rest after which a ping asks the server. Sooner, the local socket's word that it is open must do."""
 
+_LAST_READS = 10_000
+"""Reads within which what a dead socket still holds has been read; a receive buffer is some megabytes (tcp(7))."""
 _OK, _READ = psycopg2.extensions.POLL_OK, psycopg2.extensions.POLL_READ
 _WRITE = psycopg2.extensions.POLL_WRITE
 _CONNECTION_OK = 0
@@ -36,6 +39,7 @@ class Connection(aiopg.Connection):
             self._loop.remove_reader(self._fileno)
             self._fileno = None
         self._waiter = None
+        self._hang_ups = select.poll()
         self.on_notify: Callable[[str], None] | None = None
         """Gets the payload of each notification; must not raise."""
         self.ended = asyncio.Event()
@@ -95,6 +99,7 @@ class Connection(aiopg.Connection):
             while (state := self._poll_raw()) != _OK:
                 await self._until(state)
             self._fileno = os.dup(self._conn.fileno())
+            self._hang_ups.register(self._fileno, 0)
             self._loop.add_reader(self._fileno, self._ready, self._weakref)
         except BaseException:
             self._close()
@@ -127,8 +132,15 @@ class Connection(aiopg.Connection):
     @staticmethod
     def _ready(weak_self: Any) -> None:
         self = weak_self()
-        if self is not None:
+        if self is None:
+            return
+        self._advance()
+        # uvloop tells of an error of the socket once, and then no more: what came before it hides it from libpq
+        for _ in range(_LAST_READS):
+            if self._fileno is None or not self._hang_ups.poll(0):
+                return
             self._advance()
+        self._close(psycopg2.OperationalError("the server ended the connection"))
 
     def _advance(self) -> None:
         """Let libpq read and write what it can, and tell who waits."""

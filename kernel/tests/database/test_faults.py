@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -53,6 +55,22 @@ async def rows(database: Database) -> set[int]:
     """Give what is committed."""
     async with database.reading() as connection:
         return set((await connection.execute(text("SELECT id FROM t"))).scalars())
+
+
+async def answers(database: Database) -> bool:
+    """Tell whether the server answers."""
+    with contextlib.suppress(Exception):
+        await database.ping()
+        return True
+    return False
+
+
+def wait_for_end(pid: int) -> None:
+    """Wait for a process to end, and keep the event loop from seeing anything before that."""
+    with contextlib.suppress(ProcessLookupError):
+        for _ in range(1000):
+            os.kill(pid, 0)
+            time.sleep(0.01)
 
 
 async def sleeping(database: Database) -> list[int]:
@@ -201,6 +219,30 @@ def test_a_killed_busy_connection_is_an_unavailable_database(dsn: str, run: Run)
             await whole(database)
 
     run(scenario())
+
+
+def test_the_last_words_of_a_server_that_dies(dsn: str, run: Run) -> None:
+    """A warning and the end of the connection that come at one moment end what waits, as an unavailable database."""
+
+    async def main() -> None:
+        async with opened(dsn) as database:
+            with pytest.raises(Exception) as lost:
+                async with database.reading() as connection, asyncio.timeout(5):
+                    pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+                    os.kill(pid, signal.SIGSTOP)
+                    asking = asyncio.ensure_future(connection.execute(text("SELECT 1")))
+                    await asyncio.sleep(0.1)
+                    os.kill(pid, signal.SIGQUIT)  # it says so, and leaves our question unread: the connection is reset
+                    os.kill(pid, signal.SIGCONT)
+                    wait_for_end(pid)
+                    await asking
+            assert not isinstance(lost.value, TimeoutError)
+            assert is_unavailable(lost.value)
+            async with asyncio.timeout(20):
+                while not await answers(database):  # it begins anew with all its processes
+                    await asyncio.sleep(0.1)
+
+    run(main())
 
 
 def test_a_dead_connection_frees_its_place_at_once(dsn: str, run: Run) -> None:
