@@ -55,8 +55,9 @@ class Reply:
         raw = f"{head}Date: {rfc822_formatted_time()}\r\n\r\n".encode()
         if request.method != "HEAD" and self.status not in _BODILESS:
             raw += body
-        await request.writer.write(raw)
-        await request.writer.drain()
+        writer = request.writer
+        await writer.write(raw)
+        await writer.drain()
 
     async def write_eof(self) -> None:
         """Do nothing: `prepare` has written all."""

@@ -7,7 +7,7 @@ outside any. The lines of libraries that use the standard library's logging look
 import logging
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from typing import IO, Any, cast
 
@@ -42,19 +42,15 @@ class Logging:
 
     def __init__(self, renderer: Renderer, writer: LineWriter, level: str) -> None:
         self._render, self._writer, self._threshold = renderer, writer, _LEVELS[level]
-        self._batches = renderer is render_json and self._threshold <= logging.INFO
+        batches = renderer is render_json and self._threshold <= logging.INFO
+        self.write_request: Callable[[RequestLine], None] | None = writer.write_later if batches else None
+        """Writes an access line with the next batch; None where it goes the way of every other line."""
 
     def emit(self, level: str, fields: MutableMapping[str, Any]) -> None:
         """Write one line. Never raises."""
         number = _LEVELS.get(level, logging.ERROR)
         if number >= self._threshold:
             self._writer.write(self._render(level, fields), urgent=number >= logging.WARNING)
-
-    def emit_request(self, line: RequestLine) -> bool:
-        """Write an access line with the next batch; False where it is to go the way of every other line."""
-        if self._batches:
-            self._writer.write_later(line)
-        return self._batches
 
     def flush(self, wait: float = 1.0) -> None:
         """Write what is held, waiting at most `wait` seconds for the reader."""
@@ -165,11 +161,13 @@ def log_request(work: Work, method: str, route: str | None, status: int, seconds
 
     It is by far the most frequent line and holds nothing to scrub, so it is a record until its batch is written.
     """
-    duration = round(seconds * 1000, 3)
-    ids = work.request_id, work.trace_id, work.span_id, work.plugin
-    line = RequestLine(datetime.now(UTC), "info", "request", _REQUESTS, *ids, method, route, status, duration)
-    if _active is None or not _active.emit_request(line):
+    duration = int(seconds * 1e6) / 1000  # round() would write the number out and read it again
+    write = None if _active is None else _active.write_request
+    if write is None:
         get_logger(_REQUESTS).info("request", method=method, route=route, status=status, duration_ms=duration)
+    else:
+        ids = work.request_id, work.trace_id, work.span_id, work.plugin
+        write(RequestLine(datetime.now(UTC), "info", "request", _REQUESTS, *ids, method, route, status, duration))
 
 
 def flush(wait: float = 1.0) -> None:
