@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from galaxy_contracts.accounts import ACCOUNTS, Account
+from galaxy_contracts.geo import COUNTRIES
 from galaxy_kernel.api import Cache, Context, Manifest, Migrations, NoSettings, Offer, Route
 from galaxy_user import routes
 from galaxy_user.service import AccountService
@@ -14,7 +15,9 @@ from galaxy_user.tables import accounts, metadata
 class UserPlugin:
     """Accounts of players."""
 
-    manifest = Manifest(name="user", summary="Accounts: profile, block, deletion.", provides=(ACCOUNTS,))
+    manifest = Manifest(
+        name="user", summary="Accounts: profile, block, deletion.", provides=(ACCOUNTS,), uses=(COUNTRIES,)
+    )
 
     def __init__(self, context: Context[NoSettings]) -> None:
         self._cache = Cache(name="user", table=accounts, row=Account, key=lambda account: account.id)

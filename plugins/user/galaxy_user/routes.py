@@ -45,6 +45,22 @@ class AdminAccountView(AccountView):
     deleted_at: datetime | None
 
 
+class AccountCountry(Model):
+    """How often an account was seen from a country."""
+
+    country: str
+    """ISO 3166-1 alpha-2; `ZZ` where it could not be told."""
+    requests: int
+    last_seen_at: datetime
+
+
+class AdminAccountDetail(AdminAccountView):
+    """One account, as operators see it, with where it was seen."""
+
+    countries: Sequence[AccountCountry] | None
+    """The most frequent country first; null where the plugin geo is not installed."""
+
+
 class ProfilePatch(Model):
     """The fields of a profile that are to change, one at least; the others stay as they are."""
 
@@ -113,8 +129,10 @@ def _admin_routes(service: AccountService) -> Sequence[Route]:
         rows, total = await service.list_accounts(query, email=query.email, state=query.state)
         return query.page_of([_admin_view(row) for row in rows], total)
 
-    async def show(account_id: UUID) -> AdminAccountView:
-        return _admin_view(await service.show(account_id))
+    async def show(account_id: UUID) -> AdminAccountDetail:
+        row, found = await service.show(account_id)
+        countries = None if found is None else [AccountCountry.of(each) for each in found]
+        return AdminAccountDetail(**dict(_admin_view(row)), countries=countries)
 
     async def delete(account_id: UUID) -> None:
         await service.delete(account_id)

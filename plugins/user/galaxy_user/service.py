@@ -14,6 +14,7 @@ from sqlalchemy import Row
 
 from galaxy_contracts.accounts import Account, AccountBlocked, AccountDeleted, Registration
 from galaxy_contracts.formats import parse_address
+from galaxy_contracts.geo import COUNTRIES, CountryCount
 from galaxy_kernel.api import (
     Cache,
     Connection,
@@ -108,10 +109,12 @@ class AccountService:
                 await self._changed(connection, await queries.set_block(connection, account_id, None, None))
             return await self._row(connection, account_id)
 
-    async def show(self, account_id: UUID) -> Row[Any]:
-        """Give an account as operators see it."""
+    async def show(self, account_id: UUID) -> tuple[Row[Any], Sequence[CountryCount] | None]:
+        """Give an account as operators see it, and the countries it was seen from; None where nobody counts them."""
+        countries = self._context.find(COUNTRIES)
         async with self._context.database.reading() as connection:
-            return await self._row(connection, account_id)
+            row = await self._row(connection, account_id)
+            return row, None if countries is None else await countries.counts(connection, account_id)
 
     async def list_accounts(
         self, paging: Paging, *, email: str | None, state: AccountState | None

@@ -1,9 +1,16 @@
 """The HTTP operations."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
+
+from galaxy_contracts.access import ADMIN_AUTHENTICATOR
+from galaxy_contracts.geo import COUNTRIES
+from galaxy_contracts.testing import FakeAdmins, FakeCountries
+from galaxy_kernel.testing import Boot, offering
+from galaxy_user.plugin import UserPlugin
 
 OWN = "/api/v1/user/account"
 USERS = "/api/v1/admin/users"
@@ -108,8 +115,22 @@ async def test_operators_block_and_unblock(world: Any) -> None:
     for _ in range(2):
         status, body = await world.ask("POST", f"{path}/unblock")
         assert (status, body["state"], body["blocked_at"], body["blocked_reason"]) == (200, "active", None, None)
-    assert (await world.ask("GET", path))[1] == body
+    assert (await world.ask("GET", path))[1] == body | {"countries": None}
     assert (await world.ask("POST", f"{path}/block", json={"reason": None}))[1]["state"] == "blocked"
+
+
+async def test_operators_see_where_an_account_was_seen(world: Any, boot: Boot) -> None:
+    """Where countries are counted an account shows them, the most frequent first; elsewhere the field is null."""
+    account = await world.account()
+    assert (await world.ask("GET", f"{USERS}/{account.id}"))[1]["countries"] is None
+    countries = FakeCountries({"192.0.2.1": "AT"})
+    for address in ("198.51.100.1", "192.0.2.1", "192.0.2.1"):
+        countries.count(account.id, address)
+    fakes = offering("fakes", {ADMIN_AUTHENTICATOR: FakeAdmins(), COUNTRIES: countries})
+    async with boot(UserPlugin, fakes, dsn=world.booted.dsn) as other:
+        status, shown = await replace(world, booted=other).ask("GET", f"{USERS}/{account.id}")
+    assert (status, shown["id"], shown["state"]) == (200, str(account.id), "active")
+    assert [(each["country"], each["requests"]) for each in shown["countries"]] == [("AT", 2), ("ZZ", 1)]
 
 
 async def test_deleted_accounts_stay_as_they_are(world: Any) -> None:
