@@ -119,12 +119,12 @@ async def read(connection: Connection, after: int, limit: int) -> Page:
 
 
 async def number(connection: Connection) -> int:
-    """Number events that are committed and have no number, and give how many they were. Waits for who is at it."""
+    """Number events that are committed and have none, after whoever is at it, and give the highest number now."""
     stalled = f"{STALLED // timedelta(milliseconds=1)}ms"
     last: int = (await connection.execute(_LOCK, {"stalled": stalled})).one().last_seq
     given = await connection.execute(_NUMBER, {"last": last, "limit": NUMBERED_AT_ONCE})
     reached: int | None = given.scalar()
-    return 0 if reached is None else reached - last
+    return last if reached is None else reached
 
 
 async def trim(connection: Connection, age: timedelta) -> int:

@@ -39,8 +39,9 @@ class Reader:
             return True
         self._hub.add(page.events)
         self._metrics.hand_over(read=len(page.events))
-        numbered = await self._number() if page.waiting else 0
-        return len(page.events) == PAGE or numbered > 0
+        if page.waiting:  # for a number from us, or by now they have one from another replica
+            return await self._number() > (self._hub.head or 0)
+        return len(page.events) == PAGE
 
     async def health(self) -> Health:
         """Tell when nobody has looked for a while: subscribers here hear nothing meanwhile."""

@@ -175,6 +175,25 @@ class Backend:
             while await self.rows("SELECT count(*) FROM push_events WHERE seq IS NOT NULL") != [(number,)]:
                 await asyncio.sleep(0.01)
 
+    async def arrived(self, kind: str) -> None:
+        """Wait until an event of a kind has its place."""
+        query = "SELECT count(*) FROM push_events WHERE kind = :kind AND seq IS NOT NULL"
+        async with asyncio.timeout(30):
+            while await self.rows(query, kind=kind) == [(0,)]:
+                await asyncio.sleep(0.01)
+
+    async def gone(self, account_id: UUID) -> None:
+        """Wait until there is no event for an account any more."""
+        query = "SELECT count(*) FROM push_events WHERE account_id = :id"
+        async with asyncio.timeout(30):
+            while await self.rows(query, id=account_id) != [(0,)]:
+                await asyncio.sleep(0.01)
+
+    def forget_memory(self) -> None:
+        """Have the backend hold nothing of the stream, so that subscribers read the table."""
+        hub = self.plugin._reader._hub
+        hub._drop_to(hub.head)
+
     async def age(self, interval: str) -> None:
         """Have the events be older than they are."""
         await self.run("UPDATE push_events SET numbered_at = numbered_at - CAST(:age AS interval)", age=interval)
