@@ -11,6 +11,7 @@ Work that happens inside the database needs no pump: claim in one transaction, a
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -79,16 +80,18 @@ class _Pass:
     def __init__(self, pump: Pump) -> None:
         self.pump = pump
         self.until = pump.monotonic() + pump.stint
-        self.claims: asyncio.Queue[Claim | None] = asyncio.Queue()
+        self.claims: deque[Claim] = deque()
+        """What the senders take from."""
         self.next: list[Claim] = []
         """Claimed, and waiting for the senders to have taken the batch before."""
         self.results: list[Result] = []
         self.recording: list[Result] = []
         self.more = True
-        self.all_sent = False
+        self.all_claimed = self.all_sent = False
         self.error: Exception | None = None
         """Why nothing more is claimed: a Halt, or the claim's own failure."""
-        self.taken, self.recordable, self.may_send = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.handed, self.taken = asyncio.Event(), asyncio.Event()
+        self.recordable, self.may_send = asyncio.Event(), asyncio.Event()
         self.may_send.set()
 
     async def run(self) -> bool:
@@ -124,8 +127,8 @@ class _Pass:
                 self._hand_over()
         except Exception as error:
             self.error = error
-        for _ in range(self.pump.senders):
-            self.claims.put_nowait(None)
+        self.all_claimed = True
+        self.handed.set()
 
     async def _claim(self, limit: int) -> list[Claim]:
         """Claim and commit. Claims whose commit failed are nobody's: another worker may hold the same leases."""
@@ -134,15 +137,22 @@ class _Pass:
 
     def _hand_over(self) -> None:
         self.taken.clear()
-        for claim in self.next:
-            self.claims.put_nowait(claim)
+        self.claims.extend(self.next)
         self.next = []
+        self.handed.set()
 
     async def _send_all(self) -> None:
-        while (claim := await self.claims.get()) is not None:
-            if self.claims.empty():
+        """Take claims as long as there are some: a queue's wake-ups and locks would cost more than most of the rest."""
+        while self.claims or not self.all_claimed:
+            if not self.claims:
+                self.handed.clear()
+                await self.handed.wait()
+                continue
+            claim = self.claims.popleft()
+            if not self.claims:
                 self.taken.set()
-            await self.may_send.wait()
+            if not self.may_send.is_set():
+                await self.may_send.wait()
             result = await self._send(claim)
             self.results.append(result)  # not in one line: the list may be another after the await
             self.recordable.set()
@@ -189,10 +199,8 @@ class _Pass:
 
     async def _salvage(self) -> None:
         """After a pass was cut short: record what is known, hand back what was not begun. The rest has its lease."""
-        while not self.claims.empty():
-            if (claim := self.claims.get_nowait()) is not None:
-                self.next.append(claim)
-        known = [*self.recording, *self.results, *(Result(claim, Outcome.RELEASED) for claim in self.next)]
+        untried = (Result(claim, Outcome.RELEASED) for claim in (*self.claims, *self.next))
+        known = [*self.recording, *self.results, *untried]
         if known:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(_SALVAGE):

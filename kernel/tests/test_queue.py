@@ -102,11 +102,12 @@ async def history(connection: Connection, identity: UUID) -> list[tuple[int, str
 
 
 async def test_claim_gives_the_columns_asked_for(database: Database) -> None:
-    """A claim carries the owner's columns in Python's types."""
+    """A claim carries the owner's columns in Python's types, by name and in their order."""
     async with database.transaction() as connection:
         [identity] = await add(connection)
         [claim] = await make_queue().claim(connection, 10, jobs.c.secret, jobs.c.request_id)
     assert (claim.id, claim.attempt, claim.row.secret, claim.row.request_id) == (identity, 1, b"code", "r")
+    assert tuple(claim.values) == (b"code", "r")
 
 
 async def test_longest_due_first(database: Database) -> None:

@@ -67,7 +67,7 @@ class Deliverer:
             queue,
             database,
             self._send,
-            columns=(c.kind, c.recipient, c.mime, c.sealed, c.request_id),
+            columns=(c.kind, c.request_id, c.recipient, c.mime, c.sealed),
             senders=settings.smtp.connections,
             reserve=settings.smtp.timeout,
             monotonic=clock.monotonic,
@@ -118,9 +118,10 @@ class Deliverer:
 
     async def _send(self, claim: Claim) -> Result:
         """Send one mail under the request id of who queued it, and tell what became of it (SPEC K-8)."""
-        with working("mail", claim.row.request_id):
+        kind, request_id, *_ = claim.values
+        with working("mail", request_id):
             result = await self._attempt(claim)
-            self._attempts.note(result, {"kind": claim.row.kind}, delivery_id=str(claim.id), smtp_code=result.code)
+            self._attempts.note(result, {"kind": kind}, delivery_id=claim.id, smtp_code=result.code)
         return result
 
     async def _attempt(self, claim: Claim) -> Result:
@@ -137,12 +138,12 @@ class Deliverer:
             return Result(claim, Outcome.RETRYING, f"internal error: {type(error).__name__}")
 
     async def _hand_over(self, claim: Claim) -> Result:
-        row = claim.row
-        if row.recipient is None or (row.mime is None and row.sealed is None):
+        _, _, recipient, mime, sealed = claim.values
+        if recipient is None or (mime is None and sealed is None):
             return Result(claim, Outcome.DEAD_LETTERED, "its recipient or its content is gone")
         try:
-            content = row.mime if row.sealed is None else self._sealer.open(claim.id, row.sealed)
+            content = mime if sealed is None else self._sealer.open(claim.id, sealed)
         except ValueError as error:
             return Result(claim, Outcome.DEAD_LETTERED, str(error))
-        reply = await self._transport.send(envelope_of(row.recipient), content)
+        reply = await self._transport.send(envelope_of(recipient), content)
         return Result(claim, Outcome.SENT, reply.text, reply.code)
