@@ -53,14 +53,15 @@ class Size:
 
 
 FULL = Size(mails=1_000, kills=50, restarts=5, within=300.0, patient=True, timeout="2s")
-SHORT = Size(mails=40, kills=3, restarts=1, within=30.0, patient=False, timeout="500ms")
+SHORT = Size(mails=30, kills=2, restarts=1, within=30.0, patient=False, timeout="500ms")
 
 
 async def run(*, seed: int, short: bool) -> Verdict:
-    """Queue 1,000 mails across 50 kills and 5 restarts; 40 across 3 and 1 when short."""
+    """Queue 1,000 mails across 50 kills and 5 restarts; 30 across 2 and 1 when short."""
     size = SHORT if short else FULL
     with tempfile.TemporaryDirectory(prefix="galaxy-endurance-") as folder:
-        async with EmbeddedPostgres(Path(folder) / "postgres") as server:
+        settings = {"synchronous_commit": "on"}
+        async with EmbeddedPostgres(Path(folder) / "postgres", settings=settings, durable=not short) as server:
             trial = _Trial(server, size, seed)
             await trial.start()
             try:
