@@ -14,6 +14,7 @@ from galaxy_auth.settings import AuthSettings
 from galaxy_auth.tables import device_sessions, metadata
 from galaxy_contracts.access import USER_AUTHENTICATOR
 from galaxy_contracts.accounts import ACCOUNTS
+from galaxy_contracts.geo import COUNTRIES
 from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.notification import NOTIFICATIONS
 from galaxy_contracts.sessions import SESSIONS
@@ -29,7 +30,7 @@ class AuthPlugin:
         settings=AuthSettings,
         provides=(USER_AUTHENTICATOR, SESSIONS),
         requires=(ACCOUNTS, OUTBOX),
-        uses=(NOTIFICATIONS,),
+        uses=(NOTIFICATIONS, COUNTRIES),
         trials=SIGN_IN,
     )
 

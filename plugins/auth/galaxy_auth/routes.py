@@ -118,9 +118,11 @@ def _sign_in_routes(service: SignInService) -> Sequence[Route]:
         challenge = await service.send(body.email, body.locale, call.client_address)
         return SentCode(challenge_id=challenge.id, expires_at=challenge.expires_at)
 
-    async def confirm(body: ConfirmCode) -> SignedIn:
+    async def confirm(call: Call, body: ConfirmCode) -> SignedIn:
         device_name = body.device_name or UNKNOWN_DEVICE
-        given = Confirmation(body.challenge_id, body.code, device_name, body.time_zone, body.language)
+        given = Confirmation(
+            body.challenge_id, body.code, device_name, call.client_address, body.time_zone, body.language
+        )
         signed_in = await service.confirm(given)
         account = SignedInAccount.of(signed_in.account)
         return SignedIn(session_token=signed_in.token, session_id=signed_in.session.id, account=account)
@@ -181,8 +183,8 @@ def _session_routes(service: SessionService) -> Sequence[Route]:
 
 
 def _introspect_route(service: SessionService) -> Route:
-    async def introspect(call: Call, body: Introspect) -> Introspection:
-        identity = service.authenticate(body.session_token, client_address=call.client_address)
+    async def introspect(body: Introspect) -> Introspection:
+        identity = service.identify(body.session_token)  # not counted: it is no request of the player's
         if identity is None:
             return Introspection(active=False)
         return Introspection(

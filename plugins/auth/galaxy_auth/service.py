@@ -38,6 +38,7 @@ from galaxy_auth.sessions import SessionService
 from galaxy_auth.settings import AuthSettings
 from galaxy_contracts.accounts import ACCOUNTS, Account, Registration
 from galaxy_contracts.formats import Address, parse_address
+from galaxy_contracts.geo import COUNTRIES
 from galaxy_contracts.mail import OUTBOX, MailKind, Message
 from galaxy_contracts.sessions import SessionStarted
 from galaxy_kernel.api import Connection, Context, Problem, invalid, throttled
@@ -60,6 +61,8 @@ class Confirmation:
     challenge_id: UUID
     code: str
     device_name: str
+    client_address: str
+    """Tells the country of an account that is new; it is not kept."""
     time_zone: str | None = None
     language: str | None = None
 
@@ -177,7 +180,9 @@ class SignInService:
             return _wrong(MAX_TRIES - challenge.tries)
         await queries.redeem(connection, given.challenge_id, now)
         language = given.language or challenge.locale or "en"
-        registration = Registration(challenge.email, language, given.time_zone or "UTC")
+        countries = self._context.find(COUNTRIES)
+        country = None if countries is None else countries.country_of(given.client_address)
+        registration = Registration(challenge.email, language, given.time_zone or "UTC", country)
         account, created = await self._context.require(ACCOUNTS).find_or_create(connection, registration)
         if not account.active:
             return Problem(403, "account_blocked", "This account is blocked. Ask the operators of this server why.")

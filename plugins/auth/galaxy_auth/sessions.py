@@ -19,6 +19,7 @@ from galaxy_auth.domain import TOKEN_LENGTH, Session, new_token, token_hash
 from galaxy_auth.settings import AuthSettings
 from galaxy_contracts.access import UserIdentity
 from galaxy_contracts.accounts import ACCOUNTS, Accounts
+from galaxy_contracts.geo import COUNTRIES
 from galaxy_contracts.sessions import SessionsRevoked
 from galaxy_kernel.api import Cache, Connection, Context, Paging, new_id, not_found
 
@@ -38,12 +39,15 @@ class SessionService:
         self._seen: dict[UUID, datetime] = {}
         self._accounts: Accounts
         self._now: Callable[[], datetime]
+        self._count: Callable[[UUID, str], None] | None = None
         self._idle = self._precision = timedelta(0)
 
     def open(self) -> None:
         """Take what `authenticate` needs on every request, once. Called from the plugin's lifespan."""
         self._accounts = self._context.require(ACCOUNTS)
         self._now = self._context.clock.now
+        countries = self._context.find(COUNTRIES)
+        self._count = None if countries is None else countries.count
         self._idle = self._context.settings.session_idle_ttl
         self._precision = min(TOUCH_PRECISION, self._idle / 10)
 
@@ -55,7 +59,14 @@ class SessionService:
         except Exception as error:  # what is lost is a few minutes of precision, no reason to fail the stop
             self._context.log.warning("last_uses_not_written", sessions=len(self._seen), error=type(error).__name__)
 
-    def authenticate(self, token: str, *, client_address: str) -> UserIdentity | None:  # noqa: ARG002 # of the contract
+    def authenticate(self, token: str, *, client_address: str) -> UserIdentity | None:
+        """Give the identity behind a request's token, or None, and count the country it came from."""
+        identity = self.identify(token)
+        if identity is not None and self._count is not None:
+            self._count(identity.account_id, client_address)
+        return identity
+
+    def identify(self, token: str) -> UserIdentity | None:
         """Give the identity behind a token, or None: from memory, and noting that the session is in use.
 
         The look-up goes by the token's hash, so its timing tells nothing about tokens that exist.

@@ -12,9 +12,10 @@ from sqlalchemy import text
 
 from galaxy_auth.plugin import AuthPlugin
 from galaxy_contracts.accounts import ACCOUNTS, AccountBlocked, AccountDeleted
+from galaxy_contracts.geo import COUNTRIES
 from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.sessions import SESSIONS, SessionsRevoked, SessionStarted
-from galaxy_contracts.testing import FakeAccounts, FakeOutbox
+from galaxy_contracts.testing import FakeAccounts, FakeCountries, FakeOutbox
 from galaxy_kernel.api import Connection, Database
 from galaxy_kernel.clock import ManualClock
 from galaxy_kernel.testing.kernel import GATEWAY_TOKEN, Boot, Booted, offering
@@ -130,12 +131,18 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
     async with AsyncExitStack() as stack:
 
         async def make(
-            *, beside: World | None = None, accounts: Any = None, outbox: Any = None, **settings: str
+            *,
+            beside: World | None = None,
+            accounts: Any = None,
+            outbox: Any = None,
+            countries: FakeCountries | None = None,
+            **settings: str,
         ) -> World:
             heard: list[Any] = []
             accounts = accounts or (beside.accounts if beside else FakeAccounts())
             outbox = outbox or (beside.outbox if beside else FakeOutbox())
-            fakes = offering("fakes", {ACCOUNTS: accounts, OUTBOX: outbox})
+            used = {} if countries is None else {COUNTRIES: countries}
+            fakes = offering("fakes", {ACCOUNTS: accounts, OUTBOX: outbox, **used})
             environment = {f"BACKEND_AUTH_{name.upper()}": value for name, value in settings.items()}
             dsn = beside.booted.dsn if beside else None
             plugins = (AuthPlugin, fakes, listener(heard))

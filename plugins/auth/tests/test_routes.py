@@ -1,9 +1,12 @@
 """The HTTP operations: shapes, access and what is refused."""
 
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from galaxy_contracts.testing import FakeCountries
 from galaxy_kernel.testing.kernel import GATEWAY_TOKEN
 
 INTROSPECT = "/api/v1/internal/sessions/introspect"
@@ -100,3 +103,33 @@ async def test_introspection(world: Any) -> None:
 async def test_closed_to_anonymous(world: Any, method: str, path: str) -> None:
     """Without credentials the operations are closed."""
     assert (await world.ask(method, path, json={}))[0] == 401
+
+
+async def test_requests_are_counted_by_country(make_world: Any) -> None:
+    """Each request with a good token counts for its account and country; a bad token and an introspection do not."""
+    countries = FakeCountries({"192.0.2.1": "AT"})
+    world = await make_world(countries=countries)
+    signed_in = await world.sign_in()
+    token, account = signed_in["session_token"], UUID(signed_in["account"]["id"])
+    assert not countries.counted
+    for address in ("192.0.2.1", "192.0.2.1", "198.51.100.1"):
+        assert (await world.ask("GET", "/api/v1/user/sessions", token=token, address=address))[0] == 200
+    await world.ask("GET", "/api/v1/user/sessions", token="gxs_" + "A" * 43, address="192.0.2.1")
+    await world.ask("POST", INTROSPECT, address="192.0.2.1", json={"session_token": token})
+    assert countries.counted == {(account, "AT"): 2, (account, "ZZ"): 1}
+
+
+async def test_a_country_is_declared_once(make_world: Any) -> None:
+    """An account has the country of its first sign-in, where geo can tell it, whatever the later ones come from."""
+    world = await make_world(countries=FakeCountries({"192.0.2.1": "AT", "198.51.100.1": "DE"}))
+    for address in ("192.0.2.1", "198.51.100.1"):
+        world.clock.advance(timedelta(minutes=1))
+        challenge_id, code = await world.challenge()
+        path, body = "/api/v1/public/auth/confirm-email-code", {"challenge_id": challenge_id, "code": code}
+        status, signed_in = await world.ask("POST", path, address=address, json=body)
+        assert (status, signed_in["account"]["declared_country"]) == (201, "AT")
+
+
+async def test_without_geo_no_country_is_declared(world: Any) -> None:
+    """Where nothing tells countries, the account's stays empty."""
+    assert (await world.sign_in())["account"]["declared_country"] is None
