@@ -4,14 +4,24 @@ import asyncio
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from galaxy_admin.domain import AdminAccount
+from galaxy_kernel.api import Problem
 
-_AT_ONCE = 2
+P = ParamSpec("P")
+T = TypeVar("T")
+
+AT_ONCE = 2
+"""Hashes computed at once, of 64 MiB each."""
+PLACES = 64
+"""Callers who compute or wait, at most: at 50 ms a hash the last of them waits for some two seconds."""
 
 
 class Passwords:
@@ -27,12 +37,27 @@ class Passwords:
         self._decoy = ""
         self._key = secrets.token_bytes(32)
         self._remembered: dict[UUID, bytes] = {}
-        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._taken = 0
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold one of the places for those who have a password hashed or verified, before anything is counted.
+
+        Raises 503 `admin_busy` when all are taken: whoever floods the sign-in with names gets no more than these.
+        """
+        if self._taken >= PLACES:
+            detail = "Too many passwords are being checked at once: try again in a moment."
+            raise Problem(503, "admin_busy", detail, headers={"Retry-After": "1"})
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
 
     async def hash(self, password: str) -> str:
         """Hash a new password."""
-        async with self._room:
-            return await asyncio.to_thread(self._hasher.hash, password)
+        return await self._compute(self._hasher.hash, password)
 
     def remembers(self, account: AdminAccount, password: str) -> bool:
         """Tell whether this password was right for this account a while ago."""
@@ -44,12 +69,23 @@ class Passwords:
         if account is None and not self._decoy:
             self._decoy = await self.hash(secrets.token_hex(16))
         stored = self._decoy if account is None else account.password_hash
-        async with self._room:
-            right = await asyncio.to_thread(self._matches, stored, password)
+        right = await self._compute(self._matches, stored, password)
         if account is None or not right:
             return False
         self._remembered[account.id] = self._trace(account, password)
         return True
+
+    async def _compute(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Run in a thread. A caller who gives up goes at once; the thread keeps its memory, and so its permit."""
+        await self._room.acquire()
+        running = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
+        running.add_done_callback(self._done)
+        return await asyncio.shield(running)
+
+    def _done(self, running: asyncio.Future[T]) -> None:
+        self._room.release()
+        if not running.cancelled():
+            running.exception()  # looked at here too, for the caller may be gone
 
     def _matches(self, stored: str, password: str) -> bool:
         try:

@@ -46,7 +46,8 @@ class AdminService:
         """Give the operator, or None; see the contract."""
         account = self._cache.get(fold(username))
         if account is None or account.disabled_at is not None:
-            await self._passwords.verify(None, password)
+            with self._passwords.place():
+                await self._passwords.verify(None, password)
             return None
         if not self._passwords.remembers(account, password) and not await self._try(account, password):
             return None
@@ -59,23 +60,29 @@ class AdminService:
         return AdminIdentity(account.id, account.username)
 
     async def _try(self, account: AdminAccount, password: str) -> bool:
-        """Evaluate a password under the lock-out: counted first, forgiven when right."""
-        now = self._context.clock.now()
-        async with self._context.database.transaction() as connection:
-            failures = await queries.count_try(connection, account.id, now)
-            if failures is None:
-                until = await queries.locked_until(connection, account.id)
-                wait = 1.0 if until is None else (until - now).total_seconds()
-                raise _locked(wait)
-            delay = lock_after(failures)
-            if delay is not None:
-                await queries.lock(connection, account.id, now + delay)
-        if not await self._passwords.verify(account, password):
+        """Evaluate a password under the lock-out: counted first, where there is a place for it; forgiven when right."""
+        with self._passwords.place():
+            failures = await self._count_try(account)
+            right = await self._passwords.verify(account, password)
+        if not right:
             self._context.log.warning("admin_password_wrong", admin_id=str(account.id), failures=failures)
             return False
         async with self._context.database.transaction() as connection:
             await queries.forgive(connection, account.id)
         return True
+
+    async def _count_try(self, account: AdminAccount) -> int:
+        """Count a try, lock the account where it is one too many, and give how many there were in a row."""
+        now = self._context.clock.now()
+        async with self._context.database.transaction() as connection:
+            failures = await queries.count_try(connection, account.id, now)
+            if failures is None:
+                until = await queries.locked_until(connection, account.id)
+                raise _locked(1.0 if until is None else (until - now).total_seconds())
+            delay = lock_after(failures)
+            if delay is not None:
+                await queries.lock(connection, account.id, now + delay)
+        return failures
 
     async def list_accounts(self, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
         """Give one page of the accounts, by name, and how many there are."""
@@ -85,7 +92,8 @@ class AdminService:
     async def create(self, username: str, password: str) -> AdminAccount:
         """Make an account whose password must be changed at first use."""
         _check_password("password", password, username)
-        account = await self._new_account(username, password)
+        with self._passwords.place():
+            account = await self._new_account(username, password)
         async with self._context.database.transaction() as connection:
             if not await queries.insert_account(connection, account):
                 raise conflict("username_taken", "There is an admin of that name already.")
@@ -119,8 +127,10 @@ class AdminService:
             raise invalid("new_password", "must differ from the current password")
         if not self._passwords.remembers(account, current) and not await self._try(account, current):
             raise Problem(403, "current_password_wrong", "The current password is wrong.")
+        with self._passwords.place():
+            new_hash = await self._passwords.hash(new)
         # what was seen must still stand: a reset or a disabling in between wins over this change
-        await self._store(account, await self._passwords.hash(new), unless_changed=True, must_rotate=False)
+        await self._store(account, new_hash, unless_changed=True, must_rotate=False)
 
     async def reset_password(self, username: str, password: str) -> None:
         """Replace a lost password from the command line: unlocks and enables, must be changed at first use."""

@@ -1,10 +1,11 @@
 """The plugin alone, with a hash that takes no time and a first admin."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from aiohttp import encode_basic_auth
@@ -26,6 +27,51 @@ class QuickAdmin(AdminPlugin):
     """The plugin with a hash that takes no time."""
 
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+class GatedHasher(PasswordHasher):
+    """A quick hasher whose work on chosen passwords waits at a gate, in its thread."""
+
+    def __init__(self, *held: str) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.held = held
+        self.reached = 0
+        """How often the gate was reached."""
+        self.gate = threading.Event()
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self._pass(password)
+        return super().hash(password, salt=salt)
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 # the library's own name
+        self._pass(password)
+        return super().verify(hash, password)
+
+    async def until_reached(self, times: int = 1) -> None:
+        """Wait until so many threads have come to the gate."""
+        async with asyncio.timeout(10):
+            while self.reached < times:
+                await asyncio.sleep(0.001)
+
+    def _pass(self, password: str | bytes) -> None:
+        if password in self.held:
+            self.reached += 1
+            if not self.gate.wait(30):
+                raise TimeoutError("the test never opened the gate")
+
+
+@pytest.fixture
+def gated() -> Iterator[Callable[..., GatedHasher]]:
+    """Give what makes a hasher that waits for some passwords; its gate is open once the test has ended."""
+    made: list[GatedHasher] = []
+
+    def make(*held: str) -> GatedHasher:
+        made.append(GatedHasher(*held))
+        return made[-1]
+
+    yield make
+    for hasher in made:
+        hasher.gate.set()
 
 
 @dataclass
@@ -51,6 +97,12 @@ class World:
         body = {"current_password": current, "new_password": new}
         return (await self.ask("PUT", f"{ADMINS}/me/password", user=user, password=current, json=body))[0]
 
+    async def until_closed(self, password: str) -> None:
+        """Wait until the backend has heard of a reset: a password that it remembers opens nothing any more."""
+        async with asyncio.timeout(5):
+            while (await self.ask("GET", ADMINS, password=password))[0] != 401:
+                await asyncio.sleep(0.01)
+
     async def command(self, *arguments: str, given: str = "") -> Result:
         """Run a command under `backend admin` beside the booted kernel, with `given` on its standard input."""
         environment = {"BACKEND_POSTGRES_DSN": self.booted.dsn}
@@ -63,10 +115,11 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
     """Give what boots the plugin with a first admin `root`; `beside` another world for a second replica."""
     async with AsyncExitStack() as stack:
 
-        async def make(*, beside: World | None = None, password: str = FIRST) -> World:
+        async def make(*, beside: World | None = None, password: str = FIRST, hasher: Any = None) -> World:
+            plugin = QuickAdmin if hasher is None else type("GatedAdmin", (QuickAdmin,), {"hasher": hasher})
             environment = {"BACKEND_ADMIN_BOOTSTRAP_USER": "Root", "BACKEND_ADMIN_BOOTSTRAP_PASSWORD": password}
             dsn = beside.booted.dsn if beside else None
-            booted = await stack.enter_async_context(boot(QuickAdmin, environment=environment, clock=clock, dsn=dsn))
+            booted = await stack.enter_async_context(boot(plugin, environment=environment, clock=clock, dsn=dsn))
             return World(booted)
 
         yield make

@@ -1,6 +1,5 @@
 """The commands under `backend admin`, beside a backend that runs."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -15,19 +14,12 @@ async def opens(world: Any, password: str) -> int:
     return int(status)
 
 
-async def until_reset(world: Any) -> None:
-    """Wait until the running backend has heard of it: what opened so far opens nothing any more."""
-    async with asyncio.timeout(5):
-        while await opens(world, CHANGED) != 401:
-            await asyncio.sleep(0.01)
-
-
 async def test_reset_password(world: Any) -> None:
     """A reset replaces the password on the running backend too; the new one opens only its own change."""
     await world.rotate()
     done = await world.command("reset-password", "ROOT", "--stdin", given=f"{GIVEN}\n")
     assert (done.exit_code, done.stdout) == (0, "")
-    await until_reset(world)
+    await world.until_closed(CHANGED)
     assert await opens(world, GIVEN) == 403
     assert await world.rotate(current=GIVEN, new="chosen by herself") == 204
 
@@ -38,7 +30,7 @@ async def test_reset_password_makes_one(world: Any) -> None:
     done = await world.command("reset-password", "root")
     made = done.stdout.removesuffix("\n")
     assert done.exit_code == 0 and len(made) == 24
-    await until_reset(world)
+    await world.until_closed(CHANGED)
     assert await opens(world, made) == 403
 
 

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from galaxy_admin.domain import FREE_TRIES
+from galaxy_admin.passwords import AT_ONCE, PLACES
 from galaxy_kernel.testing import ManualClock
 
 ADMINS = "/api/v1/admin/admins"
@@ -119,3 +120,70 @@ async def test_passwords_are_argon2id_and_nowhere_plain(world: Any) -> None:
         log = (await connection.execute(text("SELECT a::text FROM admin_audit_log a"))).scalars().all()
     assert all("$argon2id$" in row for row in rows)
     assert not any(secret in row for row in [*rows, *log] for secret in (FIRST, CHANGED))
+
+
+async def test_a_flood_of_names_locks_nobody(make_world: Any, gated: Any) -> None:
+    """While all places are taken others are told 503, their tries are not counted, and who is in stays in."""
+    hasher = gated("flood")
+    world = await make_world(hasher=hasher)
+    await world.rotate()
+    assert (await world.ask("GET", ADMINS))[0] == 200
+    flood = [asyncio.create_task(world.ask("GET", ADMINS, user=f"u{n}", password="flood")) for n in range(PLACES)]
+    await hasher.until_reached(AT_ONCE)
+    async with asyncio.timeout(10):
+        while (await world.ask("GET", ADMINS, user="somebody", password="flood"))[1]["code"] != "admin_busy":
+            await asyncio.sleep(0.001)
+    for _ in range(FREE_TRIES + 2):
+        status, problem = await world.ask("GET", ADMINS, password="wrong")
+        assert (status, problem["code"]) == (503, "admin_busy")
+    assert (await world.ask("GET", ADMINS))[0] == 200
+    hasher.gate.set()
+    assert {status for status, _ in await asyncio.gather(*flood)} == {401}
+    assert (await world.ask("GET", ADMINS, password="wrong"))[0] == 401
+
+
+async def test_a_reset_wins_over_a_change_under_way(make_world: Any, gated: Any) -> None:
+    """A password that was reset while its owner was changing it stays reset: the change is 409, nothing is lost."""
+    hasher = gated("chosen by herself")
+    world = await make_world(hasher=hasher)
+    await world.rotate()
+    change = asyncio.create_task(world.rotate(current=CHANGED, new="chosen by herself"))
+    await hasher.until_reached()
+    assert (await world.command("reset-password", "root", "--stdin", given="given by telephone")).exit_code == 0
+    hasher.gate.set()
+    assert await change == 409
+    await world.until_closed(CHANGED)
+    assert (await world.ask("GET", ADMINS, password="chosen by herself"))[0] == 401
+    status, problem = await world.ask("GET", ADMINS, password="given by telephone")
+    assert (status, problem["code"]) == (403, "password_rotation_required")
+
+
+async def test_of_two_changes_at_once_one_counts(make_world: Any, gated: Any) -> None:
+    """Of two changes that began from the same password one is stored, and the other is told so."""
+    hasher = gated("the one password", "the other password")
+    world = await make_world(hasher=hasher)
+    await world.rotate()
+    changes = [
+        asyncio.create_task(world.rotate(current=CHANGED, new=new))
+        for new in ("the one password", "the other password")
+    ]
+    await hasher.until_reached(2)
+    hasher.gate.set()
+    statuses = await asyncio.gather(*changes)
+    assert sorted(statuses) == [204, 409]
+    opened = [(await world.ask("GET", ADMINS, password=each))[0] for each in ("the one password", "the other password")]
+    assert opened == [200 if status == 204 else 401 for status in statuses]
+
+
+async def test_who_is_disabled_meanwhile_changes_nothing(make_world: Any, gated: Any) -> None:
+    """A change under way when its owner is disabled is 409: it does not open the account again."""
+    hasher = gated("chosen by herself")
+    world = await make_world(hasher=hasher)
+    await world.rotate()
+    _, ada = await world.ask("POST", ADMINS, json={"username": "ada", "password": "made by root once"})
+    change = asyncio.create_task(world.rotate(user="ada", current="made by root once", new="chosen by herself"))
+    await hasher.until_reached()
+    assert (await world.ask("POST", f"{ADMINS}/{ada['id']}/disable"))[0] == 200
+    hasher.gate.set()
+    assert await change == 409
+    assert (await world.ask("GET", ADMINS, user="ada", password="chosen by herself"))[0] == 401
