@@ -50,21 +50,12 @@ def routes(service: CountryService) -> Sequence[Route]:
 
     async def summary(query: Paging) -> GeoSummary:
         found, total = await service.list_summary(query)
-        items = [
-            CountrySummaryView(
-                country=each.country, accounts=each.accounts, requests=each.requests, last_seen_at=each.last_seen_at
-            )
-            for each in found
-        ]
-        page = query.page_of(items, total)
+        page = query.page_of([CountrySummaryView.of(each) for each in found], total)
         return GeoSummary(database=_database(service.database_state()), **dict(page))
 
     async def countries(account_id: UUID, query: Paging) -> Page[CountryView]:
         found, total = await service.list_counts(account_id, query)
-        items = [
-            CountryView(country=each.country, requests=each.requests, last_seen_at=each.last_seen_at) for each in found
-        ]
-        return query.page_of(items, total)
+        return query.page_of([CountryView.of(each) for each in found], total)
 
     account = "/api/v1/admin/users/{account_id}/countries"
     return (
