@@ -40,7 +40,7 @@ _LOCK = text("SELECT pg_advisory_xact_lock(number) FROM unnest(:numbers) AS numb
 )
 
 
-async def lock(connection: Connection, numbers: Iterable[int]) -> None:
+async def take_locks(connection: Connection, numbers: Iterable[int]) -> None:
     """Take advisory locks until the transaction ends, in one order for everybody, so that none deadlock.
 
     What is read after it must be read by a later statement: this one's snapshot is older than the locks.
@@ -63,7 +63,7 @@ _SENT = select(
 )
 
 
-async def sent(
+async def find_sent(
     connection: Connection, address: bytes, client: bytes, now: datetime, *, per_address: int, per_client: int
 ) -> Sent:
     """Give what the throttles look at, in one statement of three index look-ups, whatever the limits are."""
@@ -78,7 +78,7 @@ async def sent(
     return Sent(*(await connection.execute(_SENT, values)).one())
 
 
-async def add_challenge(connection: Connection, values: dict[str, Any]) -> None:
+async def insert_challenge(connection: Connection, values: dict[str, Any]) -> None:
     """Insert a challenge."""
     await connection.execute(insert(challenges), values)
 
@@ -105,28 +105,28 @@ async def spend_try(connection: Connection, challenge_id: UUID, now: datetime) -
     return (await connection.execute(_SPEND, {"challenge": challenge_id, "now": now})).first()
 
 
-async def redeem(connection: Connection, challenge_id: UUID, now: datetime) -> None:
+async def redeem_challenge(connection: Connection, challenge_id: UUID, now: datetime) -> None:
     """Close a challenge whose code was given."""
     await connection.execute(update(challenges).where(challenges.c.id == challenge_id).values(redeemed_at=now))
 
 
-async def scrub_address(connection: Connection, address_key: bytes, until: datetime) -> None:
+async def scrub_challenges(connection: Connection, address_key: bytes, until: datetime) -> None:
     """Take the address out of its challenges made until then, which closes them; the throttles go on counting them."""
     statement = update(challenges).where(challenges.c.address_key == address_key, challenges.c.created_at <= until)
     await connection.execute(statement.values(email=None))
 
 
-async def prune_challenges(connection: Connection, before: datetime) -> int:
+async def delete_challenges(connection: Connection, before: datetime) -> int:
     """Delete the challenges made before then, and give how many there were."""
     return (await connection.execute(delete(challenges).where(challenges.c.created_at < before))).rowcount
 
 
-async def add_session(connection: Connection, session: Session) -> None:
+async def insert_session(connection: Connection, session: Session) -> None:
     """Insert a session."""
     await connection.execute(insert(sessions), msgspec.structs.asdict(session))
 
 
-def alive(now: datetime, idle: timedelta) -> ColumnElement[bool]:
+def are_alive(now: datetime, idle: timedelta) -> ColumnElement[bool]:
     """Give the condition of sessions that have not run out."""
     return (sessions.c.expires_at > now) & (sessions.c.last_seen_at > now - idle)
 
@@ -135,35 +135,37 @@ async def list_sessions(
     connection: Connection, account_id: UUID, paging: Paging, *, now: datetime, idle: timedelta
 ) -> tuple[list[Session], int]:
     """Give one page of a player's sessions that have not run out, the newest first, and how many there are."""
-    statement: Select[Any] = select(*_SESSION).where(sessions.c.account_id == account_id, alive(now, idle))
+    statement: Select[Any] = select(*_SESSION).where(sessions.c.account_id == account_id, are_alive(now, idle))
     newest_first = statement.order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
     rows, total = await fetch_page(connection, newest_first, paging)
     return [Session(*row[: len(_SESSION)]) for row in rows], total
 
 
-async def end(connection: Connection, which: ColumnElement[bool], *, limit: int | None = None) -> list[Session]:
+async def delete_sessions(
+    connection: Connection, which: ColumnElement[bool], *, limit: int | None = None
+) -> list[Session]:
     """Delete sessions and give them. The rows are locked in one order, so that parallel calls never deadlock."""
     picked = select(sessions.c.id).where(which).order_by(sessions.c.id).limit(limit).with_for_update().cte("picked")
     statement = delete(sessions).where(sessions.c.id.in_(select(picked.c.id))).returning(*_SESSION)
     return await _all(connection, statement)
 
 
-def of_account(account_id: UUID) -> ColumnElement[bool]:
+def are_of(account_id: UUID) -> ColumnElement[bool]:
     """Give the condition of one account's sessions."""
     return sessions.c.account_id == account_id
 
 
-def one(account_id: UUID, session_id: UUID) -> ColumnElement[bool]:
+def is_one(account_id: UUID, session_id: UUID) -> ColumnElement[bool]:
     """Give the condition of one session of an account."""
-    return of_account(account_id) & (sessions.c.id == session_id)
+    return are_of(account_id) & (sessions.c.id == session_id)
 
 
-def others(account_id: UUID, session_id: UUID) -> ColumnElement[bool]:
+def are_others(account_id: UUID, session_id: UUID) -> ColumnElement[bool]:
     """Give the condition of all sessions of an account but one."""
-    return of_account(account_id) & (sessions.c.id != session_id)
+    return are_of(account_id) & (sessions.c.id != session_id)
 
 
-def run_out(now: datetime, idle: timedelta, grace: timedelta) -> ColumnElement[bool]:
+def have_run_out(now: datetime, idle: timedelta, grace: timedelta) -> ColumnElement[bool]:
     """Give the condition of sessions that ran out at least `grace` ago, or are past their absolute end."""
     return or_(sessions.c.expires_at <= now, sessions.c.last_seen_at <= now - idle - grace)
 
@@ -191,7 +193,7 @@ def _touch() -> Executable:
 _TOUCH = _touch()
 
 
-async def touch(connection: Connection, seen: Sequence[tuple[UUID, datetime]]) -> list[Session]:
+async def touch_sessions(connection: Connection, seen: Sequence[tuple[UUID, datetime]]) -> list[Session]:
     """Write down when sessions were last used, and give those for which that was news."""
     ids, times = zip(*seen, strict=True)
     return await _all(connection, _TOUCH, {"ids": list(ids), "times": list(times)})

@@ -104,9 +104,9 @@ class SignInService:
             "expires_at": challenge.expires_at,
         }
         async with context.database.transaction() as connection:
-            await queries.lock(connection, (lock_number(by_address), lock_number(by_client)))
+            await queries.take_locks(connection, (lock_number(by_address), lock_number(by_client)))
             await self._throttle(connection, by_address, by_client)
-            await queries.add_challenge(connection, row)
+            await queries.insert_challenge(connection, row)
             await self._enqueue(connection, address, locale, challenge, code)
         return challenge
 
@@ -125,7 +125,7 @@ class SignInService:
     async def prune(self) -> bool:
         """Delete challenges that no throttle counts any more."""
         async with self._context.database.transaction() as connection:
-            await queries.prune_challenges(connection, self._context.clock.now() - CHALLENGES_KEPT)
+            await queries.delete_challenges(connection, self._context.clock.now() - CHALLENGES_KEPT)
         return False
 
     async def forget(self, connection: Connection, email: str, until: datetime) -> None:
@@ -134,14 +134,14 @@ class SignInService:
             address = parse_address(email)
         except ValueError:
             return
-        await queries.scrub_address(connection, self._address_key(address), until)
+        await queries.scrub_challenges(connection, self._address_key(address), until)
 
     def _address_key(self, address: Address) -> bytes:
         return address_key(self._context.derive_key("throttle"), address.folded)
 
     async def _throttle(self, connection: Connection, by_address: bytes, by_client: bytes) -> None:
         settings, now = self._context.settings, self._context.clock.now()
-        sent = await queries.sent(
+        sent = await queries.find_sent(
             connection,
             by_address,
             by_client,
@@ -178,7 +178,7 @@ class SignInService:
         expected = code_hash(self._context.derive_key("code"), given.challenge_id, given.code)
         if not hmac.compare_digest(challenge.code_hash, expected):
             return _wrong(MAX_TRIES - challenge.tries)
-        await queries.redeem(connection, given.challenge_id, now)
+        await queries.redeem_challenge(connection, given.challenge_id, now)
         language = given.language or challenge.locale or "en"
         countries = self._context.find(COUNTRIES)
         country = None if countries is None else countries.country_of(given.client_address)

@@ -93,24 +93,24 @@ class SessionService:
         token = new_token(self._context.random)
         ends = now + self._context.settings.session_ttl
         session = Session(new_id(), account_id, token_hash(token), device_name, now, now, ends)
-        await queries.add_session(connection, session)
+        await queries.insert_session(connection, session)
         await self._cache.put(connection, session)
         return session, token
 
     async def revoke_all(self, connection: Connection, account_id: UUID) -> int:
         """End every session of the account with the caller's transaction; give how many there were."""
-        return await self._revoke(connection, account_id, queries.of_account(account_id))
+        return await self._revoke(connection, account_id, queries.are_of(account_id))
 
     async def revoke(self, account_id: UUID, session_id: UUID) -> None:
         """End one of the player's own sessions."""
         async with self._context.database.transaction() as connection:
-            if not await self._revoke(connection, account_id, queries.one(account_id, session_id)):
+            if not await self._revoke(connection, account_id, queries.is_one(account_id, session_id)):
                 raise not_found("session")
 
     async def revoke_others(self, account_id: UUID, current: UUID) -> int:
         """End all of the player's sessions but the one in use; give how many there were."""
         async with self._context.database.transaction() as connection:
-            return await self._revoke(connection, account_id, queries.others(account_id, current))
+            return await self._revoke(connection, account_id, queries.are_others(account_id, current))
 
     async def list_sessions(self, account_id: UUID, paging: Paging) -> tuple[Sequence[Session], int]:
         """Give one page of the player's sessions that have not run out, the newest first, and how many there are."""
@@ -125,7 +125,7 @@ class SessionService:
         if not seen:
             return False
         async with self._context.database.transaction() as connection:
-            await self._cache.put_many(connection, await queries.touch(connection, seen))
+            await self._cache.put_many(connection, await queries.touch_sessions(connection, seen))
         for session_id, at in seen:
             if self._seen.get(session_id) == at:
                 del self._seen[session_id]
@@ -133,9 +133,9 @@ class SessionService:
 
     async def prune(self) -> bool:
         """Delete sessions that have run out; give whether there is more to delete."""
-        run_out = queries.run_out(self._context.clock.now(), self._context.settings.session_idle_ttl, PRUNE_GRACE)
+        run_out = queries.have_run_out(self._context.clock.now(), self._context.settings.session_idle_ttl, PRUNE_GRACE)
         async with self._context.database.transaction() as connection:
-            ended = await queries.end(connection, run_out, limit=BATCH)
+            ended = await queries.delete_sessions(connection, run_out, limit=BATCH)
             await self._cache.drop_many(connection, [session.token_hash for session in ended])
         return len(ended) == BATCH
 
@@ -144,7 +144,7 @@ class SessionService:
         return session.last_seen_at if noted is None or noted < session.last_seen_at else noted
 
     async def _revoke(self, connection: Connection, account_id: UUID, which: ColumnElement[bool]) -> int:
-        ended = await queries.end(connection, which)
+        ended = await queries.delete_sessions(connection, which)
         if ended:
             await self._cache.drop_many(connection, [session.token_hash for session in ended])
             fact = SessionsRevoked(account_id, tuple(session.id for session in ended))

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Executable, Row, Select, and_, bindparam, select, update
+from sqlalchemy import Executable, Row, Select, bindparam, case, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from galaxy_contracts.accounts import Account
@@ -20,24 +20,23 @@ _BY_ADDRESS = select(*_ACCOUNT).where(accounts.c.email_folded == bindparam("fold
 _BY_ADDRESS_LOCKED = _BY_ADDRESS.with_for_update(read=True)
 _INSERT = insert(accounts).on_conflict_do_nothing(index_elements=[accounts.c.email_folded]).returning(accounts.c.id)
 
-_STATES = {
-    "active": and_(accounts.c.blocked_at.is_(None), accounts.c.deleted_at.is_(None)),
-    "blocked": and_(accounts.c.blocked_at.is_not(None), accounts.c.deleted_at.is_(None)),
-    "deleted": accounts.c.deleted_at.is_not(None),
-}
+_state = case(
+    (accounts.c.deleted_at.is_not(None), "deleted"), (accounts.c.blocked_at.is_not(None), "blocked"), else_="active"
+)
+_FOR_OPERATORS: Select[Any] = select(accounts, _state.label("state"))
 
 
-async def by_address(connection: Connection, folded: str) -> Account | None:
+async def find_by_address(connection: Connection, folded: str) -> Account | None:
     """Give the account of a folded address."""
     return await _one(connection, _BY_ADDRESS.params(folded=folded))
 
 
-async def by_address_locked(connection: Connection, folded: str) -> Account | None:
-    """Give the account of a folded address; it can be neither blocked nor deleted until this transaction ends."""
+async def lock_by_address(connection: Connection, folded: str) -> Account | None:
+    """Give the account of a folded address, which can be neither blocked nor deleted until this transaction ends."""
     return await _one(connection, _BY_ADDRESS_LOCKED.params(folded=folded))
 
 
-async def add(connection: Connection, account: Account, folded: str) -> bool:
+async def insert_account(connection: Connection, account: Account, folded: str) -> bool:
     """Insert the account unless the address has one; waits for a transaction that is just making it."""
     values = msgspec.structs.asdict(account) | {"email_folded": folded}
     return (await connection.execute(_INSERT, values)).first() is not None
@@ -49,7 +48,7 @@ async def change_profile(connection: Connection, account_id: UUID, change: Profi
     return await _one(connection, statement.returning(*_ACCOUNT))
 
 
-async def locked(connection: Connection, account_id: UUID) -> Account | None:
+async def lock_account(connection: Connection, account_id: UUID) -> Account | None:
     """Give the account and keep others from changing it until this transaction ends."""
     return await _one(connection, select(*_ACCOUNT).where(accounts.c.id == account_id).with_for_update(key_share=True))
 
@@ -79,20 +78,21 @@ async def scrub(connection: Connection, account_id: UUID, deleted_at: datetime) 
     return await _one(connection, statement.returning(*_ACCOUNT))
 
 
-async def for_operators(connection: Connection, account_id: UUID) -> Row[tuple[object, ...]] | None:
-    """Give the whole row of an account."""
-    return (await connection.execute(select(accounts).where(accounts.c.id == account_id))).first()
+async def find_for_operators(connection: Connection, account_id: UUID) -> Row[Any] | None:
+    """Give the whole row of an account, and its state."""
+    row: Row[Any] | None = (await connection.execute(_FOR_OPERATORS.where(accounts.c.id == account_id))).first()
+    return row
 
 
 async def list_accounts(
     connection: Connection, paging: Paging, *, folded: str | None = None, state: AccountState | None = None
 ) -> tuple[Sequence[Row[Any]], int]:
     """Give one page of accounts as operators see them, the newest first, and how many there are."""
-    statement: Select[Any] = select(accounts).order_by(accounts.c.id.desc())
+    statement = _FOR_OPERATORS.order_by(accounts.c.id.desc())
     if folded is not None:
         statement = statement.where(accounts.c.email_folded == folded)
     if state is not None:
-        statement = statement.where(_STATES[state])
+        statement = statement.where(_state == state)
     return await fetch_page(connection, statement, paging)
 
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any, cast
 from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
-from sqlalchemy import Row
 
 from galaxy_kernel.api import Access, Call, DisplayName, Email, Language, Model, Page, Paging, Route, TimeZone
 from galaxy_user.domain import MAX_REASON, AccountState, ProfileChange
@@ -127,21 +126,21 @@ def _admin_routes(service: AccountService) -> Sequence[Route]:
 
     async def list_accounts(query: UserQuery) -> Page[AdminAccountView]:
         rows, total = await service.list_accounts(query, email=query.email, state=query.state)
-        return query.page_of([_admin_view(row) for row in rows], total)
+        return query.page_of([AdminAccountView.of(row) for row in rows], total)
 
     async def show(account_id: UUID) -> AdminAccountDetail:
         row, found = await service.show(account_id)
         countries = None if found is None else [AccountCountry.of(each) for each in found]
-        return AdminAccountDetail(**dict(_admin_view(row)), countries=countries)
+        return AdminAccountDetail(**dict(AdminAccountView.of(row)), countries=countries)
 
     async def delete(account_id: UUID) -> None:
         await service.delete(account_id)
 
     async def block(account_id: UUID, body: BlockRequest | None) -> AdminAccountView:
-        return _admin_view(await service.block(account_id, None if body is None else body.reason))
+        return AdminAccountView.of(await service.block(account_id, None if body is None else body.reason))
 
     async def unblock(account_id: UUID) -> AdminAccountView:
-        return _admin_view(await service.unblock(account_id))
+        return AdminAccountView.of(await service.unblock(account_id))
 
     admin, missing, deleted = Access.ADMIN, "404 not_found", "409 account_deleted"
     return (
@@ -150,12 +149,4 @@ def _admin_routes(service: AccountService) -> Sequence[Route]:
         Route("DELETE", one, delete, "user.delete", "Delete an account for good.", admin, errors=(missing,)),
         Route("POST", f"{one}/block", block, "user.block", "Block an account.", admin, errors=(missing, deleted)),
         Route("POST", f"{one}/unblock", unblock, "user.unblock", "Lift a block.", admin, errors=(missing, deleted)),
-    )
-
-
-def _admin_view(row: Row[Any]) -> AdminAccountView:
-    values = dict(row._mapping)
-    state: AccountState = "deleted" if row.deleted_at else "blocked" if row.blocked_at else "active"
-    return AdminAccountView(
-        state=state, **{name: values[name] for name in AdminAccountView.model_fields if name in values}
     )

@@ -45,7 +45,7 @@ class AccountService:
             folded = parse_address(email).folded
         except ValueError:
             return None
-        return await queries.by_address(connection, folded)
+        return await queries.find_by_address(connection, folded)
 
     async def find_or_create(self, connection: Connection, registration: Registration) -> tuple[Account, bool]:
         """Give the account of the address, made now if there is none, and whether it was made.
@@ -55,11 +55,11 @@ class AccountService:
         """
         address = parse_address(registration.email)
         while True:  # again only if the account that stood in the way was deleted between the two statements
-            account = await queries.by_address_locked(connection, address.folded)
+            account = await queries.lock_by_address(connection, address.folded)
             if account is not None:
                 return account, False
             account = self._new(registration, address.typed)
-            if await queries.add(connection, account, address.folded):
+            if await queries.insert_account(connection, account, address.folded):
                 await self._cache.put(connection, account)
                 return account, True
 
@@ -139,13 +139,13 @@ class AccountService:
         )
 
     async def _locked(self, connection: Connection, account_id: UUID) -> Account:
-        return _existing(await queries.locked(connection, account_id))
+        return _existing(await queries.lock_account(connection, account_id))
 
     async def _changed(self, connection: Connection, account: Account | None) -> None:
         await self._cache.put(connection, _existing(account))
 
     async def _row(self, connection: Connection, account_id: UUID) -> Row[Any]:
-        row = await queries.for_operators(connection, account_id)
+        row = await queries.find_for_operators(connection, account_id)
         if row is None:
             raise not_found("account")
         return row
