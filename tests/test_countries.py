@@ -4,13 +4,17 @@ import asyncio
 import base64
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import aiohttp
 import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
-from whole import ALL, CONFIRM, SEND, Mailbox
+from sqlalchemy import text
+from whole import ALL, CONFIRM, SEND, Mailbox, Served
 
 from galaxy_contracts.geo import COUNTRIES
+from galaxy_kernel.database import Database, make_engine, schema_of
 from galaxy_kernel.testing import GATEWAY_TOKEN, Boot, Booted
 
 OPERATOR = {"BACKEND_ADMIN_BOOTSTRAP_USER": "olga", "BACKEND_ADMIN_BOOTSTRAP_PASSWORD": "first password of olga"}
@@ -90,6 +94,47 @@ async def test_where_players_come_from(
         await geo.flush()
         shown = await as_operator(booted, f"/api/v1/admin/users/{account_id}")
         assert (shown["declared_country"], shown["countries"]) == (None, [])
+
+
+@pytest.mark.slow
+async def test_a_kill_loses_what_was_not_written_and_no_more(
+    boot: Boot, empty_database: str, mail_environment: dict[str, str], mailbox: Mailbox, database: Path
+) -> None:
+    """Counts once written outlive kill -9 of the process, a stop writes them all, and the file is read again."""
+    environment = mail_environment | {"BACKEND_GEOIP_DB_PATH": str(database)}
+    async with boot(*ALL, environment=environment, dsn=empty_database) as booted:
+        session = await signed_in(booted, mailbox, "192.0.2.7")
+        token, account = session["session_token"], UUID(session["account"]["id"])
+    async with Served(empty_database, environment) as first:
+        await _ask(first, token, times=10)
+        async with asyncio.timeout(20):
+            while await _counted(empty_database, account) != 10:
+                await asyncio.sleep(0.05)
+        await _ask(first, token, times=7)
+        await first.kill()
+    left = await _counted(empty_database, account)
+    assert 10 <= left <= 17
+    async with Served(empty_database, environment) as second:
+        await _ask(second, token, times=3)
+    assert await _counted(empty_database, account) == left + 3
+
+
+async def _ask(served: Served, token: str, *, times: int) -> None:
+    async with aiohttp.ClientSession(served.url) as client:
+        for _ in range(times):
+            async with client.get(ACCOUNT, headers=from_("192.0.2.7", token)) as response:
+                assert response.status == 200
+
+
+async def _counted(dsn: str, account_id: UUID) -> int:
+    """Give an account's requests from AT, which is all there are."""
+    database = Database(make_engine(dsn), schema_of(dsn))
+    query = "SELECT coalesce(sum(requests), 0) FROM user_country_counters WHERE account_id = :id AND country = 'AT'"
+    try:
+        async with database.reading() as connection:
+            return int((await connection.execute(text(query), {"id": account_id})).scalar_one())
+    finally:
+        await database.close()
 
 
 async def _until_told(booted: Booted) -> None:
