@@ -37,7 +37,10 @@ class GeoPlugin:
             await self._service.close()
 
     def backend_probes(self) -> Sequence[Probe]:
-        return (Probe("country_database", self._service.health),)
+        return (
+            Probe("country_database", self._service.database_health),
+            Probe("country_counters", self._service.counters_health),
+        )
 
     def backend_routes(self) -> Sequence[Route]:
         return routes.routes(self._service)

@@ -25,7 +25,7 @@ from galaxy_geo.databases import CountryDatabase
 from galaxy_geo.domain import CountrySummary
 from galaxy_geo.settings import GeoSettings
 from galaxy_geo.watching import CountryFile
-from galaxy_kernel.api import Connection, Context, Health, Paging
+from galaxy_kernel.api import Connection, Context, Health, Paging, is_unavailable
 
 BATCH = 1_000
 """Counters written in one statement: binding 5,000 of them kept the event loop for 40 ms, these for less than 10."""
@@ -49,6 +49,8 @@ class CountryService:
         self._notes, self._tally = Notes(), Tally()
         self._counted = context.meter.create_counter("geo.requests", description="Requests by what became of them.")
         self._full = False
+        self._unwritten = ""
+        """Why the last flush failed; empty when it did not."""
         self._flushing = asyncio.Lock()
 
     async def open(self) -> None:
@@ -93,6 +95,19 @@ class CountryService:
         async with self._flushing:
             return await self._flush()
 
+    async def work(self) -> bool:
+        """Flush for the worker: what fails is told by `counters_health` and never makes the backend unready."""
+        try:
+            more = await self.flush()
+        except Exception as error:  # statistics wait in memory for better times: nobody else is to be stopped by them
+            if not self._unwritten:
+                trace = None if is_unavailable(error) else error  # that Postgres is away is told by others
+                self._context.log.warning("country_counts_wait", error=type(error).__name__, exc_info=trace)
+            self._unwritten = type(error).__name__
+            return False
+        self._unwritten = ""
+        return more
+
     async def forget(self, connection: Connection, account_id: UUID) -> None:
         """Delete an account's counters with the caller's transaction, and take no more of it from any replica."""
         await queries.forget(connection, account_id)
@@ -101,9 +116,18 @@ class CountryService:
         """Take over the country database if its file has changed."""
         await self._file.look()
 
-    async def health(self) -> Health:
+    async def database_health(self) -> Health:
         """Tell whether countries can be told."""
         return self._file.health()
+
+    async def counters_health(self) -> Health:
+        """Tell whether counts can be written, and what becomes of them meanwhile."""
+        if not self._unwritten:
+            return Health()
+        return Health(
+            "degraded",
+            f"counts could not be written ({self._unwritten}) and wait in memory: see country_counts_wait in the logs",
+        )
 
     def database_state(self) -> DatabaseState:
         """Give what is known of the country database."""

@@ -15,6 +15,6 @@ RELOAD_INTERVAL = timedelta(seconds=5)
 def workers(service: CountryService) -> Sequence[Worker]:
     """Give the workers."""
     return (
-        Worker("geo.count", service.flush, interval=COUNT_INTERVAL),
+        Worker("geo.count", service.work, interval=COUNT_INTERVAL),
         Worker("geo.reload", service.reload, interval=RELOAD_INTERVAL),
     )

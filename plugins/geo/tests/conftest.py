@@ -100,13 +100,13 @@ class World:
         async with self.booted.client.get(path, params=query, headers={"Authorization": credentials}) as response:
             return response.status, await response.json()
 
-    async def probe(self) -> tuple[int, str, str]:
-        """Give the status of `/readyz`, and state and detail of the plugin's own check."""
+    async def probe(self, name: str = "country_database") -> tuple[int, str, str]:
+        """Give the status of `/readyz`, and state and detail of one of the plugin's checks."""
         probes = self.booted.kernel.probes
         probes.forget()
         async with self.booted.client.get("/readyz") as response:
             checks = (await response.json())["checks"]
-            own = next(check for check in checks if check["name"] == "country_database")
+            own = next(check for check in checks if check["name"] == name)
             return response.status, own["state"], own["detail"]
 
     async def tell(self, fact: Any) -> None:
