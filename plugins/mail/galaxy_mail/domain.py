@@ -1,11 +1,14 @@
-"""The rules of mail: addresses, subjects, and what may be kept of what a relay says. No I/O."""
+"""Deliveries, and the rules of mail: addresses, subjects, keys, what may be kept of what a relay says. No I/O."""
 
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from galaxy_contracts.formats import ENCODED_WORD, Address, parse_address
+
+DeliveryState = Literal["pending", "retrying", "sent", "dead_lettered"]
 
 MAX_KEY = 255
 """Characters of an idempotency key: far below the 2,704 octets of an index's entry."""
@@ -25,6 +28,7 @@ class Rendered:
 
 
 Identity = UUID | tuple[str, str]
+"""What makes a delivery the same as another: its kind and key, or else its own id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Draft:
 
     @property
     def identity(self) -> Identity:
-        """What it shares with a delivery that is the same one: kind and key, or its own id where there is no key."""
+        """What it shares with whatever is the same delivery."""
         return self.id if self.idempotency_key is None else (self.kind, self.idempotency_key)
 
 
@@ -62,7 +66,7 @@ def envelope_of(readable: str) -> str:
     return readable if readable.isascii() else parse_address(readable).envelope
 
 
-def same_address(address: str) -> str:
+def comparable(address: str) -> str:
     """Give the form in which addresses are compared, but for their case; what is none is compared as it is."""
     try:
         return parse_address(address.strip()).readable

@@ -1,4 +1,4 @@
-"""The mail plugin: wiring only."""
+"""The plugin: wiring only."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""The statements of the mail plugin, as functions of a connection."""
+"""Every statement of the plugin, as functions of a connection."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields

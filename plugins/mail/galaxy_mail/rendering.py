@@ -15,18 +15,11 @@ from jinja2 import meta
 
 from galaxy_contracts.mail import MailKind
 from galaxy_mail.domain import Rendered, check_subject, scrub
+from galaxy_mail.errors import RenderError, TemplateError
 
 _SUBJECT = "Subject:"
 _LAYOUT = "galaxy_mail"
 _FILE = re.compile(r"(?P<name>[a-z0-9_]+)\.(?P<language>[A-Za-z0-9-]+)\.(?P<format>txt|html)")
-
-
-class TemplateError(ValueError):
-    """A kind's templates are missing or broken: which package and file, and why."""
-
-
-class RenderError(Exception):
-    """A template failed on its parameters. The message names template and line, and no parameter's value."""
 
 
 @dataclass(frozen=True, slots=True)

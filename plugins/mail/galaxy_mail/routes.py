@@ -6,13 +6,14 @@ from typing import Literal
 from uuid import UUID
 
 from galaxy_kernel.api import Access, Model, Page, Paging, Route
+from galaxy_mail.domain import DeliveryState
 from galaxy_mail.service import Deliveries
 
 
 class DeliveryFilter(Paging):
     """Which deliveries to list."""
 
-    state: Literal["pending", "retrying", "sent", "dead_lettered"] | None = None
+    state: DeliveryState | None = None
     """Only those in this state."""
     kind: str | None = None
     """Only those of this kind, for example `auth.sign_in_code`."""
@@ -27,7 +28,7 @@ class DeliveryView(Model):
     kind: str
     recipient: str | None
     """None once the recipient's account is deleted."""
-    state: Literal["pending", "retrying", "sent", "dead_lettered"]
+    state: DeliveryState
     attempts: int
     """How often it was tried, over its whole life."""
     created_at: datetime

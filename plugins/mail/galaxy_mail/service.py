@@ -1,4 +1,15 @@
-"""The use cases: queueing a mail (`MailOutbox`), and what operators do with the queue (`Deliveries`)."""
+"""The use cases: queueing mails (`MailOutbox`), and what operators do with the queue (`Deliveries`).
+
+What happens if the process dies between any two lines:
+
+- `enqueue` and `enqueue_many` make the mails in memory, then add their rows with one statement of the caller's
+  transaction. Before the caller's COMMIT there is no mail; after it the rows are there and due, and whoever dies before
+  waking the worker loses the wake-up alone: the worker of any replica finds them within its interval.
+- `resend` is one transaction: the delivery is due again, with its new budget, or as it was.
+- `forget` is a statement of the transaction that also removes the fact: before its COMMIT the deletion is told again.
+
+What becomes of a mail that is being sent stands in the kernel's `queue` and `pump`.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,9 +24,10 @@ from sqlalchemy import Row
 from galaxy_contracts.mail import MailKind, Message
 from galaxy_kernel.api import Connection, Context, LeasedQueue, Paging, conflict, new_id, not_found, request_id
 from galaxy_mail import queries
-from galaxy_mail.domain import Draft, Identity, check_key, parse_recipient, same_address
+from galaxy_mail.domain import Draft, Identity, check_key, comparable, parse_recipient
+from galaxy_mail.errors import RenderError
 from galaxy_mail.mime import compose
-from galaxy_mail.rendering import Renderer, RenderError
+from galaxy_mail.rendering import Renderer
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.settings import MailSettings
 from galaxy_mail.workers import DELIVER
@@ -124,7 +136,7 @@ class Deliveries:
 
         A recipient is matched whole, whatever its case.
         """
-        address = None if recipient is None else same_address(recipient)
+        address = None if recipient is None else comparable(recipient)
         async with self._context.database.reading() as connection:
             return await queries.list_deliveries(connection, paging, state=state, kind=kind, recipient=address)
 
@@ -163,7 +175,7 @@ class Deliveries:
 
         Mails queued later stay: the same person may be signing in again, to begin anew.
         """
-        await queries.scrub_recipient(connection, same_address(email), until, ACCOUNT_DELETED)
+        await queries.scrub_recipient(connection, comparable(email), until, ACCOUNT_DELETED)
 
     async def _found(self, connection: Connection, delivery: UUID) -> Row[Any]:
         row = await queries.find_delivery(connection, delivery)

@@ -1,4 +1,4 @@
-"""The tables of the mail plugin."""
+"""The plugin's tables."""
 
 from sqlalchemy import CheckConstraint, Column, Index, LargeBinary, Table, Text, Uuid, text
 

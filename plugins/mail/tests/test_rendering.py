@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from galaxy_contracts.mail import MailKind
-from galaxy_mail.rendering import Renderer, RenderError, TemplateError
+from galaxy_mail.errors import RenderError, TemplateError
+from galaxy_mail.rendering import Renderer
 
 WELCOME = MailKind("test.welcome", "mail_owner")
 NAME = {"name": "Ada"}
