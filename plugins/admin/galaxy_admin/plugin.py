@@ -1,4 +1,4 @@
-"""Wiring of the admin plugin."""
+"""The plugin: wiring only."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

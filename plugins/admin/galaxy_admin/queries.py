@@ -1,4 +1,4 @@
-"""Every statement of the admin plugin."""
+"""Every statement of the plugin, as functions of a connection."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

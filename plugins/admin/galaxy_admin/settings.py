@@ -1,4 +1,4 @@
-"""Settings of the admin plugin."""
+"""What operators set."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""Tables of the admin plugin."""
+"""The plugin's tables."""
 
 from sqlalchemy import Boolean, CheckConstraint, Column, DateTime, Index, Integer, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
