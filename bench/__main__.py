@@ -16,12 +16,14 @@ from bench.rounds import Figure, Measure, document, table
 
 MEASURES = (
     "outbox",
+    "smtp",
     "enqueue",
     "http",
     "geo",
     "statements",
     "warmup",
     "submit",
+    "push",
 )
 """Each is the module `bench.<name>`, with a function `measure(*, quick: bool) -> list[Figure]`."""
 
@@ -32,8 +34,8 @@ async def run(names: list[str], *, quick: bool) -> tuple[list[Figure], bool]:
     whole = True
     for name in names or MEASURES:
         print(f"{name} …", file=sys.stderr, flush=True)
-        measure: Measure = importlib.import_module(f"bench.{name}").measure
         try:
+            measure: Measure = importlib.import_module(f"bench.{name}").measure
             figures += await measure(quick=quick)
         except Exception:  # the others are worth having all the same
             traceback.print_exc()

@@ -15,7 +15,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ from uuid import UUID
 from aiohttp import ClientSession, web
 
 from bench import postgres
-from bench.process import alone, cpu_seconds, serving
+from bench.process import alone, cpu_seconds, free_port, serving
 from bench.rounds import Figure, Run, Values, interleave
 from galaxy_contracts.accounts import Account
 from galaxy_user.routes import AccountView
@@ -69,7 +68,7 @@ async def measure(*, quick: bool) -> list[Figure]:
 
 
 async def _our_round(dsn: str, seconds: float, telemetry: Mapping[str, str]) -> Values:
-    port = _free_port()
+    port = free_port()
     environment = {
         **postgres.EVERYTHING,
         "PATH": os.environ["PATH"],
@@ -85,7 +84,7 @@ async def _our_round(dsn: str, seconds: float, telemetry: Mapping[str, str]) -> 
 
 
 async def _bare_round(seconds: float) -> Values:
-    port = _free_port()
+    port = free_port()
     command = (sys.executable, "-m", "bench.process", "bench.http:bare", json.dumps({"port": port}))
     async with serving(*command, port=port) as process:
         await _answers(port)
@@ -146,10 +145,3 @@ async def _load(port: int, seconds: float) -> tuple[float, float]:
     if rate is None or total is None or _WRK_FAULTS.search(told):
         raise RuntimeError(f"wrk failed after {time.perf_counter() - started:.1f} s: {told}")
     return float(rate[1]), float(total[1])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

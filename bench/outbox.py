@@ -5,37 +5,25 @@ The bare loop is asyncpg with one statement that claims 500 rows and one that ma
 columns and indexes, and nothing else. pgqueuer and procrastinate drain as many jobs that do nothing.
 """
 
-import random
 import time
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-from opentelemetry.metrics import NoOpMeter
 
-from bench import postgres
+from bench import deliveries, postgres
 from bench.process import alone, script
 from bench.rivals import RivalsMissing, rivals_python
 from bench.rounds import Figure, Values, interleave
-from galaxy_kernel.clock import SystemClock
-from galaxy_kernel.logs import configure_logging, get_logger
 from galaxy_mail.plugin import MailPlugin
-from galaxy_mail.sealing import Sealer
-from galaxy_mail.settings import MailSettings, SmtpSettings
+from galaxy_mail.settings import SmtpSettings
 from galaxy_mail.transport import Reply
-from galaxy_mail.workers import Deliverer, delivery_queue
 
 UNIT = "mails/s"
 _SCRIPTS = Path(__file__).parent / "rival_scripts"
 _SLOW = 2_000
 """Jobs for procrastinate, which would take most of a minute over 10,000."""
 
-_FILL = """
-    INSERT INTO {table} (id, kind, recipient, message_id, mime, request_id)
-    SELECT uuidv7(), 'bench.mail', 'p' || n || '@example.test', '<' || n || '@bench>',
-           decode(repeat('41', 2000), 'hex'), 'bench'
-    FROM generate_series(1, {count}) AS n
-"""
 _CLAIM = """
     UPDATE bare SET next_attempt_at = now() + interval '75 s'
     WHERE id IN (SELECT id FROM bare WHERE state = 'pending' AND next_attempt_at <= now()
@@ -43,7 +31,6 @@ _CLAIM = """
     RETURNING id, recipient, mime
 """
 _MARK = "UPDATE bare SET state = 'sent' WHERE id = ANY($1)"
-_DONE = "SELECT count(*) FROM mail_deliveries JOIN mail_attempts ON delivery_id = id WHERE state = 'sent'"
 
 
 async def measure(*, quick: bool) -> list[Figure]:
@@ -72,20 +59,14 @@ async def measure(*, quick: bool) -> list[Figure]:
 
 
 async def _our_round(dsn: str, count: int) -> Values:
-    await postgres.run(dsn, "TRUNCATE mail_deliveries, mail_attempts", *_filled("mail_deliveries", count))
+    await deliveries.fill(dsn, count)
     values: Values = await alone("bench.outbox:ours", dsn=dsn, count=count)
-    connection = await asyncpg.connect(dsn)
-    try:
-        sent = await connection.fetchval(_DONE)
-    finally:
-        await connection.close()
-    if sent != count:
-        raise RuntimeError(f"outbox drain: only {sent} of {count} deliveries were sent and have their history")
+    await deliveries.check(dsn, count)
     return values
 
 
 async def _bare_round(dsn: str, count: int) -> Values:
-    await postgres.run(dsn, "TRUNCATE bare", *_filled("bare", count))
+    await deliveries.fill(dsn, count, "bare")
     values: Values = await alone("bench.outbox:bare", dsn=dsn, count=count)
     return values
 
@@ -97,11 +78,7 @@ async def _rival_round(dsn: str, python: Path, name: str, count: int) -> Values:
     return values
 
 
-def _filled(table: str, count: int) -> tuple[str, ...]:
-    return _FILL.format(table=table, count=count), f"VACUUM ANALYZE {table}", "CHECKPOINT"
-
-
-class _NullTransport:
+class NullTransport:
     """Takes every mail at once."""
 
     async def send(self, recipient: str, content: bytes) -> Reply:
@@ -119,24 +96,7 @@ class _NullTransport:
 
 async def ours(dsn: str, count: int) -> Values:
     """Run the mail worker until nothing is due."""
-    configure_logging("info")
-    settings, clock, source = MailSettings(smtp=SmtpSettings()), SystemClock(), random.Random(1)
-    async with postgres.opened(dsn) as database:
-        deliverer = Deliverer(
-            database,
-            delivery_queue(settings, clock=clock, random=source),
-            _NullTransport(),
-            Sealer(bytes(32)),
-            settings,
-            clock=clock,
-            random=source,
-            log=get_logger("galaxy_mail", plugin="mail"),
-            meter=NoOpMeter("bench"),
-        )
-        started = time.perf_counter()
-        while await deliverer.run():
-            pass
-        return {"rate": count / (time.perf_counter() - started)}
+    return await deliveries.drain(dsn, count, NullTransport(), SmtpSettings())
 
 
 async def bare(dsn: str, count: int) -> Values:

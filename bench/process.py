@@ -9,6 +9,7 @@ import asyncio
 import importlib
 import json
 import os
+import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping
@@ -37,16 +38,29 @@ async def serving(*command: str, environment: Mapping[str, str] | None = None, p
     env = dict(os.environ if environment is None else environment)
     process = await asyncio.create_subprocess_exec(*command, env=env, cwd=ROOT, stdout=DEVNULL)
     try:
-        async with asyncio.timeout(60):
-            while not await _listens(port):
-                if process.returncode is not None:
-                    raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}; see above")
-                await asyncio.sleep(0.05)
+        await listening(process, port)
         yield process
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
+
+
+async def listening(process: Process, port: int) -> None:
+    """Wait until a server takes connections. Raises RuntimeError when it ends before, TimeoutError after a minute."""
+    async with asyncio.timeout(60):
+        while not await _listens(port):
+            if process.returncode is not None:
+                raise RuntimeError(f"the server for port {port} ended with status {process.returncode}; see above")
+            await asyncio.sleep(0.05)
+
+
+def free_port() -> int:
+    """Give a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def cpu_seconds(pid: int) -> float:

@@ -60,11 +60,15 @@ class Rounds:
         *,
         ours: str = "ours",
         against: str = "",
+        named: str = "",
         rival_name: str = "",
         goal: float | None = None,
         note: str = "",
     ) -> Figure:
-        """Make a line of the figures called `name`; `rival_name` where the rival's is called otherwise."""
+        """Make a line of the figures called `name`; `rival_name` where the rival's is called otherwise.
+
+        `named` is what stands in the table for the side that `against` names.
+        """
         mine = self.sides[ours]
         value = self.median(ours, name)
         if not against:
@@ -72,7 +76,7 @@ class Rounds:
         theirs = rival_name or name
         ratios = [a[name] / b[theirs] for a, b in zip(mine, self.sides[against], strict=True)]
         rival, ratio = self.median(against, theirs), statistics.median(ratios)
-        return Figure(goal_id, measure, unit, value, against, rival, ratio, goal, len(mine), note)
+        return Figure(goal_id, measure, unit, value, named or against, rival, ratio, goal, len(mine), note)
 
 
 class Measure(Protocol):
