@@ -26,7 +26,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from galaxy_kernel.errors import BootError
 from galaxy_kernel.logs import configure_logging
 from galaxy_kernel.manifest import Route
-from galaxy_kernel.telemetry import HttpTelemetry, Telemetry
+from galaxy_kernel.telemetry import HttpTelemetry, Telemetry, throttle
 from galaxy_kernel.telemetry.durations import BOUNDS, Durations
 from galaxy_kernel.telemetry.sampling import parse_traceparent
 from galaxy_kernel.telemetry.throttle import EVERY, Throttle
@@ -371,6 +371,27 @@ def test_an_unreachable_collector_never_slows_the_service(collector_at: Any, mon
     assert took < 2.0
     assert len([line for line in lines if line["event"] == "telemetry_trouble"]) <= 1
     assert [line for line in lines if line["level"] == "error"] == []
+
+
+def test_no_span_is_made_that_has_no_room(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work beyond what the collector takes is not traced, so what has a span id in the log is never dropped."""
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "8")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
+    monkeypatch.setattr(throttle, "_throttle", Throttle())  # another test's may have had its line of this minute
+    telemetry = Telemetry(traces_exporter="otlp", sample_ratio=1.0)
+    telemetry.start()
+    http = HttpTelemetry(telemetry)
+    with logged() as lines:
+        ids = [served(http, {"traceparent": SAMPLED}) for _ in range(3000)]
+        while not ids[-1][1]:  # until there is room again
+            time.sleep(0.01)
+            ids.append(served(http))
+    telemetry.shutdown(5)
+    traced = {span_id for _, span_id in ids if span_id}
+    assert {span.span_id.hex() for span in collector.spans} == traced
+    assert 8 < len(traced) < 3000
+    assert all(trace_id for trace_id, _ in ids)
+    assert ["full" in line["detail"] for line in lines if line["event"] == "telemetry_trouble"] == [True]
 
 
 def test_nothing_is_global() -> None:

@@ -1,6 +1,7 @@
 """Where traces and metrics go: readers that add the kernel's durations, log lines, a listener for Prometheus."""
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from opentelemetry.sdk.metrics.export import (
     PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from prometheus_client import CollectorRegistry, start_http_server
 
 from galaxy_kernel.errors import BootError
@@ -22,6 +23,25 @@ from galaxy_kernel.settings import split_address
 from galaxy_kernel.telemetry.durations import Durations
 
 _log = get_logger("galaxy_kernel.telemetry")
+_trouble = logging.getLogger("opentelemetry.sdk.trace")  # throttled like the SDK's own lines
+
+
+class SpanQueue(BatchSpanProcessor):
+    """The spans on their way to the collector, `OTEL_BSP_MAX_QUEUE_SIZE` (2,048) of them at most."""
+
+    _had_room = True
+
+    def has_room(self) -> bool:
+        """Tell whether another span can wait. The SDK would take it, drop an older one and log that each time.
+
+        So while the collector is away or slow, work is not traced rather than traced for nothing.
+        """
+        queue = self._batch_processor._queue  # the SDK tells it in no other way
+        has_room = len(queue) < (queue.maxlen or 0)
+        if self._had_room and not has_room:
+            _trouble.warning("the queue of spans is full: work is not traced until the collector takes some")
+        self._had_room = has_room
+        return has_room
 
 
 class PeriodicReader(PeriodicExportingMetricReader):

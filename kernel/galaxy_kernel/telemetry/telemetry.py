@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, Tracer
 
 from galaxy_kernel.telemetry import throttle
@@ -28,6 +28,7 @@ from galaxy_kernel.telemetry.exporting import (
     PeriodicReader,
     PrometheusListener,
     PrometheusReader,
+    SpanQueue,
     in_background,
 )
 from galaxy_kernel.telemetry.sampling import KernelSampler, Parent, parse_traceparent
@@ -73,7 +74,7 @@ class Telemetry:
         )
         started = time.monotonic()
         self.gauge("process.uptime", lambda: time.monotonic() - started, unit="s", description="Time since the start.")
-        self._processor: BatchSpanProcessor | None = None
+        self._processor: SpanQueue | None = None
         self._span_exporter: SpanExporter | None = None
         self._reader: MetricReader | None = None
         self._metric_exporter: MetricExporter | None = None
@@ -121,7 +122,7 @@ class Telemetry:
         self._started = True
         self._span_exporter = _span_exporter(self._traces)
         if self._span_exporter is not None:
-            self._processor = BatchSpanProcessor(self._span_exporter, meter_provider=self._meters)
+            self._processor = SpanQueue(self._span_exporter, meter_provider=self._meters)
             self._tracers.add_span_processor(self._processor)
         if self._metrics == "prometheus":
             reader = PrometheusReader(self.http_durations)
@@ -162,17 +163,17 @@ class Telemetry:
     def decide(self, traceparent: str | None) -> Parent | Literal["root"] | None:
         """Decide whether the work in hand is traced: under which parent, as a root, or (None) not at all.
 
-        The caller's decision (`traceparent`, W3C Trace Context) has precedence over the ratio. Work that is not
-        traced has its trace id from here on; nothing else is to be done for it.
+        The caller's decision (`traceparent`, W3C Trace Context) has precedence over the ratio, and that there is no
+        room for another span over both. Work that is not traced has its trace id from here on; nothing else is to be
+        done for it.
         """
         parent = None
         if traceparent is not None:
             parent = parse_traceparent(traceparent)
         if self._processor is not None:
-            if parent is None and self._chance() < self._ratio:
-                return "root"
-            if parent is not None and parent.sampled:
-                return parent
+            wanted = self._chance() < self._ratio if parent is None else parent.sampled
+            if wanted and self._processor.has_room():
+                return parent or "root"
         work = current.get()
         if work is not None:
             work.trace_id = format(self._bits(128), "032x") if parent is None else parent.trace_id
