@@ -10,7 +10,7 @@ from galaxy_mail.domain import DeliveryState
 from galaxy_mail.service import Deliveries
 
 
-class DeliveryFilter(Paging):
+class DeliveryQuery(Paging):
     """Which deliveries to list."""
 
     state: DeliveryState | None = None
@@ -63,7 +63,7 @@ def routes(service: Deliveries) -> Sequence[Route]:
 
 
 def _list_routes(service: Deliveries) -> Sequence[Route]:
-    async def list_deliveries(query: DeliveryFilter) -> Page[DeliveryView]:
+    async def list_deliveries(query: DeliveryQuery) -> Page[DeliveryView]:
         chosen = {"state": query.state, "kind": query.kind, "recipient": query.recipient}
         rows, total = await service.list_deliveries(query, **chosen)
         return query.page_of([DeliveryView.of(row) for row in rows], total)
