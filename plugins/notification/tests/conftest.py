@@ -1,7 +1,7 @@
 """The plugin with fakes of what it requires and uses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -128,8 +128,7 @@ class World:
         self.fakes[ACCOUNTS].accounts[account.id] = msgspec.structs.replace(account, email=None, deleted_at=NOW)
         shared = self.booted.kernel.assembly.require_shared()
         async with self.database.transaction() as connection:
-            fields: Mapping[str, Any] = {"deleted_at": NOW} if "deleted_at" in AccountDeleted.__struct_fields__ else {}
-            await shared.facts.record(connection, AccountDeleted(account.id, account.email or "", **fields))
+            await shared.facts.record(connection, AccountDeleted(account.id, account.email or "", NOW))
 
     async def execute(self, statement: str) -> Any:
         async with self.database.transaction() as connection:
