@@ -6,7 +6,6 @@ while a subscriber is busy events gather, and go together: frames grow with the 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -80,8 +79,8 @@ class Subscriptions:
         stream.check_lag(head)
         held = self._hub.take(stream.position)
         if held is None:
-            async for position, number, frame in self._page(stream.position):
-                await self._send(stream, position, number, frame)
+            page = await self._page(stream.position)
+            await self._send_page(stream, page)
         else:
             position, frame = held
             await self._send(stream, position, position - stream.position, frame)
@@ -93,23 +92,24 @@ class Subscriptions:
         self._metrics.frames += 1
         self._metrics.sent += number
 
-    async def _page(self, after: int) -> AsyncIterator[tuple[int, int, bytes]]:
-        """Read the table, and give its frames: position after each, number of events, bytes."""
-        async with self._table:
-            page = await self._read(after)
-        if not page.standing.has_all_after(after):
-            raise TrimmedError(f"What you have still to hear is no longer kept: {_AGAIN}, and take your state anew.")
+    async def _send_page(self, stream: "_Stream", page: queries.Page) -> None:
         start = 0
         for end, frame in frames.split([frames.encode(event) for event in page.events]):
-            yield page.events[end - 1].seq, end - start, frame
+            await self._send(stream, page.events[end - 1].seq, end - start, frame)
             start = end
+        if len(page.events) < frames.MAX_EVENTS:  # that was all, even where the last events have been removed
+            stream.position = page.standing.last_seq
 
-    async def _read(self, after: int) -> queries.Page:
+    async def _page(self, after: int) -> queries.Page:
+        """Read the table."""
         try:
-            async with self._database.reading() as connection:
-                return await queries.read(connection, after, frames.MAX_EVENTS)
+            async with self._table, self._database.reading() as connection:
+                page = await queries.read(connection, after, frames.MAX_EVENTS)
         except Exception as error:
             raise _lost(error) from error
+        if not page.standing.has_all_after(after):
+            raise TrimmedError(f"What you have still to hear is no longer kept: {_AGAIN}, and take your state anew.")
+        return page
 
     async def _standing(self) -> Standing:
         try:

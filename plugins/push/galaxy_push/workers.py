@@ -39,9 +39,9 @@ class Reader:
             return True
         self._hub.add(page.events)
         self._metrics.hand_over(read=len(page.events))
-        if page.waiting:  # for a number from us, or by now they have one from another replica
-            return await self._number() > (self._hub.head or 0)
-        return len(page.events) == PAGE
+        # what waits gets its numbers from us, or has got them by now from another replica
+        more = page.waiting and await self._number() > page.standing.last_seq
+        return more or len(page.events) == PAGE
 
     async def health(self) -> Health:
         """Tell when nobody has looked for a while: subscribers here hear nothing meanwhile."""

@@ -194,6 +194,19 @@ class Backend:
         hub = self.plugin._reader._hub
         hub._drop_to(hub.head)
 
+    def count_pages(self) -> Callable[[], int]:
+        """Give what tells how often subscribers have read the table from now on."""
+        subscriptions, number = self.plugin._subscriptions, 0
+        read = subscriptions._page
+
+        async def counted(after: int) -> Any:
+            nonlocal number
+            number += 1
+            return await read(after)
+
+        subscriptions._page = counted
+        return lambda: number
+
     async def age(self, interval: str) -> None:
         """Have the events be older than they are."""
         await self.run("UPDATE push_events SET numbered_at = numbered_at - CAST(:age AS interval)", age=interval)

@@ -75,3 +75,24 @@ async def test_what_was_removed_leaves_cursors_whole(backend: Any, gateway: Any)
         await gateway.heard(3)
     assert gateway.numbers == [1, 2, 4]
     assert not gateway.openings[1].resync_required
+
+
+async def test_a_stream_goes_on_when_the_last_events_were_removed(backend: Any, gateway: Any) -> None:
+    """A gateway behind events of which none is left hears the next one, and the backend does not search for them."""
+    deleted = uuid4()
+    async with gateway.subscribed(backend.address):
+        await backend.publish(1)
+        await gateway.heard(1)
+    await backend.publish(2, 3, account_id=deleted)
+    await backend.numbered(3)
+    await backend.tell(AccountDeleted(deleted, "ada@example.test", datetime.now(UTC)))
+    await backend.gone(deleted)
+    await backend.plugin._reader.run()
+    backend.forget_memory()
+    async with backend.call(cursor=gateway.cursor) as stream:
+        opening = (await stream.read()).opening
+        pages = backend.count_pages()
+        await backend.publish(4)
+        frame = await stream.read()
+    assert (opening.resync_required, [event.payload for event in frame.events]) == (False, ['{"n":4}'])
+    assert pages() <= 2
