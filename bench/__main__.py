@@ -19,6 +19,7 @@ MEASURES = (
     "smtp",
     "enqueue",
     "http",
+    "signins",
     "geo",
     "statements",
     "warmup",

@@ -8,13 +8,12 @@ read, on a kept connection where there is one.
 
 import asyncio
 import random
-import re
 import statistics
 import time
-from typing import cast
 
 from bench import postgres
 from bench.process import alone
+from bench.relay import relay
 from bench.rounds import Figure, Values, interleave
 from galaxy_contracts.mail import OUTBOX, MailKind, Message
 from galaxy_kernel.assembly import assemble
@@ -28,7 +27,6 @@ PAUSE = (0.025, 0.075)
 """Bounds of the seconds between two mails: 20 a second on average."""
 _WARM = 20
 """Mails that do not count: they open the connections and fill the statement caches."""
-_RECIPIENT = re.compile(rb"TO:<p(\d+)@")
 
 
 async def measure(*, quick: bool) -> list[Figure]:
@@ -44,21 +42,23 @@ async def measure(*, quick: bool) -> list[Figure]:
 
 
 async def _round(dsn: str, count: int) -> Values:
-    relay = Relay()
-    server = await asyncio.get_running_loop().create_server(lambda: _Conversation(relay), "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    seen: dict[str, float] = {}
+
+    def took(recipient: str, _: bytes, came: float) -> None:
+        seen.setdefault(recipient, came)
+
+    async with relay(took) as port:
         queued: dict[str, float] = await alone("bench.enqueue:ours", dsn=dsn, port=port, count=count + _WARM)
-    missing = [number for number in queued if int(number) not in relay.seen]
+    missing = [recipient for recipient in queued if recipient not in seen]
     if missing:
         raise RuntimeError(f"enqueue: {len(missing)} of {len(queued)} mails did not reach the relay")
-    late = [1000 * (relay.seen[int(number)] - at) for number, at in queued.items() if int(number) >= _WARM]
+    late = [1000 * (seen[recipient] - at) for recipient, at in list(queued.items())[_WARM:]]
     hundredths = statistics.quantiles(late, n=100, method="inclusive")
     return {"p50": hundredths[49], "p99": hundredths[98]}
 
 
 async def ours(dsn: str, port: int, count: int) -> dict[str, float]:
-    """Boot the backend and queue mails; give when each was asked for, by number."""
+    """Boot the backend and queue mails; give when each was asked for, by its recipient."""
     configure_logging("info")
     environment = {
         **postgres.ENVIRONMENT,
@@ -75,58 +75,10 @@ async def ours(dsn: str, port: int, count: int) -> dict[str, float]:
         outbox.register(KIND)
         for number in range(count):
             await asyncio.sleep(source.uniform(*PAUSE))
-            queued[str(number)] = time.monotonic()
+            recipient = f"p{number}@example.test"
+            queued[recipient] = time.monotonic()
             async with kernel.database.transaction() as connection:
-                message = Message(KIND.name, f"p{number}@example.test", "en", {"number": number})
+                message = Message(KIND.name, recipient, "en", {"number": number})
                 await outbox.enqueue(connection, message)
         await asyncio.sleep(1.0)  # the last ones are on their way; the relay's side tells when one is missing
     return queued
-
-
-class Relay:
-    """When the first byte of each mail came, by the number in its recipient, in monotonic seconds."""
-
-    def __init__(self) -> None:
-        self.seen: dict[int, float] = {}
-
-
-class _Conversation(asyncio.Protocol):
-    """Just enough of SMTP (RFC 5321) to take everything."""
-
-    def __init__(self, relay: Relay) -> None:
-        self._relay = relay
-        self._buffer = b""
-        self._in_data = False
-        self._came = 0.0
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by inheritance
-        self._transport.write(b"220 bench ESMTP\r\n")
-
-    def data_received(self, data: bytes) -> None:
-        now = time.monotonic()
-        self._buffer += data
-        while True:
-            end = b"\r\n.\r\n" if self._in_data else b"\r\n"
-            part, found, rest = self._buffer.partition(end)
-            if not found:
-                return
-            self._buffer = rest
-            self._answer(part, now)
-
-    def _answer(self, part: bytes, now: float) -> None:
-        if self._in_data:
-            self._in_data = False
-            self._transport.write(b"250 taken\r\n")
-            return
-        verb = part[:4].upper()
-        if verb == b"MAIL":
-            self._came = now
-        elif verb == b"RCPT" and (number := _RECIPIENT.search(part)):
-            self._relay.seen.setdefault(int(number[1]), self._came)
-        elif verb == b"DATA":
-            self._in_data = True
-        self._transport.write(
-            b"354 go on\r\n" if verb == b"DATA" else b"221 bye\r\n" if verb == b"QUIT" else b"250 OK\r\n"
-        )

@@ -1,12 +1,50 @@
-"""An HTTP load of raw sockets, for machines without wrk: one request at a time on each kept connection."""
+"""An HTTP load on a server: wrk on 16 connections where it is installed, otherwise raw sockets in a process of its own.
+
+The latter ask one request at a time on each kept connection. They can be slower than a bare aiohttp, and then hide part
+of a difference.
+"""
 
 import asyncio
 import re
+import shutil
 import time
 from typing import cast
 
+from bench.process import alone, cpu_seconds
+from bench.rounds import Values
+
+CONNECTIONS = 16
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _OK = b"HTTP/1.1 200 "
+_WRK_RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
+_WRK_TOTAL = re.compile(r"(\d+) requests in")
+_WRK_FAULTS = re.compile(r"Non-2xx|Socket errors")
+
+
+async def loaded(port: int, pid: int, path: str, token: str, seconds: float) -> Values:
+    """Load a server, `pid`; give its answers a second and a second of its CPU time. RuntimeError for any but 200."""
+    await _load(port, path, token, 0.5)
+    used = cpu_seconds(pid)
+    rate, requests = await _load(port, path, token, seconds)
+    return {"rate": rate, "by_cpu": requests / (cpu_seconds(pid) - used)}
+
+
+async def _load(port: int, path: str, token: str, seconds: float) -> tuple[float, float]:
+    """Give the requests a second and how many there were."""
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        given = await alone("bench.load:hammer", port=port, path=path, token=token, n=CONNECTIONS, seconds=seconds)
+        return given["requests"] / given["seconds"], given["requests"]
+    process = await asyncio.create_subprocess_exec(
+        *(wrk, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-H", f"Authorization: Bearer {token}"),
+        f"http://127.0.0.1:{port}{path}",
+        stdout=asyncio.subprocess.PIPE,
+    )
+    told = (await process.communicate())[0].decode()
+    rate, total = _WRK_RATE.search(told), _WRK_TOTAL.search(told)
+    if rate is None or total is None or _WRK_FAULTS.search(told):
+        raise RuntimeError(f"wrk: the server failed, or the load: {told}")
+    return float(rate[1]), float(total[1])
 
 
 async def hammer(port: int, path: str, token: str, n: int, seconds: float) -> dict[str, float]:
