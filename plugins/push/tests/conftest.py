@@ -209,7 +209,9 @@ class Backend:
 
     async def age(self, interval: str) -> None:
         """Have the events be older than they are."""
-        await self.run("UPDATE push_events SET numbered_at = numbered_at - CAST(:age AS interval)", age=interval)
+        await self.run(
+            "UPDATE push_events SET numbered_at = numbered_at - CAST(CAST(:age AS text) AS interval)", age=interval
+        )
 
     async def trim(self) -> None:
         """Have the trimming worker make its passes."""

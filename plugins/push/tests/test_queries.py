@@ -191,3 +191,17 @@ async def test_trimming_takes_the_oldest_first(backend: Any) -> None:
 def test_the_statements_take_what_drafts_have() -> None:
     """Each field of a draft is written."""
     assert set(queries._FIELDS) == set(Draft.__slots__)
+
+
+@pytest.mark.parametrize("driver", ["postgresql+asyncpg", "postgresql+psycopg"])
+async def test_every_driver(make_backend: Any, gateway: Any, empty_database: str, driver: str) -> None:
+    """The statements mean the same to the other drivers as to ours."""
+    backend = await make_backend(dsn=driver + empty_database[empty_database.index("://") :], retention="1m")
+    async with gateway.subscribed(backend.address):
+        await backend.publish(1, key=backend.new_key())
+        await backend.publish(2, 3, session_id=backend.new_key())
+        await gateway.heard(3)
+    await backend.age("2 minutes")
+    await backend.trim()
+    assert gateway.numbers == [1, 2, 3]
+    assert await backend.rows("SELECT count(*) FROM push_events") == [(0,)]
