@@ -27,7 +27,7 @@ def endurance(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("scenario", "operations", "kills"), [("boot", 3, 1), ("mail", 30, 3), ("caches", 800, 10)])
+@pytest.mark.parametrize(("scenario", "operations", "kills"), [("boot", 2, 1), ("mail", 30, 3), ("caches", 500, 8)])
 async def test_nothing_is_lost(scenario: str, operations: int, kills: int) -> None:
     """After so many operations and kills nothing acknowledged is lost, every invariant holds, and all converges."""
     command = (sys.executable, "-m", "bench.endurance", "--short", "--json", "--seed", str(SEED), scenario)

@@ -28,8 +28,8 @@ _ENVIRONMENT = {"BACKEND_POSTGRES_POOL_SIZE": "2"}
 
 
 async def run(*, seed: int, short: bool) -> Verdict:
-    """Run 20 rounds of 16 processes; one of 3 when short."""
-    processes, number = (3, 1) if short else (16, 20)
+    """Run 20 rounds of 16 processes; one of 2 when short."""
+    processes, number = (2, 1) if short else (16, 20)
     rounds: list[_Round] = []
     with tempfile.TemporaryDirectory(prefix="galaxy-endurance-") as folder:
         settings = {"max_connections": "300"}

@@ -43,8 +43,8 @@ _LISTENS = "(query LIKE 'LISTEN%' OR query = 'SELECT 1')"
 
 
 async def run(*, seed: int, short: bool) -> Verdict:
-    """Write 10,000 times across 100 cuts; 800 times across 12 when short."""
-    writes, cuts = (800, 12) if short else (10_000, 100)
+    """Write 10,000 times across 100 cuts; 500 times across 10 when short."""
+    writes, cuts = (500, 10) if short else (10_000, 100)
     with tempfile.TemporaryDirectory(prefix="galaxy-endurance-") as folder:
         async with EmbeddedPostgres(Path(folder) / "postgres", durable=not short) as server, AsyncExitStack() as stack:
             dsn = server.dsn("postgres", search_path="backend")
