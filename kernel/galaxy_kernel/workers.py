@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from datetime import datetime
 
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import text
@@ -19,6 +18,8 @@ from galaxy_kernel.work import working
 
 FAILURES_UNTIL_UNREADY = 5
 """Passes that may fail in a row before `/readyz` says so."""
+LONGEST_PASS = 300.0
+"""Seconds after which a pass counts as stuck: every pass is cut into sets or stints of far less."""
 _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 30.0
 """Seconds between a failed pass and the next, doubled each time, with jitter."""
@@ -107,7 +108,8 @@ class Supervised:
         self._stopping = asyncio.Event()
         self._failures = 0
         self._last_error = ""
-        self._started: datetime | None = None
+        self._begun: float | None = None
+        """When the pass in hand began, in monotonic seconds; None between two."""
         self.passes = 0
 
     async def run(self) -> None:
@@ -127,7 +129,10 @@ class Supervised:
         self._wake.set()
 
     async def health(self) -> Health:
-        """Fail past the limit of failures in a row."""
+        """Fail past the limit of failures in a row, and while a pass does not end."""
+        running = 0.0 if self._begun is None else self._clock.monotonic() - self._begun
+        if running > LONGEST_PASS:
+            return Health("failed", f"its pass has not ended for {running:.0f} s: restart this process, and report it")
         if self._failures < FAILURES_UNTIL_UNREADY:
             return Health()
         return Health("failed", f"{self._failures} passes failed in a row, last with {self._last_error}")
@@ -135,6 +140,7 @@ class Supervised:
     async def _pass(self) -> bool:
         """Make one pass and give whether another is due at once."""
         with working(self.plugin), self._span(self.plugin, self.worker.name):
+            self._begun = self._clock.monotonic()
             try:
                 if self._lock is not None and not await self._lock.held():
                     return False
@@ -142,6 +148,8 @@ class Supervised:
             except Exception as error:
                 self._failed(error)
                 return False
+            finally:
+                self._begun = None
         if self._failures:
             self._log.info("worker_recovered", after_failures=self._failures)
         self._failures = 0

@@ -1,14 +1,20 @@
-"""The lock of a singleton worker."""
+"""The lock of a singleton worker, and what its health tells."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from datetime import timedelta
 
 import pytest
+import structlog
 from sqlalchemy import text
 
+from galaxy_kernel.clock import ManualClock
 from galaxy_kernel.database import Database, make_engine
-from galaxy_kernel.workers import Lock
+from galaxy_kernel.manifest import Worker
+from galaxy_kernel.wakeups import Wakeups
+from galaxy_kernel.workers import LONGEST_PASS, Lock, Supervised
 
 DRIVERS = {"aiopg": "postgres", "asyncpg": "postgresql+asyncpg", "psycopg": "postgresql+psycopg"}
 
@@ -61,3 +67,33 @@ async def test_a_lost_connection_frees_the_lock(dsn: str) -> None:
         await second.release()
         assert await first.held()
         await first.release()
+
+
+async def test_a_pass_that_does_not_end_is_told(empty_database: str) -> None:
+    """A worker stuck in a pass fails its check, which a pass that ends does not."""
+    clock, stuck = ManualClock(), asyncio.Event()
+
+    async def hang() -> None:
+        await stuck.wait()
+
+    async with replica(empty_database) as database:
+        supervised = Supervised(
+            "test",
+            Worker("test.hang", hang, interval=timedelta(seconds=1)),
+            database=database,
+            wakeups=Wakeups(database, silent=True),
+            clock=clock,
+            random=random.Random(1),
+            log=structlog.get_logger(),
+            span=lambda _plugin, _worker: nullcontext(),
+        )
+        task = asyncio.create_task(supervised.run())
+        await asyncio.sleep(0)
+        clock.advance(timedelta(seconds=LONGEST_PASS))
+        assert (await supervised.health()).state == "ok"
+        clock.advance(timedelta(seconds=1))
+        assert "has not ended for 301 s" in (await supervised.health()).detail
+        stuck.set()
+        supervised.stop()
+        await task
+        assert (await supervised.health()).state == "ok"
