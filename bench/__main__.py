@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvloop
 
+from bench.plot import plot
 from bench.rounds import Figure, Measure, document, table
 
 MEASURES = (
@@ -23,6 +24,7 @@ MEASURES = (
     "geo",
     "statements",
     "warmup",
+    "growth",
     "submit",
     "push",
 )
@@ -52,6 +54,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="less work and fewer rounds")
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the JSON to a file as well")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw what has a goal to an SVG file")
     options = parser.parse_args()
     unknown = set(options.names) - set(MEASURES)
     if unknown:
@@ -61,6 +64,8 @@ def main() -> int:
     written = document(figures, load)
     if options.out:
         options.out.write_text(written + "\n", encoding="utf-8")
+    if options.plot:
+        options.plot.write_text(plot(figures), encoding="utf-8")
     print(written if options.json else table(figures))
     return 0 if whole else 1
 
