@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import typer
+
 from galaxy_contracts.push import PUSH
 from galaxy_kernel.api import (
     Connection,
@@ -16,7 +18,7 @@ from galaxy_kernel.api import (
     Subscriptions,
     Worker,
 )
-from galaxy_push import events, rpc, workers
+from galaxy_push import commands, events, rpc, workers
 from galaxy_push.hub import Hub
 from galaxy_push.metrics import Metrics
 from galaxy_push.service import PushService
@@ -62,6 +64,9 @@ class PushPlugin:
 
     def backend_subscriptions(self) -> Subscriptions:
         return events.subscriptions(self._service)
+
+    def backend_commands(self) -> typer.Typer:
+        return commands.commands()
 
     def _wake(self, connection: Connection) -> None:
         self._context.wakeups.after_commit(connection, workers.READ)

@@ -1,0 +1,44 @@
+"""`backend push listen`, against a booted backend."""
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+from uuid import uuid4
+
+from galaxy_kernel.testing import GATEWAY_TOKEN
+
+
+async def listen(*arguments: str, token: str = GATEWAY_TOKEN) -> asyncio.subprocess.Process:
+    """Start the command."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "galaxy_kernel", "push", "listen", *arguments),
+        env={"PATH": os.environ["PATH"], "BACKEND_GATEWAY_TOKEN": token},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_events_are_lines_of_json(backend: Any) -> None:
+    """It prints each event once it comes, and ends after as many as were asked for."""
+    process = await listen("--address", backend.address, "--count", "2")
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        assert (await process.stderr.readline()).startswith(b"listening after cursor ")
+        account = uuid4()
+        await backend.publish(1, 2, account_id=account)
+        output, _ = await process.communicate()
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert [(line["kind"], line["payload"], line["account_id"]) for line in lines] == [
+        ("test.happened", {"n": n}, str(account)) for n in (1, 2)
+    ]
+    assert process.returncode == 0
+
+
+async def test_a_wrong_token_is_said(backend: Any) -> None:
+    """It ends with status 1 and the backend's own reason."""
+    process = await listen("--address", backend.address, token="wrong")
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert errors.startswith(f"backend push listen: {backend.address}: UNAUTHENTICATED: ".encode())
