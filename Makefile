@@ -37,7 +37,7 @@ test: setup ## every test that this machine can run
 check: setup ## format, lint, types, import contracts, docs in step
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "make check: run make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet $(CODE)
-	@$(BIN)/mypy $(foreach member,$(MEMBERS),-p galaxy_$(notdir $(member)))
+	@$(BIN)/mypy $(foreach member,$(MEMBERS),-p galaxy_$(notdir $(member))) -p bench
 	@$(BIN)/lint-imports --no-cache | tail -n 3
 	@$(BIN)/python tools/docs.py --check
 	@$(BIN)/python tools/proto.py --check
