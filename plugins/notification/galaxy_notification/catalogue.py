@@ -18,6 +18,8 @@ MAX_PAYLOAD = 32_768
 """Bytes of a payload as JSON: it goes into a push event as it is, of which a frame holds several."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*\.[a-z][a-z0-9_]*")
+_NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
+"""The character in JSON; a backslash that is itself escaped begins none."""
 
 
 class Catalogue:
@@ -77,10 +79,9 @@ def _faults_of_kind(kind: NotificationKind) -> Sequence[str]:
         faults.append("operators are reached by e-mail alone: channels must be (Channel.EMAIL,)")
     if Channel.EMAIL in kind.channels and not kind.package:
         faults.append("the channel e-mail needs the package that holds its templates")
-    try:
-        kind.payload.model_validate(sample(kind))
-    except ValidationError as error:
-        named = ", ".join(sorted({".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False)}))
+    _, wrong = _payload(kind, sample(kind))
+    if wrong:
+        named = ", ".join(sorted({fault.field.removeprefix("payload.") for fault in wrong}))
         faults.append(f"its payload cannot be shown: give {named} a default, or Field(examples=[…]) that fits")
     return faults
 
@@ -105,18 +106,22 @@ def _faults_of_recipients(kind: NotificationKind, intent: Intent) -> Sequence[Fi
 
 
 def _payload(kind: NotificationKind, given: BaseModel | Mapping[str, Any]) -> tuple[str, Sequence[FieldFault]]:
+    """Give a payload as JSON that its kind reads again when it is delivered, or what is wrong with it."""
     if isinstance(given, BaseModel) and not isinstance(given, kind.payload):
         expected = kind.payload.__name__
         return "", [FieldFault("payload", f"is a {type(given).__name__}: expected a {expected} or a mapping")]
     try:
         model = given if isinstance(given, kind.payload) else kind.payload.model_validate(given)
+        encoded = model.model_dump_json(by_alias=True, warnings=False)
+        kind.payload.model_validate_json(encoded)
     except ValidationError as error:
         return "", [
             FieldFault(".".join(("payload", *map(str, fault["loc"]))), fault["msg"])
             for fault in error.errors(include_url=False, include_context=False, include_input=False)
         ]
-    encoded = model.model_dump_json()
-    if "\\u0000" in encoded:
+    except ValueError as error:
+        return "", [FieldFault("payload", f"cannot be written as JSON: {error}")]
+    if _NUL.search(encoded):
         return "", [FieldFault("payload", "must not hold the character U+0000, which PostgreSQL cannot store")]
     if len(encoded.encode()) > MAX_PAYLOAD:
         return "", [FieldFault("payload", f"is longer than {MAX_PAYLOAD} bytes as JSON")]

@@ -42,10 +42,10 @@ class Parcel:
 
     def event(self) -> PushEvent:
         """Give the live event of it. Its key is the route's id."""
-        told = {"notification_id": str(self.claim.row.notification_id), **self.payload.model_dump(mode="json")}
+        told = self.payload.model_dump(mode="json", by_alias=True)
         return PushEvent(
             kind=self.kind.name,
-            payload=told,
+            payload={"notification_id": str(self.claim.row.notification_id), **told},
             account_id=self.claim.row.account_id,
             key=self.claim.id,
             request_id=self.claim.row.request_id,

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     bindparam,
+    cast,
     delete,
     func,
     literal,
@@ -57,7 +58,9 @@ _SUBMIT = (
 )
 _BY_KEY = select(_n.id).where(_n.kind == bindparam("kind"), _n.idempotency_key == bindparam("key"))
 
-_INTENTS = select(_n.id, _n.payload).where(_n.id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+_INTENTS = select(_n.id, cast(_n.payload, Text).label("payload")).where(
+    _n.id == func.any(bindparam("ids", type_=ARRAY(Uuid)))
+)
 
 _MUTES = select(_m.account_id, _m.kind, _m.channel).where(
     _m.account_id == func.any(bindparam("accounts", type_=ARRAY(Uuid)))
@@ -107,8 +110,8 @@ async def submit(connection: Connection, notification: UUID, intent: Checked, re
     return UUID(str((await connection.execute(_BY_KEY, by_key)).scalar_one()))
 
 
-async def find_payloads(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Any]:
-    """Give the payloads of intents by their ids."""
+async def find_payloads(connection: Connection, ids: Collection[UUID]) -> dict[UUID, str]:
+    """Give the payloads of intents, as JSON, by their ids."""
     return {row.id: row.payload for row in await connection.execute(_INTENTS, {"ids": list(ids)})}
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -118,7 +118,7 @@ class Deliverer:
         return results
 
     def _prepare(
-        self, claim: Claim, payloads: Mapping[UUID, Any], muted: Collection[tuple[UUID, str, str]]
+        self, claim: Claim, payloads: Mapping[UUID, str], muted: Collection[tuple[UUID, str, str]]
     ) -> Parcel | Result:
         """Give what is to be delivered, or the result where nothing is."""
         kind = self._catalogue.find(claim.row.kind)
@@ -131,7 +131,7 @@ class Deliverer:
             if account is None:  # made in the same transaction, and not heard of here yet
                 return Result(claim, Outcome.RETRYING, "the account is not known here")
         try:
-            payload = kind.payload.model_validate(payloads[claim.row.notification_id])
+            payload = kind.payload.model_validate_json(payloads[claim.row.notification_id])
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False))
             return Result(claim, Outcome.DEAD_LETTERED, f"its payload no longer fits its kind: {fields}")

@@ -1,12 +1,13 @@
 """What may stand in the catalogue, and every fault of a kind in one sentence."""
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from galaxy_contracts.notification import Audience, Channel, Intent, NotificationKind
 from galaxy_kernel.api import Model, new_id
@@ -87,6 +88,60 @@ def test_a_payload_may_be_its_model() -> None:
         catalogue.check(
             Intent(kind=KIND.name, idempotency_key="k", payload=Hidden(name="a", place="b"), recipients=[new_id()])
         )
+
+
+class Loose(BaseModel):
+    """A payload that says little of what it takes."""
+
+    number: float = 1.0
+    anything: Any = None
+
+
+class Narrow(Payload):
+    """A payload with a field that its base does not know."""
+
+    more: int = 1
+
+
+LOOSE = msgspec.structs.replace(KIND, name="test.loose", payload=Loose)
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "field"),
+    [
+        (LOOSE, {"number": float("nan")}, "payload.number"),
+        (LOOSE, Loose(anything=object()), "payload"),
+        (LOOSE, {"anything": "\ud800"}, "payload"),
+        (LOOSE, Loose.model_construct(number="many"), "payload.number"),
+        (LOOSE, {"anything": "\x00"}, "payload"),
+        (KIND, Narrow(name="Ada"), "payload.more"),
+    ],
+)
+def test_a_payload_that_could_not_be_delivered(kind: NotificationKind, payload: Any, field: str) -> None:
+    """What JSON cannot hold, or its kind would not read again, is refused at the submit, by field."""
+    catalogue = Catalogue()
+    catalogue.register(kind)
+    with pytest.raises(IntentError) as caught:
+        catalogue.check(Intent(kind=kind.name, idempotency_key="k", payload=payload, recipients=[new_id()]))
+    assert [fault.field for fault in caught.value.faults] == [field]
+
+
+class Exact(BaseModel):
+    """A payload of exact types and other names outside than inside."""
+
+    model_config = ConfigDict(strict=True)
+
+    game: UUID = Field(alias="gameId", examples=[new_id()])
+    text: str = "a backslash: \\u0000"
+
+
+def test_a_strict_payload_with_aliases() -> None:
+    """What is kept is JSON as its kind reads it, whatever the types and names in Python."""
+    catalogue = Catalogue()
+    catalogue.register(msgspec.structs.replace(KIND, payload=Exact))
+    payload = Exact(gameId=new_id())
+    checked = catalogue.check(Intent(kind=KIND.name, idempotency_key="k", payload=payload, recipients=[new_id()]))
+    assert Exact.model_validate_json(checked.payload) == payload
 
 
 @given(st.text(max_size=300), st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8)))
