@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import grpc
 import grpc.aio
@@ -174,6 +175,16 @@ async def test_operators_hear_by_mail(operated: Booted, mailbox: Mailbox) -> Non
     assert not (await admin(operated, "PUT", "/admin-channel", {"enabled": False}))["enabled"]
     skipped = await admin(operated, "POST", "/test", {"kind": "runtime.start_config_invalid"})
     assert await settled(operated, skipped["id"]) == {("email", "skipped", "admin_channel_off")}
+
+
+async def test_an_operators_mail_that_cannot_be_made(operated: Booted, mailbox: Mailbox) -> None:
+    """A payload that would break its mail's header is a dead letter that says why, and nothing of it is sent."""
+    payload = {"game_id": str(UUID(int=1)), "image": "x\r\nBcc: eve@example.test", "detail": "none"}
+    body = {"kind": "runtime.image_pull_failed", "payload": payload}
+    found = await admin(operated, "POST", "/test", body)
+    told = "subject: must not contain CR or LF"
+    assert await settled(operated, found["id"]) == {("email", "dead_lettered", told)}
+    assert mailbox.mails == []
 
 
 @pytest.mark.parametrize("absent", ["adminchannel", "push"])

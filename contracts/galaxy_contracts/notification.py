@@ -89,11 +89,10 @@ class AdminChannel(Protocol):
     async def switch(self, connection: Connection, *, enabled: bool) -> AdminChannelState:
         """Switch it on or off with the caller's transaction: from the commit on, on every replica."""
 
-    async def deliver(self, connection: Connection, messages: Sequence[Message]) -> bool:
-        """Queue mails to operators with the caller's transaction and give True; give False, and queue none, when off.
+    async def deliver(self, connection: Connection, messages: Sequence[Message]) -> list[UUID | ValueError] | None:
+        """Queue mails to operators with the caller's transaction, as `Outbox.enqueue_many` does; None when it is off.
 
-        Who switches it off waits until this transaction ends: after that no mail is queued any more. A mail's faults
-        are raised as by `Outbox.enqueue`.
+        Who switches it off waits until this transaction ends: after that no mail is queued any more.
         """
 
 

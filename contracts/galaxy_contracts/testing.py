@@ -197,11 +197,16 @@ class FakeAdminChannel:
         self.enabled = enabled
         return await self.state(connection)
 
-    async def deliver(self, connection: Connection, messages: Sequence[Message]) -> bool:  # noqa: ARG002 # of the contract
+    async def deliver(
+        self,
+        connection: Connection,  # noqa: ARG002 # of the contract
+        messages: Sequence[Message],
+    ) -> list[UUID | ValueError] | None:
         """Keep mails while it is on."""
-        if self.enabled:
-            self.messages += messages
-        return self.enabled
+        if not self.enabled:
+            return None
+        self.messages += messages
+        return [uuid4() for _ in messages]
 
 
 class FakeCountries:

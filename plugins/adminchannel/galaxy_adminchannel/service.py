@@ -6,6 +6,7 @@ transaction that queues the mails, and whoever switches waits for the deliveries
 """
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from galaxy_adminchannel import queries
 from galaxy_contracts.mail import OUTBOX, Message
@@ -28,11 +29,8 @@ class AdminChannelService:
         await queries.switch(connection, self._context.clock.now(), enabled=enabled)
         return await queries.state(connection)
 
-    async def deliver(self, connection: Connection, messages: Sequence[Message]) -> bool:
+    async def deliver(self, connection: Connection, messages: Sequence[Message]) -> list[UUID | ValueError] | None:
         """Queue the mails, unless it is off; see the contract."""
         if not await queries.held(connection):
-            return False
-        for outcome in await self._context.require(OUTBOX).enqueue_many(connection, messages):
-            if isinstance(outcome, ValueError):
-                raise outcome
-        return True
+            return None
+        return await self._context.require(OUTBOX).enqueue_many(connection, messages)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -39,7 +40,7 @@ async def replicas(boot: Boot, clock: ManualClock, outbox: FakeOutbox) -> AsyncI
         yield one, other
 
 
-async def deliver(booted: Booted, *messages: Message) -> bool:
+async def deliver(booted: Booted, *messages: Message) -> list[UUID | ValueError] | None:
     async with booted.database.transaction() as connection:
         return await channel_of(booted).deliver(connection, messages or (MAIL,))
 
@@ -65,7 +66,7 @@ async def test_off_is_off_on_every_replica(
     one, other = replicas
     state = await switch(one, enabled=False)
     assert (state.enabled, state.changed_at) == (False, clock.now())
-    assert not await deliver(other)
+    assert await deliver(other) is None
     assert outbox.messages == []
     await switch(other, enabled=True)
     assert await deliver(one)
@@ -96,7 +97,11 @@ async def test_two_deliveries_do_not_wait_for_each_other(replicas: tuple[Booted,
             assert await deliver(other)
 
 
-async def test_a_faulty_mail_is_told(replicas: tuple[Booted, Booted]) -> None:
-    """What the outbox refuses reaches the caller."""
-    with pytest.raises(ValueError, match="not registered"):
-        await deliver(replicas[0], Message("runtime.unknown", "operators@example.test", "en", {}))
+async def test_a_faulty_mail_is_told(replicas: tuple[Booted, Booted], outbox: FakeOutbox) -> None:
+    """What the outbox refuses reaches the caller in its place, and the others are queued."""
+    faulty = Message("runtime.unknown", "operators@example.test", "en", {})
+    outcomes = await deliver(replicas[0], faulty, MAIL)
+    assert outcomes is not None
+    assert "not registered" in str(outcomes[0])
+    assert isinstance(outcomes[1], UUID)
+    assert outbox.messages == [MAIL]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
@@ -61,13 +62,7 @@ class EmailChannel:
     async def deliver(self, connection: Connection, parcels: Sequence[Parcel]) -> list[Result]:
         """Queue the mails; one that cannot be queued is a dead letter."""
         messages = [parcel.message(parcel.account.email or "") for parcel in parcels if parcel.account is not None]
-        queued = await self._outbox.enqueue_many(connection, messages)
-        return [
-            Result(parcel.claim, Outcome.DEAD_LETTERED, str(outcome))
-            if isinstance(outcome, ValueError)
-            else Result(parcel.claim, Outcome.SENT)
-            for parcel, outcome in zip(parcels, queued, strict=True)
-        ]
+        return _queued(parcels, await self._outbox.enqueue_many(connection, messages))
 
 
 class PushChannel:
@@ -91,20 +86,29 @@ class OperatorsChannel:
         self._channel, self._recipient = channel, recipient
 
     async def deliver(self, connection: Connection, parcels: Sequence[Parcel]) -> list[Result]:
-        """Hand the mails to the admin channel."""
+        """Hand the mails to the admin channel; one that cannot be queued is a dead letter."""
         if self._channel is None:
             return skip(parcels, Reason.ADMIN_CHANNEL_NOT_INSTALLED)
         if not self._recipient:
             return skip(parcels, Reason.ADMIN_EMAIL_NOT_SET)
         messages = [parcel.message(self._recipient) for parcel in parcels]
-        if not await self._channel.deliver(connection, messages):
-            return skip(parcels, Reason.ADMIN_CHANNEL_OFF)
-        return [Result(parcel.claim, Outcome.SENT) for parcel in parcels]
+        outcomes = await self._channel.deliver(connection, messages)
+        return skip(parcels, Reason.ADMIN_CHANNEL_OFF) if outcomes is None else _queued(parcels, outcomes)
 
 
 def skip(parcels: Sequence[Parcel], reason: Reason) -> list[Result]:
     """Give the results of routes that are not delivered on purpose."""
     return [Result(parcel.claim, Outcome.SKIPPED, reason) for parcel in parcels]
+
+
+def _queued(parcels: Sequence[Parcel], outcomes: Sequence[UUID | ValueError]) -> list[Result]:
+    """Give the results of mails that were handed to the outbox."""
+    return [
+        Result(parcel.claim, Outcome.DEAD_LETTERED, str(outcome))
+        if isinstance(outcome, ValueError)
+        else Result(parcel.claim, Outcome.SENT)
+        for parcel, outcome in zip(parcels, outcomes, strict=True)
+    ]
 
 
 def _local(parameters: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
