@@ -120,11 +120,14 @@ class Deliverer:
     def _prepare(
         self, claim: Claim, payloads: Mapping[UUID, str], muted: Collection[tuple[UUID, str, str]]
     ) -> Parcel | Result:
-        """Give what is to be delivered, or the result where nothing is."""
+        """Give what is to be delivered, or the result where nothing is.
+
+        What this replica does not know, a newer one may, while a deployment is rolled: that is tried again.
+        """
         kind = self._catalogue.find(claim.row.kind)
         if kind is None:
             reason = f"no plugin here registers the kind {claim.row.kind!r}: install it, then retry the route"
-            return Result(claim, Outcome.DEAD_LETTERED, reason)
+            return Result(claim, Outcome.RETRYING, reason)
         account = None
         if kind.audience is Audience.ACCOUNT:
             account = self._accounts.get(claim.row.account_id)
@@ -134,7 +137,7 @@ class Deliverer:
             payload = kind.payload.model_validate_json(payloads[claim.row.notification_id])
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False))
-            return Result(claim, Outcome.DEAD_LETTERED, f"its payload no longer fits its kind: {fields}")
+            return Result(claim, Outcome.RETRYING, f"its payload does not fit its kind here: {fields}")
         parcel = Parcel(claim, kind, payload, account)
         refusal = None if account is None else refusal_of(account)
         if refusal is None and (claim.row.account_id, kind.name, claim.row.channel) in muted and not kind.mandatory:

@@ -4,14 +4,19 @@ import asyncio
 from typing import Any
 
 import msgspec
+from pydantic import BaseModel
 
 from galaxy_contracts.accounts import ACCOUNTS
 from galaxy_contracts.mail import OUTBOX
-from galaxy_contracts.notification import ADMIN_CHANNEL, Channel
+from galaxy_contracts.notification import ADMIN_CHANNEL, Channel, NotificationKind
 from galaxy_contracts.push import PUSH
 
 ADMIN, USER = "/api/v1/admin/notifications", "/api/v1/user/notifications"
 PULL = {"game_id": "01890a5d-ac96-774b-bcce-b302099a8057", "image": "engine:1", "detail": "no answer"}
+
+
+class Anything(BaseModel):
+    """A payload of whatever fields."""
 
 
 async def pull_failed(world: Any, key: str = "pull") -> Any:
@@ -151,16 +156,43 @@ async def test_a_recipient_that_is_no_address(world: Any) -> None:
     assert (status, [item["id"] for item in page["items"]]) == (200, [str(found)])
 
 
-async def test_a_kind_whose_plugin_is_gone(world: Any) -> None:
-    """Its routes are dead letters that name the kind and the remedy, to be retried once it is back."""
+async def made_due(world: Any, **changed: str) -> None:
+    """Make routes due, with some columns changed, as if they had been submitted so."""
+    due = {"state": "'pending'", "next_attempt_at": "now()", "finished_at": "NULL", **changed}
+    await world.execute(f"UPDATE notification_routes SET {', '.join(f'{name} = {due[name]}' for name in due)}")
+    world.booted.kernel.assembly.require_shared().wakeups.wake("notification.deliver")
+
+
+async def test_a_kind_whose_plugin_is_gone(make_world: Any) -> None:
+    """Its routes end as dead letters that name the kind and the remedy, to be retried once it is back."""
+    world = await make_world(max_attempts="1")
     found = await world.submit(world.account())
     await world.settled(found)
-    due = "state = 'pending', next_attempt_at = now(), finished_at = NULL"
-    await world.execute(f"UPDATE notification_routes SET kind = 'gone.kind', {due}")
-    world.booted.kernel.assembly.require_shared().wakeups.wake("notification.deliver")
+    await made_due(world, kind="'gone.kind'", attempts_before_resend="attempts")
     [(state, reason)] = {(state, reason) for _, state, reason in await world.settled(found)}
     assert state == "dead_lettered"
     assert "'gone.kind'" in reason and "install it" in reason
+
+
+async def test_a_kind_that_a_newer_replica_has(world: Any) -> None:
+    """A replica without the kind, while a deployment is rolled, leaves its routes to one that has it."""
+    found = await world.submit(world.account())
+    await world.settled(found)
+    await made_due(world, kind="'lobby.later'")
+    assert {state for _, state, _ in await world.settled(found)} == {"retrying"}
+    world.notifications.register(NotificationKind(name="lobby.later", summary="", payload=Anything, package="lobby"))
+    await made_due(world)
+    assert {state for _, state, _ in await world.settled(found)} == {"sent"}
+
+
+async def test_a_payload_of_a_newer_replica(world: Any) -> None:
+    """A payload that the kind does not take here is tried again; the reason names its fields."""
+    found = await world.submit(world.account())
+    await world.settled(found)
+    await world.execute("""UPDATE notifications SET payload = payload || '{"colour": "red"}'""")
+    await made_due(world)
+    told = "its payload does not fit its kind here: colour"
+    assert await world.settled(found) == {("email", "retrying", told), ("push", "retrying", told)}
 
 
 async def test_one_failing_channel_is_tried_again(world: Any) -> None:
