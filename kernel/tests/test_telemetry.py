@@ -399,7 +399,7 @@ def test_nothing_is_global() -> None:
     threads = set(threading.enumerate())
     tracers, meters = trace.get_tracer_provider(), metrics.get_meter_provider()
     telemetry = Telemetry(traces_exporter="otlp", metrics_exporter="otlp")
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads  # one of another test may just be ending
     telemetry.shutdown(1)
     with logged():
         stdout = Telemetry(traces_exporter="stdout", metrics_exporter="stdout")
