@@ -161,12 +161,13 @@ async def list_of_account(
 
 
 async def mark_read(connection: Connection, account: UUID, now: datetime, notification: UUID | None = None) -> int:
-    """Mark an account's notifications as read, or one of them; give how many routes it has of what was asked for."""
-    statement = update(notification_routes).where(_r.account_id == account)
-    if notification is None:
-        statement = statement.where(_r.read_at.is_(None))
-    else:
-        statement = statement.where(_r.notification_id == notification)
+    """Mark an account's notifications as read, or one of them; give how many routes it has of what was asked for.
+
+    They are locked in the order of ids, as by a worker that records results: neither can lock the other out.
+    """
+    which = _r.read_at.is_(None) if notification is None else _r.notification_id == notification
+    chosen = select(_r.id).where(_r.account_id == account, which).order_by(_r.id).with_for_update()
+    statement = update(notification_routes).where(_r.id == func.any(func.array(chosen.scalar_subquery())))
     return int((await connection.execute(statement.values(read_at=func.coalesce(_r.read_at, now)))).rowcount)
 
 

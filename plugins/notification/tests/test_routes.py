@@ -1,7 +1,11 @@
 """The HTTP operations: shapes, paging, who sees what."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
 
 from galaxy_contracts.notification import ADMIN_CHANNEL
 from galaxy_kernel.api import new_id
@@ -48,6 +52,22 @@ async def test_read_marks(world: Any) -> None:
     assert await world.ask("POST", f"{USER}/read", ada) == (200, {"read": 1})
     assert (await world.ask("GET", f"{USER}?unread=true", ada))[1]["total"] == 0
     assert (await world.ask("GET", f"{USER}?unread=true", bob))[1]["total"] == 1
+
+
+async def test_marking_waits_in_the_workers_order(world: Any) -> None:
+    """Marking all while a worker records results takes the routes in its order: no deadlock makes it a 500."""
+    ada = world.account()
+    [first, second] = await world.routes(found := await world.submit(ada))
+    await world.settled(found)
+    await world.execute(f"UPDATE notification_routes SET id = '{UUID(int=0)}' WHERE id = '{second['id']}'")
+    async with world.database.transaction() as connection:
+        lock = "SELECT 1 FROM notification_routes WHERE id = '{}' FOR UPDATE NOWAIT"
+        await connection.execute(text(lock.format(UUID(int=0))))
+        marking = asyncio.create_task(world.ask("POST", f"{USER}/read", ada))
+        await asyncio.sleep(0.05)
+        await connection.execute(text(lock.format(first["id"])))
+        assert not marking.done()
+    assert await marking == (200, {"read": 1})
 
 
 async def test_preferences(world: Any) -> None:
