@@ -11,6 +11,7 @@ What delivering leaves behind stands in `galaxy_kernel.batches`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -47,6 +48,8 @@ from galaxy_notification.settings import NotificationSettings
 DELIVER = "notification.deliver"
 """The worker's name, by which it is woken."""
 _PRUNED_AT_ONCE = 1_000
+_TESTED = {"recipients": "account_id"}
+"""Fields of an intent that have another name where operators test a kind."""
 
 
 class NotificationService:
@@ -201,7 +204,8 @@ class Desk:
             async with self._context.database.transaction() as connection:
                 return await self._found(connection, await self._service.submit(connection, intent))
         except IntentError as error:
-            raise Problem(422, "invalid_request", str(error), faults=error.faults) from None
+            faults = [replace(each, field=_TESTED.get(each.field, each.field)) for each in error.faults]
+            raise Problem(422, "invalid_request", str(error), faults=faults) from None
 
     async def admin_channel(self) -> AdminChannelState | None:
         """Tell whether the admin channel is on; None where it is not installed."""

@@ -187,13 +187,13 @@ async def test_a_test_intent_for_a_player(world: Any) -> None:
 
 
 async def test_a_faulty_test_intent(world: Any) -> None:
-    """Every fault is named by field, as for a plugin."""
+    """Every fault is named by the request's own field."""
     status, answer = await world.ask(
         "POST", f"{ADMIN}/test", json={"kind": "lobby.turn_ready", "payload": {"turn": "x"}, "idempotency_key": ""}
     )
     assert (status, answer["code"]) == (422, "invalid_request")
     assert {fault["field"] for fault in answer["errors"]} == {
-        *("payload.game", "payload.turn", "recipients", "idempotency_key"),
+        *("payload.game", "payload.turn", "account_id", "idempotency_key"),
     }
     status, answer = await world.ask(
         "POST", f"{ADMIN}/test", json={"kind": "lobby.turn_ready", "account_id": str(new_id())}
