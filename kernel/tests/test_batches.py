@@ -176,3 +176,19 @@ async def test_a_cut_connection_is_waited_for(setting: Setting) -> None:
     await setting.batches(work).run()
     assert sorted(await setting.done()) == sorted(ids)
     assert [result.claim.attempt for result in setting.recorded] == [1, 1, 1]
+
+
+async def test_a_set_that_lost_to_another_transaction_is_done_again(setting: Setting) -> None:
+    """A deadlock costs no row its attempt, and no set is halved for it."""
+    ids = await setting.add(3)
+
+    async def work(connection: Connection, claims: Sequence[Claim]) -> list[Result]:
+        results = await setting.work(connection, claims)
+        if len(setting.sets) == 1:
+            await connection.execute(text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'deadlock_detected'; END $$"))
+        return results
+
+    await setting.batches(work).run()
+    assert setting.sets == [3, 3]
+    assert sorted(await setting.done()) == sorted(ids)
+    assert [result.claim.attempt for result in setting.recorded] == [1, 1, 1]
