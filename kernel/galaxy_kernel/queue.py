@@ -1,4 +1,4 @@
-"""A leased work queue in a Postgres table: what mail, and later notification, stand on.
+"""A leased work queue in a Postgres table: what mail and notification stand on.
 
 A row is `pending` or `retrying` until it ends as `sent`, `skipped` or `dead_lettered`. Three ideas carry it:
 

@@ -114,5 +114,6 @@ def _queued(parcels: Sequence[Parcel], outcomes: Sequence[UUID | ValueError]) ->
 def _local(parameters: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     """Give times as the recipient's clock shows them."""
     return {
-        name: value.astimezone(zone) if isinstance(value, datetime) else value for name, value in parameters.items()
+        name: value.astimezone(zone) if isinstance(value, datetime) and value.tzinfo else value
+        for name, value in parameters.items()
     }
