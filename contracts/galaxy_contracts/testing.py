@@ -152,6 +152,10 @@ class FakePush:
         for event in events:
             if (event.account_id is None) == (event.session_id is None):
                 raise ValueError(f"event of kind {event.kind!r}: expected one target, account_id or session_id")
+            try:
+                msgspec.json.encode(event.payload)
+            except TypeError as error:
+                raise ValueError(f"event of kind {event.kind!r}: payload: {error}") from error
             if event.key is None or all(event.key != kept.key for kept in self.events):
                 self.events.append(event)
 
@@ -167,6 +171,8 @@ class FakeNotifications:
 
     def register(self, kind: NotificationKind) -> None:
         """Make a kind known."""
+        if kind.name in self.kinds:
+            raise ValueError(f"kind {kind.name!r} is registered already")
         self.kinds[kind.name] = kind
 
     async def submit(self, connection: Connection, intent: Intent) -> UUID:  # noqa: ARG002 # of the contract
