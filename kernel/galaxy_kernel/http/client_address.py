@@ -36,7 +36,8 @@ def parse_address(text: str) -> str | None:
 
 def leftmost(forwarded_for: str) -> str | None:
     """Give the first address of an `X-Forwarded-For`, or None when it is malformed."""
-    return parse_address(forwarded_for.partition(",")[0])
+    first = forwarded_for.partition(",")[0]
+    return parse_address(first) if len(first) <= _LONGEST else None  # before the cache, which would keep it
 
 
 class TrustedPeers:

@@ -49,6 +49,13 @@ def test_what_is_no_address_is_none(text: str) -> None:
     assert leftmost(text) is None
 
 
+def test_what_is_too_long_for_an_address_is_not_remembered() -> None:
+    """Behind a proxy that appends, clients write the leftmost entry: they must not fill the memory with it."""
+    before = parse_address.cache_info().misses
+    assert leftmost("1" * 8000) is None
+    assert parse_address.cache_info().misses == before
+
+
 @pytest.mark.parametrize(
     ("networks", "peer", "trusted"),
     [
