@@ -65,9 +65,8 @@ class Hub:
         if events:
             self._ring()
 
-    async def beyond(self, number: int) -> None:
-        """Wait until there is something after this number, or a new era."""
-        era = self.era
+    async def beyond(self, number: int, era: int) -> None:
+        """Wait until there is something after this number, or the era is another one."""
         while self.era == era and (self.head is None or self.head <= number):
             await self._bell.wait()
 

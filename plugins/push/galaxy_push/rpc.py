@@ -59,6 +59,7 @@ class Subscriptions:
             self._metrics.subscribers -= 1
 
     async def _serve(self, stream: "_Stream", cursor: int | None, log: FilteringBoundLogger) -> None:
+        era = self._hub.era  # from before the place is known: what is lost from here on ends the stream
         standing = await self._standing()
         stream.position = standing.last_seq if cursor is None else cursor
         resync = not standing.has_all_after(stream.position)
@@ -66,9 +67,8 @@ class Subscriptions:
             stream.position = standing.last_seq
         log.info("push_subscribed", cursor=stream.position, resync_required=resync)
         await stream.write(frames.opening(stream.position, resync_required=resync))
-        era = self._hub.era
         while True:
-            await self._hub.beyond(stream.position)
+            await self._hub.beyond(stream.position, era)
             if self._hub.era != era:
                 raise SubscriptionEndedError(f"The backend has lost its place in the stream: {_AGAIN}.")
             await self._next(stream)

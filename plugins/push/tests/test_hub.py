@@ -32,7 +32,7 @@ def taken(hub: Hub, after: int) -> list[int]:
 async def test_waiting_ends_with_the_next_event(clock: ManualClock) -> None:
     """Who has heard everything waits, and is woken by what comes after; who has not does not wait."""
     hub = Hub(clock.monotonic)
-    waiting = asyncio.create_task(hub.beyond(10))
+    waiting = asyncio.create_task(hub.beyond(10, hub.era))
     await asyncio.sleep(0)
     hub.open(10)
     await asyncio.sleep(0)
@@ -40,7 +40,7 @@ async def test_waiting_ends_with_the_next_event(clock: ManualClock) -> None:
     hub.add(stored(11))
     async with asyncio.timeout(5):
         await waiting
-        await hub.beyond(10)
+        await hub.beyond(10, hub.era)
 
 
 async def test_a_new_era_wakes_everybody(clock: ManualClock) -> None:
@@ -48,11 +48,12 @@ async def test_a_new_era_wakes_everybody(clock: ManualClock) -> None:
     hub = Hub(clock.monotonic)
     hub.open(10)
     hub.add(stored(11, 12))
-    waiting = asyncio.create_task(hub.beyond(12))
+    waiting = asyncio.create_task(hub.beyond(12, hub.era))
     await asyncio.sleep(0)
     hub.open(5)
     async with asyncio.timeout(5):
         await waiting
+        await hub.beyond(12, 0)
     assert (hub.era, hub.head, hub.held) == (1, 5, 0)
     hub.add(stored(6))
     assert taken(hub, 5) == [6]
@@ -134,7 +135,7 @@ async def test_a_wait_can_be_given_up(clock: ManualClock) -> None:
     """A subscriber that leaves leaves nothing behind."""
     hub = Hub(clock.monotonic)
     hub.open(0)
-    waiting = asyncio.create_task(hub.beyond(0))
+    waiting = asyncio.create_task(hub.beyond(0, hub.era))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,5 +1,6 @@
 """Subscriptions: what a gateway hears, from where on, and why a stream ends."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -209,6 +210,25 @@ async def test_streams_end_when_the_database_goes_back(backend: Any, gateway: An
         await backend.publish(3)
         await gateway.heard(1)
     assert (gateway.openings[0].resync_required, gateway.numbers) == (True, [3])
+
+
+async def test_a_stream_whose_place_is_lost_as_it_begins_ends(backend: Any) -> None:
+    """When the reader loses its place while a subscriber is given one, the stream ends instead of staying silent."""
+    await backend.publish(1)
+    await backend.numbered(1)
+    plugin = backend.plugin
+    hub, standing = plugin._reader._hub, plugin._subscriptions._standing
+    await backend.until(lambda: hub.head is not None)
+
+    async def lost() -> Any:
+        found = await standing()
+        hub.open(found.last_seq)
+        return found
+
+    plugin._subscriptions._standing = lost
+    async with backend.call() as stream, asyncio.timeout(10):
+        code, _ = await backend.ended(stream)
+    assert code is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_a_silent_subscriber_is_cut_off(make_backend: Any, gateway: Any) -> None:
