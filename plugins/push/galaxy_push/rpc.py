@@ -45,6 +45,7 @@ class Subscriptions:
             gateway_id, cursor = check_gateway_id(request.gateway_id), parse_cursor(request.cursor)
         except ValueError as fault:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(fault))
+        await context.send_initial_metadata(())  # with the opening, a stop meanwhile could not tell its reason
         stream = _Stream(context, self._settings)
         log = self._log.bind(gateway_id=gateway_id)
         self._metrics.subscribers += 1

@@ -180,6 +180,7 @@ async def test_streams_end_when_the_backend_stops(make_backend: Any, gateway: An
     stays = await make_backend()
     stops = await make_backend(stays)
     await stays.publish(1)
+    await stays.numbered(1)
     async with stops.call() as stream:
         gateway.cursor = (await stream.read()).opening.cursor
         await stops.booted.kernel.rpc.stop(5)
