@@ -1,6 +1,8 @@
 """Subscriptions: what a gateway hears, from where on, and why a stream ends."""
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -230,6 +232,25 @@ async def test_a_stream_whose_place_is_lost_as_it_begins_ends(backend: Any) -> N
     async with backend.call() as stream, asyncio.timeout(10):
         code, _ = await backend.ended(stream)
     assert code is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_the_stream_begins_anew_by_the_runbooks_statement(backend: Any, gateway: Any) -> None:
+    """In a database that was set back, a cursor that new events have caught up with gets a resync all the same."""
+    async with gateway.subscribed(backend.address):
+        await backend.publish(1, 2)
+        await gateway.heard(2)
+    await backend.run("DELETE FROM push_events")
+    await backend.run("UPDATE push_state SET last_seq = last_seq - 2")
+    runbook = Path(__file__).parents[3].joinpath("docs", "runbook.md").read_text()
+    [statement] = re.findall(r"```sql\n(UPDATE push_state .*?);\n```", runbook, re.DOTALL)
+    await backend.run(statement)
+    await backend.publish(3, 4, 5)
+    await backend.numbered(3)
+    async with gateway.subscribed(backend.address):
+        assert gateway.openings[-1].resync_required
+        await backend.publish(6)
+        await gateway.heard(3)
+    assert gateway.numbers == [1, 2, 6]
 
 
 async def test_a_silent_subscriber_is_cut_off(make_backend: Any, gateway: Any) -> None:
