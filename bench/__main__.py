@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
@@ -31,8 +32,8 @@ MEASURES = (
 """Each is the module `bench.<name>`, with a function `measure(*, quick: bool) -> list[Figure]`."""
 
 
-async def run(names: list[str], *, quick: bool) -> tuple[list[Figure], bool]:
-    """Take the measures named, all when none is; give whether all came through as well."""
+async def run(names: list[str], keep: Callable[[list[Figure]], None], *, quick: bool) -> tuple[list[Figure], bool]:
+    """Take the measures named, all when none is, and `keep` what there is after each; give whether all came through."""
     figures: list[Figure] = []
     whole = True
     for name in names or MEASURES:
@@ -43,6 +44,7 @@ async def run(names: list[str], *, quick: bool) -> tuple[list[Figure], bool]:
         except Exception:  # the others are worth having all the same
             traceback.print_exc()
             whole = False
+        keep(figures)
     return figures, whole
 
 
@@ -60,13 +62,15 @@ def main() -> int:
     if unknown:
         parser.error(f"no measure is called {', '.join(sorted(unknown))}: there are {', '.join(MEASURES)}")
     load = os.getloadavg()[0]
-    figures, whole = uvloop.run(run(options.names, quick=options.quick))
-    written = document(figures, load)
-    if options.out:
-        options.out.write_text(written + "\n", encoding="utf-8")
-    if options.plot:
-        options.plot.write_text(plot(figures), encoding="utf-8")
-    print(written if options.json else table(figures))
+
+    def keep(taken: list[Figure]) -> None:
+        if options.out:
+            options.out.write_text(document(taken, load) + "\n", encoding="utf-8")
+        if options.plot:
+            options.plot.write_text(plot(taken), encoding="utf-8")
+
+    figures, whole = uvloop.run(run(options.names, keep, quick=options.quick))
+    print(document(figures, load) if options.json else table(figures))
     return 0 if whole else 1
 
 

@@ -31,7 +31,7 @@ _WARM = 20
 
 async def measure(*, quick: bool) -> list[Figure]:
     """Queue 400 mails in each round, 100 when quick."""
-    count, rounds = (100, 2) if quick else (400, 5)
+    count, rounds = (100, 2) if quick else (400, 3)
     async with postgres.migrated(MailPlugin) as dsn:
         taken = await interleave(rounds, ours=lambda: _round(dsn, count))
     what = "enqueue to first byte at the relay"

@@ -31,8 +31,8 @@ PATH = "/api/v1/user/account"
 
 
 async def measure(*, quick: bool) -> list[Figure]:
-    """Load each for 8 s in each round, 2 s when quick."""
-    seconds, rounds = (2.0, 2) if quick else (8.0, 5)
+    """Load each for 5 s in each round, 2 s when quick."""
+    seconds, rounds = (2.0, 2) if quick else (5.0, 5)
     async with postgres.migrated() as dsn:
         await postgres.run(dsn, *SIGNED_IN)
         sides: dict[str, Run] = {

@@ -35,7 +35,7 @@ Operation = Callable[[UUID], Awaitable[object]]
 
 async def measure(*, quick: bool) -> list[Figure]:
     """Do 1,000 of each in each round, 400 when quick."""
-    count, rounds = (400, 2) if quick else (1_000, 5)
+    count, rounds = (400, 2) if quick else (1_000, 3)
     async with postgres.migrated(UserPlugin) as dsn:
         sides: dict[str, Run] = {"asyncpg raw": partial(_round, dsn, "bench.statements:bare", "asyncpg", count)}
         sides |= {driver: partial(_round, dsn, "bench.statements:ours", driver, count) for driver in postgres.DRIVERS}

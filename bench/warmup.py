@@ -29,7 +29,7 @@ _FILL = """
 
 async def measure(*, quick: bool) -> list[Figure]:
     """Load 100,000 rows in each round."""
-    count, rounds = 100_000, 2 if quick else 5
+    count, rounds = 100_000, 2 if quick else 3
     async with postgres.migrated(UserPlugin) as dsn:
         await postgres.run(dsn, _FILL.format(count=count), "VACUUM ANALYZE accounts", "CHECKPOINT")
         sides: dict[str, Run] = {"bare fetch": partial(alone, "bench.warmup:bare", dsn=dsn, count=count)}
