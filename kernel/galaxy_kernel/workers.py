@@ -139,12 +139,13 @@ class Supervised:
 
     async def _pass(self) -> bool:
         """Make one pass and give whether another is due at once."""
-        with working(self.plugin), self._span(self.plugin, self.worker.name):
+        with working(self.plugin):
             self._begun = self._clock.monotonic()
             try:
-                if self._lock is not None and not await self._lock.held():
-                    return False
-                more = await self.worker.run()
+                with self._span(self.plugin, self.worker.name):
+                    if self._lock is not None and not await self._lock.held():
+                        return False
+                    more = await self.worker.run()
             except Exception as error:
                 self._failed(error)
                 return False

@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from datetime import timedelta
 
 import pytest
@@ -14,7 +14,7 @@ from galaxy_kernel.clock import ManualClock
 from galaxy_kernel.database import Database, make_engine
 from galaxy_kernel.manifest import Worker
 from galaxy_kernel.wakeups import Wakeups
-from galaxy_kernel.workers import LONGEST_PASS, Lock, Supervised
+from galaxy_kernel.workers import LONGEST_PASS, Lock, Span, Supervised
 
 DRIVERS = {"aiopg": "postgres", "asyncpg": "postgresql+asyncpg", "psycopg": "postgresql+psycopg"}
 
@@ -69,6 +69,50 @@ async def test_a_lost_connection_frees_the_lock(dsn: str) -> None:
         await first.release()
 
 
+def supervise(
+    run: Callable[[], Awaitable[None]], database: Database, clock: ManualClock, span: Span = lambda *_: nullcontext()
+) -> Supervised:
+    """Give a worker under supervision, which does not run yet."""
+    return Supervised(
+        "test",
+        Worker("test.worker", run, interval=timedelta(seconds=1)),
+        database=database,
+        wakeups=Wakeups(database, silent=True),
+        clock=clock,
+        random=random.Random(1),
+        log=structlog.get_logger(),
+        span=span,
+    )
+
+
+async def test_a_pass_that_fails_has_a_span_that_says_so(empty_database: str) -> None:
+    """The error goes through the span of its pass, whose trace would else look well, and no further."""
+    seen: list[str] = []
+    failed = asyncio.Event()
+
+    @contextmanager
+    def span(_plugin: str, worker: str) -> Iterator[None]:
+        try:
+            yield
+        except ZeroDivisionError:
+            seen.append(worker)
+            raise
+        finally:
+            failed.set()
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    async with replica(empty_database) as database:
+        supervised = supervise(fail, database, ManualClock(), span)
+        task = asyncio.create_task(supervised.run())
+        async with asyncio.timeout(10):
+            await failed.wait()
+            supervised.stop()
+            await task
+    assert seen == ["test.worker"]
+
+
 async def test_a_pass_that_does_not_end_is_told(empty_database: str) -> None:
     """A worker stuck in a pass fails its check, which a pass that ends does not."""
     clock, stuck = ManualClock(), asyncio.Event()
@@ -77,16 +121,7 @@ async def test_a_pass_that_does_not_end_is_told(empty_database: str) -> None:
         await stuck.wait()
 
     async with replica(empty_database) as database:
-        supervised = Supervised(
-            "test",
-            Worker("test.hang", hang, interval=timedelta(seconds=1)),
-            database=database,
-            wakeups=Wakeups(database, silent=True),
-            clock=clock,
-            random=random.Random(1),
-            log=structlog.get_logger(),
-            span=lambda _plugin, _worker: nullcontext(),
-        )
+        supervised = supervise(hang, database, clock)
         task = asyncio.create_task(supervised.run())
         await asyncio.sleep(0)
         clock.advance(timedelta(seconds=LONGEST_PASS))
