@@ -149,6 +149,31 @@ def test_batches_shrink_when_sending_is_slow() -> None:
         assert pump.limit == limit
 
 
+async def test_claims_overlap_only_under_load(setting: Setting) -> None:
+    """A second claim is under way while there is much to do, and little is claimed by one statement alone."""
+    under_way = most = claims = 0
+    claim = setting.queue.claim
+
+    async def watched(connection: Connection, limit: int, *columns: Column[Any]) -> list[Claim]:
+        nonlocal under_way, most, claims
+        under_way, claims = under_way + 1, claims + 1
+        most = max(most, under_way)
+        try:
+            return await claim(connection, limit, *columns)
+        finally:
+            under_way -= 1
+
+    setting.queue.claim = watched  # type: ignore[method-assign]
+    await setting.add(2)
+    assert not await setting.pump().run()
+    assert (claims, most) == (1, 1)
+    ids = await setting.add(60)
+    while await setting.pump().run():
+        pass
+    assert most == 2
+    assert sorted(setting.sent[2:]) == sorted(ids)
+
+
 async def test_a_stint_ends(setting: Setting) -> None:
     """After its stint a pass claims no more, finishes what it has, and asks to be called again."""
     await setting.add(50)
