@@ -152,13 +152,18 @@ def test_batches_shrink_when_sending_is_slow() -> None:
 async def test_claims_overlap_only_under_load(setting: Setting) -> None:
     """A second claim is under way while there is much to do, and little is claimed by one statement alone."""
     under_way = most = claims = 0
-    claim = setting.queue.claim
+    claim, together = setting.queue.claim, asyncio.Event()
 
     async def watched(connection: Connection, limit: int, *columns: Column[Any]) -> list[Claim]:
         nonlocal under_way, most, claims
         under_way, claims = under_way + 1, claims + 1
         most = max(most, under_way)
+        if under_way == 2:
+            together.set()
         try:
+            if claims > 2:  # behind the first one of a pass with much to do
+                async with asyncio.timeout(20):
+                    await together.wait()
             return await claim(connection, limit, *columns)
         finally:
             under_way -= 1

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from galaxy_contracts.geo import Countries
 from galaxy_contracts.testing import FakeCountries
+from galaxy_geo import workers
 from galaxy_geo.counting import Notes
 from galaxy_geo.service import BATCH
 
@@ -85,8 +86,10 @@ async def test_two_replicas_add_to_the_same_counters(make_world: Any, path: Path
     assert await world.counts(accounts[0]) == await other.counts(accounts[-1]) == {"AT": 10, "DE": 10}
 
 
-async def test_more_than_one_set(world: Any) -> None:
+async def test_more_than_one_set(make_world: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More counters than one statement takes are written set by set; flush says when there is more."""
+    monkeypatch.setattr(workers, "COUNT_INTERVAL", timedelta(hours=1))  # the worker is not to write any of them
+    world = await make_world(path)
     for number in range(BATCH + 10):
         world.countries.count(UUID(int=number), AT)
     assert await world.countries.flush()
