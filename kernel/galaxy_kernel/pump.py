@@ -1,8 +1,8 @@
 """Works a leased queue whose rows go to something slow outside, one by one: a mail relay, for example.
 
 One pass claims, sends and records at the same time: the next batches are claimed while this one is sent, and while one
-statement records results the next results gather, without a timer. So the batches follow the load, and a process
-killed at any moment leaves only the few sent since the last statement as sent but not recorded.
+statement records results the next results gather, for a moment at most. So the batches follow the load, and a process
+killed at any moment leaves only those sent in the last tenth of a second or so as sent but not recorded.
 
 Work that happens inside the database needs no pump: claim in one transaction, and do the work together with
 `LeasedQueue.complete` in another.
@@ -25,6 +25,8 @@ from galaxy_kernel.queue import Claim, LeasedQueue, Outcome, Result
 
 _CLAIMERS = 2
 """Claims under way at once while there is much to do: a third one made nothing faster on two cores."""
+_GATHERING, _MANY = 0.05, 100
+"""Seconds in which results gather between two recordings, and how many are not waited with."""
 _RECORDING_RETRY = 0.2
 """Seconds between tries to record while the database is away."""
 _SALVAGE = 5.0
@@ -96,7 +98,7 @@ class _Pass:
         self.error: Exception | None = None
         """Why nothing more is claimed: a Halt, or the claim's own failure."""
         self.handed, self.taken = asyncio.Event(), asyncio.Event()
-        self.recordable, self.may_send = asyncio.Event(), asyncio.Event()
+        self.recordable, self.many, self.may_send = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.taken.set()
         self.may_send.set()
 
@@ -110,6 +112,7 @@ class _Pass:
                         sending.create_task(self._send_all())
                 self.all_sent = True
                 self.recordable.set()
+                self.many.set()
         except BaseExceptionGroup as group:
             raise _first(group) from None
         finally:
@@ -172,6 +175,8 @@ class _Pass:
             result = await self._send(claim)
             self.results.append(result)  # not in one line: the list may be another after the await
             self.recordable.set()
+            if len(self.results) >= _MANY:
+                self.many.set()
 
     async def _send(self, claim: Claim) -> Result:
         pump = self.pump
@@ -191,8 +196,12 @@ class _Pass:
         while not self.all_sent or self.results:
             await self.recordable.wait()
             self.recordable.clear()
+            self.many.clear()
             self.recording, self.results = self.results, []
             await self._record()
+            if not self.all_sent:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.many.wait(), _GATHERING)
 
     async def _record(self) -> None:
         """Record for as long as the leases may hold; nothing more is sent while the database is away."""

@@ -179,6 +179,20 @@ async def test_claims_overlap_only_under_load(setting: Setting) -> None:
     assert sorted(setting.sent[2:]) == sorted(ids)
 
 
+async def test_results_gather_for_a_moment(setting: Setting) -> None:
+    """A relay slower than the database has its results recorded in sets, the first and the last without waiting."""
+
+    async def slowly(claim: Claim) -> Result:
+        await asyncio.sleep(0.002)
+        return Result(claim, Outcome.SENT)
+
+    await setting.add(60)
+    while await setting.pump(slowly, senders=1).run():
+        pass
+    assert sum(setting.queue.completions) == 60
+    assert len(setting.queue.completions) < 20
+
+
 async def test_a_stint_ends(setting: Setting) -> None:
     """After its stint a pass claims no more, finishes what it has, and asks to be called again."""
     await setting.add(50)
