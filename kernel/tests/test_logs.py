@@ -388,13 +388,18 @@ def test_the_hash_of_an_address_is_of_this_process() -> None:
 
 
 class Counting(io.StringIO):
-    """A stream that counts its writes."""
+    """A stream that counts its writes, and notes which threads they come from."""
 
     writes = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[str] = set()
 
     def write(self, text: str) -> int:
         if isinstance(text, str):
             self.writes += 1
+            self.threads.add(threading.current_thread().name)
         return super().write(text)
 
 
@@ -410,6 +415,33 @@ def test_ordinary_lines_are_written_in_batches() -> None:
     logging_.close()
     assert [json.loads(line)["status"] for line in stream.getvalue().splitlines()] == list(range(1000))
     assert stream.writes < 20
+
+
+async def test_a_busy_event_loop_writes_its_own_batches() -> None:
+    """Lines of a thousand turns of the event loop take a few writes, in order, and no other thread."""
+    stream = Counting()
+    logging_ = configure_logging(stream=stream)
+    for number in range(1000):
+        log_request(Work("", ""), "GET", None, number, 0.001)
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while stream.getvalue().count("\n") < 1000:
+            await asyncio.sleep(0.01)
+    assert [json.loads(line)["status"] for line in stream.getvalue().splitlines()] == list(range(1000))
+    assert stream.writes < 20
+    assert stream.threads == {threading.main_thread().name}
+    logging_.close()
+
+
+async def test_lines_of_a_stuck_event_loop_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an event loop has logged before it got stuck is seen while it is stuck."""
+    monkeypatch.setattr(writer, "_WATCH", 0.02)
+    stream = Counting()
+    logging_ = configure_logging(stream=stream)
+    get_logger("x").info("last words")
+    until(lambda: "last words" in stream.getvalue())
+    assert stream.threads == {"log-writer"}
+    logging_.close()
 
 
 def test_a_warning_is_written_at_once() -> None:
