@@ -58,7 +58,8 @@ class Cache(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """Give the row of a key, or None. Raises CacheNotLoadedError before the load."""
-        return self._loaded().get(key)
+        rows = self._rows
+        return (self._loaded() if rows is None else rows).get(key)
 
     def values(self) -> list[V]:
         """Give every row, as of now and in no order. Raises CacheNotLoadedError before the load."""

@@ -6,16 +6,8 @@ from typing import Any
 
 from galaxy_kernel.problems import Problem
 
-
-class Flight:
-    """One request being served."""
-
-    __slots__ = ("cut_short", "deadline", "task")
-
-    def __init__(self, task: "asyncio.Task[Any]", deadline: float) -> None:
-        self.task, self.deadline = task, deadline
-        self.cut_short: Problem | None = None
-        """Why the service itself cancelled it, and so what is answered; None when it did not."""
+Flight = asyncio.Task[Any]
+"""A request being served: the task that serves it."""
 
 
 class Flights:
@@ -27,44 +19,51 @@ class Flights:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: float, late: Callable[[], Problem]) -> None:
         self._loop, self._limit, self._late = loop, limit, late
-        self._flights: dict[Flight, None] = {}
+        self._deadlines: dict[Flight, float] = {}
+        self._cut: dict[Flight, Problem] = {}
+        """Those that the service itself cancelled, and why."""
         self._timer: asyncio.TimerHandle | None = None
         self._landed: asyncio.Event | None = None
 
     def __len__(self) -> int:
-        return len(self._flights)
+        return len(self._deadlines)
 
     def begin(self) -> Flight:
         """Note that the current task serves a request from now on."""
-        task = asyncio.current_task(self._loop)
-        assert task is not None  # noqa: S101 # this is called from a coroutine
-        flight = Flight(task, self._loop.time() + self._limit)
-        self._flights[flight] = None
+        flight = asyncio.current_task(self._loop)
+        assert flight is not None  # noqa: S101 # this is called from a coroutine
+        deadline = self._deadlines[flight] = self._loop.time() + self._limit
         if self._timer is None:
-            self._timer = self._loop.call_at(flight.deadline, self._expire)
+            self._timer = self._loop.call_at(deadline, self._expire)
         return flight
+
+    def why_cut_short(self, flight: Flight) -> Problem | None:
+        """Tell why the service itself cancelled a request, and so what is answered; None when it did not."""
+        return self._cut.get(flight)
 
     def end(self, flight: Flight) -> None:
         """Note that the request is served."""
-        del self._flights[flight]
-        if self._landed is not None and not self._flights:
+        del self._deadlines[flight]
+        if self._cut:
+            self._cut.pop(flight, None)
+        if self._landed is not None and not self._deadlines:
             self._landed.set()
 
     async def landed(self, timeout: float) -> bool:
         """Wait until no request is being served, at most `timeout` seconds; give whether that is so."""
-        if self._flights:
+        if self._deadlines:
             self._landed = asyncio.Event()
             try:
                 async with asyncio.timeout(timeout):
                     await self._landed.wait()
             except TimeoutError:
-                return not self._flights
+                return not self._deadlines
         return True
 
     def cut_short(self, problem: Problem) -> None:
         """Answer everything still being served with `problem`."""
-        for flight in self._flights:
-            _cut(flight, problem)
+        for flight in self._deadlines:
+            self._cancel(flight, problem)
 
     def close(self) -> None:
         """Stop the timer."""
@@ -75,16 +74,15 @@ class Flights:
     def _expire(self) -> None:
         self._timer = None
         now = self._loop.time()
-        for flight in self._flights:
-            if flight.cut_short is not None:
+        for flight, deadline in self._deadlines.items():
+            if flight in self._cut:
                 continue  # cancelled before, and still cleaning up
-            if flight.deadline > now:
-                self._timer = self._loop.call_at(flight.deadline, self._expire)
+            if deadline > now:
+                self._timer = self._loop.call_at(deadline, self._expire)
                 return
-            _cut(flight, self._late())
+            self._cancel(flight, self._late())
 
-
-def _cut(flight: Flight, problem: Problem) -> None:
-    if flight.cut_short is None:
-        flight.cut_short = problem
-        flight.task.cancel()
+    def _cancel(self, flight: Flight, problem: Problem) -> None:
+        if flight not in self._cut:
+            self._cut[flight] = problem
+            flight.cancel()

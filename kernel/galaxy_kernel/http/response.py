@@ -55,9 +55,12 @@ class Reply:
         raw = f"{head}Date: {rfc822_formatted_time()}\r\n\r\n".encode()
         if request.method != "HEAD" and self.status not in _BODILESS:
             raw += body
-        writer = request.writer
-        await writer.write(raw)
-        await writer.drain()
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        transport.write(raw)
+        if transport.get_write_buffer_size():
+            await request.writer.drain()
 
     async def write_eof(self) -> None:
         """Do nothing: `prepare` has written all."""

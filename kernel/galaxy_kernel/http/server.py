@@ -166,21 +166,36 @@ class HttpServer:
         trusted = access.trusts(headers, peer)
         work = Work(access.request_id(headers, trusted=trusted), _KERNEL)
         current.set(work)
-        route: Route | None = None
+        route, trace, status = None, None, _CLIENT_GONE
         try:
             endpoint, segments = self._find(request.method, path)
             route, work.plugin = endpoint.route, endpoint.plugin
+            trace = self._begin(route, headers, work)
             client_address = access.client_address(headers, peer, trusted=trusted)
             response = await self._answer(endpoint, request, segments, work, client_address)
+            status = response.status
         except Problem as problem:
             response = problem_response(problem, work.request_id)
-        except asyncio.CancelledError:
-            _log_request(request, route, work, _CLIENT_GONE, started)
-            raise
+            status = response.status
+        finally:
+            self._end(request, route, work, trace, status, perf_counter() - started)
         if self._refusal is not None:
             response.force_close()
-        _log_request(request, route, work, response.status, started)
         return response
+
+    def _begin(self, route: Route, headers: Mapping[str, str], work: Work) -> Trace | None:
+        trace: Trace | None = None if self._observer is None else self._observer.begin(route, headers)
+        if trace is not None:
+            work.trace_id, work.span_id = trace.trace_id, trace.span_id
+        return trace
+
+    def _end(
+        self, request: BaseRequest, route: Route | None, work: Work, trace: Trace | None, status: int, seconds: float
+    ) -> None:
+        if route is not None and self._observer is not None:
+            self._observer.end(trace, route, status, seconds)
+        method = request.method if request.method in _METHODS else "other"
+        log_request(work, method, None if route is None else route.path, status, seconds)
 
     def _find(self, method: str, path: str) -> tuple[Endpoint, list[str]]:
         if self._refusal is not None:
@@ -195,34 +210,25 @@ class HttpServer:
     async def _answer(
         self, endpoint: Endpoint, request: BaseRequest, segments: list[str], work: Work, client_address: str
     ) -> Answered:
-        """Answer within the limit, whatever the handler raises, and let the observer know."""
-        route, request_id, observer = endpoint.route, work.request_id, self._observer
-        started, trace = perf_counter(), None
-        if observer is not None:
-            trace = observer.begin(route, request.headers)
-            if trace is not None:
-                work.trace_id, work.span_id = trace.trace_id, trace.span_id
-        flight = self._flights.begin()
-        response: Answered | None = None
+        """Answer within the limit, whatever the handler raises; raises the Problem that is to be answered."""
+        flights = self._flights
+        flight = flights.begin()
         try:
-            response = await endpoint.answer(request, segments, self._access, request_id, client_address)
-        except Problem as problem:
-            response = problem_response(problem, request_id)
+            return await endpoint.answer(request, segments, self._access, work.request_id, client_address)
+        except Problem:
+            raise
         except asyncio.CancelledError as error:
-            if flight.cut_short is not None and flight.task.uncancel() == 0:
-                response = problem_response(flight.cut_short, request_id)
-            elif flight.task.cancelling():
+            cut_short = flights.why_cut_short(flight)
+            if cut_short is not None and flight.uncancel() == 0:
+                raise cut_short from None
+            if flight.cancelling():
                 raise  # the client is gone
-            else:  # nobody cancelled this request: the handler let out a cancellation of something else
-                response = problem_response(_problem_of(error, endpoint), request_id)
+            # nobody cancelled this request: the handler let out a cancellation of something else
+            raise _problem_of(error, endpoint) from None
         except Exception as error:
-            response = problem_response(flight.cut_short or _problem_of(error, endpoint), request_id)
+            raise flights.why_cut_short(flight) or _problem_of(error, endpoint) from None
         finally:
-            self._flights.end(flight)
-            if observer is not None:
-                status = _CLIENT_GONE if response is None else response.status
-                observer.end(trace, route, status, perf_counter() - started)
-        return response
+            flights.end(flight)
 
     def _late(self) -> Problem:
         detail = f"The request was not answered within {self._request_timeout:g} s and was given up."
@@ -250,11 +256,6 @@ def _problem_of(error: BaseException, endpoint: Endpoint) -> Problem:
         return Problem(503, "database_unavailable", detail, headers={"Retry-After": "2"})
     _log.error("request_failed", plugin=endpoint.plugin, route=endpoint.route.name, exc_info=error)
     return Problem(500, "internal", "The service failed at this request. Quote the request_id to its operators.")
-
-
-def _log_request(request: BaseRequest, route: Route | None, work: Work, status: int, started: float) -> None:
-    method = request.method if request.method in _METHODS else "other"
-    log_request(work, method, None if route is None else route.path, status, perf_counter() - started)
 
 
 def _not_allowed(allowed: Sequence[str]) -> Problem:

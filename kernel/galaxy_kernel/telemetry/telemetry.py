@@ -65,7 +65,7 @@ class Telemetry:
         self._prometheus_address, self._prometheus_variable = prometheus_listen_addr, prometheus_variable
         self._ratio = sample_ratio
         chance = random or _random
-        self._chance, self._bits = chance.random, chance.getrandbits
+        self._chance, self._bits, self._bytes = chance.random, chance.getrandbits, chance.randbytes
         resource = _resource(service_name)
         self._tracers = TracerProvider(KernelSampler(sample_ratio), resource, shutdown_on_exit=False)
         self._meters = MeterProvider(resource=resource, shutdown_on_exit=False)
@@ -176,7 +176,7 @@ class Telemetry:
                 return parent or "root"
         work = current.get()
         if work is not None:
-            work.trace_id = format(self._bits(128), "032x") if parent is None else parent.trace_id
+            work.trace_id = self._bytes(16).hex() if parent is None else parent.trace_id
         return None
 
     def record(self, decision: Parent | Literal["root"], name: str, kind: SpanKind, attributes: Attributes) -> Trace:

@@ -26,8 +26,9 @@ class Notes:
     def add(self, account_id: UUID, client_address: str) -> None:
         """Note one request. On the path of every authenticated one: no clock, no look-up, no lock."""
         noted, key = self._noted, (account_id, client_address)
-        if key in noted:
-            noted[key] += 1
+        count = noted.get(key)
+        if count is not None:
+            noted[key] = count + 1
         elif len(noted) < self._most:
             noted[key] = 1
         else:
