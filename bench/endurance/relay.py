@@ -1,6 +1,6 @@
 """A relay with moods: it drops connections before and after the final dot, stalls, and answers 4xx, as a seed draws.
 
-SMTP as far as our transport speaks it (RFC 5321), one mail at a time on kept connections.
+SMTP as far as our transport speaks it (RFC 5321), PIPELINING included, one mail at a time on kept connections.
 """
 
 import asyncio
@@ -113,7 +113,7 @@ class _Conversation:
             elif verb == b"RCPT":
                 await self.rcpt(line)
             elif verb == b"EHLO":
-                await self.say("250-relay.test", "250-SIZE 1000000", "250 8BITMIME")
+                await self.say("250-relay.test", "250-SIZE 1000000", "250-PIPELINING", "250 8BITMIME")
             elif verb == b"QUIT":
                 await self.say("221 bye")
                 break
@@ -126,9 +126,16 @@ class _Conversation:
         match = _ADDRESS.search(line)
         self.recipient = match[1].decode() if match else ""
         self.mood = self.relay.mood_for(self.recipient)
-        await self.say("450 4.2.0 not now" if self.mood == "4xx to the recipient" else "250 OK")
+        if self.mood == "4xx to the recipient":
+            self.recipient = ""
+            await self.say("450 4.2.0 not now")
+        else:
+            await self.say("250 OK")
 
     async def data(self) -> None:
+        if not self.recipient:  # it came in one write with a RCPT that was refused
+            await self.say("503 5.5.1 no recipient")
+            return
         await self.say("354 go on")
         if self.mood == "drop before the dot":
             raise ConnectionAbortedError

@@ -50,6 +50,21 @@ async def test_takes_addresses_that_are_not_ascii(store: MailStore, port: int) -
     assert store.mails()[0].summary.recipients == ("jörg@example.test",)
 
 
+async def test_takes_commands_in_one_write(store: MailStore, port: int) -> None:
+    """PIPELINING is offered, and what comes at once is answered in order (RFC 2920)."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"EHLO me\r\n")
+    assert b"250-PIPELINING\r\n" in await reader.readuntil(b"250 HELP\r\n")
+    writer.write(b"MAIL FROM:<me@example.test>\r\nRCPT nobody\r\nDATA\r\n")
+    assert [(await reader.readline())[:3] for _ in range(3)] == [b"250", b"501", b"503"]
+    writer.write(b"RSET\r\nMAIL FROM:<me@example.test>\r\nRCPT TO:<you@example.test>\r\nDATA\r\n")
+    assert [(await reader.readline())[:3] for _ in range(4)] == [b"250", b"250", b"250", b"354"]
+    writer.write(b"Subject: x\r\n\r\n.\r\nQUIT\r\n")
+    assert [(await reader.readline())[:3] for _ in range(2)] == [b"250", b"221"]
+    assert len(store.mails()) == 1
+    writer.close()
+
+
 async def test_takes_a_line_of_ten_megabytes(store: MailStore, port: int) -> None:
     """Neither size nor the length of lines keeps a mail from being shown."""
     await send(port, b"Subject: big\r\n\r\n" + b"x" * 10_000_000 + b"\r\n")

@@ -28,6 +28,18 @@ class _Handler:
     def __init__(self, store: MailStore) -> None:
         self._store = store
 
+    async def handle_EHLO(  # noqa: N802  aiosmtpd's
+        self,
+        server: SMTP,  # noqa: ARG002
+        session: Session,
+        envelope: Envelope,  # noqa: ARG002
+        hostname: str,
+        responses: list[str],
+    ) -> list[str]:
+        """Offer PIPELINING: aiosmtpd reads and answers line by line, however many come at once, but does not say so."""
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", responses[-1]]
+
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802, ARG002  aiosmtpd's
         content = envelope.original_content or b""
         try:
