@@ -17,9 +17,9 @@ from bench import deliveries, postgres
 from bench.process import alone, script
 from bench.rivals import RivalsMissing, rivals_python
 from bench.rounds import Figure, Values, interleave
+from galaxy_mail.conversation import Reply
 from galaxy_mail.plugin import MailPlugin
 from galaxy_mail.settings import SmtpSettings
-from galaxy_mail.transport import Reply
 
 UNIT = "mails/s"
 _SCRIPTS = Path(__file__).parent / "rival_scripts"

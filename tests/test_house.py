@@ -29,7 +29,7 @@ OWN_PARTS = {
     "auth": {"notices", "sessions"},
     "geo": {"counting", "databases", "watching"},
     "notification": {"catalogue", "channels", "kinds"},
-    "mail": {"mime", "rendering", "sealing", "transport"},
+    "mail": {"conversation", "mime", "rendering", "sealing", "transport"},
     "push": {"frames", "hub", "metrics"},
 }
 """Files named for a real second part of a plugin."""

@@ -1,5 +1,7 @@
 """Handing mails to the relay by SMTP (RFC 5321), on connections that are kept for the next mail.
 
+aiosmtplib connects, greets, turns TLS on and logs in; `conversation` takes the connection over for the mails.
+
 What an answer means depends on where in the conversation it comes, and on what the relay had seen by then:
 
 | where | answer | meaning |
@@ -10,22 +12,22 @@ What an answer means depends on where in the conversation it comes, and on what 
 | MAIL FROM, RCPT TO, DATA | 4xx, or the connection is lost, or time is up | `Refusal`, transient |
 | RCPT TO, DATA, MAIL FROM with 552 | 5xx | `Refusal`, permanent |
 
-A connection that is lost after the message was handed over is transient too: the relay may have taken it, and the
-repetition has the same Message-ID.
+Commands that go in one write have one answer each, and the first that is a refusal counts. A connection that is lost
+after the message was handed over is transient too: the relay may have taken it, and the repetition has the same
+Message-ID.
 """
 
 import asyncio
-import contextlib
 import re
 import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Protocol, cast
 
-from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPResponseException, SMTPStatus
+from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPResponseException, SMTPServerDisconnected
 
+from galaxy_mail.conversation import CLOSING, MAIL, Conversation, Lost, Refused, Reply
 from galaxy_mail.domain import scrub
 from galaxy_mail.errors import Refusal, RelayDown
 from galaxy_mail.settings import SmtpSettings
@@ -36,18 +38,8 @@ MAX_IDLE = 20.0
 """Seconds that an unused connection is kept: less than relays and firewalls allow."""
 _LOGIN = (530, 534, 535, 538)
 """Authentication required, too weak, refused, needs encryption (RFC 4954, section 6)."""
-_CLOSING, _TOO_LARGE = 421, 552
+_TOO_LARGE = 552
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
-_GOODBYE = 1.0
-"""Seconds for a QUIT."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The relay took a mail."""
-
-    code: int
-    text: str
 
 
 class Transport(Protocol):
@@ -67,20 +59,16 @@ class Transport(Protocol):
 
 
 class _Connection:
-    """One conversation with the relay."""
+    """A conversation with the relay, and how it was used."""
 
-    def __init__(self, client: SMTP, now: float) -> None:
-        self.client, self.used_at = client, now
+    def __init__(self, conversation: Conversation, now: float) -> None:
+        self.conversation, self.used_at = conversation, now
         self.mails = 0
-        self.dirty = False
-        """Whether a mail was begun and not ended: the next one needs RSET first."""
-
-    @property
-    def reused(self) -> bool:
-        return self.mails > 0
+        self.kept = False
+        """Whether it was kept from an earlier use: it may have ended meanwhile."""
 
     def usable(self, now: float) -> bool:
-        return self.client.is_connected and self.mails < MAILS_PER_CONNECTION and now - self.used_at < MAX_IDLE
+        return self.conversation.usable and self.mails < MAILS_PER_CONNECTION and now - self.used_at < MAX_IDLE
 
 
 class SmtpTransport:
@@ -107,11 +95,11 @@ class SmtpTransport:
         except TimeoutError:
             if connection is None:
                 raise self._down(self._late) from None
-            connection.client.close()
+            connection.conversation.close()
             raise Refusal(f"{self._late}; the relay may have taken it", permanent=False) from None
         except BaseException as error:
             if connection is not None and not isinstance(error, Refusal):
-                connection.client.close()  # nobody knows what is still under way on it
+                connection.conversation.close()  # nobody knows what is still under way on it
             raise
         finally:
             if connection is not None:
@@ -124,83 +112,53 @@ class SmtpTransport:
         try:
             async with asyncio.timeout(self._timeout):
                 connection = await self._take()
-                await connection.client.noop(timeout=None)
-        except (TimeoutError, SMTPException) as error:
+                await connection.conversation.noop()
+        except (TimeoutError, Lost, Refused) as error:
             if connection is not None:
-                connection.client.close()
+                connection.conversation.close()
             raise self._down(self._late if isinstance(error, TimeoutError) else _cause(error)) from None
         self._give_back(connection)
 
     async def close(self) -> None:
         """Say QUIT on every kept connection."""
         idle, self._idle = self._idle, []
-        await asyncio.gather(*(_quit(connection.client) for connection in idle))
+        await asyncio.gather(*(connection.conversation.quit() for connection in idle))
 
     async def trim(self) -> None:
         """Let go of connections that nobody has used for a while."""
         now = self._monotonic()
         spent = [connection for connection in self._idle if not connection.usable(now)]
         self._idle = [connection for connection in self._idle if connection.usable(now)]
-        await asyncio.gather(*(_quit(connection.client) for connection in spent))
+        await asyncio.gather(*(connection.conversation.quit() for connection in spent))
 
     async def _deliver(self, connection: _Connection, recipient: str, content: bytes) -> Reply:
         """Hold the conversation for one mail; begin it anew when a kept connection turns out to be gone."""
-        utf8 = not recipient.isascii()
-        if utf8 and not connection.client.supports_extension("smtputf8"):
+        conversation = connection.conversation
+        if not recipient.isascii() and "smtputf8" not in conversation.extensions:
             raise Refusal("the relay takes no address that is not ASCII (SMTPUTF8)", permanent=True)
-        options = [b"SMTPUTF8"] if utf8 else []
-        if connection.client.supports_extension("size"):
-            options.append(b"SIZE=%d" % len(content))
         try:
-            if connection.dirty:
-                await connection.client.rset(timeout=None)
-            connection.dirty = True
-            await _command(connection.client, b"MAIL", b"FROM:<%s>" % self._sender, *options)
-        except SMTPException as error:
-            if connection.reused and _gone(error):
-                connection.client.close()
-                connection.client, connection.mails, connection.dirty = await self._connect(), 0, False
+            reply = await conversation.mail(self._sender, recipient.encode(), content)
+        except (Lost, Refused) as error:
+            if connection.kept and _gone(error):
+                conversation.close()
+                connection.conversation, connection.mails, connection.kept = await self._connect(), 0, False
                 return await self._deliver(connection, recipient, content)
-            self._refused_sender(connection, error)
-        return await self._hand_over(connection, recipient, content)
-
-    async def _hand_over(self, connection: _Connection, recipient: str, content: bytes) -> Reply:
-        stage = "RCPT TO"
-        try:
-            await _command(connection.client, b"RCPT", b"TO:<%s>" % recipient.encode())
-            stage = "DATA"
-            answer = await connection.client.data(content, timeout=None)
-        except SMTPException as error:
-            self._refused_mail(connection, error, stage, recipient)
-        connection.dirty = False
+            raise self._meaning(error, recipient) from None
         connection.mails += 1
-        return Reply(answer.code, scrub(answer.message, recipient))
+        return Reply(reply.code, scrub(reply.text, recipient))
 
-    def _refused_sender(self, connection: _Connection, error: SMTPException) -> NoReturn:
-        if not isinstance(error, SMTPResponseException):
-            raise Refusal(f"MAIL FROM: {_cause(error)}", permanent=False) from None
-        if error.code == _CLOSING or (error.code >= 500 and error.code != _TOO_LARGE):
-            connection.client.close()
-            raise self._down(f"it refuses MAIL FROM: {_cause(error)}; check BACKEND_SMTP_FROM and the login") from None
-        raise self._refusal(connection, error, "MAIL FROM") from None
-
-    def _refused_mail(self, connection: _Connection, error: SMTPException, stage: str, recipient: str) -> NoReturn:
-        if not isinstance(error, SMTPResponseException):
-            after = "; the relay may have taken it" if stage == "DATA" else ""
-            raise Refusal(f"{stage}: {_cause(error)}{after}", permanent=False) from None
-        if error.code in _LOGIN:
-            connection.client.close()
-            raise self._down(f"it wants another login: {_cause(error)}; check BACKEND_SMTP_USERNAME") from None
-        raise self._refusal(connection, error, stage, recipient) from None
-
-    def _refusal(
-        self, connection: _Connection, error: SMTPResponseException, stage: str, recipient: str = ""
-    ) -> Refusal:
-        if error.code == _CLOSING or error.code < 400:
-            connection.client.close()  # it is closing, or no longer answers what it is asked
-        detail = f"{stage}: {error.code} {scrub(error.message, recipient)}"
-        code = error.code if error.code >= 400 else None  # below, it answered something else than what was asked
-        return Refusal(detail, code=code, permanent=error.code >= 500)
+    def _meaning(self, error: Lost | Refused, recipient: str) -> Refusal | RelayDown:
+        """Read the table above."""
+        if isinstance(error, Lost):
+            after = "; the relay may have taken it" if error.handed_over else ""
+            return Refusal(f"{error.stage}: {scrub(str(error), recipient)}{after}", permanent=False)
+        code, said = error.reply.code, f"{error.reply.code} {scrub(error.reply.text, recipient)}"
+        if error.stage == MAIL and (code == CLOSING or (code >= 500 and code != _TOO_LARGE)):
+            return self._down(f"it refuses MAIL FROM: {said}; check BACKEND_SMTP_FROM and the login")
+        if code in _LOGIN:
+            return self._down(f"it wants another login: {said}; check BACKEND_SMTP_USERNAME")
+        answered = code if code >= 400 else None  # below, it answered something else than what was asked
+        return Refusal(f"{error.stage}: {said}", code=answered, permanent=code >= 500)
 
     async def _take(self) -> _Connection:
         """Give the connection used last, so that the others can be let go; a new one where none is usable."""
@@ -209,15 +167,15 @@ class SmtpTransport:
             connection = self._idle.pop()
             if connection.usable(now):
                 return connection
-            await _quit(connection.client)
+            await connection.conversation.quit()
         return _Connection(await self._connect(), now)
 
     def _give_back(self, connection: _Connection) -> None:
-        connection.used_at = self._monotonic()
-        if connection.client.is_connected:
+        connection.used_at, connection.kept = self._monotonic(), True
+        if connection.conversation.usable:
             self._idle.append(connection)
 
-    async def _connect(self) -> SMTP:
+    async def _connect(self) -> Conversation:
         settings = self._settings
         client = SMTP(
             hostname=settings.host,
@@ -234,13 +192,13 @@ class SmtpTransport:
             await client.connect()
             if client.is_ehlo_or_helo_needed:
                 await client.ehlo()
+            return _taken_over(client)
         except (SMTPException, OSError, ValueError) as error:
             client.close()
             raise self._down(_cause(error)) from None
         except BaseException:
             client.close()
             raise
-        return client
 
     def _down(self, cause: str) -> RelayDown:
         return RelayDown(f"relay {self._settings.host}:{self._settings.relay_port} (BACKEND_SMTP_HOST): {cause}")
@@ -251,14 +209,11 @@ def tls_context(settings: SmtpSettings) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
 
 
-async def _command(client: SMTP, *words: bytes) -> None:
-    """Send MAIL or RCPT, and raise SMTPResponseException unless it is taken.
-
-    The client's own methods parse addresses anew, which costs more than sending; ours have been checked.
-    """
-    response = await client.execute_command(*words, timeout=None)
-    if response.code not in (SMTPStatus.completed, SMTPStatus.will_forward):
-        raise SMTPResponseException(response.code, response.message)
+def _taken_over(client: SMTP) -> Conversation:
+    """Take the connection from the client, which is not used any more. Raises SMTPException when it is gone."""
+    if client.transport is None or not client.is_connected:
+        raise SMTPServerDisconnected("the relay closed the connection")
+    return Conversation(cast("asyncio.Transport", client.transport), client.esmtp_extensions)
 
 
 def _own_name() -> str:
@@ -266,9 +221,9 @@ def _own_name() -> str:
     return name if _HOST_NAME.fullmatch(name) else "localhost"
 
 
-def _gone(error: SMTPException) -> bool:
+def _gone(error: Lost | Refused) -> bool:
     """Tell whether a kept connection had ended before the relay saw anything of this mail."""
-    return not isinstance(error, SMTPResponseException) or error.code == _CLOSING
+    return error.stage == MAIL and (isinstance(error, Lost) or error.reply.code == CLOSING)
 
 
 def _cause(error: BaseException) -> str:
@@ -279,11 +234,3 @@ def _cause(error: BaseException) -> str:
         return f"{error.code} {scrub(error.message)}"
     cause = scrub(str(error)) or type(error).__name__
     return f"{cause}; check BACKEND_SMTP_CA_FILE" if "CERTIFICATE_VERIFY_FAILED" in cause else cause
-
-
-async def _quit(client: SMTP) -> None:
-    with contextlib.suppress(SMTPException, OSError, TimeoutError):
-        async with asyncio.timeout(_GOODBYE):
-            if client.is_connected:
-                await client.quit(timeout=None)
-    client.close()

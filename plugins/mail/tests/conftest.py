@@ -165,7 +165,8 @@ DROP_AFTER_DOT = "drop after dot"
 class ScriptedRelay:
     """A relay that answers by a script: for each verb a reply for always, or a list of replies used up in turn.
 
-    The verbs are those of SMTP, `GREETING`, and `.` for the end of a message.
+    The verbs are those of SMTP, `GREETING`, and `.` for the end of a message. What follows on a refused MAIL or RCPT is
+    refused with 503 unless the script says otherwise.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None, *, implicit: bool = False) -> None:
@@ -195,6 +196,11 @@ class ScriptedRelay:
 
     def verbs(self) -> list[str]:
         return [command.split(" ")[0] for command in self.commands]
+
+    def say_to_all(self, reply: str) -> None:
+        """Speak unasked."""
+        for writer in self._writers:
+            writer.write(reply.encode() + b"\r\n")
 
     def cut_all(self) -> None:
         """End every connection, as a relay that restarts does."""
@@ -228,21 +234,33 @@ class ScriptedRelay:
         extensions = self.extensions + (["STARTTLS"] if self.tls and not self.implicit else [])
         hello = "\r\n".join([*(f"250-{each}" for each in ("relay.test", *extensions)), "250 HELP"])
         usual = {"EHLO": hello, "DATA": "354 go on", "QUIT": "221 bye", "STARTTLS": "220 go on", "AUTH": "235 ok"}
+        refused = False
         while line := await reader.readline():
             command = line.decode().rstrip("\r\n")
             self.commands.append(command)
             verb = command.split(" ")[0].upper()
-            if not await self._say(writer, reply := self._reply(verb, usual.get(verb, "250 ok"))) or verb == "QUIT":
+            expected = "503 5.5.1 not now" if refused and verb in ("RCPT", "DATA") else usual.get(verb, "250 ok")
+            if not await self._say(writer, reply := self._reply(verb, expected)) or verb == "QUIT":
                 return
+            if verb in ("MAIL", "RCPT"):
+                refused = not reply.startswith("2")
             if verb == "STARTTLS" and self.tls is not None and reply.startswith("220"):
                 await writer.start_tls(self.tls)
             if verb == "DATA" and reply.startswith("354"):
-                message = await reader.readuntil(b"\r\n.\r\n")
+                message = await self._message(reader)
                 final = self._reply(".", "250 2.0.0 queued")
                 if final in (DROP_AFTER_DOT,) or final.startswith("250"):
-                    self.messages.append(message.removesuffix(b".\r\n"))
+                    self.messages.append(message)
                 if not await self._say(writer, final):
                     return
+
+    async def _message(self, reader: asyncio.StreamReader) -> bytes:
+        lines = []
+        while (line := await reader.readline()) != b".\r\n":
+            if not line:
+                raise ConnectionResetError
+            lines.append(line)
+        return b"".join(lines)
 
     async def _say(self, writer: asyncio.StreamWriter, reply: str) -> bool:
         if reply == HANG:
@@ -256,11 +274,17 @@ class ScriptedRelay:
 
 @dataclass
 class Sink:
-    """A real SMTP server that takes everything."""
+    """A real SMTP server that takes everything, commands in one write included."""
 
     port: int = 0
     received: list[tuple[str, bytes]] = field(default_factory=list)
     """Recipient and message."""
+
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
+        self, _server: Any, session: Any, _envelope: Any, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", responses[-1]]
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         self.received.append((envelope.rcpt_tos[0], envelope.content))

@@ -59,9 +59,16 @@ async def test_idle_connections_are_let_go(relay: Any, transport_to: Any) -> Non
     assert relay.connections == 3
 
 
+PIPELINING = pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "pipelined"])
+
+
+@PIPELINING
 @pytest.mark.parametrize("how", ["cut", "421"])
-async def test_a_kept_connection_that_ended_costs_nothing(relay: Any, transport_to: Any, how: str) -> None:
+async def test_a_kept_connection_that_ended_costs_nothing(
+    relay: Any, transport_to: Any, how: str, pipelining: bool
+) -> None:
     """When the relay has ended a kept connection, the mail goes over a new one as if nothing had been."""
+    relay.extensions += ["PIPELINING"] * pipelining
     transport = transport_to(relay.port)
     await transport.send(TO, MAIL)
     if how == "cut":
@@ -70,6 +77,39 @@ async def test_a_kept_connection_that_ended_costs_nothing(relay: Any, transport_
         relay.script["MAIL"] = ["421 4.4.2 idle for too long"]
     assert (await transport.send(TO, MAIL)).code == 250
     assert relay.connections == 2 and len(relay.messages) == 2
+
+
+async def test_a_connection_kept_after_a_refusal_may_end_too(relay: Any, transport_to: Any) -> None:
+    """A kept connection costs nothing when it is found dead, whether or not it has ever taken a mail."""
+    transport = transport_to(relay.port)
+    relay.script.update(RCPT=["550 5.1.1 no such user"], RSET=["drop"])
+    with pytest.raises(Refusal):
+        await transport.send(TO, MAIL)
+    assert (await transport.send(TO, MAIL)).code == 250
+    assert relay.connections == 2
+
+
+async def test_a_relay_that_takes_leave_is_not_asked_again(relay: Any, transport_to: Any) -> None:
+    """A 421 between two mails ends the connection, and the next mail goes over a new one at once."""
+    transport = transport_to(relay.port)
+    await transport.send(TO, MAIL)
+    relay.say_to_all("421 4.4.2 idle for too long")
+    while transport._idle[0].conversation.usable:
+        await asyncio.sleep(0.01)
+    await transport.send(TO, MAIL)
+    assert relay.connections == 2 and relay.verbs().count("MAIL") == 2
+
+
+async def test_pipelining_is_used_where_offered(relay: Any, transport_to: Any) -> None:
+    """With PIPELINING a refused mail has said all it had to say, and the next one still goes over its connection."""
+    relay.extensions.append("PIPELINING")
+    transport = transport_to(relay.port)
+    relay.script["RCPT"] = ["550 5.1.1 no such user"]
+    with pytest.raises(Refusal):
+        await transport.send(TO, MAIL)
+    await transport.send(TO, MAIL)
+    assert relay.connections == 1 and len(relay.messages) == 1
+    assert relay.verbs() == ["EHLO", "MAIL", "RCPT", "DATA", "RSET", "MAIL", "RCPT", "DATA"]
 
 
 async def test_after_a_refusal_the_conversation_is_reset(relay: Any, transport_to: Any) -> None:
@@ -86,6 +126,7 @@ async def test_after_a_refusal_the_conversation_is_reset(relay: Any, transport_t
 TRANSIENT, PERMANENT, DOWN = "transient", "permanent", "down"
 
 
+@PIPELINING
 @pytest.mark.parametrize(
     ("verb", "answer", "meaning", "code"),
     [
@@ -111,6 +152,9 @@ TRANSIENT, PERMANENT, DOWN = "transient", "permanent", "down"
         ("DATA", "554 5.5.1 no", PERMANENT, 554),
         ("DATA", "451 4.3.0 later", TRANSIENT, 451),
         ("DATA", "250 what", TRANSIENT, None),
+        ("DATA", "drop", TRANSIENT, None),
+        ("DATA", "hang", TRANSIENT, None),
+        ("DATA", "what?", TRANSIENT, None),
         (".", "554 5.7.1 spam", PERMANENT, 554),
         (".", "552 5.2.2 mailbox full", PERMANENT, 552),
         (".", "451 4.7.1 try again", TRANSIENT, 451),
@@ -121,9 +165,10 @@ TRANSIENT, PERMANENT, DOWN = "transient", "permanent", "down"
     ],
 )
 async def test_what_an_answer_means(
-    relay: Any, transport_to: Any, verb: str, answer: str, meaning: str, code: int | None
+    relay: Any, transport_to: Any, verb: str, answer: str, meaning: str, code: int | None, pipelining: bool
 ) -> None:
     """Each answer, by its place in the conversation, is the relay's trouble, this mail's for now, or for good."""
+    relay.extensions += ["PIPELINING"] * pipelining
     transport = transport_to(relay.port, timeout="1s" if answer == "hang" else "20s")
     relay.script[verb] = answer
     with pytest.raises(RelayDown if meaning is DOWN else Refusal) as caught:
@@ -135,6 +180,23 @@ async def test_what_an_answer_means(
         assert f"relay 127.0.0.1:{relay.port} (BACKEND_SMTP_HOST)" in str(caught.value)
     relay.script.clear()
     assert (await transport.send(TO, MAIL)).code == 250
+
+
+@PIPELINING
+@pytest.mark.parametrize(
+    ("verb", "answer", "taken"),
+    [("RCPT", "drop", False), ("DATA", "drop", False), (".", "drop", True), (".", "drop after dot", True)],
+)
+async def test_a_lost_mail_may_have_been_taken_only_once_it_was_sent(
+    relay: Any, transport_to: Any, verb: str, answer: str, taken: bool, pipelining: bool
+) -> None:
+    """A connection lost before the message was handed over leaves no doubt whether the relay has it."""
+    relay.extensions += ["PIPELINING"] * pipelining
+    relay.script[verb] = answer
+    with pytest.raises(Refusal) as caught:
+        await transport_to(relay.port).send(TO, MAIL)
+    assert caught.value.detail.startswith("RCPT TO: " if verb == "RCPT" else "DATA: ")
+    assert caught.value.detail.endswith("; the relay may have taken it") is taken
 
 
 async def test_refusals_name_nobody(relay: Any, transport_to: Any) -> None:
@@ -192,10 +254,14 @@ async def test_check_finds_a_dead_relay(relay: Any, transport_to: Any, answer: s
         await transport_to(relay.port, timeout="1s").check()
 
 
+@PIPELINING
 @pytest.mark.parametrize("mode", ["starttls", "implicit"])
-async def test_tls_with_a_login(certificate: Any, transport_to: Any, mode: str, new_relay: Any) -> None:
+async def test_tls_with_a_login(
+    certificate: Any, transport_to: Any, mode: str, new_relay: Any, pipelining: bool
+) -> None:
     """Over verified TLS we log in, and the mail goes over."""
     async with new_relay(certificate.server, implicit=mode == "implicit") as relay:
+        relay.extensions += ["PIPELINING"] * pipelining
         relay.extensions.append("AUTH PLAIN")
         options = {"host": "localhost", "ca_file": str(certificate.ca_file), "username": "ada", "password": "hunter2"}
         assert (await transport_to(relay.port, tls_mode=mode, **options).send(TO, MAIL)).code == 250

@@ -14,9 +14,9 @@ import structlog
 from sqlalchemy import select, text, update
 
 from galaxy_kernel.work import current
+from galaxy_mail.conversation import Reply
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.tables import mail_attempts, mail_deliveries
-from galaxy_mail.transport import Reply
 
 
 @pytest.fixture

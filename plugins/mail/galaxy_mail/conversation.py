@@ -1,0 +1,273 @@
+"""The conversation with a relay that has let us in: mails, one after the other (RFC 5321).
+
+Where the relay offers PIPELINING (RFC 2920), the commands of a mail go in one write, so that it costs two round trips
+instead of four. The message itself always waits for the relay's 354: a relay that is lost before has not taken it.
+
+A conversation belongs to one task at a time. Who leaves it before an answer has come must close it.
+"""
+
+import asyncio
+import contextlib
+import re
+from collections import deque
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+MAIL, RCPT, DATA = "MAIL FROM", "RCPT TO", "DATA"
+"""The stages of a mail. Its RSET counts as the first, its message as the last."""
+CLOSING = 421
+"""The relay hangs up, whatever it was asked (RFC 5321, section 3.8)."""
+_GO_ON = 354
+_MAX_REPLY = 1 << 15
+"""Bytes of a reply, all its lines together: far above the 512 of a line (RFC 5321, section 4.5.3.1.5)."""
+_PIECE = 1 << 16
+"""Bytes of a message that are written before we look whether the relay keeps up."""
+_GOODBYE = 1.0
+"""Seconds for a QUIT."""
+_LINE = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?\r?", re.DOTALL)
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the relay answered."""
+
+    code: int
+    text: str
+    """Its lines without code, joined by LF. Never with NUL or broken UTF-8, which no database keeps."""
+
+
+class Refused(Exception):  # noqa: N818 - the field's own word
+    """The relay answered, but not with what lets us go on."""
+
+    def __init__(self, stage: str, reply: Reply) -> None:
+        super().__init__(f"{stage}: {reply.code} {reply.text}")
+        self.stage, self.reply = stage, reply
+
+
+class Lost(Exception):  # noqa: N818 - says what became of the connection
+    """There is no answer and will be none."""
+
+    def __init__(self, stage: str, cause: str, *, handed_over: bool = False) -> None:
+        super().__init__(cause)
+        self.stage = stage
+        self.handed_over = handed_over
+        """Whether the message was on its way: the relay may have taken it."""
+
+
+class _Step(NamedTuple):
+    stage: str
+    command: bytes
+    good: Collection[int]
+
+
+class Conversation(asyncio.Protocol):
+    """States: usable → closed, by us or the relay; then every answer still awaited is `Lost`."""
+
+    def __init__(self, transport: asyncio.Transport, extensions: Collection[str]) -> None:
+        """Take over a connection on which nothing is under way; `extensions` are EHLO's keywords in lower case."""
+        self.extensions = extensions
+        self._transport, self._parser = transport, ReplyParser()
+        self._replies: deque[Reply] = deque()
+        self._owed = 0
+        """Replies that the relay has yet to give."""
+        self._dirty = False
+        """Whether a mail was begun and not ended: the next one needs RSET first."""
+        self._end: str | None = "the connection was lost" if transport.is_closing() else None
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        transport.set_protocol(self)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the relay has neither hung up nor said what it was not asked."""
+        return self._end is None
+
+    async def mail(self, sender: bytes, recipient: bytes, content: bytes) -> Reply:
+        """Hand over one mail. Raises Refused and Lost, and ValueError for an address with control characters."""
+        steps = self._steps(sender, recipient, len(content))
+        self._dirty = True
+        for group in [steps] if "pipelining" in self.extensions else [[step] for step in steps]:
+            await self._say(*group)
+        handed_over = self.usable
+        await self._pour(framed(content))
+        reply = await self._reply(DATA, handed_over=handed_over)
+        if reply.code != 250:
+            await self._back_out(reply, left=0)
+            raise Refused(DATA, reply)
+        self._dirty = False
+        return reply
+
+    async def noop(self) -> None:
+        """See whether the relay is there. Raises Refused and Lost."""
+        await self._say(_Step("NOOP", b"NOOP", (250,)))
+
+    async def quit(self) -> None:
+        """Take leave and close; wait a moment for the answer, whatever it is."""
+        with contextlib.suppress(Refused, Lost, TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                await self._say(_Step("QUIT", b"QUIT", (221,)))
+        self.close()
+
+    def close(self, cause: str = "the connection was closed") -> None:
+        """Cut the connection; the first cause counts.
+
+        What is not sent yet is dropped: nobody waits for what becomes of half a message, and a relay that reads no
+        more could hold the connection for ever.
+        """
+        if self._end is None:
+            self._end = cause
+        self._transport.abort()
+        self._wake()
+
+    def _steps(self, sender: bytes, recipient: bytes, size: int) -> list[_Step]:
+        if _CONTROL.search(sender) or _CONTROL.search(recipient):
+            raise ValueError("an address must not contain control characters")
+        utf8 = b"" if recipient.isascii() else b" SMTPUTF8"
+        declared = b" SIZE=%d" % size if "size" in self.extensions else b""
+        steps = [
+            _Step(MAIL, b"MAIL FROM:<%s>%s%s" % (sender, utf8, declared), (250, 251)),
+            _Step(RCPT, b"RCPT TO:<%s>" % recipient, (250, 251)),
+            _Step(DATA, b"DATA", (_GO_ON,)),
+        ]
+        return [_Step(MAIL, b"RSET", (250,)), *steps] if self._dirty else steps
+
+    async def _say(self, *group: _Step) -> None:
+        """Say commands in one write. Raises Refused for the first that is, once all are answered, and Lost."""
+        self._write(b"".join(step.command + b"\r\n" for step in group), replies=len(group))
+        for number, step in enumerate(group, start=1):
+            reply = await self._reply(step.stage)
+            if reply.code not in step.good:
+                await self._back_out(reply, left=len(group) - number)
+                raise Refused(step.stage, reply)
+
+    async def _back_out(self, refusal: Reply, left: int) -> None:
+        """Read the answers to the rest of a group, so that the connection stays usable; or close it.
+
+        A relay that refused the recipient and wants the message all the same gets an empty one, which has nowhere to
+        go (RFC 2920, section 3.1). One that took the recipient alone might deliver that.
+        """
+        before = last = refusal
+        with contextlib.suppress(Lost):  # the refusal counts all the same
+            for _ in range(left):
+                before, last = last, await self._reply(DATA)
+            if last.code == _GO_ON and before.code >= 400:
+                self._write(b".\r\n", replies=1)
+                await self._reply(DATA)
+                last = before
+        if min(refusal.code, last.code) < 400:
+            self.close()  # it answers something else than what it was asked
+
+    async def _reply(self, stage: str, *, handed_over: bool = False) -> Reply:
+        while not self._replies:
+            if self._end is not None:
+                raise Lost(stage, self._end, handed_over=handed_over)
+            await self._change()
+        return self._replies.popleft()
+
+    def _write(self, data: bytes, *, replies: int) -> None:
+        if self._end is None:
+            self._owed += replies
+            self._transport.write(data)
+
+    async def _pour(self, message: bytes) -> None:
+        """Write a message as fast as the relay reads it."""
+        self._write(message[:_PIECE], replies=1)
+        for start in range(_PIECE, len(message), _PIECE):
+            while self._paused and self._end is None:
+                await self._change()
+            self._write(message[start : start + _PIECE], replies=0)
+
+    async def _change(self) -> None:
+        """Wait until the relay says something, reads on, or is gone."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep the replies for who waits for them."""
+        try:
+            for reply in self._parser.feed(data):
+                self._take(reply)
+        except ValueError as malformed:
+            self.close(str(malformed))
+        self._wake()
+
+    def _take(self, reply: Reply) -> None:
+        """Keep one reply. One that nobody asked for would be taken for the next one's, so it is the end."""
+        if self._end is not None:
+            return
+        if not self._owed:
+            self.close(f"it spoke unasked: {reply.code} {reply.text}")
+            return
+        self._owed -= 1
+        self._replies.append(reply)
+        if reply.code == CLOSING:
+            self.close(f"it hung up: {reply.code} {reply.text}")
+
+    def eof_received(self) -> None:
+        """Take it for the end: a relay that says no more takes no more."""
+        self.close("the relay closed the connection")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever waits."""
+        self.close(f"the connection was lost: {exc}" if exc else "the connection was lost")
+
+    def pause_writing(self) -> None:
+        """Hold the next piece back."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Let the next piece go."""
+        self._paused = False
+        self._wake()
+
+
+class ReplyParser:
+    """Makes replies of bytes, in whatever pieces they come."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._texts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """Give the replies that are complete now. Raises ValueError at what is none, or is too long."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            match = _LINE.fullmatch(line)
+            if match is None:
+                raise ValueError(f"malformed reply {_readable(line[:80])!r}")
+            self._size += len(line)
+            _bound(self._size)
+            self._texts.append((match[3] or b"").strip())
+            if match[2] != b"-":
+                yield Reply(int(match[1]), _readable(b"\n".join(self._texts)))
+                self._texts, self._size = [], 0
+        _bound(self._size + len(self._rest))
+
+
+def framed(content: bytes) -> bytes:
+    """Give a message as DATA transmits it: lines end in CRLF, leading dots are doubled, a lone dot ends it."""
+    if not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r"):
+        content = _LINE_END.sub(b"\r\n", content)
+    content = content.replace(b"\n.", b"\n..")
+    dot, end = b"." if content.startswith(b".") else b"", b"" if content.endswith(b"\r\n") else b"\r\n"
+    return b"%s%s%s.\r\n" % (dot, content, end)
+
+
+def _bound(size: int) -> None:
+    if size > _MAX_REPLY:
+        raise ValueError(f"malformed reply of more than {_MAX_REPLY} bytes")
+
+
+def _readable(text: bytes) -> str:
+    return text.decode(errors="replace").replace("\0", "\ufffd")
