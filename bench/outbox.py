@@ -2,12 +2,14 @@
 
 Ours is the real worker: leases, fencing, attempt history, expiry, request ids, metrics, through our database layer.
 The bare loop is asyncpg with one statement that claims 500 rows and one that marks them sent, in a table of the same
-columns and indexes, and nothing else. pgqueuer drains as many jobs that do nothing and carry nothing, once with the
-batches that it takes by itself (10) and once with batches as large as ours; procrastinate drains fewer, for it would
-take most of a minute, and has the easier task of it: it slows down as the backlog grows.
+columns and indexes, and nothing else. The other queues drain jobs that do nothing and carry nothing, each once as it
+comes, which is what the goals are set against, and once as fast as it is known to go: pgqueuer as many as ours, with the
+batches that it takes by itself (10) and with batches as large as ours; procrastinate with its one job at a time and
+with ten. It drains fewer, for it would take most of a minute, and is as fast with more.
 """
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ UNIT = "mails/s"
 _SCRIPTS = Path(__file__).parent / "rival_scripts"
 _SLOW = 2_000
 """Jobs for procrastinate, which would take most of a minute over 10,000."""
+_GOALS = {"pgqueuer": 3.0, "pgqueuer by 500": None, "procrastinate": 50.0, "procrastinate, ten at once": None}
 
 _CLAIM = """
     UPDATE bare SET next_attempt_at = now() + interval '75 s'
@@ -49,11 +52,13 @@ async def measure(*, quick: bool) -> list[Figure]:
         else:
             sides["pgqueuer"] = lambda: _rival_round(dsn, python, "pgqueuer", count=count, batch=10)
             sides["pgqueuer by 500"] = lambda: _rival_round(dsn, python, "pgqueuer", count=count, batch=500)
-            sides["procrastinate"] = lambda: _rival_round(dsn, python, "procrastinate", count=min(count, _SLOW))
+            few = partial(_rival_round, dsn, python, "procrastinate", count=min(count, _SLOW))
+            sides["procrastinate"] = partial(few, concurrency=1)
+            sides["procrastinate, ten at once"] = partial(few, concurrency=10)
         taken = await interleave(rounds, **sides)
     what = f"outbox drain, {count:,} mails"
     figures = [taken.figure("S-1", what, UNIT, "rate", against="bare", goal=0.5)]
-    for rival, goal in (("pgqueuer", 3.0), ("pgqueuer by 500", None), ("procrastinate", 50.0)):
+    for rival, goal in _GOALS.items():
         if missing:
             figures.append(Figure("S-1", what, UNIT, against=rival, goal=goal, note=missing))
         else:

@@ -8,8 +8,6 @@ import time
 import psycopg
 from procrastinate import App, PsycopgConnector  # type: ignore[import-not-found]
 
-CONCURRENCY = 10
-
 arguments = json.loads(sys.argv[1])
 app = App(connector=PsycopgConnector(conninfo=arguments["dsn"]))
 
@@ -19,14 +17,14 @@ async def nothing() -> None:
     return None
 
 
-async def drain(count: int) -> float:
+async def drain(count: int, concurrency: int) -> float:
     async with app.open_async():
         await app.schema_manager.apply_schema_async()
         await nothing.batch_defer_async(*({} for _ in range(count)))
         with psycopg.connect(arguments["dsn"], autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
         started = time.perf_counter()
-        await app.run_worker_async(wait=False, concurrency=CONCURRENCY, install_signal_handlers=False)
+        await app.run_worker_async(wait=False, concurrency=concurrency, install_signal_handlers=False)
         took = time.perf_counter() - started
     with psycopg.connect(arguments["dsn"]) as connection:
         row = connection.execute("SELECT count(*) FROM procrastinate_jobs WHERE status = 'succeeded'").fetchone()
@@ -35,4 +33,4 @@ async def drain(count: int) -> float:
     return count / took
 
 
-print(json.dumps({"rate": asyncio.run(drain(arguments["count"]))}))
+print(json.dumps({"rate": asyncio.run(drain(arguments["count"], arguments["concurrency"]))}))

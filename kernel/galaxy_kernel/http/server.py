@@ -166,7 +166,7 @@ class HttpServer:
         trusted = access.trusts(headers, peer)
         work = Work(access.request_id(headers, trusted=trusted), _KERNEL)
         current.set(work)
-        route, trace, status = None, None, _CLIENT_GONE
+        route, trace, status = None, None, 500
         try:
             endpoint, segments = self._find(request.method, path)
             route, work.plugin = endpoint.route, endpoint.plugin
@@ -177,6 +177,9 @@ class HttpServer:
         except Problem as problem:
             response = problem_response(problem, work.request_id)
             status = response.status
+        except asyncio.CancelledError:
+            status = _CLIENT_GONE
+            raise
         finally:
             self._end(request, route, work, trace, status, perf_counter() - started)
         if self._refusal is not None:

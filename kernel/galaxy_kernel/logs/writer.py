@@ -29,7 +29,8 @@ class LineWriter:
 
     Ordinary lines go out about `BATCH_SECONDS` later, or once there are `BATCH_BYTES` of them: from the event loop that
     wrote the first of them, else from a thread of its own. Urgent ones go out before `write` returns. Neither waits
-    for the reader: when it has stopped reading, the thread does. A stream that is closed or broken swallows its lines.
+    for the reader of a pipe or socket: when it has stopped reading, the thread does. (A terminal that was stopped, or a
+    disk that hangs, holds up whoever writes.) A stream that is closed or broken swallows its lines.
 
     The thread does not write all lines because it would starve: a busy event loop lets go of the GIL in each of its
     turns, which wakes a thread that waits for it and is too short for it to get hold of it. At 9,000 requests a second

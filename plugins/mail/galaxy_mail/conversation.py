@@ -23,6 +23,8 @@ _MAX_REPLY = 1 << 15
 """Bytes of a reply, all its lines together: far above the 512 of a line (RFC 5321, section 4.5.3.1.5)."""
 _PIECE = 1 << 16
 """Bytes of a message that are written before we look whether the relay keeps up."""
+_PATIENCE = 1.0
+"""Seconds for the answers to the rest of a group: some relays are slow on purpose to who was refused."""
 _GOODBYE = 1.0
 """Seconds for a QUIT."""
 _LINE = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?\r?", re.DOTALL)
@@ -106,10 +108,12 @@ class Conversation(asyncio.Protocol):
 
     async def quit(self) -> None:
         """Take leave and close; wait a moment for the answer, whatever it is."""
-        with contextlib.suppress(Refused, Lost, TimeoutError):
-            async with asyncio.timeout(_GOODBYE):
-                await self._say(_Step("QUIT", b"QUIT", (221,)))
-        self.close()
+        try:
+            with contextlib.suppress(Refused, Lost, TimeoutError):
+                async with asyncio.timeout(_GOODBYE):
+                    await self._say(_Step("QUIT", b"QUIT", (221,)))
+        finally:
+            self.close()
 
     def close(self, cause: str = "the connection was closed") -> None:
         """Cut the connection; the first cause counts.
@@ -150,13 +154,16 @@ class Conversation(asyncio.Protocol):
         go (RFC 2920, section 3.1). One that took the recipient alone might deliver that.
         """
         before = last = refusal
-        with contextlib.suppress(Lost):  # the refusal counts all the same
-            for _ in range(left):
-                before, last = last, await self._reply(DATA)
-            if last.code == _GO_ON and before.code >= 400:
-                self._write(b".\r\n", replies=1)
-                await self._reply(DATA)
-                last = before
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                for _ in range(left):
+                    before, last = last, await self._reply(DATA)
+                if last.code == _GO_ON and before.code >= 400:
+                    self._write(b".\r\n", replies=1)
+                    await self._reply(DATA)
+                    last = before
+        except (Lost, TimeoutError):
+            self.close()  # the refusal counts all the same
         if min(refusal.code, last.code) < 400:
             self.close()  # it answers something else than what it was asked
 

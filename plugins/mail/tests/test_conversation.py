@@ -186,6 +186,16 @@ async def test_a_refusal_counts_though_the_connection_is_lost_behind_it() -> Non
         assert not conversation.usable
 
 
+async def test_a_refusal_counts_though_the_rest_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was refused stays refused when the relay is slow to answer the rest; that connection is given up."""
+    monkeypatch.setattr("galaxy_mail.conversation._PATIENCE", 0.05)
+    async with talking_to(Relay(3, b"250 ok\r\n550 no\r\n").play, "pipelining") as conversation:
+        with pytest.raises(Refused) as caught:
+            await say(conversation)
+        assert (caught.value.stage, caught.value.reply.code) == (RCPT, 550)
+        assert not conversation.usable
+
+
 STAGES: list[tuple[Script, str, bool]] = [
     ([CUT], MAIL, False),
     ([3, CUT], MAIL, False),
