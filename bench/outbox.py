@@ -3,9 +3,9 @@
 Ours is the real worker: leases, fencing, attempt history, expiry, request ids, metrics, through our database layer.
 The bare loop is asyncpg with one statement that claims 500 rows and one that marks them sent, in a table of the same
 columns and indexes, and nothing else. The other queues drain jobs that do nothing and carry nothing, each once as it
-comes, which is what the goals are set against, and once as fast as it is known to go: pgqueuer as many as ours, with the
-batches that it takes by itself (10) and with batches as large as ours; procrastinate with its one job at a time and
-with ten. It drains fewer, for it would take most of a minute, and is as fast with more.
+comes, which is what the goals are set against, and once better set: pgqueuer as many as ours, with the batches that it
+takes by itself (10) and with batches as large as ours; procrastinate with its one job at a time and with ten. It drains
+fewer, for it would take most of a minute, and is as fast with more.
 """
 
 import time
