@@ -1,7 +1,7 @@
 """Works a leased queue whose rows go to something slow outside, one by one: a mail relay, for example.
 
-One pass claims, sends and records at the same time: the next batches are claimed while this one is sent, and while one
-statement records results the next results gather, for a moment at most. So the batches follow the load, and a process
+One pass claims, sends and records at the same time: the next batches are claimed while this one is sent, and while
+statements record results the next results gather, for a moment at most. So the batches follow the load, and a process
 killed at any moment leaves only those sent in the last tenth of a second or so as sent but not recorded.
 
 Work that happens inside the database needs no pump: claim in one transaction, and do the work together with
@@ -23,8 +23,10 @@ from galaxy_kernel.database import Database, is_retryable, is_unavailable
 from galaxy_kernel.errors import GalaxyError
 from galaxy_kernel.queue import Claim, LeasedQueue, Outcome, Result
 
-_CLAIMERS = 2
-"""Claims under way at once while there is much to do: a third one made nothing faster on two cores."""
+_CLAIMERS = _RECORDINGS = 2
+"""Claims, and recordings, under way at once while there is much to do: a third made nothing faster on two cores."""
+_GROWTH = 8
+"""How many times as many the next claim may take: the pace of a few sent tells little."""
 _GATHERING, _MANY = 0.05, 100
 """Seconds in which results gather between two recordings, and how many are not waited with."""
 _RECORDING_RETRY = 0.2
@@ -58,8 +60,8 @@ class Pump:
         """Describe the work.
 
         `send` is given claims with `columns` and never takes longer than `reserve`: none is begun with less than
-        that left of its lease. A pass claims for one `stint`; batches grow up to `batch` as long as one is sent
-        within a quarter of a stint, and shrink when it takes longer than one.
+        that left of its lease. A pass claims for one `stint`, each time as many as are sent in a quarter of it, but
+        no fewer than there are senders and no more than `batch`, which is also how many are recorded at once.
         """
         self.queue, self.database, self.send, self.monotonic = queue, database, send, monotonic
         self.columns, self.senders, self.batch = tuple(columns), senders, batch
@@ -71,12 +73,11 @@ class Pump:
         """Make one pass and give whether there may be more to do. Raises Halt when a sender did."""
         return await _Pass(self).run()
 
-    def adapt(self, took: float) -> None:
-        """Fit the next batch to the seconds that the last one took to send."""
-        if took < self.stint / 4:
-            self.limit = min(self.batch, self.limit * 2)
-        elif took > self.stint:
-            self.limit = max(self.senders, self.limit // 2)
+    def adapt(self, sent: int, took: float) -> None:
+        """Fit the next claim to the pace of late: so many sent in so many seconds."""
+        if sent:
+            fits = int(sent * self.stint / 4 / max(took, 1e-6))
+            self.limit = max(self.senders, min(self.batch, self.limit * _GROWTH, fits))
 
 
 class _Pass:
@@ -89,10 +90,13 @@ class _Pass:
         """What the senders take from."""
         self.next: deque[list[Claim]] = deque()
         """Claimed, and waiting for the senders to have taken the batch before."""
-        self.begun: float | None = None
-        """When the batch that is being sent was handed to the senders; None before the first."""
+        self.begun = 0.0
+        """When the batch that is being sent was handed to the senders."""
+        self.sent = 0
+        """How many were sent since then."""
         self.results: list[Result] = []
-        self.recording: list[Result] = []
+        self.recording: list[list[Result]] = []
+        """Those that are being recorded; emptied once they are."""
         self.more = True
         self.all_claimed = self.all_sent = False
         self.error: Exception | None = None
@@ -118,6 +122,7 @@ class _Pass:
         finally:
             await self._salvage()
         if self.error is not None:
+            self.pump.limit = self.pump.senders
             raise self.error
         return self.more
 
@@ -153,9 +158,8 @@ class _Pass:
 
     def _hand_over(self) -> None:
         now = self.pump.monotonic()
-        if self.begun is not None:
-            self.pump.adapt(now - self.begun)
-        self.begun = now
+        self.pump.adapt(self.sent, now - self.begun)
+        self.begun, self.sent = now, 0
         self.taken.clear()
         self.claims.extend(self.next.popleft())
         self.handed.set()
@@ -187,36 +191,43 @@ class _Pass:
             result = await pump.send(claim)
         except Halt as halt:
             self.error = halt
-            pump.limit = pump.senders
             return Result(claim, Outcome.RELEASED, str(halt))
+        self.sent += 1
         result.started, result.finished = started, pump.monotonic()
         return result
 
     async def _record_all(self) -> None:
-        while not self.all_sent or self.results:
-            await self.recordable.wait()
-            self.recordable.clear()
-            self.many.clear()
-            self.recording, self.results = self.results, []
-            await self._record()
-            if not self.all_sent:
+        """Record what has gathered, several sets at a time: none waits for another's COMMIT."""
+        free = asyncio.Semaphore(_RECORDINGS)
+        async with asyncio.TaskGroup() as recordings:
+            while self.results or not self.all_sent:
+                await self.recordable.wait()
+                await free.acquire()
+                results, self.results = self.results[: self.pump.batch], self.results[self.pump.batch :]
+                self.recording.append(results)
+                recordings.create_task(self._record(results)).add_done_callback(lambda _: free.release())
+                if self.all_sent or self.results:
+                    continue
+                self.recordable.clear()
+                self.many.clear()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.many.wait(), _GATHERING)
 
-    async def _record(self) -> None:
+    async def _record(self, results: list[Result]) -> None:
         """Record for as long as the leases may hold; nothing more is sent while the database is away."""
         patience = self.pump.monotonic() + self.pump.queue.lease
-        while self.recording:
+        while True:
             try:
-                await self._complete(self.recording)
+                await self._complete(results)
             except Exception as error:
                 if not (is_unavailable(error) or is_retryable(error)) or self.pump.monotonic() > patience:
                     raise
                 self.may_send.clear()
                 await asyncio.sleep(_RECORDING_RETRY)
             else:
-                self.recording = []
-        self.may_send.set()
+                results.clear()
+                self.may_send.set()
+                return
 
     async def _complete(self, results: list[Result]) -> None:
         async with self.pump.database.transaction() as connection:
@@ -225,7 +236,7 @@ class _Pass:
     async def _salvage(self) -> None:
         """After a pass was cut short: record what is known, hand back what was not begun. The rest has its lease."""
         untried = (Result(claim, Outcome.RELEASED) for claim in chain(self.claims, *self.next))
-        known = [*self.recording, *self.results, *untried]
+        known = [*chain(*self.recording), *self.results, *untried]
         if known:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(_SALVAGE):

@@ -141,12 +141,63 @@ async def test_batches_grow_with_the_load(setting: Setting) -> None:
     assert pump.limit == 200
 
 
-def test_batches_shrink_when_sending_is_slow() -> None:
-    """A batch that takes longer than a stint is followed by half as many, down to one for each sender."""
+def test_batches_follow_the_pace() -> None:
+    """A claim is for a quarter of a stint at the pace of late: one for each sender at least, a batch at most."""
     pump = Pump(None, None, None, columns=(), senders=4, reserve=timedelta(seconds=1))  # type: ignore[arg-type]
-    for took, limit in ((0.1, 8), (0.1, 16), (2.0, 16), (9.0, 8), (9.0, 4), (9.0, 4)):
-        pump.adapt(took)
+    stint = 3.0
+    for sent, took, limit in (
+        (4, 0.001, 32),  # eightfold at most, for four tell little of the pace
+        (32, stint / 2, 16),
+        (0, 9.0, 16),  # nothing was sent: nothing is known
+        (16, 0.0, 128),
+        (128, 0.001, 500),
+        (500, stint, 125),
+        (1, 9.0, 4),
+    ):
+        pump.adapt(sent, took)
         assert pump.limit == limit
+
+
+async def test_a_halt_begins_anew_with_few(setting: Setting) -> None:
+    """After a relay served nobody the next claim takes one for each sender, however quickly all were handed back."""
+    await setting.add(60)
+
+    async def send(claim: Claim) -> Result:
+        if len(setting.sent) == 40:
+            raise Halt("the relay is down")
+        return await setting.send(claim)
+
+    pump = setting.pump(send)
+    with pytest.raises(Halt):
+        await pump.run()
+    assert pump.limit == 3
+
+
+async def test_recordings_overlap_under_load(setting: Setting) -> None:
+    """Another set is recorded while one waits for its COMMIT; no more than two at once, no set beyond a batch."""
+    under_way = most = 0
+    complete, together = setting.queue.complete, asyncio.Event()
+
+    async def watched(connection: Connection, results: Collection[Result]) -> set[UUID]:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        if under_way == 2:
+            together.set()
+        try:
+            async with asyncio.timeout(20):
+                await together.wait()
+            return await complete(connection, results)
+        finally:
+            under_way -= 1
+
+    setting.queue.complete = watched  # type: ignore[method-assign]
+    await setting.add(60)
+    while await setting.pump(batch=5).run():
+        pass
+    assert most == 2
+    assert max(setting.queue.completions) <= 5
+    assert await setting.states() == {SENT}
 
 
 async def test_claims_overlap_only_under_load(setting: Setting) -> None:
