@@ -20,7 +20,6 @@ key, the columns of `queue_columns()` and the indexes of `queue_indexes()`.
 import random as random_module
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from math import inf
@@ -69,8 +68,7 @@ _OWN = 5
 _TRIED = (Outcome.SENT, Outcome.RETRYING, Outcome.DEAD_LETTERED)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """One row, leased to this worker."""
 
     id: UUID
@@ -95,8 +93,7 @@ class Claim:
         return self.row[_OWN:]
 
 
-@dataclass(slots=True)
-class Result:
+class Result(msgspec.Struct):
     """What became of a claim."""
 
     claim: Claim
@@ -107,8 +104,8 @@ class Result:
     """The other side's status code, for the history."""
     delay: float = 0.0
     """Seconds until a released row is due again."""
-    started: float | None = field(default=None, compare=False)
-    finished: float | None = field(default=None, compare=False)
+    started: float | None = None
+    finished: float | None = None
     """Monotonic seconds around the attempt; without them it began with the claim and ended with the completion."""
 
 
@@ -117,7 +114,7 @@ class _Record(msgspec.Struct, omit_defaults=True):
 
     id: UUID
     lease: int
-    outcome: str
+    outcome: Outcome
     started_ago: float
     finished_ago: float
     tried: bool
@@ -266,7 +263,7 @@ class LeasedQueue:
     def state_after(self, result: Result) -> str:
         """Give the state that a result leads to, as far as can be told before it is recorded: for metrics."""
         last = result.outcome is Outcome.RETRYING and result.claim.tries >= self.max_attempts
-        return Outcome.DEAD_LETTERED.value if last else result.outcome.value
+        return Outcome.DEAD_LETTERED if last else result.outcome
 
     def backoff(self, tries: int) -> float:
         """Draw the seconds to wait after the given number of failed tries: full jitter under an exponential bound.
@@ -286,7 +283,7 @@ class LeasedQueue:
         return _Record(
             id=claim.id,
             lease=claim.lease,
-            outcome=result.outcome.value,
+            outcome=result.outcome,
             tried=result.outcome in _TRIED and claim.tries <= self.max_attempts,
             detail=_printable(result.detail),
             code=result.code,

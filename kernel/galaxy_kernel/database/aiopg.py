@@ -9,6 +9,7 @@ parameters into the statement, so the server's log and `pg_stat_activity` show t
 """
 
 import itertools
+from binascii import unhexlify
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -41,6 +42,8 @@ _INERROR = psycopg2.extensions.TRANSACTION_STATUS_INERROR
 
 
 def _bytes(value: Any, cursor: Any) -> bytes | None:
+    if value is not None and value.startswith("\\x"):  # `bytea_output = hex`, the default: nearly twice as quick
+        return unhexlify(value[2:])
     view = psycopg2.BINARY(value, cursor)
     return None if view is None else bytes(view)
 

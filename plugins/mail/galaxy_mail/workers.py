@@ -75,7 +75,7 @@ class Deliverer:
         self._housekeeping_at = self._resume_at = clock.monotonic()
         self._pause = 0.0
         self._down = ""
-        self._attempts = Attempts("mail", queue, log=log, meter=meter)
+        self._attempts = Attempts("mail", queue, "kind", log=log, meter=meter)
 
     async def run(self) -> bool:
         """Make one pass: expire what is too late, and send what is due unless the relay is down."""
@@ -121,7 +121,7 @@ class Deliverer:
         kind, request_id, *_ = claim.values
         with working("mail", request_id):
             result = await self._attempt(claim)
-            self._attempts.note(result, {"kind": kind}, delivery_id=claim.id, smtp_code=result.code)
+            self._attempts.note(result, kind, delivery_id=claim.id, smtp_code=result.code)
         return result
 
     async def _attempt(self, claim: Claim) -> Result:

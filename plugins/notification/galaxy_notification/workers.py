@@ -80,7 +80,7 @@ class Deliverer:
             (Audience.ACCOUNT, Channel.PUSH): push,
             (Audience.OPERATORS, Channel.EMAIL): operators,
         }
-        self._attempts = Attempts("notification", queue, log=context.log, meter=context.meter)
+        self._attempts = Attempts("notification", queue, "kind", "channel", log=context.log, meter=context.meter)
         c = notification_routes.c
         self._batches = Batches(
             queue,
@@ -147,6 +147,5 @@ class Deliverer:
     def _recorded(self, results: Sequence[Result]) -> None:
         for result in results:
             row = result.claim.row
-            labels = {"kind": row.kind, "channel": row.channel}
             with working("notification", row.request_id):
-                self._attempts.note(result, labels, route_id=str(result.claim.id))
+                self._attempts.note(result, row.kind, row.channel, route_id=str(result.claim.id))
