@@ -9,6 +9,7 @@ from opentelemetry.metrics import NoOpMeter
 from bench import postgres
 from bench.rounds import Values
 from galaxy_kernel.clock import SystemClock
+from galaxy_kernel.collector import settle
 from galaxy_kernel.logs import configure_logging, get_logger
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.settings import MailSettings, SmtpSettings
@@ -63,6 +64,7 @@ async def drain(dsn: str, count: int, transport: Transport, smtp: SmtpSettings) 
             log=get_logger("galaxy_mail", plugin="mail"),
             meter=NoOpMeter("bench"),
         )
+        settle()
         started = time.perf_counter()
         while await deliverer.run():
             pass

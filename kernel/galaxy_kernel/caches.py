@@ -19,9 +19,7 @@ lost it, and then memory must follow the database, back if need be.
 """
 
 import asyncio
-import gc
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
@@ -29,6 +27,7 @@ from typing import Any, NoReturn
 import msgspec
 from sqlalchemy import ARRAY, Text, bindparam, text
 
+from galaxy_kernel import collector
 from galaxy_kernel.cache import Cache, CacheNotLoadedError
 from galaxy_kernel.clock import Clock
 from galaxy_kernel.database import Connection, Database
@@ -128,7 +127,7 @@ class Caches:
             for cache in caches:
                 cache.begin_load()
             try:
-                with _collector_at_rest():
+                with collector.at_rest():
                     here, versions, rows = await self._read(caches)
             except BaseException:
                 for cache in caches:
@@ -255,18 +254,6 @@ class Caches:
                 "failed", f"memory was last in step with the database {lag:.0f} s ago: is Postgres reachable?"
             )
         return Health()
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Keep the garbage collector from looking through the growing tables again and again: half the time of a load."""
-    was_at_work = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_at_work:
-            gc.enable()
 
 
 def _warm(cache: Cache[Any, Any]) -> Callable[[], Awaitable[Health]]:

@@ -7,6 +7,7 @@ import typer
 import uvloop
 
 from galaxy_kernel.assembly import KERNEL, assemble
+from galaxy_kernel.collector import settle
 from galaxy_kernel.logs import configure_logging, flush, get_logger, install_crash_dumps
 
 
@@ -28,7 +29,7 @@ def serve() -> None:
     for warning in assembly.configuration.warnings:
         get_logger("galaxy_kernel.config", plugin=KERNEL).warning("configuration_warning", fault=str(warning))
     try:
-        status = uvloop.run(Kernel(assembly).serve())
+        status = uvloop.run(Kernel(assembly).serve(lambda _: settle()))
     finally:
         flush()
     raise typer.Exit(status)
