@@ -88,10 +88,13 @@ class SmtpTransport:
     async def send(self, recipient: str, content: bytes) -> Reply:
         """Hand over one mail within the timeout, connecting included."""
         connection: _Connection | None = None
+        reply: Reply | None = None
         try:
             async with asyncio.timeout(self._timeout):
-                connection = await self._take()
-                reply = await self._deliver(connection, recipient, content)
+                while reply is None:
+                    connection = None  # until another is there: the relay has nothing of this mail
+                    connection = await self._take()
+                    reply = await self._deliver(connection, recipient, content)
         except TimeoutError:
             if connection is None:
                 raise self._down(self._late) from None
@@ -113,10 +116,12 @@ class SmtpTransport:
             async with asyncio.timeout(self._timeout):
                 connection = await self._take()
                 await connection.conversation.noop()
-        except (TimeoutError, Lost, Refused) as error:
+        except BaseException as error:
             if connection is not None:
                 connection.conversation.close()
-            raise self._down(self._late if isinstance(error, TimeoutError) else _cause(error)) from None
+            if isinstance(error, (TimeoutError, Lost, Refused)):
+                raise self._down(self._late if isinstance(error, TimeoutError) else _cause(error)) from None
+            raise
         self._give_back(connection)
 
     async def close(self) -> None:
@@ -131,8 +136,8 @@ class SmtpTransport:
         self._idle = [connection for connection in self._idle if connection.usable(now)]
         await asyncio.gather(*(connection.conversation.quit() for connection in spent))
 
-    async def _deliver(self, connection: _Connection, recipient: str, content: bytes) -> Reply:
-        """Hold the conversation for one mail; begin it anew when a kept connection turns out to be gone."""
+    async def _deliver(self, connection: _Connection, recipient: str, content: bytes) -> Reply | None:
+        """Hold the conversation for one mail; give None when a kept connection turns out to be gone."""
         conversation = connection.conversation
         if not recipient.isascii() and "smtputf8" not in conversation.extensions:
             raise Refusal("the relay takes no address that is not ASCII (SMTPUTF8)", permanent=True)
@@ -141,8 +146,7 @@ class SmtpTransport:
         except (Lost, Refused) as error:
             if connection.kept and _gone(error):
                 conversation.close()
-                connection.conversation, connection.mails, connection.kept = await self._connect(), 0, False
-                return await self._deliver(connection, recipient, content)
+                return None
             raise self._meaning(error, recipient) from None
         connection.mails += 1
         return Reply(reply.code, scrub(reply.text, recipient))

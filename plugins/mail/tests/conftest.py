@@ -176,6 +176,7 @@ class ScriptedRelay:
         self.messages: list[bytes] = []
         self.connections = self.port = 0
         self.extensions = ["SIZE 1000000", "SMTPUTF8"]
+        self._readers: list[asyncio.StreamReader] = []
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -202,6 +203,10 @@ class ScriptedRelay:
         for writer in self._writers:
             writer.write(reply.encode() + b"\r\n")
 
+    def deserted(self) -> bool:
+        """Whether the other side has closed every connection there ever was, once what it said is read."""
+        return all(reader.at_eof() for reader in self._readers)
+
     def cut_all(self) -> None:
         """End every connection, as a relay that restarts does."""
         for writer in self._writers:
@@ -219,6 +224,7 @@ class ScriptedRelay:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self.connections += 1
+        self._readers.append(reader)
         self._writers.add(writer)
         try:
             await self._converse(reader, writer)

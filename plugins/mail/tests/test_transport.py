@@ -89,6 +89,16 @@ async def test_a_connection_kept_after_a_refusal_may_end_too(relay: Any, transpo
     assert relay.connections == 2
 
 
+async def test_a_kept_connection_that_cannot_be_made_anew_costs_no_attempt(relay: Any, transport_to: Any) -> None:
+    """A relay that has ended a kept connection and hangs on a new one is down: it has nothing of the mail."""
+    transport = transport_to(relay.port, timeout="1s")
+    await transport.send(TO, MAIL)
+    relay.script.update(MAIL=["drop"], EHLO="hang")
+    with pytest.raises(RelayDown):
+        await transport.send(TO, MAIL)
+    assert relay.connections == 2 and len(relay.messages) == 1
+
+
 async def test_a_relay_that_takes_leave_is_not_asked_again(relay: Any, transport_to: Any) -> None:
     """A 421 between two mails ends the connection, and the next mail goes over a new one at once."""
     transport = transport_to(relay.port)
@@ -244,6 +254,21 @@ async def test_check_keeps_the_connection(relay: Any, transport_to: Any) -> None
     await transport.check()
     await transport.send(TO, MAIL)
     assert relay.connections == 1 and relay.verbs().count("NOOP") == 2
+
+
+async def test_a_cancelled_check_leaves_no_connection(relay: Any, transport_to: Any) -> None:
+    """A check that is cancelled in the middle closes its connection."""
+    transport = transport_to(relay.port)
+    relay.script["NOOP"] = ["hang"]
+    task = asyncio.create_task(transport.check())
+    while "NOOP" not in relay.verbs():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    async with asyncio.timeout(10):
+        while not relay.deserted():
+            await asyncio.sleep(0.01)
+    assert task.cancelled()
 
 
 @pytest.mark.parametrize("answer", ["drop", "hang", "500 what"])
