@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy import Column
 
+from galaxy_kernel.clock import wait_for_event
 from galaxy_kernel.database import Database, is_retryable, is_unavailable
 from galaxy_kernel.errors import GalaxyError
 from galaxy_kernel.queue import Claim, LeasedQueue, Outcome, Result
@@ -26,7 +27,7 @@ from galaxy_kernel.queue import Claim, LeasedQueue, Outcome, Result
 _CLAIMERS = _RECORDINGS = 2
 """Claims, and recordings, under way at once while there is much to do: a third made nothing faster on two cores."""
 _GROWTH = 8
-"""How many times as many the next claim may take: the pace of a few sent tells little."""
+"""How many times as many the next claim may take: the pace of a few tells little."""
 _GATHERING, _MANY = 0.05, 100
 """Seconds in which results gather between two recordings, and how many are not waited with."""
 _RECORDING_RETRY = 0.2
@@ -61,7 +62,7 @@ class Pump:
 
         `send` is given claims with `columns` and never takes longer than `reserve`: none is begun with less than
         that left of its lease. A pass claims for one `stint`, each time as many as are sent in a quarter of it, but
-        no fewer than there are senders and no more than `batch`, which is also how many are recorded at once.
+        no fewer than there are senders and no more than `batch`, which is also how many one statement records.
         """
         self.queue, self.database, self.send, self.monotonic = queue, database, send, monotonic
         self.columns, self.senders, self.batch = tuple(columns), senders, batch
@@ -73,10 +74,10 @@ class Pump:
         """Make one pass and give whether there may be more to do. Raises Halt when a sender did."""
         return await _Pass(self).run()
 
-    def adapt(self, sent: int, took: float) -> None:
-        """Fit the next claim to the pace of late: so many sent in so many seconds."""
-        if sent:
-            fits = int(sent * self.stint / 4 / max(took, 1e-6))
+    def adapt(self, tried: int, took: float) -> None:
+        """Fit the next claim to the pace of late: so many tried, whatever became of them, in so many seconds."""
+        if tried:
+            fits = int(tried * self.stint / 4 / max(took, 1e-6))
             self.limit = max(self.senders, min(self.batch, self.limit * _GROWTH, fits))
 
 
@@ -92,8 +93,8 @@ class _Pass:
         """Claimed, and waiting for the senders to have taken the batch before."""
         self.begun = 0.0
         """When the batch that is being sent was handed to the senders."""
-        self.sent = 0
-        """How many were sent since then."""
+        self.tried = 0
+        """How many were tried since then."""
         self.results: list[Result] = []
         self.recording: list[list[Result]] = []
         """Those that are being recorded; emptied once they are."""
@@ -158,8 +159,8 @@ class _Pass:
 
     def _hand_over(self) -> None:
         now = self.pump.monotonic()
-        self.pump.adapt(self.sent, now - self.begun)
-        self.begun, self.sent = now, 0
+        self.pump.adapt(self.tried, now - self.begun)
+        self.begun, self.tried = now, 0
         self.taken.clear()
         self.claims.extend(self.next.popleft())
         self.handed.set()
@@ -192,7 +193,7 @@ class _Pass:
         except Halt as halt:
             self.error = halt
             return Result(claim, Outcome.RELEASED, str(halt))
-        self.sent += 1
+        self.tried += 1
         result.started, result.finished = started, pump.monotonic()
         return result
 
@@ -210,13 +211,12 @@ class _Pass:
                     continue
                 self.recordable.clear()
                 self.many.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.many.wait(), _GATHERING)
+                await wait_for_event(self.many, _GATHERING)
 
     async def _record(self, results: list[Result]) -> None:
         """Record for as long as the leases may hold; nothing more is sent while the database is away."""
         patience = self.pump.monotonic() + self.pump.queue.lease
-        while True:
+        while results:
             try:
                 await self._complete(results)
             except Exception as error:
@@ -226,21 +226,24 @@ class _Pass:
                 await asyncio.sleep(_RECORDING_RETRY)
             else:
                 results.clear()
-                self.may_send.set()
-                return
+        self.may_send.set()
 
     async def _complete(self, results: list[Result]) -> None:
         async with self.pump.database.transaction() as connection:
             await self.pump.queue.complete(connection, results)
 
     async def _salvage(self) -> None:
-        """After a pass was cut short: record what is known, hand back what was not begun. The rest has its lease."""
-        untried = (Result(claim, Outcome.RELEASED) for claim in chain(self.claims, *self.next))
-        known = [*chain(*self.recording), *self.results, *untried]
-        if known:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(_SALVAGE):
-                    await self._complete(known)
+        """After a pass was cut short: record what is known, hand back what was not begun. The rest has its lease.
+
+        Set by set, for one of them may be why the pass was cut short.
+        """
+        untried = [Result(claim, Outcome.RELEASED) for claim in chain(self.claims, *self.next)]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SALVAGE):
+                for results in (*self.recording, self.results, untried):
+                    if results:
+                        with contextlib.suppress(Exception):
+                            await self._complete(results)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

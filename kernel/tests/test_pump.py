@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Column, MetaData, Table, Uuid, exc, select
 from uuid_utils.compat import uuid7
 
+from galaxy_kernel.clock import wait_for_event
 from galaxy_kernel.database import Connection, Database, make_engine
 from galaxy_kernel.pump import Halt, Pump
 from galaxy_kernel.queue import Claim, LeasedQueue, Outcome, Result, history_columns, queue_columns, queue_indexes
@@ -185,8 +186,8 @@ async def test_recordings_overlap_under_load(setting: Setting) -> None:
         if under_way == 2:
             together.set()
         try:
-            async with asyncio.timeout(20):
-                await together.wait()
+            if not await wait_for_event(together, 20):
+                raise AssertionError("the recordings wait for each other")  # a TimeoutError is the database's
             return await complete(connection, results)
         finally:
             under_way -= 1
@@ -332,6 +333,38 @@ async def test_a_bug_in_recording_ends_the_pass(setting: Setting) -> None:
 
     setting.queue.before_completion = fail
     with pytest.raises(ZeroDivisionError):
+        await setting.pump().run()
+
+
+async def test_a_bug_in_recording_spoils_no_other_set(setting: Setting) -> None:
+    """What is recorded beside a set that cannot be is recorded after all, and what was not begun goes back."""
+    ids = await setting.add(60)
+    complete = setting.queue.complete
+
+    async def spoilt(connection: Connection, results: Collection[Result]) -> set[UUID]:
+        if any(result.claim.id == ids[7] for result in results):
+            raise ZeroDivisionError
+        return await complete(connection, results)
+
+    setting.queue.complete = spoilt  # type: ignore[method-assign]
+    pump = setting.pump(batch=20)
+    pump.limit = 20
+    with pytest.raises(ZeroDivisionError):
+        await pump.run()
+    rows = await setting.rows()
+    spoilt_set = [row for row in rows.values() if row == OPEN]
+    assert 0 < len(spoilt_set) <= 20
+    assert set(rows.values()) <= {SENT, OPEN, UNTRIED}
+    assert sum(row == SENT for row in rows.values()) == len(setting.sent) - len(spoilt_set)
+
+
+async def test_an_idle_pass_only_claims(setting: Setting) -> None:
+    """A pass that finds nothing records nothing; without a database it says so at once."""
+    assert await setting.pump().run() is False
+    assert setting.queue.completions == []
+    setting.queue.claim_error = exc.TimeoutError("the pool is empty")
+    setting.queue.before_completion = lambda: pytest.fail("there was nothing to record")
+    with pytest.raises(exc.TimeoutError):
         await setting.pump().run()
 
 

@@ -119,8 +119,10 @@ class SmtpTransport:
         except BaseException as error:
             if connection is not None:
                 connection.conversation.close()
-            if isinstance(error, (TimeoutError, Lost, Refused)):
-                raise self._down(self._late if isinstance(error, TimeoutError) else _cause(error)) from None
+            if isinstance(error, TimeoutError):
+                raise self._down(self._late) from None
+            if isinstance(error, (Lost, Refused)):
+                raise self._down(_cause(error)) from None
             raise
         self._give_back(connection)
 
