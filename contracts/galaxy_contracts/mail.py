@@ -33,7 +33,10 @@ class Message(msgspec.Struct, frozen=True):
     parameters: Mapping[str, Any]
     """What the templates fill in."""
     idempotency_key: str | None = None
-    """A second enqueue with the same kind and key adds nothing and gives the first one's id. At most 255 characters."""
+    """A second enqueue with the same kind and key adds nothing and gives the first one's id.
+
+    At most 255 characters; it holds for as long as the first one is kept.
+    """
     expires_at: datetime | None = None
     """Never sent after this; ends `dead_lettered` with the reason `expired`."""
     request_id: str | None = None

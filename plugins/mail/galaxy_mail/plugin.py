@@ -14,7 +14,7 @@ from galaxy_mail.service import Deliveries, MailOutbox
 from galaxy_mail.settings import MailSettings
 from galaxy_mail.tables import metadata
 from galaxy_mail.transport import SmtpTransport, tls_context
-from galaxy_mail.workers import DELIVER, Deliverer, delivery_queue
+from galaxy_mail.workers import DELIVER, PRUNE_INTERVAL, Deliverer, delivery_queue
 
 
 class MailPlugin:
@@ -65,7 +65,10 @@ class MailPlugin:
         return routes.routes(self._deliveries)
 
     def backend_workers(self) -> Sequence[Worker]:
-        return (Worker(DELIVER, self._deliverer.run, self._context.settings.worker_interval),)
+        return (
+            Worker(DELIVER, self._deliverer.run, self._context.settings.worker_interval),
+            Worker("mail.prune", self._deliveries.prune, PRUNE_INTERVAL, singleton=True),
+        )
 
     def backend_probes(self) -> Sequence[Probe]:
         return (Probe("relay", self._deliverer.health),)

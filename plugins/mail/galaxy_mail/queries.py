@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Row,
     Select,
     Text,
@@ -55,6 +56,21 @@ _BY_KEYS = (
     .bindparams(bindparam("kinds", type_=ARRAY(Text)), bindparam("keys", type_=ARRAY(Text)))
     .columns(_d.kind, _d.idempotency_key, _d.id)
 )
+
+_PRUNE = text("""
+    WITH old AS MATERIALIZED (
+        SELECT id FROM mail_deliveries
+        WHERE state NOT IN ('pending', 'retrying') AND id < CAST(
+            lpad(to_hex(greatest(0, CAST(extract(epoch FROM statement_timestamp()) * 1000 AS bigint) - :age)), 12, '0')
+            || '00000000000000000000' AS uuid)
+        ORDER BY id LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ), attempts AS (
+        DELETE FROM mail_attempts WHERE delivery_id = ANY (ARRAY (SELECT id FROM old))
+    )
+    DELETE FROM mail_deliveries WHERE id = ANY (ARRAY (SELECT id FROM old))
+""").bindparams(bindparam("age", type_=BigInteger), bindparam("limit", type_=BigInteger))
+"""Goes by the time in the ids, 48 bits of milliseconds in front (RFC 9562, 5.7): no index of times is needed for it."""
 
 DELIVERY = (
     _d.id,
@@ -162,3 +178,9 @@ async def scrub_recipient(connection: Connection, recipient: str, until: datetim
         )
     )
     return int((await connection.execute(statement)).rowcount)
+
+
+async def prune(connection: Connection, age: timedelta, limit: int) -> int:
+    """Delete up to `limit` deliveries older than `age` that have ended, with their attempts; give how many."""
+    values = {"age": int(age.total_seconds() * 1000), "limit": limit}
+    return int((await connection.execute(_PRUNE, values)).rowcount)

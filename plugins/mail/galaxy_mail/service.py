@@ -7,6 +7,7 @@ What happens if the process dies between any two lines:
   waking the worker loses the wake-up alone: the worker of any replica finds them within its interval.
 - `resend` is one transaction: the delivery is due again, with its new budget, or as it was.
 - `forget` is a statement of the transaction that also removes the fact: before its COMMIT the deletion is told again.
+- `prune` is one statement: a delivery goes together with its attempts, or stays until the next pass.
 
 What becomes of a mail that is being sent stands in the kernel's `queue` and `pump`.
 """
@@ -34,6 +35,7 @@ from galaxy_mail.workers import DELIVER
 
 RENDER_FAILED = "render_failed"
 ACCOUNT_DELETED = "account_deleted"
+_PRUNED_AT_ONCE = 1_000
 
 
 class MailOutbox:
@@ -176,6 +178,12 @@ class Deliveries:
         Mails queued later stay: the same person may be signing in again, to begin anew.
         """
         await queries.scrub_recipient(connection, comparable(email), until, ACCOUNT_DELETED)
+
+    async def prune(self) -> bool:
+        """Delete what is older than the retention and has ended; give whether there may be more."""
+        age = self._context.settings.retention
+        async with self._context.database.transaction() as connection:
+            return await queries.prune(connection, age, _PRUNED_AT_ONCE) == _PRUNED_AT_ONCE
 
     async def _found(self, connection: Connection, delivery: UUID) -> Row[Any]:
         row = await queries.find_delivery(connection, delivery)

@@ -25,6 +25,8 @@ _FIRST_PAUSE, _MAX_PAUSE = 1.0, 30.0
 """Seconds of a pause, doubled each time; short at most, for a sign-in code lives five minutes."""
 _HOUSEKEEPING = 2.0
 """Seconds between two looks for expired mails."""
+PRUNE_INTERVAL = timedelta(hours=1)
+"""Between two looks for mails past their retention."""
 
 
 def delivery_queue(

@@ -95,3 +95,16 @@ async def test_routes_are_closed_without_operators(boot: Boot, path: str) -> Non
     """Nobody reads the queue unless operators are known."""
     async with boot(MailPlugin) as booted, booted.client.get(f"/api/v1/admin/mail/{path}") as answer:
         assert answer.status == 403
+
+
+async def test_old_mail_is_pruned(boot: Boot, sink: Any, package: Path) -> None:
+    """A worker that runs on one replica deletes what is past `BACKEND_MAIL_RETENTION`."""
+    async with boot(MailPlugin, OwnerPlugin, environment=relay_at(sink.port, BACKEND_MAIL_RETENTION="100ms")) as booted:
+        await enqueue(booted)
+        await until(lambda: state(booted), "sent")
+        workers = dict(booted.kernel.assembly.plugins.call("backend_workers"))["mail"]
+        [prune] = [worker for worker in workers if worker.singleton]
+        await asyncio.sleep(0.2)
+        assert prune.name == "mail.prune" and await prune.run() is False
+        async with booted.database.reading() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM mail_deliveries"))).scalar_one() == 0

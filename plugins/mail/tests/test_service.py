@@ -15,7 +15,7 @@ from sqlalchemy import event, func, select, text
 from galaxy_contracts.mail import MailKind, Message
 from galaxy_contracts.testing import FakeOutbox
 from galaxy_kernel.api import Paging, Problem, new_id, working
-from galaxy_mail.tables import mail_deliveries
+from galaxy_mail.tables import mail_attempts, mail_deliveries
 
 
 async def count(rig: Any) -> int:
@@ -360,3 +360,55 @@ async def test_a_mail_goes_back_to_the_request_it_names(rig: Any) -> None:
         named, unnamed = await rig.enqueue(request_id="another"), await rig.enqueue()
     assert (await rig.row(named)).request_id == "another"
     assert (await rig.row(unnamed)).request_id == "the one in hand"
+
+
+async def queued_before(rig: Any, age: timedelta, state: str) -> UUID:
+    """Put a mail in the table that was queued so long ago, with one attempt."""
+    milliseconds = int((datetime.now(UTC) - age).timestamp() * 1000)
+    delivery = UUID(int=(milliseconds << 80) | random.getrandbits(80))
+    row = {"id": delivery, "kind": "test.welcome", "message_id": "<x@y>", "request_id": "r", "state": state}
+    attempt = {"delivery_id": delivery, "attempt_no": 1, "started_at": datetime.now(UTC), "outcome": state}
+    async with rig.database.transaction() as connection:
+        await connection.execute(mail_deliveries.insert(), row)
+        await connection.execute(mail_attempts.insert(), attempt)
+    return delivery
+
+
+async def kept(rig: Any) -> set[UUID]:
+    """Give the deliveries that are there; the attempts must be theirs."""
+    async with rig.database.reading() as connection:
+        deliveries = set((await connection.execute(select(mail_deliveries.c.id))).scalars())
+        assert set((await connection.execute(select(mail_attempts.c.delivery_id))).scalars()) == deliveries
+    return deliveries
+
+
+async def test_prune_deletes_what_is_old_and_has_ended(rig: Any) -> None:
+    """A mail goes with its attempts once it is older than the retention, unless it is still to be delivered."""
+    retention, minute = rig.settings.retention, timedelta(minutes=1)
+    for state in ("sent", "dead_lettered"):
+        await queued_before(rig, retention + minute, state)
+    left = {
+        await queued_before(rig, retention + minute, "pending"),
+        await queued_before(rig, retention + minute, "retrying"),
+        await queued_before(rig, retention - minute, "sent"),
+    }
+    assert await rig.deliveries.prune() is False
+    assert await kept(rig) == left
+
+
+async def test_prune_goes_on_while_there_is_more(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is old goes a set at a time, the oldest first."""
+    monkeypatch.setattr("galaxy_mail.service._PRUNED_AT_ONCE", 2)
+    ids = [await queued_before(rig, rig.settings.retention + timedelta(days=days), "sent") for days in (3, 2, 1)]
+    assert await rig.deliveries.prune() is True
+    assert await kept(rig) == {ids[2]}
+    assert await rig.deliveries.prune() is False
+    assert await kept(rig) == set()
+
+
+async def test_prune_knows_no_time_before_1970(rig: Any) -> None:
+    """A retention longer than the ids' time keeps everything."""
+    rig = type(rig)(rig.database, rig.settings.model_copy(update={"retention": timedelta(days=365 * 200)}))
+    left = {await queued_before(rig, timedelta(days=365 * 50), "sent")}
+    await rig.deliveries.prune()
+    assert await kept(rig) == left
