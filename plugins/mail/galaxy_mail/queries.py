@@ -12,6 +12,7 @@ from sqlalchemy import (
     Row,
     Select,
     Text,
+    Uuid,
     and_,
     bindparam,
     case,
@@ -57,20 +58,23 @@ _BY_KEYS = (
     .columns(_d.kind, _d.idempotency_key, _d.id)
 )
 
-_PRUNE = text("""
-    WITH old AS MATERIALIZED (
+_OLD = (
+    text("""
         SELECT id FROM mail_deliveries
         WHERE state NOT IN ('pending', 'retrying') AND id < CAST(
             lpad(to_hex(greatest(0, CAST(extract(epoch FROM statement_timestamp()) * 1000 AS bigint) - :age)), 12, '0')
             || '00000000000000000000' AS uuid)
         ORDER BY id LIMIT :limit
         FOR UPDATE SKIP LOCKED
-    ), attempts AS (
-        DELETE FROM mail_attempts WHERE delivery_id = ANY (ARRAY (SELECT id FROM old))
-    )
-    DELETE FROM mail_deliveries WHERE id = ANY (ARRAY (SELECT id FROM old))
-""").bindparams(bindparam("age", type_=BigInteger), bindparam("limit", type_=BigInteger))
+    """)
+    .bindparams(bindparam("age", type_=BigInteger), bindparam("limit", type_=BigInteger))
+    .columns(_d.id)
+)
 """Goes by the time in the ids, 48 bits of milliseconds in front (RFC 9562, 5.7): no index of times is needed for it."""
+_DELETE = text("""
+    WITH attempts AS (DELETE FROM mail_attempts WHERE delivery_id = ANY (CAST(:ids AS uuid[])))
+    DELETE FROM mail_deliveries WHERE id = ANY (CAST(:ids AS uuid[]))
+""").bindparams(bindparam("ids", type_=ARRAY(Uuid)))
 
 DELIVERY = (
     _d.id,
@@ -181,6 +185,12 @@ async def scrub_recipient(connection: Connection, recipient: str, until: datetim
 
 
 async def prune(connection: Connection, age: timedelta, limit: int) -> int:
-    """Delete up to `limit` deliveries older than `age` that have ended, with their attempts; give how many."""
+    """Delete up to `limit` deliveries older than `age` that have ended, with their attempts; give how many.
+
+    They are locked first, so that the second statement sees every attempt there is of them.
+    """
     values = {"age": int(age.total_seconds() * 1000), "limit": limit}
-    return int((await connection.execute(_PRUNE, values)).rowcount)
+    ids = (await connection.execute(_OLD, values)).scalars().all()
+    if ids:
+        await connection.execute(_DELETE, {"ids": ids})
+    return len(ids)

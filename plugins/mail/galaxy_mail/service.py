@@ -7,7 +7,7 @@ What happens if the process dies between any two lines:
   waking the worker loses the wake-up alone: the worker of any replica finds them within its interval.
 - `resend` is one transaction: the delivery is due again, with its new budget, or as it was.
 - `forget` is a statement of the transaction that also removes the fact: before its COMMIT the deletion is told again.
-- `prune` is one statement: a delivery goes together with its attempts, or stays until the next pass.
+- `prune` is one transaction: a delivery goes together with its attempts, or stays until the next pass.
 
 What becomes of a mail that is being sent stands in the kernel's `queue` and `pump`.
 """
@@ -79,17 +79,17 @@ class MailOutbox:
 
     async def _insert(self, connection: Connection, drafts: Sequence[Draft]) -> dict[Identity, UUID]:
         """Add the drafts whose keys are new, and give the deliveries' ids."""
-        if not drafts:
-            return {}
         first: dict[Identity, Draft] = {}
         for draft in drafts:
             first.setdefault(draft.identity, draft)
-        inserted = await queries.insert_deliveries(connection, first.values())
-        if inserted:
-            self._context.wakeups.after_commit(connection, DELIVER)
-        ids = {identity: draft.id for identity, draft in first.items() if draft.id in inserted}
-        if len(ids) < len(first):
-            ids.update(await queries.find_by_keys(connection, [each for each in first if each not in ids]))
+        ids: dict[Identity, UUID] = {}
+        while missing := [draft for identity, draft in first.items() if identity not in ids]:
+            inserted = await queries.insert_deliveries(connection, missing)
+            if inserted:
+                self._context.wakeups.after_commit(connection, DELIVER)
+            ids |= {draft.identity: draft.id for draft in missing if draft.id in inserted}
+            if len(ids) < len(first):  # whose key is taken; if that one is pruned at this moment, begin again
+                ids.update(await queries.find_by_keys(connection, [each for each in first if each not in ids]))
         return ids
 
     def _draft(self, message: Message) -> Draft | ValueError:

@@ -93,8 +93,8 @@ class MailSettings(Settings):
     """Longest wait between two looks for due mail; queueing a mail cuts it short."""
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 8
     """Attempts before a mail that fails transiently is dead-lettered."""
-    retention: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(days=90)
-    """How long a mail is kept with its attempts, unless it is still to be delivered."""
+    retention: Annotated[Duration, Field(ge=timedelta(hours=1))] = timedelta(days=90)
+    """How long a mail is kept with its attempts, unless it is still to be delivered; at least 1h."""
     smtp: SmtpSettings
     """The relay."""
 

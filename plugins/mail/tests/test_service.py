@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,9 @@ from sqlalchemy import event, func, select, text
 
 from galaxy_contracts.mail import MailKind, Message
 from galaxy_contracts.testing import FakeOutbox
-from galaxy_kernel.api import Paging, Problem, new_id, working
+from galaxy_kernel.api import Connection, Paging, Problem, new_id, working
+from galaxy_mail import queries
+from galaxy_mail.domain import Draft
 from galaxy_mail.tables import mail_attempts, mail_deliveries
 
 
@@ -412,3 +414,19 @@ async def test_prune_knows_no_time_before_1970(rig: Any) -> None:
     left = {await queued_before(rig, timedelta(days=365 * 50), "sent")}
     await rig.deliveries.prune()
     assert await kept(rig) == left
+
+
+async def test_a_key_that_is_pruned_meanwhile_is_free(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mail whose key belongs to one that is deleted between two statements is queued anew."""
+    first = await rig.enqueue(idempotency_key="k")
+    insert = queries.insert_deliveries
+
+    async def then_pruned(connection: Connection, drafts: Iterable[Draft]) -> set[UUID]:
+        inserted = await insert(connection, drafts)
+        async with rig.database.transaction() as other:
+            await other.execute(mail_deliveries.delete().where(mail_deliveries.c.id == first))
+        return inserted
+
+    monkeypatch.setattr(queries, "insert_deliveries", then_pruned)
+    second = await rig.enqueue(idempotency_key="k")
+    assert second != first and await count(rig) == 1
