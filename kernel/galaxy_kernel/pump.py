@@ -240,10 +240,9 @@ class _Pass:
         untried = [Result(claim, Outcome.RELEASED) for claim in chain(self.claims, *self.next)]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SALVAGE):
-                for results in (*self.recording, self.results, untried):
-                    if results:
-                        with contextlib.suppress(Exception):
-                            await self._complete(results)
+                for results in filter(None, (*self.recording, self.results, untried)):
+                    with contextlib.suppress(Exception):
+                        await self._complete(results)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -88,8 +88,9 @@ class MailOutbox:
             if inserted:
                 self._context.wakeups.after_commit(connection, DELIVER)
             ids |= {draft.identity: draft.id for draft in missing if draft.id in inserted}
-            if len(ids) < len(first):  # whose key is taken; if that one is pruned at this moment, begin again
-                ids.update(await queries.find_by_keys(connection, [each for each in first if each not in ids]))
+            if taken := [identity for identity in first if identity not in ids]:
+                # one that is pruned at this moment is not found: its key is free now
+                ids.update(await queries.find_by_keys(connection, taken))
         return ids
 
     def _draft(self, message: Message) -> Draft | ValueError:
