@@ -26,6 +26,7 @@ from sqlalchemy import select, text
 from galaxy_contracts.mail import MailKind, Message
 from galaxy_kernel.clock import ManualClock
 from galaxy_kernel.database import Connection, Database, make_engine
+from galaxy_mail.dev.smtp import Pipelining
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.service import Deliveries, MailOutbox
 from galaxy_mail.settings import MailSettings, SmtpSettings
@@ -279,18 +280,12 @@ class ScriptedRelay:
 
 
 @dataclass
-class Sink:
+class Sink(Pipelining):
     """A real SMTP server that takes everything, commands in one write included."""
 
     port: int = 0
     received: list[tuple[str, bytes]] = field(default_factory=list)
     """Recipient and message."""
-
-    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
-        self, _server: Any, session: Any, _envelope: Any, hostname: str, responses: list[str]
-    ) -> list[str]:
-        session.host_name = hostname
-        return [*responses[:-1], "250-PIPELINING", responses[-1]]
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         self.received.append((envelope.rcpt_tos[0], envelope.content))

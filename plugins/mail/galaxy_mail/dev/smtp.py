@@ -22,11 +22,8 @@ class _Conversation(SMTP):
     line_length_limit = SIZE_LIMIT  # a mail is shown even if its lines are longer than RFC 5321 allows
 
 
-class _Handler:
-    """What aiosmtpd asks."""
-
-    def __init__(self, store: MailStore) -> None:
-        self._store = store
+class Pipelining:
+    """Offers PIPELINING (RFC 2920): aiosmtpd answers line by line, however many come at once, but does not say so."""
 
     async def handle_EHLO(  # noqa: N802  aiosmtpd's
         self,
@@ -36,9 +33,15 @@ class _Handler:
         hostname: str,
         responses: list[str],
     ) -> list[str]:
-        """Offer PIPELINING: aiosmtpd reads and answers line by line, however many come at once, but does not say so."""
         session.host_name = hostname
         return [*responses[:-1], "250-PIPELINING", responses[-1]]
+
+
+class _Handler(Pipelining):
+    """What aiosmtpd asks."""
+
+    def __init__(self, store: MailStore) -> None:
+        self._store = store
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802, ARG002  aiosmtpd's
         content = envelope.original_content or b""
