@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-MEMBERS := contracts migrations kernel $(wildcard plugins/*)
+MEMBERS := contracts migrations kernel engine game $(wildcard plugins/*)
 PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 CODE   := $(MEMBERS) tests tools bench
 EXTRAS_kernel := [asyncpg,psycopg,dev,testing]

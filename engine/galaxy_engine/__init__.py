@@ -1,0 +1,1 @@
+"""What a game engine answers, in any language: types, a client, drivers that start engines, and the conformance kit."""
