@@ -2,10 +2,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-MEMBERS := contracts migrations kernel engine game $(wildcard plugins/*)
+MEMBERS := contracts migrations chassis kernel devkit engine game $(wildcard plugins/*)
 PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 CODE   := $(MEMBERS) tests tools bench
-EXTRAS_kernel := [asyncpg,psycopg,dev,testing]
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format revision bench endurance docs proto lock wheels clean
@@ -38,7 +37,7 @@ check: setup ## format, lint, types, import contracts, docs in step
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "make check: run make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/mypy $(foreach member,$(MEMBERS),-p galaxy_$(notdir $(member))) -p bench
-	@$(BIN)/lint-imports --no-cache | tail -n 3
+	@report=$$($(BIN)/lint-imports --no-cache) || { echo "$$report" >&2; exit 1; }; echo "$$report" | tail -n 1
 	@$(BIN)/python tools/docs.py --check
 	@$(BIN)/python tools/proto.py --check
 

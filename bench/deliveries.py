@@ -8,9 +8,9 @@ from opentelemetry.metrics import NoOpMeter
 
 from bench import postgres
 from bench.rounds import Values
-from galaxy_kernel.clock import SystemClock
-from galaxy_kernel.collector import settle
-from galaxy_kernel.logs import configure_logging, get_logger
+from galaxy_chassis.clock import SystemClock
+from galaxy_chassis.gc_tuning import settle
+from galaxy_chassis.logs import configure_logging, get_logger
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.settings import MailSettings, SmtpSettings
 from galaxy_mail.transport import Transport

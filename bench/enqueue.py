@@ -15,11 +15,11 @@ from bench import postgres
 from bench.process import alone
 from bench.relay import relay
 from bench.rounds import Figure, Values, interleave
+from galaxy_chassis.logs import configure_logging
 from galaxy_contracts.mail import OUTBOX, MailKind, Message
-from galaxy_kernel.assembly import assemble
-from galaxy_kernel.discovery import from_classes
-from galaxy_kernel.lifecycle import Kernel
-from galaxy_kernel.logs import configure_logging
+from galaxy_kernel.core.assembly import assemble
+from galaxy_kernel.core.discovery import from_classes
+from galaxy_kernel.core.kernel import Kernel
 from galaxy_mail.plugin import MailPlugin
 
 KIND = MailKind(name="bench.notice", package="bench")

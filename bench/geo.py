@@ -28,9 +28,9 @@ from bench.rounds import Figure, Run, Values, interleave
 from galaxy_contracts.geo import COUNTRIES
 from galaxy_geo.databases import open_database
 from galaxy_geo.plugin import GeoPlugin
-from galaxy_kernel.assembly import assemble
-from galaxy_kernel.discovery import from_classes
-from galaxy_kernel.lifecycle import Kernel
+from galaxy_kernel.core.assembly import assemble
+from galaxy_kernel.core.discovery import from_classes
+from galaxy_kernel.core.kernel import Kernel
 
 NETWORKS, PLAYERS = 50_000, 2_000
 _SLICE = 1_000

@@ -18,8 +18,8 @@ from bench.load import loaded
 from bench.process import alone
 from bench.rounds import Figure, Rounds, Run, Values, interleave
 from bench.serve import SIGNED_IN, TOKEN, backend
-from galaxy_kernel.clock import SystemClock
-from galaxy_kernel.queue import Outcome, Result
+from galaxy_chassis.clock import SystemClock
+from galaxy_kernel.queue.queue import Outcome, Result
 from galaxy_mail.settings import MailSettings, SmtpSettings
 from galaxy_mail.tables import mail_deliveries as mails
 from galaxy_mail.workers import delivery_queue

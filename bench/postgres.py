@@ -10,12 +10,12 @@ from typing import Any
 
 import asyncpg
 
-from galaxy_kernel import schema
-from galaxy_kernel.assembly import assemble
+from galaxy_chassis.logs import configure_logging
+from galaxy_devkit.postgres.server import EmbeddedPostgres
+from galaxy_kernel.core import schema
+from galaxy_kernel.core.assembly import assemble
+from galaxy_kernel.core.discovery import from_classes
 from galaxy_kernel.database import Database, make_engine, schema_of
-from galaxy_kernel.discovery import from_classes
-from galaxy_kernel.embedded import EmbeddedPostgres
-from galaxy_kernel.logs import configure_logging
 
 QUIET = {"BACKEND_OTEL_TRACES_EXPORTER": "none", "BACKEND_OTEL_METRICS_EXPORTER": "none"}
 """No telemetry."""

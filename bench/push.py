@@ -28,14 +28,14 @@ from opentelemetry.metrics import NoOpMeter
 from bench import postgres
 from bench.process import alone
 from bench.rounds import Figure, Run, Values, interleave
+from galaxy_chassis.clock import SystemClock
+from galaxy_chassis.logs import configure_logging, get_logger
 from galaxy_contracts.push import PUSH, PushEvent
-from galaxy_kernel.assembly import assemble
-from galaxy_kernel.clock import SystemClock
+from galaxy_kernel.core.assembly import assemble
+from galaxy_kernel.core.discovery import from_classes
+from galaxy_kernel.core.kernel import Kernel
 from galaxy_kernel.database import Database
-from galaxy_kernel.discovery import from_classes
-from galaxy_kernel.lifecycle import Kernel
-from galaxy_kernel.logs import configure_logging, get_logger
-from galaxy_kernel.rpc import RpcServer
+from galaxy_kernel.rpc.server import RpcServer
 from galaxy_push import frames, rpc
 from galaxy_push.domain import StoredEvent
 from galaxy_push.hub import Hub

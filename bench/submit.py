@@ -23,9 +23,9 @@ from galaxy_contracts.accounts import ACCOUNTS
 from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.notification import Channel, Intent, NotificationKind
 from galaxy_contracts.testing import FakeAccounts, FakeOutbox
+from galaxy_devkit.testing.kernel import offering
 from galaxy_kernel.api import Model, new_id, request_id
 from galaxy_kernel.database import Database, make_engine, schema_of
-from galaxy_kernel.testing.kernel import offering
 from galaxy_notification import queries
 from galaxy_notification.catalogue import Catalogue
 from galaxy_notification.plugin import NotificationPlugin

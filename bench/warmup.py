@@ -11,11 +11,11 @@ import asyncpg
 from bench import postgres
 from bench.process import alone
 from bench.rounds import Figure, Run, Values, interleave
+from galaxy_chassis.clock import SystemClock
 from galaxy_contracts.accounts import Account
 from galaxy_kernel.api import Cache
-from galaxy_kernel.caches import Caches
-from galaxy_kernel.clock import SystemClock
-from galaxy_kernel.feed import Feed
+from galaxy_kernel.caches.feed import Feed
+from galaxy_kernel.caches.registry import Caches
 from galaxy_kernel.wakeups import Wakeups
 from galaxy_user.plugin import UserPlugin
 from galaxy_user.tables import accounts

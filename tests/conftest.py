@@ -7,7 +7,7 @@ import pytest
 from aiosmtpd.smtp import SMTP
 from whole import ALL, Mailbox
 
-from galaxy_kernel.testing import Boot, Booted
+from galaxy_devkit.testing import Boot, Booted
 
 
 @pytest.fixture

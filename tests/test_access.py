@@ -12,8 +12,8 @@ from galaxy_auth.plugin import AuthPlugin
 from galaxy_contracts.accounts import ACCOUNTS
 from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.testing import FakeAccounts, FakeOutbox
-from galaxy_kernel.manifest import Access, Route
-from galaxy_kernel.testing import GATEWAY_TOKEN, Boot, Booted, offering
+from galaxy_devkit.testing import GATEWAY_TOKEN, Boot, Booted, offering
+from galaxy_kernel.http.route import Access, Route
 from galaxy_mail.plugin import MailPlugin
 from galaxy_user.plugin import UserPlugin
 

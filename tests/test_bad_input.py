@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from whole import CONFIRM, SEND, Mailbox, post, sign_in
 
-from galaxy_kernel.testing import Booted
+from galaxy_devkit.testing import Booted
 
 
 async def raw(booted: Booted, body: bytes, content_type: str = "application/json") -> tuple[int, Any]:

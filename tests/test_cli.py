@@ -14,8 +14,8 @@ import pytest
 from openapi_spec_validator import validate
 from whole import ALL
 
+from galaxy_devkit.testing.kernel import SECRET_KEY
 from galaxy_kernel.cli import main
-from galaxy_kernel.testing.kernel import SECRET_KEY
 
 
 @dataclass(frozen=True)

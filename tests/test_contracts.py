@@ -30,8 +30,8 @@ from galaxy_contracts.testing import (
     FakeOutbox,
     FakePush,
 )
+from galaxy_devkit.testing import Booted
 from galaxy_kernel.api import Connection, Model
-from galaxy_kernel.testing import Booted
 
 FAKES: dict[Capability[Any], Callable[[], Any]] = {
     ACCOUNTS: FakeAccounts,

@@ -14,8 +14,8 @@ from sqlalchemy import text
 from whole import ALL, CONFIRM, SEND, Mailbox, Served
 
 from galaxy_contracts.geo import COUNTRIES
+from galaxy_devkit.testing import GATEWAY_TOKEN, Boot, Booted
 from galaxy_kernel.database import Database, make_engine, schema_of
-from galaxy_kernel.testing import GATEWAY_TOKEN, Boot, Booted
 
 OPERATOR = {"BACKEND_ADMIN_BOOTSTRAP_USER": "olga", "BACKEND_ADMIN_BOOTSTRAP_PASSWORD": "first password of olga"}
 SECOND = "wholly-different-4711-words"

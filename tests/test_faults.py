@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 from whole import ALL, CONFIRM, SEND, Mailbox, Served, post
 
-from galaxy_kernel.embedded import EmbeddedPostgres
-from galaxy_kernel.testing import Boot, Booted
+from galaxy_devkit.postgres.server import EmbeddedPostgres
+from galaxy_devkit.testing import Boot, Booted
 
 
 async def states(booted: Booted) -> list[str]:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from galaxy_kernel.assembly import assemble
-from galaxy_kernel.config import describe
-from galaxy_kernel.discovery import Discovery, Found, discover
+from galaxy_chassis.config.loading import describe
+from galaxy_kernel.core.assembly import assemble
+from galaxy_kernel.core.discovery import Discovery, Found, discover
+from galaxy_kernel.core.hookspecs import HOOKS
 from galaxy_kernel.errors import PluginError
-from galaxy_kernel.hookspecs import HOOKS
-from galaxy_kernel.http.assembly import check_route
-from galaxy_kernel.manifest import Route
+from galaxy_kernel.http.route import Route
+from galaxy_kernel.http.routing import check_route
 
 ROOT = Path(__file__).resolve().parents[1]
 FOUND = discover().enabled

@@ -18,10 +18,10 @@ from aiohttp import encode_basic_auth
 from sqlalchemy import text
 from whole import ALL, Mailbox, Served, sign_in
 
+from galaxy_devkit.testing import Boot, Booted
+from galaxy_devkit.testing.kernel import GATEWAY_TOKEN
 from galaxy_kernel.api import Database
 from galaxy_kernel.database import make_engine, schema_of
-from galaxy_kernel.testing import Boot, Booted
-from galaxy_kernel.testing.kernel import GATEWAY_TOKEN
 from galaxy_push.proto.push_pb2 import Event, Frame, SubscribeRequest
 
 BOOTSTRAP = {

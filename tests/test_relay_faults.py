@@ -9,7 +9,7 @@ from aiohttp import encode_basic_auth
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from whole import ALL, SEND, Mailbox, post
 
-from galaxy_kernel.testing import Boot, Booted
+from galaxy_devkit.testing import Boot, Booted
 
 ENVIRONMENT = {
     "BACKEND_ADMIN_BOOTSTRAP_USER": "root",

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from galaxy_kernel import schema
-from galaxy_kernel.testing import Booted
+from galaxy_devkit.testing import Booted
+from galaxy_kernel.core import schema
 from galaxy_migrations.comparison import drift
 
 TABLES = {

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from whole import ALL, Mailbox, sign_in
 
-from galaxy_kernel import openapi
-from galaxy_kernel.assembly import assemble
-from galaxy_kernel.testing import GATEWAY_TOKEN, PostgresCluster
-from galaxy_kernel.testing.kernel import make_boot
+from galaxy_devkit.testing import GATEWAY_TOKEN, PostgresCluster
+from galaxy_devkit.testing.kernel import make_boot
+from galaxy_kernel.core.assembly import assemble
+from galaxy_kernel.http import openapi
 
 CODES = {
     "BACKEND_ADMIN_BOOTSTRAP_USER": "root",

@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 from whole import ALL, Mailbox, sign_in
 
-from galaxy_kernel.testing import Boot, Booted
+from galaxy_devkit.testing import Boot, Booted
 
 
 async def account(client: aiohttp.ClientSession, token: str) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from whole import ALL
 
-from galaxy_kernel.testing import Boot
+from galaxy_devkit.testing import Boot
 
 FREE = {"admin", "geo", "push"}
 """These require nothing and nobody requires them: they are tried all together, not at all, and one missing."""

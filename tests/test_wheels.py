@@ -12,10 +12,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from galaxy_kernel.testing.kernel import ENVIRONMENT
+from galaxy_devkit.testing.kernel import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("contracts", "migrations", "kernel", "plugins/mail")
+FOLDERS = ("contracts", "migrations", "chassis", "kernel", "plugins/mail")
 
 
 def run(*command: str | Path, **environment: str) -> str:
@@ -76,3 +76,16 @@ async def test_kernel_and_mail_alone(tmp_path: Path, empty_database: str) -> Non
     process.terminate()
     await process.communicate()
     assert process.returncode == 0
+
+
+def test_the_chassis_alone_knows_no_database() -> None:
+    """A process without a database, as the gateway is, loads neither SQLAlchemy nor a driver."""
+    code = (
+        "import galaxy_chassis, importlib, json, pkgutil, sys\n"
+        "for module in pkgutil.walk_packages(galaxy_chassis.__path__, 'galaxy_chassis.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "print(json.dumps(list(sys.modules)))"
+    )
+    loaded = {name.partition(".")[0] for name in json.loads(run(sys.executable, "-c", code))}
+    assert {"galaxy_chassis", "aiohttp", "opentelemetry"} <= loaded
+    assert not loaded & {"sqlalchemy", "aiopg", "psycopg2", "galaxy_kernel", "galaxy_contracts", "pluggy"}

@@ -16,9 +16,9 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from galaxy_admin.plugin import AdminPlugin
 from galaxy_adminchannel.plugin import AdminChannelPlugin
 from galaxy_auth.plugin import AuthPlugin
+from galaxy_devkit.testing import Booted
+from galaxy_devkit.testing.kernel import ENVIRONMENT
 from galaxy_geo.plugin import GeoPlugin
-from galaxy_kernel.testing import Booted
-from galaxy_kernel.testing.kernel import ENVIRONMENT
 from galaxy_mail.plugin import MailPlugin
 from galaxy_notification.plugin import NotificationPlugin
 from galaxy_push.plugin import PushPlugin

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from galaxy_kernel.assembly import KERNEL, Assembly, assemble
-from galaxy_kernel.config import Variable
-from galaxy_kernel.hookspecs import HOOKS, HookSpecs
+from galaxy_chassis.config.loading import Variable
+from galaxy_kernel.core.assembly import KERNEL, Assembly, assemble
+from galaxy_kernel.core.hookspecs import HOOKS, HookSpecs
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -10,8 +10,8 @@ import asyncio
 import importlib
 import sys
 
+from galaxy_devkit.testing.postgres import PostgresCluster
 from galaxy_kernel.database import make_engine
-from galaxy_kernel.testing.postgres import PostgresCluster
 from galaxy_migrations.author import new_revision
 from galaxy_migrations.branch import Branch
 from galaxy_migrations.errors import MigrationError

@@ -11,7 +11,7 @@ import uvloop
 
 from bench.endurance import boot, caches, mail
 from bench.endurance.verdict import Verdict, document, lines
-from galaxy_kernel.logs import configure_logging
+from galaxy_chassis.logs import configure_logging
 
 SCENARIOS: dict[str, Callable[..., Awaitable[Verdict]]] = {"boot": boot.run, "mail": mail.run, "caches": caches.run}
 

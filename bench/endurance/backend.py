@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from galaxy_kernel.testing.kernel import ENVIRONMENT
+from galaxy_devkit.testing.kernel import ENVIRONMENT
 
 READY_WITHIN = 180.0
 """Seconds until a process counts as stuck: seventeen of them share the processor, and each takes seconds of it."""

@@ -18,7 +18,7 @@ import asyncpg
 
 from bench.endurance.backend import Backend, BackendError, Line
 from bench.endurance.verdict import Verdict, some
-from galaxy_kernel.embedded import EmbeddedPostgres
+from galaxy_devkit.postgres.server import EmbeddedPostgres
 
 EARLY_REVISIONS = 5
 """The victim dies at one of so many first revisions: mail and auth with what they require have as many."""

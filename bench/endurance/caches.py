@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 from bench.endurance.replica import Item, Replica, Watcher, items, replica
 from bench.endurance.schedule import Fault, draw
 from bench.endurance.verdict import Verdict, some
-from galaxy_kernel.embedded import EmbeddedPostgres
+from galaxy_devkit.postgres.server import EmbeddedPostgres
 
 REPLICAS = 3
 WRITERS = 12

@@ -24,7 +24,7 @@ from bench.endurance.ledger import Ledger, let_time_pass, queued, read_ledger
 from bench.endurance.relay import Relay
 from bench.endurance.schedule import Schedule, draw
 from bench.endurance.verdict import Verdict
-from galaxy_kernel.embedded import EmbeddedPostgres
+from galaxy_devkit.postgres.server import EmbeddedPostgres
 
 SEND = "/api/v1/public/auth/send-email-code"
 PEOPLE = 8

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from galaxy_devkit.testing.kernel import ENVIRONMENT
 from galaxy_kernel.api import Cache, Connection, Context, Manifest, NoSettings
-from galaxy_kernel.assembly import assemble
-from galaxy_kernel.discovery import from_classes
-from galaxy_kernel.lifecycle import Kernel
-from galaxy_kernel.testing.kernel import ENVIRONMENT
+from galaxy_kernel.core.assembly import assemble
+from galaxy_kernel.core.discovery import from_classes
+from galaxy_kernel.core.kernel import Kernel
 
 PLUGIN = "endurance"
 items = sa.Table(

@@ -18,26 +18,35 @@ own, so that one that hangs holds up nobody else. Facts of one listener are told
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from traceback import extract_tb
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import ARRAY, Text, Uuid, bindparam, text
 from uuid_utils.compat import uuid7
 
+from galaxy_chassis.clock import Clock
+from galaxy_chassis.errors import GalaxyError
+from galaxy_chassis.health import Health, Probe
+from galaxy_chassis.logs import get_logger
+from galaxy_chassis.request_context import request_id, working
 from galaxy_contracts.fact import Fact
-from galaxy_kernel.clock import Clock
 from galaxy_kernel.database import Connection, Database
-from galaxy_kernel.errors import GalaxyError, PluginError
-from galaxy_kernel.logs import get_logger
-from galaxy_kernel.manifest import FactHandler, Health, Probe, Subscriptions, Worker
+from galaxy_kernel.errors import PluginError
 from galaxy_kernel.wakeups import Wakeups
-from galaxy_kernel.work import request_id, working
+from galaxy_kernel.workers.worker import Worker
+
+FactHandler = Callable[[Any, Any], Awaitable[None]]
+"""`async (connection, fact)`: runs in a transaction that also marks the fact as handled by this listener."""
+
+Subscriptions = dict[type[Fact], FactHandler]
+"""What a plugin listens for."""
 
 POLL_INTERVAL = timedelta(seconds=2)
 """Between two looks for facts when nothing wakes the worker."""

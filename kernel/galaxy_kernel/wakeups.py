@@ -10,8 +10,8 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 
+from galaxy_chassis.logs import get_logger
 from galaxy_kernel.database import Connection, Database, Listener, after_commit, notify
-from galaxy_kernel.logs import get_logger
 
 CHANNEL = "galaxy_wake"
 INTERVAL = 0.05

@@ -20,7 +20,9 @@ from galaxy_migrations.states import check, stamps
 SOON = timedelta(seconds=20)
 processes = multiprocessing.get_context("forkserver")
 # only what is installed: the server of forks does not see the path that the fakes are on
-processes.set_forkserver_preload(["galaxy_kernel.database", "galaxy_kernel.database.aiopg", "galaxy_migrations.runner"])
+processes.set_forkserver_preload(
+    ["galaxy_kernel.database", "galaxy_kernel.database.aiopg.dialect", "galaxy_migrations.runner"]
+)
 
 
 def started(target: Callable[..., None], *arguments: Any) -> BaseProcess:

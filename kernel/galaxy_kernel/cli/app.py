@@ -1,57 +1,135 @@
-"""The root of the command line, and the commands that plugins add."""
+"""The root of the command line. Commands are listed without importing them; what is run is imported then.
 
-import os
+Three sources: the kernel's own commands; entry points of the group `galaxy.commands` (a typer app is a group of that
+name, a function is a command, a plugin's class stands for its hook `backend_commands`); and that hook of any installed
+plugin, which works without such an entry point but is then not listed by `--help`.
+"""
+
 import sys
 from typing import Any
 
 import typer
+from importlib_metadata import EntryPoint, entry_points
+from typer.core import TyperCommand, TyperGroup
 
-from galaxy_kernel.assembly import assemble
-from galaxy_kernel.cli import database, inspection, running
-from galaxy_kernel.cli.output import complain
-from galaxy_kernel.errors import BootError, PhaseError
+GROUP = "galaxy.commands"
 
-_COMPLETION = "_BACKEND_COMPLETE"
-"""Set by the shell while it asks for completions."""
+_BUILTIN = {
+    "serve": ("galaxy_kernel.cli.running:serve", "Run the backend until SIGTERM."),
+    "config": (
+        "galaxy_kernel.cli.inspection:config",
+        "Show every setting: value, source, default. Secrets are not shown.",
+    ),
+    "plugins": ("galaxy_kernel.cli.inspection:plugins", "Show the installed plugins, in order of start."),
+    "routes": ("galaxy_kernel.cli.inspection:routes", "Show every HTTP operation and who may call it."),
+    "openapi": (
+        "galaxy_kernel.cli.inspection:print_openapi",
+        "Print the description of the HTTP API (OpenAPI 3.1).",
+    ),
+    "migrate": ("galaxy_kernel.cli.database:migrate", "Bring the schema up to date, or show how far it is."),
+    "purge": ("galaxy_kernel.cli.database:purge", "Drop the tables of one plugin, for good."),
+    "doctor": (
+        "galaxy_kernel.cli.doctor:doctor",
+        "Look for what is wrong: settings, plugins, Postgres, schema, service.",
+    ),
+}
+
+
+class Commands(TyperGroup):
+    """The commands by name. A listed one is a stub with its summary; the one that is run is imported."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature is that of the superclass
+        """Return the names: the kernel's own, then the others by name."""
+        return [*_BUILTIN, *sorted(set(_contributed()) - set(_BUILTIN))]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ARG002 - as above
+        """Return a stub that stands for the command in a listing."""
+        if cmd_name in _BUILTIN:
+            return TyperCommand(cmd_name, help=_BUILTIN[cmd_name][1])
+        point = _contributed().get(cmd_name)
+        return None if point is None else TyperCommand(cmd_name, help=_summary(point))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Import the command that is run, or have the superclass say that there is none."""
+        command = _load(args[0]) if args else None
+        if command is None:
+            return super().resolve_command(ctx, args)
+        return args[0], command, args[1:]
 
 
 def main() -> None:
     """Run `backend`."""
     try:
-        _app(sys.argv[1:])(prog_name="backend")
-    except BootError as error:
+        typer.main.get_command(_root())(prog_name="backend")
+    except Exception as error:
+        from galaxy_chassis.errors import BootError  # noqa: PLC0415 - listing commands does without it
+
+        if not isinstance(error, BootError):
+            raise
+        from galaxy_kernel.cli.output import complain  # noqa: PLC0415 - as above
+
         complain(error)
         sys.exit(error.status)
 
 
-def _app(arguments: list[str]) -> typer.Typer:
+def _root() -> typer.Typer:
     app = typer.Typer(
+        cls=Commands,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        help="Galaxy Backend: hosts turn-based games that run for weeks.",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for commands in (running, inspection, database):
-        commands.add_to(app)
-    builtin = {command.name for command in app.registered_commands}
-    first = next((argument for argument in arguments if not argument.startswith("-")), None)
-    if first not in builtin or _COMPLETION in os.environ:
-        _add_plugins(app)
+
+    @app.callback(help="Galaxy Backend: hosts turn-based games that run for weeks.")
+    def root() -> None:
+        """Do nothing before the command: a callback keeps the root a group."""
+
     return app
 
 
-def _add_plugins(app: typer.Typer) -> None:
-    """Add `backend <plugin>` for each plugin with commands; one that fails costs only its own."""
+def _contributed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _summary(point: EntryPoint) -> str:
+    return "" if point.dist is None else str(point.dist.metadata["Summary"])
+
+
+def _load(name: str) -> Any:
+    """Return the command, None where there is none; its class is click's, of which typer has a copy of its own."""
+    if name in _BUILTIN:
+        return _as_command(name, EntryPoint(name, _BUILTIN[name][0], GROUP).load(), help=_BUILTIN[name][1])
+    point = _contributed().get(name)
+    if point is not None:
+        loaded = point.load()
+        if not hasattr(loaded, "manifest"):
+            return _as_command(name, loaded)
+    return _load_from_plugin(name)
+
+
+def _as_command(name: str, found: Any, **options: Any) -> Any:
+    if isinstance(found, typer.Typer):
+        group = typer.main.get_group(found)
+        group.name = name
+        return group
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(name, **options)(found)
+    return typer.main.get_command(app)
+
+
+def _load_from_plugin(name: str) -> Any:
+    """Return `backend <plugin>`, if that plugin has commands; say why where it cannot be asked."""
+    from galaxy_chassis.errors import BootError  # noqa: PLC0415 - listing commands does without it
+    from galaxy_kernel.core.assembly import assemble  # noqa: PLC0415 - as above
+    from galaxy_kernel.errors import PhaseError  # noqa: PLC0415 - as above
+
     try:
         assembly = assemble()
+        found = list(assembly.plugins.call("backend_commands", only=name))
+    except PhaseError as error:
+        sys.stderr.write(f"backend: the commands of plugin {error.plugin!r} are absent: {error}\n")
+        return None
     except BootError as error:
         sys.stderr.write(f"backend: the plugins' commands are absent: {error}\n")
-        return
-    for name in assembly.plugins.names:
-        try:
-            found: list[tuple[str, Any]] = list(assembly.plugins.call("backend_commands", only=name))
-        except PhaseError as error:
-            sys.stderr.write(f"backend: the commands of plugin {name!r} are absent: {error}\n")
-            continue
-        for _, commands in found:
-            app.add_typer(commands, name=name)
+        return None
+    return _as_command(name, found[0][1]) if found else None

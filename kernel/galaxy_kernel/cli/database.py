@@ -6,25 +6,17 @@ from typing import Annotated
 
 import typer
 
-from galaxy_kernel import schema
-from galaxy_kernel.assembly import KERNEL, assemble
-from galaxy_kernel.cli.doctor import doctor
+from galaxy_chassis.errors import BootError
 from galaxy_kernel.cli.output import AsJson, print_json, print_rows
+from galaxy_kernel.core import schema
+from galaxy_kernel.core.assembly import KERNEL, assemble
+from galaxy_kernel.core.offline import opened
 from galaxy_kernel.database import schema_of
-from galaxy_kernel.errors import BootError
-from galaxy_kernel.offline import opened
 from galaxy_migrations.errors import MigrationError
 from galaxy_migrations.removal import purge as remove
 from galaxy_migrations.runner import migrate as run
 from galaxy_migrations.runner import offline_sql
 from galaxy_migrations.states import check, orphans
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("migrate", help="Bring the schema up to date, or show how far it is.")(migrate)
-    app.command("purge", help="Drop the tables of one plugin, for good.")(purge)
-    app.command("doctor", help="Look for what is wrong: settings, plugins, Postgres, schema, service.")(doctor)
 
 
 def migrate(
@@ -48,7 +40,7 @@ async def _migrate(*, check_only: bool, sql: bool, as_json: bool) -> int:
         name = "backend" if settings.postgres_dsn is None else schema_of(settings.dsn)
         sys.stdout.write(await offline_sql(found, name))
         return 0
-    async with opened(assembly) as database:
+    async with opened(assembly.configuration) as database:
         if not check_only:
             await run(database.engine, database.schema, found, log=_say)
         states = await check(database.engine, database.schema, found)
@@ -80,7 +72,7 @@ def purge(
         typer.confirm(f"Drop every table of plugin {plugin!r}, with its data?", abort=True)
 
     async def work() -> list[str]:
-        async with opened(assembly) as database:
+        async with opened(assembly.configuration) as database:
             return await remove(database.engine, database.schema, plugin)
 
     try:

@@ -13,12 +13,13 @@ from typing import Any
 import typer
 from sqlalchemy import text
 
-from galaxy_kernel import schema
-from galaxy_kernel.assembly import Assembly, assemble
+from galaxy_chassis.errors import BootError, ConfigurationError
 from galaxy_kernel.cli.output import AsJson, print_rows
+from galaxy_kernel.core import schema
+from galaxy_kernel.core.assembly import Assembly, assemble
+from galaxy_kernel.core.offline import opened
 from galaxy_kernel.database import Database
-from galaxy_kernel.errors import BootError, ConfigurationError, PluginError
-from galaxy_kernel.offline import opened
+from galaxy_kernel.errors import PluginError
 from galaxy_migrations.errors import MigrationError
 from galaxy_migrations.states import check, orphans
 
@@ -52,7 +53,7 @@ async def _examine() -> list[Finding]:
     findings += faulty or [_finding("configuration", "ok", "nothing is missing for `backend serve`")]
     findings += [_finding("configuration", "warning", str(warning)) for warning in assembly.configuration.warnings]
     try:
-        async with opened(assembly) as database:
+        async with opened(assembly.configuration) as database:
             findings += [finding async for finding in _database(assembly, database)]
     except ConfigurationError:
         findings.append(_finding("postgres", "skipped", "see configuration"))

@@ -6,19 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from galaxy_kernel import openapi
-from galaxy_kernel.assembly import Assembly, assemble
 from galaxy_kernel.cli.output import AsJson, print_rows
-from galaxy_kernel.discovery import Found
-from galaxy_kernel.manifest import Route
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("config", help="Show every setting: value, source, default. Secrets are not shown.")(config)
-    app.command("plugins", help="Show the installed plugins, in order of start.")(plugins)
-    app.command("routes", help="Show every HTTP operation and who may call it.")(routes)
-    app.command("openapi", help="Print the description of the HTTP API (OpenAPI 3.1).")(print_openapi)
+from galaxy_kernel.core.assembly import Assembly, assemble
+from galaxy_kernel.core.discovery import Found
+from galaxy_kernel.http import openapi
+from galaxy_kernel.http.route import Route
 
 
 def config(

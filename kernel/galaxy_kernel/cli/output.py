@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from galaxy_kernel.errors import BootError, ConfigurationError
+from galaxy_chassis.errors import BootError, ConfigurationError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 

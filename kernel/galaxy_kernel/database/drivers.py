@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
-from galaxy_kernel.database.aiopg_connection import Connection as AiopgConnection
+from galaxy_kernel.database.aiopg.connection import Connection as AiopgConnection
 from galaxy_kernel.database.dsn import Dsn
 
 KEEPALIVE_IDLE = 10

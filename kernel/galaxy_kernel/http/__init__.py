@@ -1,1 +1,1 @@
-"""HTTP: the route table, the endpoint compiled from a handler's signature, access, and the server."""
+"""HTTP: routes, the endpoint compiled from a handler's signature, access, and the API above the listener."""

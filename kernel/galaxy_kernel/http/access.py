@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 
 from multidict import istr
 
+from galaxy_chassis.http.client_address import Network, TrustedPeers, leftmost, parse_address
+from galaxy_chassis.http.problems import Problem
+from galaxy_chassis.request_context import new_request_id
 from galaxy_contracts.access import (
     ADMIN_AUTHENTICATOR,
     AUDIT_LOG,
@@ -18,11 +21,8 @@ from galaxy_contracts.access import (
     UserIdentity,
 )
 from galaxy_contracts.capability import Capability
-from galaxy_kernel.http.client_address import Network, TrustedPeers, leftmost, parse_address
-from galaxy_kernel.manifest import Route
-from galaxy_kernel.problems import Problem
-from galaxy_kernel.services import Services
-from galaxy_kernel.work import new_request_id
+from galaxy_kernel.capabilities import Services
+from galaxy_kernel.http.route import Route
 
 GATEWAY_HEADER = istr("X-Gateway-Token")
 _AUTHORIZATION, _FORWARDED_FOR, _REQUEST_ID = istr("Authorization"), istr("X-Forwarded-For"), istr("X-Request-Id")

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import unquote
 from uuid import UUID
 
+from galaxy_chassis.http.problems import Problem
+from galaxy_chassis.http.response import Answered
+from galaxy_chassis.logs import get_logger
 from galaxy_contracts.access import AuditLog
 from galaxy_kernel.http.call import Call
-from galaxy_kernel.http.response import Answered
-from galaxy_kernel.logs import get_logger
-from galaxy_kernel.problems import Problem
 
 _log = get_logger("galaxy_kernel.http")
 

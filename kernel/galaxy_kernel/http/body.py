@@ -8,8 +8,8 @@ from aiohttp import HttpVersion11
 from aiohttp.web import BaseRequest, RequestPayloadError
 from pydantic import TypeAdapter, ValidationError
 
+from galaxy_chassis.http.problems import FieldFault, Problem
 from galaxy_kernel.http.faults import faults_of, invalid_request, nul_faults
-from galaxy_kernel.problems import FieldFault, Problem
 
 WHOLE = "body"
 """What faults call the body itself."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from galaxy_contracts.access import AdminIdentity, UserIdentity
-from galaxy_kernel.manifest import Route
+from galaxy_kernel.http.route import Route
 
 T = TypeVar("T")
 

@@ -8,9 +8,9 @@ from importlib import resources
 
 import msgspec
 
-from galaxy_kernel import openapi
-from galaxy_kernel.http.response import Reply, html_response, json_response
-from galaxy_kernel.manifest import Route
+from galaxy_chassis.http.response import Reply, html_response, json_response
+from galaxy_kernel.http import openapi
+from galaxy_kernel.http.route import Route
 
 
 def description_pages(routes: Sequence[tuple[str, Route]]) -> dict[str, Callable[[str], Awaitable[Reply]]]:

@@ -6,16 +6,16 @@ from typing import Any
 from aiohttp.web import BaseRequest, StreamResponse
 from pydantic import BaseModel
 
+from galaxy_chassis.http.problems import FieldFault
+from galaxy_chassis.http.response import Answered, empty_response, json_response
 from galaxy_kernel.http import body
 from galaxy_kernel.http.access import AccessControl
 from galaxy_kernel.http.audit import audited, target_of
 from galaxy_kernel.http.call import Answer, Call
 from galaxy_kernel.http.faults import invalid_request
 from galaxy_kernel.http.parameters import refuse_query
-from galaxy_kernel.http.response import Answered, empty_response, json_response
+from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.signature import Signature
-from galaxy_kernel.manifest import Access, Route
-from galaxy_kernel.problems import FieldFault
 
 
 class Endpoint:

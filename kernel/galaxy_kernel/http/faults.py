@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from galaxy_kernel.problems import FieldFault, Problem
+from galaxy_chassis.http.problems import FieldFault, Problem
 
 MOST_FAULTS = 50
 """More faults than these are left out of one answer."""

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl, unquote
 
 from pydantic import TypeAdapter, ValidationError
 
+from galaxy_chassis.http.problems import FieldFault
 from galaxy_kernel.http.faults import faults_of, invalid_request, nul_faults
 from galaxy_kernel.http.model import Model
-from galaxy_kernel.problems import FieldFault
 
 _MOST_QUERY_FIELDS = 200
 

@@ -14,8 +14,8 @@ from galaxy_kernel.errors import PluginError
 from galaxy_kernel.http.call import Answer, Call
 from galaxy_kernel.http.model import Model
 from galaxy_kernel.http.parameters import PathParameter, Query
+from galaxy_kernel.http.route import Route
 from galaxy_kernel.http.router import parameters_of
-from galaxy_kernel.manifest import Route
 
 _RESERVED = ("body", "query", "call")
 

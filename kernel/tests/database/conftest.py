@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import uvloop
 
+from galaxy_devkit.testing.postgres import PostgresCluster
 from galaxy_kernel.database import Database, make_engine
-from galaxy_kernel.testing.postgres import PostgresCluster
 
 DRIVERS = ("aiopg", "asyncpg", "psycopg")
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from galaxy_devkit.testing.postgres import PostgresCluster
 from galaxy_kernel.database import Database, DsnError, make_engine, schema_of
 from galaxy_kernel.database.dsn import parse_dsn
-from galaxy_kernel.testing.postgres import PostgresCluster
 
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
 NAMES = st.text(string.ascii_lowercase + string.digits + "-.", min_size=1, max_size=20)

@@ -16,8 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from galaxy_devkit.testing.postgres import PostgresCluster
 from galaxy_kernel.database import Database, after_commit, is_unavailable, make_engine, sqlstate
-from galaxy_kernel.testing.postgres import PostgresCluster
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
+from galaxy_devkit.testing.postgres import PostgresCluster
 from galaxy_kernel.database import Database, Listener, make_engine, notify
-from galaxy_kernel.testing.postgres import PostgresCluster
 
 END_OTHERS = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'LISTEN%'"""

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from galaxy_chassis.http.problems import Problem
 from galaxy_contracts.access import AdminIdentity
+from galaxy_devkit.testing.http import GATEWAY, OPERATOR, OPERATOR_AUTH, PLAYER, SESSION, Api, make_route
 from galaxy_kernel.http.access import parse_basic
 from galaxy_kernel.http.call import Call
 from galaxy_kernel.http.model import Model
-from galaxy_kernel.manifest import Access
-from galaxy_kernel.problems import Problem
-from galaxy_kernel.testing.http import GATEWAY, OPERATOR, OPERATOR_AUTH, PLAYER, SESSION, Api, make_route
+from galaxy_kernel.http.route import Access
 
 
 class Seen(Model):

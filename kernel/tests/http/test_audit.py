@@ -6,11 +6,11 @@ from uuid import UUID
 
 import pytest
 
+from galaxy_chassis.http.problems import conflict
 from galaxy_contracts.access import AUDIT_LOG, AdminIdentity
+from galaxy_devkit.testing.http import OPERATOR_AUTH, SESSION, Api, make_route
 from galaxy_kernel.http.model import Model
-from galaxy_kernel.manifest import Access
-from galaxy_kernel.problems import conflict
-from galaxy_kernel.testing.http import OPERATOR_AUTH, SESSION, Api, make_route
+from galaxy_kernel.http.route import Access
 
 
 class Reason(Model):

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, JsonValue, TypeAdapter
 
+from galaxy_chassis.http.problems import Problem
+from galaxy_devkit.testing.http import Api, make_route
 from galaxy_kernel.http import body as bodies
 from galaxy_kernel.http.model import Model
-from galaxy_kernel.problems import Problem
-from galaxy_kernel.testing.http import Api, make_route
 
 
 class Cron(Model):

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from galaxy_devkit.testing.http import Api, make_route
 from galaxy_kernel.http.docs import content_security_policy
-from galaxy_kernel.testing.http import Api, make_route
 
 
 async def thing(thing_id: int) -> None: ...

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
+from galaxy_chassis.http.problems import Problem
+from galaxy_devkit.testing.http import Api, make_route
 from galaxy_kernel.http.model import Model, Page, Paging
 from galaxy_kernel.http.parameters import Query
-from galaxy_kernel.problems import Problem
-from galaxy_kernel.testing.http import Api, make_route
 
 
 class State(StrEnum):

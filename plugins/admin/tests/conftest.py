@@ -13,10 +13,10 @@ from argon2 import PasswordHasher
 from typer.testing import CliRunner, Result
 
 from galaxy_admin.plugin import AdminPlugin
+from galaxy_devkit.testing import Boot, Booted, ManualClock
 from galaxy_kernel.api import Database
-from galaxy_kernel.assembly import assemble
-from galaxy_kernel.discovery import from_classes
-from galaxy_kernel.testing import Boot, Booted, ManualClock
+from galaxy_kernel.core.assembly import assemble
+from galaxy_kernel.core.discovery import from_classes
 
 FIRST = "the first password"
 CHANGED = "correct horse battery"

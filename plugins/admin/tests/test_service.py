@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from galaxy_admin.domain import FREE_TRIES
 from galaxy_admin.passwords import AT_ONCE, PLACES
-from galaxy_kernel.testing import ManualClock
+from galaxy_devkit.testing import ManualClock
 
 ADMINS = "/api/v1/admin/admins"
 FIRST = "the first password"

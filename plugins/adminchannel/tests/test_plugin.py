@@ -3,8 +3,8 @@
 from galaxy_adminchannel.plugin import AdminChannelPlugin
 from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.testing import FakeOutbox
-from galaxy_kernel.testing import Boot
-from galaxy_kernel.testing.kernel import offering
+from galaxy_devkit.testing import Boot
+from galaxy_devkit.testing.kernel import offering
 
 
 async def test_boots_alone(boot: Boot) -> None:

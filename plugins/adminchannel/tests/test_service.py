@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 
 from galaxy_adminchannel.plugin import AdminChannelPlugin
+from galaxy_chassis.clock import ManualClock
 from galaxy_contracts.mail import OUTBOX, MailKind, Message
 from galaxy_contracts.notification import ADMIN_CHANNEL, AdminChannel
 from galaxy_contracts.testing import FakeOutbox
-from galaxy_kernel.clock import ManualClock
-from galaxy_kernel.testing import Boot
-from galaxy_kernel.testing.kernel import Booted, offering
+from galaxy_devkit.testing import Boot
+from galaxy_devkit.testing.kernel import Booted, offering
 
 MAIL = Message("runtime.trouble", "operators@example.test", "en", {})
 

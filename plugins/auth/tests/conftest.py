@@ -11,14 +11,14 @@ import pytest
 from sqlalchemy import text
 
 from galaxy_auth.plugin import AuthPlugin
+from galaxy_chassis.clock import ManualClock
 from galaxy_contracts.accounts import ACCOUNTS, AccountBlocked, AccountDeleted
 from galaxy_contracts.geo import COUNTRIES
 from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.sessions import SESSIONS, SessionsRevoked, SessionStarted
 from galaxy_contracts.testing import FakeAccounts, FakeCountries, FakeOutbox
+from galaxy_devkit.testing.kernel import GATEWAY_TOKEN, Boot, Booted, offering
 from galaxy_kernel.api import Connection, Database
-from galaxy_kernel.clock import ManualClock
-from galaxy_kernel.testing.kernel import GATEWAY_TOKEN, Boot, Booted, offering
 
 PUBLIC = "/api/v1/public/auth"
 

@@ -4,12 +4,12 @@ from datetime import UTC
 from typing import Any
 
 from galaxy_auth.plugin import AuthPlugin
+from galaxy_chassis.clock import ManualClock
 from galaxy_contracts.accounts import ACCOUNTS
 from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.notification import NOTIFICATIONS
 from galaxy_contracts.testing import FakeAccounts, FakeNotifications, FakeOutbox
-from galaxy_kernel.clock import ManualClock
-from galaxy_kernel.testing.kernel import Boot, offering
+from galaxy_devkit.testing.kernel import Boot, offering
 
 
 async def test_a_second_device_is_told_of(boot: Boot, clock: ManualClock, world_of: Any) -> None:

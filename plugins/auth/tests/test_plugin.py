@@ -8,7 +8,7 @@ import pytest
 
 from galaxy_auth.plugin import AuthPlugin
 from galaxy_auth.service import SIGN_IN_CODE
-from galaxy_kernel.testing.kernel import Boot
+from galaxy_devkit.testing.kernel import Boot
 
 
 async def test_boots_alone(world: Any) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from galaxy_contracts.testing import FakeCountries
-from galaxy_kernel.testing.kernel import GATEWAY_TOKEN
+from galaxy_devkit.testing.kernel import GATEWAY_TOKEN
 
 INTROSPECT = "/api/v1/internal/sessions/introspect"
 

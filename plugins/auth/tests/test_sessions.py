@@ -13,7 +13,7 @@ from galaxy_auth.plugin import AuthPlugin
 from galaxy_contracts.accounts import ACCOUNTS
 from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.sessions import SessionsRevoked
-from galaxy_kernel.testing.kernel import Boot, offering
+from galaxy_devkit.testing.kernel import Boot, offering
 
 SESSIONS = "/api/v1/user/sessions"
 

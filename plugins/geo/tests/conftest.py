@@ -17,9 +17,9 @@ from netaddr import IPSet
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR
 from galaxy_contracts.geo import COUNTRIES
 from galaxy_contracts.testing import FakeAdmins
+from galaxy_devkit.testing import Boot, Booted, ManualClock, offering
 from galaxy_geo.plugin import GeoPlugin
 from galaxy_kernel.api import Database
-from galaxy_kernel.testing import Boot, Booted, ManualClock, offering
 
 NETWORKS = {
     "192.0.2.0/24": "AT",

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from galaxy_devkit.testing import Boot
 from galaxy_geo.plugin import GeoPlugin
-from galaxy_kernel.testing import Boot
 
 
 async def test_boots_alone(boot: Boot) -> None:

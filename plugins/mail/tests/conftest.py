@@ -23,8 +23,8 @@ from cryptography.x509.oid import NameOID
 from opentelemetry.metrics import NoOpMeter
 from sqlalchemy import select, text
 
+from galaxy_chassis.clock import ManualClock
 from galaxy_contracts.mail import MailKind, Message
-from galaxy_kernel.clock import ManualClock
 from galaxy_kernel.database import Connection, Database, make_engine
 from galaxy_mail.dev.smtp import Pipelining
 from galaxy_mail.sealing import Sealer

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from opentelemetry.metrics import NoOpMeter
 
-from galaxy_kernel.clock import SystemClock
+from galaxy_chassis.clock import SystemClock
 from galaxy_kernel.database import Database, make_engine
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.settings import MailSettings, SmtpSettings

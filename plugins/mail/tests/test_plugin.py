@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from galaxy_contracts.accounts import AccountDeleted
 from galaxy_contracts.mail import OUTBOX, MailKind, Message, Outbox
+from galaxy_devkit.testing.kernel import Boot, Booted
 from galaxy_kernel.api import Context, Manifest, NoSettings, Offer, new_id
-from galaxy_kernel.testing.kernel import Boot, Booted
 from galaxy_mail.plugin import MailPlugin
 
 WELCOME = Message("owner.welcome", "ada@example.test", "en", {"name": "Ada"})

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from galaxy_devkit.testing.http import OPERATOR_AUTH, serving
 from galaxy_kernel.api import Access, new_id
-from galaxy_kernel.testing.http import OPERATOR_AUTH, serving
 from galaxy_mail.routes import AttemptView, DeliveryView, routes
 from galaxy_mail.service import Deliveries
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from galaxy_kernel.config import Raw, load
-from galaxy_kernel.errors import ConfigurationError
+from galaxy_chassis.config.loading import Raw, load
+from galaxy_chassis.errors import ConfigurationError
 from galaxy_mail.settings import MailSettings, is_private
 
 

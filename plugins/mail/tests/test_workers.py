@@ -13,7 +13,7 @@ import pytest
 import structlog
 from sqlalchemy import select, text, update
 
-from galaxy_kernel.work import current
+from galaxy_chassis.request_context import current
 from galaxy_mail.conversation import Reply
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.tables import mail_attempts, mail_deliveries

@@ -7,7 +7,7 @@ What happens if the process dies between any two lines:
 - Everything else here is one transaction. Waking the worker comes after the COMMIT and may be lost with the process:
   the worker of any replica looks by itself every `BACKEND_NOTIFICATION_WORKER_INTERVAL`.
 
-What delivering leaves behind stands in `galaxy_kernel.batches`.
+What delivering leaves behind stands in `galaxy_kernel.queue.batches`.
 """
 
 from collections.abc import Mapping, Sequence

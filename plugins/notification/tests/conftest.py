@@ -14,6 +14,7 @@ import pytest
 from pydantic import Field
 from sqlalchemy import text
 
+from galaxy_chassis.clock import ManualClock
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR, USER_AUTHENTICATOR
 from galaxy_contracts.accounts import ACCOUNTS, Account, AccountDeleted
 from galaxy_contracts.mail import OUTBOX
@@ -27,9 +28,8 @@ from galaxy_contracts.testing import (
     FakePush,
     FakeUsers,
 )
+from galaxy_devkit.testing.kernel import Boot, Booted, offering
 from galaxy_kernel.api import Database, Model, new_id
-from galaxy_kernel.clock import ManualClock
-from galaxy_kernel.testing.kernel import Boot, Booted, offering
 from galaxy_notification.plugin import NotificationPlugin
 
 ADMIN, USER = "/api/v1/admin/notifications", "/api/v1/user/notifications"

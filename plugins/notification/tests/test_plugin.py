@@ -3,8 +3,8 @@
 from galaxy_contracts.accounts import ACCOUNTS
 from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.testing import FakeAccounts, FakeOutbox
-from galaxy_kernel.testing import Boot
-from galaxy_kernel.testing.kernel import offering
+from galaxy_devkit.testing import Boot
+from galaxy_devkit.testing.kernel import offering
 from galaxy_notification.plugin import NotificationPlugin
 
 

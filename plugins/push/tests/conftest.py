@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import text
 
 from galaxy_contracts.push import PUSH, PushEvent
+from galaxy_devkit.testing import GATEWAY_TOKEN, Boot, Booted
 from galaxy_kernel.api import Database
-from galaxy_kernel.testing import GATEWAY_TOKEN, Boot, Booted
 from galaxy_push.plugin import PushPlugin
 from galaxy_push.proto.push_pb2 import Event, Frame, Opening, SubscribeRequest
 

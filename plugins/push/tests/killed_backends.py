@@ -10,10 +10,10 @@ from itertools import count
 from uuid import uuid4
 
 from galaxy_contracts.push import PUSH, PushEvent
-from galaxy_kernel.assembly import assemble
-from galaxy_kernel.discovery import from_classes
-from galaxy_kernel.lifecycle import Kernel
-from galaxy_kernel.testing.kernel import ENVIRONMENT
+from galaxy_devkit.testing.kernel import ENVIRONMENT
+from galaxy_kernel.core.assembly import assemble
+from galaxy_kernel.core.discovery import from_classes
+from galaxy_kernel.core.kernel import Kernel
 from galaxy_push.plugin import PushPlugin
 
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 from uuid import uuid4
 
-from galaxy_kernel.testing import GATEWAY_TOKEN
+from galaxy_devkit.testing import GATEWAY_TOKEN
 
 
 async def listen(*arguments: str, token: str = GATEWAY_TOKEN) -> asyncio.subprocess.Process:

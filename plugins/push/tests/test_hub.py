@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_kernel.testing import ManualClock
+from galaxy_devkit.testing import ManualClock
 from galaxy_push.domain import StoredEvent
 from galaxy_push.hub import HELD_SECONDS, Hub
 from galaxy_push.proto.push_pb2 import Frame

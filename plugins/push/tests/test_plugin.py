@@ -1,6 +1,6 @@
 """What the plugin is to its kernel."""
 
-from galaxy_kernel.testing import Boot
+from galaxy_devkit.testing import Boot
 from galaxy_push.plugin import PushPlugin
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from galaxy_kernel.testing import PostgresCluster
+from galaxy_devkit.testing import PostgresCluster
 
 CUTS = 50
 KILLS = 3

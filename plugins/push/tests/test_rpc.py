@@ -12,7 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from galaxy_kernel.testing import GATEWAY_TOKEN
+from galaxy_devkit.testing import GATEWAY_TOKEN
 
 SERVICE = "galaxy.push.v1.Push"
 

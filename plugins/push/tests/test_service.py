@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
+from galaxy_chassis.request_context import working
 from galaxy_contracts.push import PushEvent
-from galaxy_kernel.work import working
 
 
 async def test_a_faulty_event_writes_nothing(backend: Any) -> None:

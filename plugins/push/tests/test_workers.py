@@ -8,8 +8,8 @@ import pytest
 from opentelemetry.metrics import NoOpMeter
 from sqlalchemy import text
 
-from galaxy_kernel.clock import SystemClock
-from galaxy_kernel.testing import Boot, ManualClock
+from galaxy_chassis.clock import SystemClock
+from galaxy_devkit.testing import Boot, ManualClock
 from galaxy_push import queries
 from galaxy_push.hub import Hub
 from galaxy_push.metrics import Metrics

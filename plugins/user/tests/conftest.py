@@ -8,12 +8,12 @@ import aiohttp
 import pytest
 from sqlalchemy import text
 
+from galaxy_chassis.clock import ManualClock
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR, USER_AUTHENTICATOR
 from galaxy_contracts.accounts import ACCOUNTS, Account, AccountBlocked, AccountDeleted, Accounts, Registration
 from galaxy_contracts.testing import FakeAdmins, FakeUsers
+from galaxy_devkit.testing.kernel import Boot, Booted, offering
 from galaxy_kernel.api import Connection, Database
-from galaxy_kernel.clock import ManualClock
-from galaxy_kernel.testing.kernel import Boot, Booted, offering
 from galaxy_user.plugin import UserPlugin
 
 

@@ -9,7 +9,7 @@ import pytest
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR
 from galaxy_contracts.geo import COUNTRIES
 from galaxy_contracts.testing import FakeAdmins, FakeCountries
-from galaxy_kernel.testing import Boot, offering
+from galaxy_devkit.testing import Boot, offering
 from galaxy_user.plugin import UserPlugin
 
 OWN = "/api/v1/user/account"

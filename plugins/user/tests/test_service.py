@@ -12,7 +12,7 @@ import pytest
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR, USER_AUTHENTICATOR
 from galaxy_contracts.accounts import ACCOUNTS, AccountBlocked, AccountDeleted, Accounts, Registration
 from galaxy_contracts.testing import FakeAccounts, FakeAdmins, FakeUsers
-from galaxy_kernel.testing.kernel import Boot, offering
+from galaxy_devkit.testing.kernel import Boot, offering
 from galaxy_user.plugin import UserPlugin
 
 Subject = tuple[Accounts, Callable[[], AbstractAsyncContextManager[Any]]]

@@ -1,0 +1,1 @@
+"""What every process has: errors, clock, request context, health, configuration, logs, telemetry, HTTP listener."""

@@ -1,0 +1,1 @@
+"""Configuration: settings groups and their types, and loading them from environment variables."""

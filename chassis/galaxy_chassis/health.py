@@ -1,0 +1,106 @@
+"""Readiness: named checks of the kernel and the plugins, and the body of `/readyz` (SPEC K-4)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from typing import Any, Literal
+
+from galaxy_chassis.clock import Clock
+from galaxy_chassis.logs import get_logger
+
+_log = get_logger("galaxy_chassis.health", plugin="kernel")
+
+_TIMEOUT = 2.0
+"""Seconds a check may take: a prober's own patience is rarely longer."""
+_MEMO = 0.25
+"""Seconds an answer is used again, so that probers do not multiply the checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a probe found."""
+
+    state: Literal["ok", "degraded", "failed"] = "ok"
+    detail: str = ""
+    """What is wrong and what to do; empty when nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A check shown by `/readyz`."""
+
+    name: str
+    check: Callable[[], Awaitable[Health]]
+    """Cheap and without side effects; an exception counts as `failed`."""
+    gates: Literal["ready", "report"] = "report"
+    """`ready`: a failure turns `/readyz` to 503. `report`: it is shown as `degraded` and no more."""
+
+
+@dataclass(slots=True)
+class _Check:
+    plugin: str
+    probe: Probe
+    health: Health
+    since: datetime
+
+
+class Probes:
+    """Every check of one kernel, and since when each stands as it does."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._checks: list[_Check] = []
+        self._asked = float("-inf")
+        self._lock = asyncio.Lock()
+
+    def add(self, plugin: str, probes: Iterable[Probe]) -> None:
+        """Add checks; until first asked they count as failed."""
+        now = self._clock.now()
+        self._checks.extend(_Check(plugin, probe, Health("failed", "not checked yet"), now) for probe in probes)
+        self._asked = float("-inf")
+
+    async def report(self) -> tuple[bool, dict[str, Any]]:
+        """Run the checks and give whether the service is ready, and the body for `/readyz`."""
+        async with self._lock:
+            if monotonic() - self._asked >= _MEMO:
+                await asyncio.gather(*(self._ask(check) for check in self._checks))
+                self._asked = monotonic()
+        ready = all(check.health.state != "failed" for check in self._checks if check.probe.gates == "ready")
+        rows = sorted(self._checks, key=lambda check: (check.plugin != "kernel", check.plugin, check.probe.name))
+        return ready, {"status": "ready" if ready else "not_ready", "checks": [_row(check) for check in rows]}
+
+    def forget(self) -> None:
+        """Ask anew at the next report, since something has changed."""
+        self._asked = float("-inf")
+
+    async def _ask(self, check: _Check) -> None:
+        health = await _ask(check.probe)
+        if check.probe.gates == "report" and health.state == "failed":
+            health = Health("degraded", health.detail)
+        if health.state != check.health.state:
+            check.since = self._clock.now()
+        check.health = health
+
+
+async def _ask(probe: Probe) -> Health:
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            return await probe.check()
+    except TimeoutError:
+        return Health("failed", f"no answer within {_TIMEOUT:g} s")
+    except Exception as error:  # a check that breaks is a finding, never a failure of /readyz itself
+        _log.warning("probe_failed", probe=probe.name, exc_info=error)
+        return Health("failed", f"the check itself failed with {type(error).__name__}: see the logs")
+
+
+def _row(check: _Check) -> dict[str, Any]:
+    return {
+        "name": check.probe.name,
+        "plugin": check.plugin,
+        "state": check.health.state,
+        "since": check.since.isoformat().replace("+00:00", "Z"),
+        "gates": check.probe.gates,
+        "detail": check.health.detail,
+    }

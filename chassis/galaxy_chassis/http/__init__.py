@@ -1,0 +1,1 @@
+"""HTTP: the listener, what it answers with, and where a request comes from."""

@@ -1,0 +1,142 @@
+"""The HTTP listener: it binds, answers probes in every state, and hands every other request to one handler."""
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from aiohttp.web import BaseRequest, ServerRunner, TCPSite
+
+from galaxy_chassis.config.settings import split_address
+from galaxy_chassis.errors import BootError
+from galaxy_chassis.http.inflight import Flights
+from galaxy_chassis.http.problems import Problem
+from galaxy_chassis.http.protocol import ConnectionFactory
+from galaxy_chassis.http.response import Answered, Reply, json_response, problem_response
+from galaxy_chassis.request_context import new_request_id
+
+KEEPALIVE = 75.0
+"""Seconds a connection may idle: more than the gateway keeps its own, so that the gateway closes first."""
+_BACKLOG = 1024
+_SOON = {"Retry-After": "1"}
+_ABORT_WITHIN = 1.0
+"""Seconds a request that is aborted may take to clean up."""
+
+Fixed = Callable[[str], Awaitable[Reply]]
+"""Answers one path in every state of the server; takes the request id."""
+ProbeDocument = Callable[[], Awaitable[tuple[int, Mapping[str, Any]]]]
+"""Return the status and the document of `/healthz` or `/readyz`."""
+
+
+class HttpServer:
+    """The listener. States: made → started → open → draining → closed.
+
+    It says what to answer in each (`refusal`, `fixed`); the handler, which aiohttp calls for every request, asks it.
+    Made inside the event loop that runs it.
+    """
+
+    def __init__(
+        self,
+        listen_address: str,
+        handler: Callable[[BaseRequest], Awaitable[Answered]],
+        *,
+        request_timeout: float = 15.0,
+        variable: str = "BACKEND_HTTP_LISTEN_ADDR",
+    ) -> None:
+        """Make a server that does not listen yet; `request_timeout` in seconds.
+
+        `variable` is the setting that `listen_address` comes from, for the message when it is taken.
+        """
+        self._listen_address, self._variable, self._handler = listen_address, variable, handler
+        self._request_timeout = request_timeout
+        self.in_flight = Flights(asyncio.get_running_loop(), request_timeout, self._late)
+        self.fixed: dict[str, Fixed] = {}
+        """What answers a path in every state: probes, and the API's description once there is one."""
+        self.refusal: Callable[[], Problem] | None = _starting
+        """Why requests are turned away; None while they are served."""
+        self._runner: ServerRunner | None = None
+        self.address = listen_address
+        """Where it listens, `HOST:PORT`; once started, with the port it got."""
+
+    async def start(self) -> None:
+        """Listen. Raise BootError, naming the variable, when the address cannot be had."""
+        runner = ServerRunner(ConnectionFactory(self._handler, keepalive_timeout=KEEPALIVE), shutdown_timeout=1.0)
+        await runner.setup()
+        host, port = split_address(self._listen_address)
+        try:
+            await TCPSite(runner, host, port, backlog=_BACKLOG).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise self._not_bound(error) from error
+        self._runner = runner
+        host, port = runner.addresses[0][:2]
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def serve_probe(self, path: str, probe: ProbeDocument) -> None:
+        """Answer GET on `path` with what `probe` returns, in every state of the server, without an access line."""
+
+        async def answer(request_id: str) -> Reply:
+            status, document = await probe()
+            return json_response(status, msgspec.json.encode(document), request_id)
+
+        self.fixed[path] = answer
+
+    def open(self) -> None:
+        """Serve requests from now on."""
+        self.refusal = None
+
+    async def drain(self, timeout: float) -> bool:
+        """Take no more requests and finish those in flight, within `timeout` seconds; return whether all finished.
+
+        What is not is answered 503 `stopping`. The listener stays open until `close`, so that probers and
+        clients get an answer meanwhile rather than a refused connection.
+        """
+        self.refusal = _stopping
+        if self._runner is None:
+            return True
+        finished = await self.in_flight.landed(timeout)
+        if not finished:
+            self.in_flight.cut_short(_stopping())
+            await self.in_flight.landed(_ABORT_WITHIN)
+        return finished
+
+    async def close(self) -> None:
+        """Close the listener and every connection. Safe to call in any state, and more than once."""
+        runner, self._runner = self._runner, None
+        self.refusal = _stopping
+        if runner is not None:
+            await runner.cleanup()
+            self.in_flight.close()
+
+    def _late(self) -> Problem:
+        detail = f"The request was not answered within {self._request_timeout:g} s and was given up."
+        return Problem(503, "timeout", detail, headers={"Retry-After": "1"})
+
+    def _not_bound(self, error: OSError) -> BootError:
+        where = f"{self._variable}: cannot listen on {self._listen_address}"
+        if error.errno == errno.EADDRINUSE:
+            return BootError(f"{where}: another process has that port; stop it or choose another port")
+        return BootError(f"{where}: {error.strerror or error}; choose an address of this machine")
+
+
+async def answer_fixed(request: BaseRequest, fixed: Fixed) -> Answered:
+    """Answer a path that is there in every state."""
+    request_id = new_request_id()
+    if request.method not in ("GET", "HEAD"):
+        return problem_response(method_not_allowed(("GET", "HEAD")), request_id)
+    return await fixed(request_id)
+
+
+def method_not_allowed(allowed: Sequence[str]) -> Problem:
+    """Return the problem for a method that the path does not take (RFC 9110, 15.5.6)."""
+    methods = ", ".join(allowed)
+    return Problem(405, "method_not_allowed", f"This path takes {methods}.", headers={"Allow": methods})
+
+
+def _starting() -> Problem:
+    return Problem(503, "starting", "The service is starting: /readyz says what is missing.", headers=_SOON)
+
+
+def _stopping() -> Problem:
+    return Problem(503, "stopping", "The service is stopping: another replica will answer.", headers=_SOON)

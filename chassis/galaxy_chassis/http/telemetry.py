@@ -1,0 +1,64 @@
+"""What the HTTP server tells of its requests, as spans and durations."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from multidict import istr
+from opentelemetry.trace import SpanKind
+
+from galaxy_chassis.telemetry.spans import Attributes, Trace
+from galaxy_chassis.telemetry.telemetry import Telemetry
+
+_TRACEPARENT = istr("traceparent")  # looked up faster than a plain string
+
+
+class Route(Protocol):
+    """What telemetry needs to know of a route."""
+
+    @property
+    def name(self) -> str:
+        """Its operation, unique in the process."""
+
+    @property
+    def method(self) -> str:
+        """Its method."""
+
+    @property
+    def path(self) -> str:
+        """Its path, with parameters as `{name}`."""
+
+
+class HttpTelemetry:
+    """Observes requests for the HTTP server, by the semantic conventions for HTTP."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry, self._durations = telemetry, telemetry.http_durations
+
+    def begin(self, route: Route, headers: Mapping[str, str]) -> Trace | None:
+        """Begin a request, inside its work; gives its Trace when it is recorded."""
+        decision = self._telemetry.decide(headers.get(_TRACEPARENT))
+        if decision is None:
+            return None
+        return self._telemetry.record(decision, f"{route.method} {route.path}", SpanKind.SERVER, _attributes(route))
+
+    def end(self, trace: Any, route: Route, status: int, seconds: float) -> None:
+        """End it, with the status that was answered."""
+        key = (route.name, status)
+        series = self._durations.get(key)
+        if series is None:
+            series = self._durations.make(key, {**_attributes(route), **_outcome(status)})
+        series.add(seconds)
+        if trace is not None:
+            error = str(status) if status >= 500 else None
+            self._telemetry.finish(trace, error, {"http.response.status_code": status})
+
+
+def _attributes(route: Route) -> Attributes:
+    return {"http.request.method": route.method, "http.route": route.path, "url.scheme": "http"}
+
+
+def _outcome(status: int) -> Attributes:
+    outcome: dict[str, str | int] = {"http.response.status_code": status}
+    if status >= 500:
+        outcome["error.type"] = str(status)
+    return outcome

@@ -1,0 +1,59 @@
+"""What the exporters say about a collector that cannot be reached: a line a minute, not one a try."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from galaxy_chassis.logs import get_logger
+
+EVERY = 60.0
+"""Seconds between two lines."""
+
+_log = get_logger("galaxy_chassis.telemetry")
+
+
+class Throttle(logging.Handler):
+    """Takes the warnings and errors of the logger `opentelemetry` and passes on at most one in `EVERY` seconds."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(logging.WARNING)
+        self._monotonic = monotonic
+        self._next, self._held = float("-inf"), 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        now = self._monotonic()
+        if now < self._next:
+            self._held += 1
+            return
+        self._next, held, self._held = now + EVERY, self._held, 0
+        try:
+            _log.warning("telemetry_trouble", detail=record.getMessage(), source=record.name, held_back=held)
+        except Exception:  # a message that does not fit its arguments
+            self.handleError(record)
+
+
+_lock = threading.Lock()
+_throttle = Throttle()
+_users = 0
+
+
+def hold_back() -> None:
+    """Throttle the process's OpenTelemetry log lines until as many `release`s."""
+    global _users  # noqa: PLW0603  the standard library's loggers belong to the process
+    with _lock:
+        _users += 1
+        logger = logging.getLogger("opentelemetry")
+        logger.addHandler(_throttle)
+        logger.propagate = False
+
+
+def release() -> None:
+    """Undo one `hold_back`."""
+    global _users  # noqa: PLW0603  see there
+    with _lock:
+        _users -= 1
+        if _users == 0:
+            logger = logging.getLogger("opentelemetry")
+            logger.removeHandler(_throttle)
+            logger.propagate = True

@@ -1,0 +1,215 @@
+"""Configuration from variables and file to settings groups."""
+
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from galaxy_chassis.config.loading import Configuration, describe, load, read_environment
+from galaxy_chassis.config.settings import Duration, NoSettings, Settings, format_duration, parse_duration
+from galaxy_chassis.errors import ConfigurationError
+from galaxy_kernel.core.settings import KernelSettings
+
+SECRET = "correct horse battery staple, thirty-two bytes"
+
+
+class Relay(Settings):
+    """A group inside a group."""
+
+    prefix: ClassVar[str | None] = "BACKEND_SMTP_"
+
+    host: str = "127.0.0.1"
+    """Where the relay is."""
+    password: SecretStr | None = None
+    """What opens it."""
+    tls_mode: Literal["starttls", "none"] = "starttls"
+    """How it is sealed."""
+
+
+class Mail(Settings):
+    """A plugin's group."""
+
+    worker_interval: Duration = timedelta(seconds=2)
+    """Longest wait."""
+    max_attempts: int = 8
+    """Tries."""
+    relay: Relay = Relay()
+    """The relay."""
+
+
+def configure(
+    environment: dict[str, str], groups: dict[str, type[Settings]] | None = None, **kwargs: Any
+) -> Configuration:
+    groups = {"mail": Mail} if groups is None else groups
+    return load(groups, read_environment(environment), **kwargs)
+
+
+def faults(configuration: Configuration) -> dict[str, str]:
+    return {fault.variable: fault.message for fault in configuration.faults}
+
+
+def test_variables_follow_plugin_and_group() -> None:
+    """The plugin's prefix is BACKEND_<PLUGIN>_, a group's own prefix has precedence."""
+    names = [variable.name for variable in describe("mail", Mail)]
+    assert names == [
+        "BACKEND_MAIL_WORKER_INTERVAL",
+        "BACKEND_MAIL_MAX_ATTEMPTS",
+        "BACKEND_SMTP_HOST",
+        "BACKEND_SMTP_PASSWORD",
+        "BACKEND_SMTP_TLS_MODE",
+    ]
+
+
+def test_values_are_read_typed() -> None:
+    """Text becomes the field's type, in nested groups too."""
+    settings = configure({"BACKEND_MAIL_WORKER_INTERVAL": "500ms", "BACKEND_SMTP_HOST": "relay"}).settings_of(
+        "mail", Mail
+    )
+    assert (settings.worker_interval, settings.relay.host) == (timedelta(milliseconds=500), "relay")
+
+
+def test_every_fault_is_reported_at_once_by_variable() -> None:
+    """One run shows all that is wrong, with what was expected."""
+    found = faults(
+        configure(
+            {
+                "BACKEND_MAIL_WORKER_INTERVAL": "soon",
+                "BACKEND_MAIL_MAX_ATTEMPTS": "many",
+                "BACKEND_SMTP_TLS_MODE": "ssl",
+                "BACKEND_MAIL_MAX_ATEMPTS": "3",
+            }
+        )
+    )
+    assert found["BACKEND_MAIL_WORKER_INTERVAL"] == "expected a duration such as 500ms, 2s, 5m or 1h"
+    assert "integer" in found["BACKEND_MAIL_MAX_ATTEMPTS"]
+    assert found["BACKEND_SMTP_TLS_MODE"] == "expected 'starttls' or 'none'"
+    assert found["BACKEND_MAIL_MAX_ATEMPTS"] == "unknown variable: did you mean BACKEND_MAIL_MAX_ATTEMPTS?"
+
+
+def test_unknown_variable_is_a_warning_when_not_strict() -> None:
+    """Strictness can be taken off."""
+    configuration = configure({"BACKEND_MIAL": "1"}, strict=False)
+    assert configuration.faults == ()
+    assert [fault.variable for fault in configuration.warnings] == ["BACKEND_MIAL"]
+
+
+def test_what_kubernetes_injects_is_passed_over() -> None:
+    """A Service called `backend` does not stop the pods behind it."""
+    injected = {
+        "BACKEND_SERVICE_HOST": "10.0.0.1",
+        "BACKEND_SERVICE_PORT_HTTP": "1",
+        "BACKEND_PORT_8080_TCP": "x",
+        "BACKEND_PORT": "y",
+    }
+    assert configure(injected).faults == ()
+
+
+def test_variables_of_disabled_plugins_are_known() -> None:
+    """Switching a plugin off does not turn its settings into errors; a broken one's prefix is passed over."""
+    environment = {"BACKEND_MAIL_MAX_ATTEMPTS": "3", "BACKEND_GEO_ANYTHING": "x"}
+    assert configure(environment, {}, known={"mail": Mail}, ignored_prefixes=("BACKEND_GEO_",)).faults == ()
+
+
+def test_two_plugins_with_one_variable_are_refused() -> None:
+    """A variable has one owner."""
+    found = faults(configure({}, {"mail": Mail, "letters": Relay}))
+    assert "claimed by both plugin 'mail' and plugin 'letters'" in found["BACKEND_SMTP_HOST"]
+
+
+def test_empty_variable_counts_as_not_set() -> None:
+    """A compose file that passes an empty variable on leaves the default."""
+    assert configure({"BACKEND_MAIL_MAX_ATTEMPTS": " "}).settings_of("mail", Mail).max_attempts == 8
+
+
+def test_file_stands_behind_the_environment(tmp_path: Path) -> None:
+    """The env file gives values, the environment overrides them, and each names its source."""
+    path = tmp_path / "env"
+    path.write_text("BACKEND_SMTP_HOST=file.example # here\nexport BACKEND_MAIL_MAX_ATTEMPTS=3\nPATH=/nowhere\n")
+    configuration = configure(
+        {"BACKEND_ENV_FILE": str(path), "BACKEND_SMTP_HOST": "env.example"}, {"mail": Mail, "kernel": KernelSettings}
+    )
+    rows = {row["variable"]: (row["value"], row["source"]) for row in configuration.table()}
+    assert rows["BACKEND_SMTP_HOST"] == ("env.example", "environment")
+    assert rows["BACKEND_MAIL_MAX_ATTEMPTS"] == ("3", str(path))
+    assert rows["BACKEND_MAIL_WORKER_INTERVAL"] == ("2s", "default")
+
+
+def test_unreadable_file_names_the_variable() -> None:
+    """A missing env file is a fault of BACKEND_ENV_FILE."""
+    with pytest.raises(ConfigurationError, match="BACKEND_ENV_FILE: expected a readable file at '/no/such'"):
+        read_environment({"BACKEND_ENV_FILE": "/no/such"})
+
+
+def test_secrets_are_never_printed() -> None:
+    """Neither the table nor a fault shows a secret, right or wrong."""
+    configuration = configure(
+        {
+            "BACKEND_SECRET_KEY": "shortish",
+            "BACKEND_POSTGRES_DSN": "mysql://u:hunter2@h/d",
+            "BACKEND_GATEWAY_TOKEN": "tok-en",
+        },
+        {"kernel": KernelSettings},
+    )
+    shown = repr(configuration.table()) + repr(configuration.faults) + repr(configuration.groups)
+    assert set(faults(configuration)) == {"BACKEND_SECRET_KEY", "BACKEND_POSTGRES_DSN"}
+    assert not any(secret in shown for secret in ("shortish", "hunter2", "tok-en"))
+
+
+def test_a_command_names_what_it_cannot_do_without() -> None:
+    """`serve` needs a secret key and a database; both are named at once."""
+    with pytest.raises(ConfigurationError) as caught:
+        configure({}, {"kernel": KernelSettings}).check("serve")
+    assert {fault.variable for fault in caught.value.faults} == {"BACKEND_SECRET_KEY", "BACKEND_POSTGRES_DSN"}
+    assert caught.value.status == 78
+
+
+def test_commands_that_only_look_need_nothing() -> None:
+    """Without any variable the defaults stand."""
+    configuration = configure({}, {"kernel": KernelSettings})
+    configuration.check("config")
+    settings = configuration.settings_of("kernel", KernelSettings)
+    assert settings.http_listen_addr == "127.0.0.1:8080"
+    assert settings.shutdown_timeout == timedelta(seconds=25)
+
+
+def test_networks_and_names_are_lists() -> None:
+    """Several values stand in one variable, separated by commas."""
+    settings = configure(
+        {"BACKEND_TRUSTED_PROXIES": "10.0.0.0/8, 127.0.0.1,::1/128", "BACKEND_PLUGINS_DISABLED": "geo, push"},
+        {"kernel": KernelSettings},
+    ).settings_of("kernel", KernelSettings)
+    assert settings.trusted_proxies == tuple(ip_network(each) for each in ("10.0.0.0/8", "127.0.0.1/32", "::1/128"))
+    assert settings.plugins_disabled == ("geo", "push")
+
+
+@pytest.mark.parametrize("text", ["8080", "host:", "host:port", "host:99999"])
+def test_bad_listen_address_says_what_was_expected(text: str) -> None:
+    """A listen address is HOST:PORT."""
+    found = faults(configure({"BACKEND_HTTP_LISTEN_ADDR": text}, {"kernel": KernelSettings}))
+    assert found["BACKEND_HTTP_LISTEN_ADDR"] == "expected HOST:PORT, for example 127.0.0.1:8080"
+
+
+@given(st.integers(1, 10**9).map(lambda milliseconds: timedelta(milliseconds=milliseconds)))
+def test_durations_read_as_they_are_written(value: timedelta) -> None:
+    """What `backend config` prints can be given back."""
+    assert parse_duration(format_duration(value)) == value
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_duration_or_a_clear_fault(text: str) -> None:
+    """No text crashes the parser."""
+    try:
+        assert isinstance(parse_duration(text), timedelta)
+    except ValueError as error:
+        assert "expected a duration" in str(error)
+
+
+def test_settings_without_doc_are_none() -> None:
+    """Every kernel setting has its doc string."""
+    assert [variable.name for variable in describe("kernel", KernelSettings) if not variable.doc] == []
+    assert list(describe("none", NoSettings)) == []

@@ -1,0 +1,37 @@
+"""What the garbage collector is told."""
+
+import gc
+import weakref
+
+from galaxy_chassis import gc_tuning as collector
+
+
+class Node:
+    """Something that can be in a cycle."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_at_rest_and_back() -> None:
+    """It rests within the block alone, and stays off where it was off."""
+    with collector.at_rest():
+        assert not gc.isenabled()
+        with collector.at_rest():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_settled() -> None:
+    """What lives is looked through no more, what was dead is gone, and later cycles are found."""
+    dead, kept = weakref.ref(Node()), Node()
+    try:
+        collector.settle()
+        assert dead() is None
+        assert all(found is not kept for found in gc.get_objects())
+        later = weakref.ref(Node())
+        gc.collect()
+        assert later() is None
+    finally:
+        gc.unfreeze()

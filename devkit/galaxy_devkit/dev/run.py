@@ -1,0 +1,163 @@
+"""Starting everything in order, and stopping it in the reverse one."""
+
+import asyncio
+import shlex
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from galaxy_chassis.errors import BootError
+from galaxy_chassis.logs import configure_logging, flush, get_logger
+from galaxy_chassis.process import handle_stop_signals
+from galaxy_devkit.dev.banner import Banner, filled, wants_colours
+from galaxy_devkit.dev.home import Home, opened
+from galaxy_devkit.dev.ports import HOST, Ports
+from galaxy_devkit.postgres.server import EmbeddedPostgres, EmbeddedPostgresError
+from galaxy_kernel.core.assembly import KERNEL, Assembly, assemble
+from galaxy_kernel.core.companions import Companion, CompanionRun
+from galaxy_kernel.core.discovery import Found
+from galaxy_kernel.core.kernel import Kernel
+from galaxy_kernel.errors import PhaseError
+
+HTTP_PORT, PUSH_PORT = 8080, 8081
+_DATABASE = "postgres"
+_SCHEMA = "backend"
+_ADMIN = "admin"
+_QUIET = {"BACKEND_OTEL_TRACES_EXPORTER": "none", "BACKEND_OTEL_METRICS_EXPORTER": "none"}
+_ANYWHERE = {"0.0.0.0": HOST, "[::]": "[::1]"}  # noqa: S104  shown, not listened on
+
+
+async def run_dev(data: Path, *, json_logs: bool = False, any_ports: bool = False) -> int:
+    """Run everything until Ctrl-C or SIGTERM, and give the exit status. Raises BootError when it cannot come up.
+
+    `data` is kept between runs. `any_ports` takes free ports in place of the usual ones. What is set in the
+    environment or the env file has precedence over what is chosen here.
+    """
+    status = 0
+    interruption = asyncio.Event()
+    _be_interrupted_by(interruption)
+    try:
+        async with AsyncExitStack() as stack:
+            home = stack.enter_context(opened(data))
+            status = await _Dev(home, Ports(any_port=any_ports), json_logs=json_logs).run(stack)
+    except asyncio.CancelledError:
+        if not interruption.is_set():
+            raise
+    except EmbeddedPostgresError as error:
+        raise BootError(str(error)) from error
+    return status
+
+
+def _be_interrupted_by(interruption: asyncio.Event) -> None:
+    """Cancel the current task at the first signal, until the kernel takes the signals over."""
+    task = asyncio.current_task()
+
+    def interrupt() -> None:
+        if task is not None:
+            task.cancel()
+
+    handle_stop_signals(interruption, interrupt)
+
+
+@dataclass
+class _Dev:
+    """One run."""
+
+    home: Home
+    ports: Ports
+    json_logs: bool
+    overlay: dict[str, str] = field(default_factory=lambda: dict(_QUIET))
+    """Variables for the backend, below whatever the person has set."""
+    companions: list[tuple[Companion, CompanionRun]] = field(default_factory=list)
+    database: str = "the one in BACKEND_POSTGRES_DSN"
+
+    async def run(self, stack: AsyncExitStack) -> int:
+        first = assemble(overlay=self.overlay)
+        first.configuration.check("dev")  # whatever is faulty now will be: say so before anything is started
+        logging = configure_logging(first.kernel_settings.log_level, pretty=not self.json_logs)
+        stack.callback(logging.flush)
+        self._keep_secrets(first)
+        if "BACKEND_POSTGRES_DSN" not in first.configuration.raw:
+            await self._start_postgres(stack)
+        for found in first.found:
+            for companion in found.manifest.companions:
+                await self._start_companion(stack, found, companion)
+        self._choose_addresses(first.configuration.raw)
+        assembly = assemble(overlay=self.overlay)
+        for warning in assembly.configuration.warnings:
+            get_logger("galaxy_devkit.dev", plugin=KERNEL).warning("configuration_warning", fault=str(warning))
+        return await Kernel(assembly).serve(on_ready=self._greet)
+
+    def _keep_secrets(self, first: Assembly) -> None:
+        self.overlay |= {
+            "BACKEND_SECRET_KEY": self.home.secret("secret_key"),
+            "BACKEND_GATEWAY_TOKEN": self.home.secret("gateway_token"),
+        }
+        known = {variable.name for variable in first.configuration.variables}
+        if "BACKEND_ADMIN_BOOTSTRAP_PASSWORD" in known and not self._admin_is_set(first.configuration.raw):
+            self.overlay |= {
+                "BACKEND_ADMIN_BOOTSTRAP_USER": _ADMIN,
+                "BACKEND_ADMIN_BOOTSTRAP_PASSWORD": self.home.secret("admin_password", 12),
+            }
+
+    @staticmethod
+    def _admin_is_set(raw: Mapping[str, object]) -> bool:
+        return any(name.startswith("BACKEND_ADMIN_BOOTSTRAP_") for name in raw)
+
+    async def _start_postgres(self, stack: AsyncExitStack) -> None:
+        postgres = await stack.enter_async_context(EmbeddedPostgres(self.home.postgres))
+        self.overlay["BACKEND_POSTGRES_DSN"] = postgres.dsn(_DATABASE, search_path=_SCHEMA)
+        password = shlex.quote(str(self.home.postgres / "password"))
+        login = f"-h {HOST} -p {postgres.port} -U galaxy {_DATABASE}"
+        self.database = f"PGPASSWORD=$(cat {password}) PGOPTIONS=-csearch_path={_SCHEMA} psql {login}"
+
+    async def _start_companion(self, stack: AsyncExitStack, found: Found, companion: Companion) -> None:
+        who = f"its companion {companion.name!r} for `backend dev`"
+        ports = {
+            label: self.ports.choose(preferred, f"{companion.name} ({label})")
+            for label, preferred in companion.ports.items()
+        }
+        try:
+            run = await stack.enter_async_context(companion.run(ports, str(self.home.companion(companion.name))))
+        except ImportError as error:
+            remedy = f"install what it needs: pip install '{found.distribution}[dev]'"
+            raise BootError(f"plugin {found.name!r}: {who} cannot be imported ({error}): {remedy}") from error
+        except Exception as error:
+            raise PhaseError(found.name, who, error) from error
+        self.overlay |= run.environment
+        self.companions.append((companion, run))
+
+    def _choose_addresses(self, raw: Mapping[str, object]) -> None:
+        """Choose where the backend listens; late, so that a port which is free now is so a moment later."""
+        for variable, preferred, what in (
+            ("BACKEND_HTTP_LISTEN_ADDR", HTTP_PORT, "the API"),
+            ("BACKEND_PUSH_LISTEN_ADDR", PUSH_PORT, "gRPC"),
+        ):
+            if variable not in raw:
+                self.overlay[variable] = f"{HOST}:{self.ports.choose(preferred, what)}"
+
+    def _greet(self, kernel: Kernel) -> None:
+        stream = sys.stderr if self.json_logs else sys.stdout
+        flush()
+        stream.write(self._banner(kernel).render(colours=wants_colours(stream)))
+        stream.flush()
+
+    def _banner(self, kernel: Kernel) -> Banner:
+        host, _, port = kernel.http.address.rpartition(":")
+        api = f"http://{_ANYWHERE.get(host, host)}:{port}"
+        addresses = [("API", api), ("API docs", f"{api}/docs")]
+        addresses += [address for _, run in self.companions for address in run.addresses]
+        if kernel.rpc is not None:
+            addresses.append(("gRPC", kernel.assembly.kernel_settings.push_listen_addr))
+        addresses.append(("Database", self.database))
+        if "BACKEND_ADMIN_BOOTSTRAP_PASSWORD" in self.overlay:
+            password = self.overlay["BACKEND_ADMIN_BOOTSTRAP_PASSWORD"]
+            addresses.append(("Operator", f"{_ADMIN} / {password} (until its first change, which it asks for)"))
+        addresses.append(("Data", str(self.home.folder)))
+        places = {"api": api} | {
+            companion.name: run.addresses[0][1] for companion, run in self.companions if run.addresses
+        }
+        trials = [trial for found in kernel.assembly.found for trial in found.manifest.trials]
+        return Banner(addresses, self.ports.notes, filled(trials, places))

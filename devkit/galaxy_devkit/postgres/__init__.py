@@ -1,0 +1,1 @@
+"""A supervised private Postgres from the binaries of a wheel."""

@@ -1,0 +1,150 @@
+"""A kernel with chosen plugins, booted for a test on a database of its own."""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import aiohttp
+import structlog
+
+from galaxy_chassis.clock import Clock
+from galaxy_chassis.config.settings import NoSettings
+from galaxy_contracts.capability import Capability
+from galaxy_devkit.testing.postgres import PostgresCluster
+from galaxy_kernel.core import schema
+from galaxy_kernel.core.assembly import Assembly, assemble
+from galaxy_kernel.core.context import Context
+from galaxy_kernel.core.discovery import from_classes
+from galaxy_kernel.core.kernel import Kernel
+from galaxy_kernel.core.manifest import Manifest, Offer
+from galaxy_kernel.database import Database, make_engine, schema_of
+
+if not structlog.is_configured():  # its own default renders the locals of every frame, which can take a minute
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
+
+SECRET_KEY = "a secret key for tests, of more than 32 bytes"
+GATEWAY_TOKEN = "a gateway token for tests"
+
+ENVIRONMENT = {
+    "BACKEND_SECRET_KEY": SECRET_KEY,
+    "BACKEND_GATEWAY_TOKEN": GATEWAY_TOKEN,
+    "BACKEND_HTTP_LISTEN_ADDR": "127.0.0.1:0",
+    "BACKEND_PUSH_LISTEN_ADDR": "127.0.0.1:0",
+    "BACKEND_OTEL_TRACES_EXPORTER": "none",
+    "BACKEND_OTEL_METRICS_EXPORTER": "none",
+    "BACKEND_SHUTDOWN_TIMEOUT": "5s",
+}
+"""What every booted kernel is told unless the test says otherwise."""
+
+
+@dataclass(frozen=True)
+class Booted:
+    """A kernel that is ready, and a client of it."""
+
+    kernel: Kernel
+    client: aiohttp.ClientSession
+    """Its base URL is the kernel's; it raises for no status."""
+    dsn: str
+
+    @property
+    def database(self) -> Database:
+        """The kernel's database."""
+        return self.kernel.database
+
+    @property
+    def url(self) -> str:
+        """The kernel's base URL."""
+        return f"http://{self.kernel.http.address}"
+
+
+class Boot(Protocol):
+    """The fixture `boot`."""
+
+    def __call__(
+        self,
+        *plugins: type[Any],
+        environment: Mapping[str, str] = {},
+        clock: Clock | None = None,
+        random: random.Random | None = None,
+        dsn: str | None = None,
+    ) -> AbstractAsyncContextManager[Booted]:
+        """Boot a kernel with these plugin classes, and stop it at the end.
+
+        The database is a fresh one with the plugins' schema; `dsn` names another, for a second replica. Raises
+        BootError as `backend serve` would.
+        """
+
+
+def offering(name: str, offers: Mapping[Capability[Any], Any]) -> type[Any]:
+    """Make a plugin that provides implementations at hand: fakes for what the plugin under test requires."""
+
+    class Fake:
+        manifest = Manifest(name=name, summary="A fake.", provides=tuple(offers))
+
+        def __init__(self, context: Context[NoSettings]) -> None:
+            self.context = context
+
+        @asynccontextmanager
+        async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
+            yield [Offer(capability, implementation) for capability, implementation in offers.items()]
+
+    return Fake
+
+
+def make_boot(cluster: PostgresCluster) -> Boot:
+    """Make the fixture's value."""
+
+    @asynccontextmanager
+    async def boot(
+        *plugins: type[Any],
+        environment: Mapping[str, str] = {},
+        clock: Clock | None = None,
+        random: random.Random | None = None,
+        dsn: str | None = None,
+    ) -> AsyncIterator[Booted]:
+        fresh = None if dsn else await asyncio.to_thread(_fresh_database, cluster, plugins)
+        used = dsn or fresh or ""
+        assembly = _assemble(plugins, {**ENVIRONMENT, "BACKEND_POSTGRES_DSN": used, **environment})
+        kernel = Kernel(assembly, clock=clock, random=random)
+        try:
+            async with kernel.running(), aiohttp.ClientSession(f"http://{kernel.http.address}") as client:
+                yield Booted(kernel, client, used)
+        finally:
+            if fresh:
+                await asyncio.to_thread(cluster.drop, fresh)
+
+    return boot
+
+
+def _assemble(plugins: tuple[type[Any], ...], environment: Mapping[str, str]) -> Assembly:
+    return assemble(environment, discovery=from_classes(*plugins))
+
+
+def _fresh_database(cluster: PostgresCluster, plugins: tuple[type[Any], ...]) -> str:
+    """Clone a template that holds the plugins' schema, made at the first call for this set of them."""
+    names = " ".join(sorted(f"{plugin.__module__}.{plugin.__qualname__}" for plugin in plugins))
+    template = f"galaxy_{hashlib.sha256(names.encode()).hexdigest()[:12]}"
+
+    def prepare(dsn: str) -> None:
+        asyncio.run(_migrate(plugins, dsn))
+
+    return cluster.clone(cluster.template(template, prepare))
+
+
+async def _migrate(plugins: tuple[type[Any], ...], dsn: str) -> None:
+    assembly = _assemble(plugins, {**ENVIRONMENT, "BACKEND_POSTGRES_DSN": dsn})
+    database = Database(make_engine(dsn), schema_of(dsn))
+    try:
+        await schema.bring_up(database, assembly.plugins, apply=True)
+    finally:
+        await database.close()

@@ -1,0 +1,65 @@
+"""`backend dev` with one plugin at hand in place of those installed, for test_dev.py.
+
+Arguments: the data directory, and how the plugin's companion behaves.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import galaxy_kernel.core.assembly
+from galaxy_chassis.config.settings import NoSettings
+from galaxy_chassis.errors import BootError
+from galaxy_devkit.dev import run_dev
+from galaxy_kernel.core.companions import Companion, CompanionRun, Trial
+from galaxy_kernel.core.context import Context
+from galaxy_kernel.core.discovery import Discovery, from_classes
+from galaxy_kernel.core.manifest import Manifest
+
+DATA, BEHAVIOUR = Path(sys.argv[1]), sys.argv[2]
+
+
+async def stuck(where: str) -> None:
+    sys.stdout.write(f"stuck {where}\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def run(ports: dict[str, int], folder: str) -> AsyncIterator[CompanionRun]:
+    if BEHAVIOUR == "needs more":
+        import no_such_module  # type: ignore[import-not-found] # noqa: F401
+    if BEHAVIOUR == "breaks":
+        raise RuntimeError("out of order")
+    if BEHAVIOUR == "stuck at start":
+        await stuck("at start")
+    sys.stdout.write(f"folder {folder}\n")
+    yield CompanionRun({"BACKEND_HTTP_MAX_BODY": "2048"}, [("Lamp", f"http://127.0.0.1:{ports['light']}")])
+    if BEHAVIOUR == "stuck at stop":
+        await stuck("at stop")
+
+
+class Lamp:
+    manifest = Manifest(
+        name="lamp",
+        summary="Burns.",
+        companions=(Companion("lamp", {"light": int(sys.argv[3]) if len(sys.argv) > 3 else 0}, run),),
+        trials=(Trial("Light it:", "curl {api}/on {lamp}"), Trial("Never shown:", "curl {absent}")),
+    )
+
+    def __init__(self, context: Context[NoSettings]) -> None:
+        pass
+
+
+def discover(_: tuple[str, ...]) -> Discovery:
+    return from_classes(Lamp)
+
+
+vars(galaxy_kernel.core.assembly)["discover"] = discover
+try:
+    sys.exit(asyncio.run(run_dev(DATA, any_ports=len(sys.argv) <= 3)))
+except BootError as error:
+    sys.stderr.write(f"{error}\n")
+    sys.exit(error.status)

@@ -1,0 +1,222 @@
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from galaxy_chassis.errors import BootError
+from galaxy_devkit.dev.banner import Banner, filled
+from galaxy_devkit.dev.home import opened
+from galaxy_devkit.dev.ports import Ports
+from galaxy_devkit.postgres.server import available
+from galaxy_kernel.core.companions import Trial
+
+PROGRAM = Path(__file__).with_name("dev_program.py")
+needs_postgres = pytest.mark.skipif(available() is not None, reason=str(available()))
+
+Start = Callable[..., Any]
+
+
+class Running:
+    """A process with all that it has said."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.said = ""
+
+    async def until(self, words: str) -> None:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(60):
+            while words not in self.said:
+                line = await self.process.stdout.readline()
+                assert line, self.said
+                self.said += line.decode()
+
+    async def end(self, number: signal.Signals | None = None) -> int:
+        if number is not None:
+            self.process.send_signal(number)
+        assert self.process.stdout is not None
+        async with asyncio.timeout(30):
+            self.said += (await self.process.stdout.read()).decode()
+            return await self.process.wait()
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Start the program of dev_program.py on `tmp_path/data`."""
+    started: list[asyncio.subprocess.Process] = []
+
+    async def start(behaviour: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Running:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(PROGRAM), str(tmp_path / "data"), behaviour, *arguments),
+            env={"PATH": os.environ["PATH"], **(environment or {})},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        started.append(process)
+        return Running(process)
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def no_server_left(data: Path) -> None:
+    """Wait until nobody holds the lock that every process of the embedded Postgres has inherited."""
+    import fcntl
+
+    lock = os.open(data / "postgres" / "lock", os.O_RDWR)
+    try:
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                await asyncio.sleep(0.02)
+    finally:
+        os.close(lock)
+
+
+@needs_postgres
+async def test_starts_and_stops(start: Start, tmp_path: Path) -> None:
+    """It says where everything is and what to try, keeps the person's settings, and Ctrl-C ends it with status 0."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        dev = await start("plain", str(port), environment={"BACKEND_HTTP_LISTEN_ADDR": "127.0.0.2:0"})
+        await dev.until("Light it:")
+        await dev.until("curl ")
+    assert f"Port {port} is taken: lamp (light) is on " in dev.said
+    assert f"folder {tmp_path / 'data' / 'lamp'}\n" in dev.said
+    assert "API       http://127.0.0.2:" in dev.said
+    assert "\033" not in dev.said  # it is no terminal
+    assert await dev.end(signal.SIGINT) == 0
+    assert "Never shown" not in dev.said
+    assert "Traceback" not in dev.said
+    await no_server_left(tmp_path / "data")
+
+
+@needs_postgres
+async def test_second_ctrl_c_stops_at_once(start: Start, tmp_path: Path) -> None:
+    """While something hangs on the way down, another Ctrl-C ends the process, and Postgres with it."""
+    dev = await start("stuck at stop")
+    await dev.until("is ready")
+    dev.process.send_signal(signal.SIGINT)
+    await dev.until("stuck at stop")
+    assert await dev.end(signal.SIGINT) == 1
+    await no_server_left(tmp_path / "data")
+
+
+@needs_postgres
+async def test_ctrl_c_before_it_is_ready(start: Start, tmp_path: Path) -> None:
+    """A start is undone by Ctrl-C without a traceback."""
+    dev = await start("stuck at start")
+    await dev.until("stuck at start")
+    assert await dev.end(signal.SIGINT) == 0
+    assert "Traceback" not in dev.said
+    await no_server_left(tmp_path / "data")
+
+
+@needs_postgres
+@pytest.mark.parametrize(
+    ("behaviour", "sentence"),
+    [
+        ("needs more", "plugin 'lamp': its companion 'lamp' for `backend dev` cannot be imported"),
+        ("breaks", "plugin 'lamp' failed in its companion 'lamp' for `backend dev`: RuntimeError: out of order"),
+    ],
+)
+async def test_companion_that_fails(start: Start, tmp_path: Path, behaviour: str, sentence: str) -> None:
+    """A companion that cannot start is named with its plugin, and what was started before it ends."""
+    dev = await start(behaviour)
+    assert await dev.end() == 1
+    assert sentence in dev.said
+    assert "Traceback" not in dev.said
+    assert ("pip install '" in dev.said) == (behaviour == "needs more")
+    await no_server_left(tmp_path / "data")
+
+
+async def test_faulty_settings_are_told_first(start: Start, tmp_path: Path) -> None:
+    """Faulty settings end it with 78 before anything is started."""
+    dev = await start("plain", environment={"BACKEND_LOG_LEVEL": "loud"})
+    assert await dev.end() == 78
+    assert "BACKEND_LOG_LEVEL" in dev.said
+    assert not (tmp_path / "data" / "postgres").exists()
+
+
+def test_usual_port_where_it_is_free() -> None:
+    """The usual port is taken where it is free, else another, and that is said."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+    ports = Ports()
+    assert ports.choose(port, "the lamp") == port
+    assert not ports.notes
+    again = ports.choose(port, "the other")
+    assert again != port
+    assert ports.notes == [f"Port {port} is taken: the other is on {again} instead."]
+
+
+def test_any_port_is_nothing_to_note() -> None:
+    """With free ports asked for, none is noted."""
+    ports = Ports(any_port=True)
+    assert ports.choose(8080, "the API") != 8080
+    assert not ports.notes
+
+
+def test_secrets_are_kept_for_their_owner(tmp_path: Path) -> None:
+    """A secret is made once, long enough, readable by its owner alone, and out of version control."""
+    with opened(tmp_path / "data") as home:
+        secret = home.secret("secret_key")
+        assert len(secret.encode()) >= 32
+        assert home.secret("secret_key") == secret
+        assert home.secret("gateway_token") != secret
+    with opened(tmp_path / "data") as home:
+        assert home.secret("secret_key") == secret
+    assert stat.S_IMODE((tmp_path / "data" / "secret_key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+    assert (tmp_path / "data" / ".gitignore").read_text() == "*\n"
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    """A second one on the same directory is refused with the first one's process; when that is gone, it is not."""
+    refusal = rf"already running on .* \(process {os.getpid()}\): stop that one, or"
+    with opened(tmp_path), pytest.raises(BootError, match=refusal), opened(tmp_path):
+        pass
+    with opened(tmp_path):
+        pass
+
+
+def test_directory_that_cannot_be(tmp_path: Path) -> None:
+    """A directory that cannot be made is refused with what to do."""
+    (tmp_path / "file").touch()
+    refusal = "cannot keep data in .*: .*; name another directory with --data"
+    with pytest.raises(BootError, match=refusal), opened(tmp_path / "file" / "data"):
+        pass
+
+
+def test_trials_name_addresses() -> None:
+    """Addresses are put in their places, JSON and shell are left alone, and a trial without its address is left out."""
+    command = """curl {api}/x -d '{"a": 1}' "${HOME}" | awk '{print}'"""
+    trials = [Trial("At {mail}:", command), Trial("Elsewhere:", "curl {nowhere}")]
+    (trial,) = filled(trials, {"api": "http://a", "mail": "http://m", "print": "{print}"})
+    assert trial.title == "At http://m:"
+    assert trial.command == """curl http://a/x -d '{"a": 1}' "${HOME}" | awk '{print}'"""
+
+
+def test_banner() -> None:
+    """Commands stand unbroken at the margin, in colours only where asked for."""
+    banner = Banner([("API", "http://a"), ("Mail page", "http://m")], ["Port 1 is taken."], [Trial("Ask:", "x" * 300)])
+    plain, coloured = banner.render(colours=False), banner.render(colours=True)
+    assert "\n" + "x" * 300 + "\n" in plain
+    assert "  API        http://a\n" in plain
+    assert "\033" not in plain
+    assert "\033[36mhttp://a\033[0m" in coloured

@@ -1,0 +1,170 @@
+"""One full-table cache: the rows of a table in memory, and the writes that keep every replica's in step.
+
+`caches` says how writing, following and loading fit together.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Generic, TypeVar, cast
+
+import msgspec
+from sqlalchemy import ColumnElement, Table
+
+from galaxy_chassis.errors import GalaxyError
+from galaxy_kernel.caches.feed import Change, publish
+from galaxy_kernel.caches.rows import Key, RowReader, decode_key, encode_key, read_all
+from galaxy_kernel.database import Connection, after_commit
+
+K = TypeVar("K", bound=Key)
+V = TypeVar("V", bound=msgspec.Struct)
+
+
+class CacheNotLoadedError(GalaxyError):
+    """A cache was read before it was loaded."""
+
+
+class Cache(Generic[K, V]):
+    """All rows of one table, or those of a condition, by key.
+
+    A plugin makes it in its constructor and returns it from `backend_caches()`; reading it works once the kernel has
+    loaded it. Writing works before that too, and in a command that loads no caches: then it only tells the others.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        table: Table,
+        row: type[V],
+        key: Callable[[V], K],
+        where: ColumnElement[bool] | None = None,
+    ) -> None:
+        """Describe the cache.
+
+        `name` is `<plugin>.<what>`. `row` is a frozen Struct whose fields are columns of `table`; later versions add
+        fields only with defaults. `key` must be unique, by a constraint in the database, and never change for a row
+        (drop the old one and put the new). `where` says which rows are loaded, in constants: a row that leaves it is
+        dropped by whoever changes it.
+        """
+        self.name = name
+        self._table, self._key, self._where = table, key, where
+        self._reader = RowReader(name, table, row)
+        self._encoder = msgspec.json.Encoder()
+        self._decoder = msgspec.json.Decoder(row)
+        self._rows: dict[K, V] | None = None
+        self._versions: dict[K, int] = {}
+        self._stale_below = 0
+        self._journal: list[tuple[int, K, V | None]] | None = None
+        self._tell_others: Callable[[], None] = lambda: None
+
+    def get(self, key: K) -> V | None:
+        """Give the row of a key, or None. Raises CacheNotLoadedError before the load."""
+        rows = self._rows
+        return (self._loaded() if rows is None else rows).get(key)
+
+    def values(self) -> list[V]:
+        """Give every row, as of now and in no order. Raises CacheNotLoadedError before the load."""
+        return list(self._loaded().values())
+
+    def __len__(self) -> int:
+        return len(self._loaded())
+
+    async def put(self, connection: Connection, row: V) -> None:
+        """Keep a row, new or changed, once the transaction has committed: here at once, elsewhere within moments.
+
+        Call it after the INSERT or UPDATE, with the row as that left it (RETURNING).
+        """
+        await self.put_many(connection, (row,))
+
+    async def put_many(self, connection: Connection, rows: Iterable[V]) -> None:
+        """Keep several rows, in one statement."""
+        await self._write(connection, [(self._key(row), row) for row in rows])
+
+    async def drop(self, connection: Connection, key: K) -> None:
+        """Forget a row once the transaction has committed. Call it after the DELETE."""
+        await self.drop_many(connection, (key,))
+
+    async def drop_many(self, connection: Connection, keys: Iterable[K]) -> None:
+        """Forget several rows, in one statement."""
+        await self._write(connection, [(key, None) for key in keys])
+
+    def _loaded(self) -> dict[K, V]:
+        if self._rows is None:
+            raise CacheNotLoadedError(
+                f"cache {self.name!r} was read before it was loaded: return it from backend_caches(), and read it only "
+                "once the service is ready (a lifespan and a command read the database)"
+            )
+        return self._rows
+
+    async def _write(self, connection: Connection, changes: Sequence[tuple[K, V | None]]) -> None:
+        encode = self._encoder.encode
+        entries = [(encode_key(key), None if row is None else encode(row).decode()) for key, row in changes]
+        ids = await publish(connection, self.name, entries)
+        written = [(change_id, key, row) for change_id, (key, row) in zip(ids, changes, strict=True)]
+        if written:
+            after_commit(connection, lambda: self._committed(written))
+
+    def _committed(self, written: Iterable[tuple[int, K, V | None]]) -> None:
+        for change_id, key, row in written:
+            self._apply(change_id, key, row)
+        self._tell_others()
+
+    def _apply(self, change_id: int, key: K, row: V | None) -> None:
+        if self._journal is not None:
+            self._journal.append((change_id, key, row))
+        if self._rows is None or change_id <= self._versions.get(key, 0):
+            return
+        self._versions[key] = change_id
+        if row is None:
+            self._rows.pop(key, None)
+        else:
+            self._rows[key] = row
+
+    # What follows is for `Caches` alone.
+
+    def bind(self, tell_others: Callable[[], None]) -> None:
+        """Have `tell_others` called after each commit of a change."""
+        self._tell_others = tell_others
+
+    def receive(self, change: Change) -> None:
+        """Apply a change of the feed. Raises msgspec.ValidationError for a row of a shape that cannot be read."""
+        key = cast("K", decode_key(change.key))
+        if self._journal is None and change.id <= self._versions.get(key, 0):
+            return  # most often our own write, come round: spare the decoding
+        self._apply(change.id, key, None if change.payload is None else self._decoder.decode(change.payload))
+
+    def begin_load(self) -> None:
+        """Note from now on what is applied, for `finish_load`. Call it before the snapshot is taken."""
+        self._journal = []
+
+    async def read(self, connection: Connection) -> dict[K, V]:
+        """Read the whole table on a connection in a transaction; nothing changes in memory."""
+        key, rows = self._key, dict[K, V]()
+        async for chunk in read_all(connection, self._reader, self._where):
+            rows.update((key(row), row) for row in chunk)
+        return rows
+
+    def finish_load(self, rows: dict[K, V], versions: Mapping[str, int]) -> None:
+        """Put what was read in the place of what is in memory, and over it what was applied meanwhile.
+
+        `versions` are those of the snapshot that was read, by key as the feed writes it.
+        """
+        journal, self._journal = self._journal or (), None
+        self._rows, self._stale_below = rows, 0
+        self._versions = {cast("K", decode_key(key)): version for key, version in versions.items()}
+        for change_id, key, row in journal:
+            self._apply(change_id, key, row)
+
+    def abandon_load(self) -> None:
+        """Leave memory as it is."""
+        self._journal = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it can be read."""
+        return self._rows is not None
+
+    def forget_old_versions(self) -> None:
+        """Drop the versions that were there at the last call: call it once a retention of the feed."""
+        newest = max(self._versions.values(), default=self._stale_below)
+        self._versions = {key: version for key, version in self._versions.items() if version > self._stale_below}
+        self._stale_below = newest

@@ -1,0 +1,152 @@
+"""From what is installed and what is set to plugin instances in their order: the phases that need no database."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from galaxy_chassis.config.loading import Configuration, Raw, load, read_environment
+from galaxy_chassis.config.settings import Settings
+from galaxy_chassis.errors import BootError, ConfigurationError, Fault
+from galaxy_chassis.logs import get_logger
+from galaxy_chassis.telemetry import Telemetry
+from galaxy_kernel.core.context import Context, Shared
+from galaxy_kernel.core.discovery import Discovery, Found, discover
+from galaxy_kernel.core.offline import run_offline
+from galaxy_kernel.core.ordering import order
+from galaxy_kernel.core.plugins import PluginSet
+from galaxy_kernel.core.settings import KERNEL, KernelSettings
+from galaxy_kernel.errors import CapabilityError, PhaseError
+
+__all__ = ["KERNEL", "Assembly", "assemble", "make_telemetry"]
+
+
+@dataclass
+class Assembly:
+    """The plugins of one kernel, made but not started."""
+
+    found: tuple[Found, ...]
+    """Enabled plugins in dependency order."""
+    disabled: tuple[Found, ...]
+    configuration: Configuration
+    plugins: PluginSet
+    telemetry: Telemetry
+    shared: Shared | None = None
+    """None until `share`."""
+
+    @property
+    def kernel_settings(self) -> KernelSettings:
+        """The kernel's settings; raises ConfigurationError where they are faulty."""
+        return self.configuration.settings_of(KERNEL, KernelSettings)
+
+    def share(self, shared: Shared) -> None:
+        """Hand the plugins what the kernel shares."""
+        self.shared = shared
+
+    def require_shared(self) -> Shared:
+        """Give what the kernel shares; raises CapabilityError before it has started."""
+        if self.shared is None:
+            raise CapabilityError("the kernel has not started yet: use the context in backend_lifespan or later")
+        return self.shared
+
+
+def assemble(
+    environment: Mapping[str, str] | None = None,
+    *,
+    overlay: Mapping[str, str] | None = None,
+    discovery: Discovery | None = None,
+) -> Assembly:
+    """Discover, order and configure.
+
+    Settings that are faulty do not stop it: `configuration.check(command)` does, so that the commands that only
+    look work all the same. Raises PluginError for a refused set of plugins, and ConfigurationError for an
+    unreadable env file.
+    """
+    raw = read_environment(environment, overlay=overlay)
+    off = tuple(name.strip() for name in _text(raw, "BACKEND_PLUGINS_DISABLED", "").split(",") if name.strip())
+    discovery = discover(off) if discovery is None else _without(discovery, off)
+    manifests = order([each.manifest for each in discovery.enabled], [each.manifest for each in discovery.disabled])
+    by_name = {each.name: each for each in discovery.enabled}
+    found = tuple(by_name[manifest.name] for manifest in manifests)
+    configuration = _configure(raw, found, discovery)
+    telemetry = make_telemetry(configuration)
+    assembly = Assembly(found, discovery.disabled, configuration, PluginSet(), telemetry)
+    for each in found:
+        assembly.plugins.register(each.name, _make(assembly, each))
+    return assembly
+
+
+def _without(discovery: Discovery, off: tuple[str, ...]) -> Discovery:
+    return Discovery(
+        tuple(each for each in discovery.enabled if each.name not in off),
+        tuple(each for each in discovery.enabled if each.name in off),
+        (),
+        tuple(name for name in off if name not in {each.name for each in discovery.enabled}),
+    )
+
+
+def _text(raw: Mapping[str, Raw], name: str, default: str) -> str:
+    return raw[name].text if name in raw else default
+
+
+def _configure(raw: Mapping[str, Raw], found: tuple[Found, ...], discovery: Discovery) -> Configuration:
+    strict = _text(raw, "BACKEND_CONFIG_STRICT", "true").strip().lower() not in ("false", "0", "no", "off")
+    groups: dict[str, type[Settings]] = {KERNEL: KernelSettings}
+    groups |= {each.name: each.manifest.settings for each in found}
+    configuration = load(
+        groups,
+        raw,
+        known={each.name: each.manifest.settings for each in discovery.disabled},
+        ignored_prefixes=tuple(f"BACKEND_{name.upper()}_" for name in discovery.broken),
+        strict=strict,
+    )
+    if not discovery.unknown:
+        return configuration
+    installed = [each.name for each in (*discovery.enabled, *discovery.disabled)]
+    faults = tuple(_not_installed(name, installed) for name in discovery.unknown)
+    return Configuration(
+        configuration.variables,
+        configuration.raw,
+        configuration.groups,
+        configuration.faults + (faults if strict else ()),
+        configuration.warnings + (() if strict else faults),
+    )
+
+
+def _not_installed(name: str, installed: list[str]) -> Fault:
+    near = difflib.get_close_matches(name, installed, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"installed are {', '.join(sorted(installed)) or 'none'}"
+    return Fault("BACKEND_PLUGINS_DISABLED", f"names {name!r}, which is not installed: {hint}")
+
+
+def make_telemetry(configuration: Configuration) -> Telemetry:
+    """Make the exporters that the settings name; none where the settings are faulty, for then nothing will run."""
+    try:
+        settings = configuration.settings_of(KERNEL, KernelSettings)
+    except ConfigurationError:
+        settings = KernelSettings(otel_traces_exporter="none", otel_metrics_exporter="none")
+    return Telemetry(
+        traces_exporter=settings.otel_traces_exporter,
+        metrics_exporter=settings.otel_metrics_exporter,
+        prometheus_listen_addr=settings.otel_prometheus_listen_addr,
+        sample_ratio=settings.otel_traces_sample_ratio,
+    )
+
+
+def _make(assembly: Assembly, found: Found) -> object:
+    group = found.manifest.settings
+    context: Context[Settings] = Context(
+        found.manifest,
+        settings=lambda: assembly.configuration.settings_of(found.name, group),
+        shared=assembly.require_shared,
+        offline=lambda work: run_offline(assembly.configuration, assembly.share, work),
+        log=get_logger(f"galaxy_{found.name}", plugin=found.name),
+        tracer=assembly.telemetry.tracer(f"galaxy_{found.name}"),
+        meter=assembly.telemetry.meter(f"galaxy_{found.name}"),
+    )
+    try:
+        plugin: object = found.factory(context)
+    except BootError:
+        raise
+    except Exception as error:
+        raise PhaseError(found.name, "its constructor", error) from error
+    return plugin

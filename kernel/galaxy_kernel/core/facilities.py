@@ -1,0 +1,194 @@
+"""What plugins stand on and contribute to: listeners, caches, facts, workers; collected, checked and set going."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.pool import QueuePool
+
+from galaxy_chassis.clock import Clock
+from galaxy_chassis.errors import GalaxyError
+from galaxy_chassis.health import Health, Probe, Probes
+from galaxy_chassis.http.telemetry import HttpTelemetry
+from galaxy_chassis.logs import get_logger
+from galaxy_chassis.process import BackgroundTasks
+from galaxy_kernel.caches.feed import Feed
+from galaxy_kernel.caches.registry import Caches
+from galaxy_kernel.capabilities import Services
+from galaxy_kernel.core.assembly import KERNEL, Assembly
+from galaxy_kernel.core.context import Shared
+from galaxy_kernel.errors import PhaseError, PluginError
+from galaxy_kernel.http.access import AccessControl
+from galaxy_kernel.http.service import HttpService
+from galaxy_kernel.rpc.server import RpcServer
+from galaxy_kernel.workers.supervisor import Supervised, Supervisor
+from galaxy_kernel.workers.worker import Worker
+
+_TRIM_INTERVAL = timedelta(minutes=5)
+
+_log = get_logger("galaxy_kernel.core.facilities", plugin=KERNEL)
+
+
+class Facilities:
+    """The facilities of one kernel. The kernel calls them, never the reverse."""
+
+    def __init__(
+        self,
+        assembly: Assembly,
+        *,
+        clock: Clock,
+        random: random.Random,
+        services: Services,
+        probes: Probes,
+        tasks: BackgroundTasks,
+    ) -> None:
+        self._assembly, self._settings = assembly, assembly.kernel_settings
+        self._clock, self._random = clock, random
+        self._probes, self._tasks = probes, tasks
+        self._supervisor: Supervisor | None = None
+        self.rpc: RpcServer | None = None
+        """The gRPC listener, once built, where a plugin contributes a service."""
+        self.http = HttpService(
+            self._settings.http_listen_addr,
+            access=AccessControl(
+                services, gateway_token=self._settings.token, trusted_proxies=self._settings.trusted_proxies
+            ),
+            request_timeout=self._settings.http_request_timeout.total_seconds(),
+            max_body=self._settings.http_max_body,
+            observer=HttpTelemetry(assembly.telemetry),
+        )
+
+    async def listen(self) -> None:
+        """Bind the HTTP listener, which answers probes from now on. Raise BootError when it cannot."""
+        self.http.server.serve_probe("/healthz", _alive)
+        self.http.server.serve_probe("/readyz", _readiness(self._probes))
+        await self.http.server.start()
+
+    async def build(self, shared: Shared) -> AsyncExitStack:
+        """Collect what the plugins contribute, check it, warm the caches and start everything.
+
+        Return what undoes it. Raise BootError, with everything undone.
+        """
+        async with AsyncExitStack() as stack:
+            await self._build(shared, stack)
+            return stack.pop_all()
+
+    async def _build(self, shared: Shared, stack: AsyncExitStack) -> None:
+        plugins, probes = self._assembly.plugins, self._probes
+        feed = Feed(shared.database)
+        caches = Caches(shared.database, feed, shared.wakeups, self._clock)
+        for name, contributed in plugins.call("backend_caches"):
+            caches.register(name, contributed)
+        for name, subscriptions in plugins.call("backend_subscriptions"):
+            shared.facts.subscribe(name, subscriptions)
+        shared.facts.assembled()
+        routes = plugins.contributions("backend_routes")
+        self.rpc = self._make_rpc()
+        supervisor = self._supervise(shared, feed)
+        for name, probe in plugins.contributions("backend_probes"):
+            probes.add(name, [probe])
+        for name, probe in [*caches.probes(), *supervisor.probes(), (KERNEL, shared.facts.probe())]:
+            probes.add(name, [probe])
+        self._register_gauges(shared)
+        await _warm(caches)
+        self._tasks.start(stack, caches.run(), "caches")
+        self.http.install(routes)
+        if self.rpc is not None:
+            probes.add(KERNEL, [_listener_probe(self.rpc)])
+            await self.rpc.start()
+            stack.push_async_callback(self.rpc.stop, 0.0)
+        self._supervisor = supervisor
+        stack.push_async_callback(supervisor.drain, 0.0)
+        supervisor.start()
+
+    async def drain(self, timeout: float) -> None:
+        """Finish requests, calls and passes of workers within `timeout` seconds."""
+        rpc = self.rpc.stop(timeout) if self.rpc is not None else asyncio.sleep(0)
+        workers = self._supervisor.drain(timeout) if self._supervisor is not None else asyncio.sleep(0, [])
+        _, late, _ = await asyncio.gather(self.http.server.drain(timeout), workers, rpc)
+        if late:
+            _log.warning("workers_cancelled", workers=late)
+
+    def _make_rpc(self) -> RpcServer | None:
+        services = self._assembly.plugins.contributions("backend_rpc")
+        if not services:
+            return None
+        return RpcServer(
+            self._settings.push_listen_addr,
+            token=self._settings.token,
+            services=services,
+            observer=self._assembly.telemetry.rpc_span,
+        )
+
+    def _register_gauges(self, shared: Shared) -> None:
+        """Have the metrics show what runs short first."""
+        pool = shared.database.engine.pool
+        self._assembly.telemetry.gauge(
+            "galaxy.postgres.connections.used",
+            lambda: pool.checkedout() if isinstance(pool, QueuePool) else 0,
+            unit="{connection}",
+            description="Connections of the pool that are in use.",
+        )
+
+    def _supervise(self, shared: Shared, feed: Feed) -> Supervisor:
+        workers = [
+            *self._assembly.plugins.contributions("backend_workers"),
+            *shared.facts.workers(),
+            (KERNEL, Worker("kernel.feed_trim", feed.trim, _TRIM_INTERVAL)),
+        ]
+        _check_names(workers)
+        log = get_logger("galaxy_kernel.workers")
+        return Supervisor(
+            Supervised(
+                plugin,
+                worker,
+                database=shared.database,
+                wakeups=shared.wakeups,
+                clock=self._clock,
+                random=self._random,
+                log=log,
+                span=self._assembly.telemetry.worker_span,
+            )
+            for plugin, worker in workers
+        )
+
+
+async def _alive() -> tuple[int, Mapping[str, Any]]:
+    return 200, {"status": "alive"}
+
+
+def _readiness(probes: Probes) -> Callable[[], Awaitable[tuple[int, Mapping[str, Any]]]]:
+    async def answer() -> tuple[int, Mapping[str, Any]]:
+        ready, body = await probes.report()
+        return (200 if ready else 503), body
+
+    return answer
+
+
+async def _warm(caches: Caches) -> None:
+    try:
+        await caches.load()
+    except GalaxyError:
+        raise
+    except Exception as error:
+        raise PhaseError(KERNEL, "loading the caches", error) from error
+
+
+def _listener_probe(rpc: RpcServer) -> Probe:
+    async def check() -> Health:
+        return Health() if rpc.bound else Health("failed", "the gRPC listener is not bound")
+
+    return Probe("grpc_listener", check, gates="ready")
+
+
+def _check_names(workers: list[tuple[str, Worker]]) -> None:
+    owners: dict[str, str] = {}
+    for plugin, worker in workers:
+        if worker.name in owners:
+            raise PluginError(
+                f"plugin {plugin!r} has a worker {worker.name!r}, as plugin {owners[worker.name]!r} has: rename one"
+            )
+        owners[worker.name] = plugin

@@ -1,0 +1,62 @@
+"""Entering the plugins' lifespans in dependency order, and leaving them in exactly the reverse one."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from galaxy_chassis.clock import Clock
+from galaxy_chassis.logs import get_logger
+from galaxy_kernel.capabilities import Services
+from galaxy_kernel.core.manifest import Manifest, Offer
+from galaxy_kernel.core.plugins import PluginSet
+from galaxy_kernel.errors import PhaseError, PluginError
+
+_log = get_logger("galaxy_kernel.core.lifespans", plugin="kernel")
+
+_STOP_FLOOR = 2.0
+"""Seconds a plugin gets to stop even when draining has used up the whole time."""
+
+
+class Lifespans:
+    """The lifespans of one kernel's plugins."""
+
+    def __init__(self, plugins: PluginSet, manifests: Iterable[Manifest], services: Services, clock: Clock) -> None:
+        self._plugins, self._services, self._clock = plugins, services, clock
+        self._manifests = {manifest.name: manifest for manifest in manifests}
+        self.deadline = float("inf")
+        """The monotonic second by which everything is to have stopped; each plugin gets a little time even later."""
+        self.errors: list[str] = []
+        """What failed while stopping, one sentence each."""
+
+    async def enter(self, stack: AsyncExitStack) -> None:
+        """Start every plugin and take what it offers. Raise PhaseError or PluginError; `stack` unwinds the others."""
+        for name, lifespan in self._plugins.call("backend_lifespan"):
+            try:
+                offers = await lifespan.__aenter__()
+            except Exception as error:
+                raise PhaseError(name, "backend_lifespan", error) from error
+            stack.push_async_callback(self._leave, name, lifespan)
+            self._take_offers(name, offers)
+
+    def _take_offers(self, name: str, offers: Sequence[Offer[Any]] | None) -> None:
+        provides = self._manifests[name].provides
+        offered = [offer.capability for offer in offers or ()]
+        if set(offered) != set(provides):
+            raise PluginError(
+                f"plugin {name!r} offers {[each.name for each in offered]} from its lifespan but lists "
+                f"{[each.name for each in provides]} in its manifest: the two must be the same"
+            )
+        for offer in offers or ():
+            self._services.offer(name, offer.capability, offer.implementation)
+
+    async def _leave(self, name: str, lifespan: Any) -> None:
+        remaining = max(_STOP_FLOOR, self.deadline - self._clock.monotonic())
+        try:
+            async with asyncio.timeout(None if remaining == float("inf") else remaining):
+                await lifespan.__aexit__(None, None, None)
+        except Exception as error:  # one plugin's failure to stop must not keep the others from stopping
+            self.errors.append(f"plugin {name!r}: {type(error).__name__}: {error}")
+            _log.error("plugin_stop_failed", plugin=name, exc_info=error)
+        finally:
+            self._services.withdraw(name)

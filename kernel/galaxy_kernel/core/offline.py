@@ -1,0 +1,54 @@
+"""Work for the command line: the database open, the plugins made, nothing started."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from galaxy_chassis.clock import SystemClock
+from galaxy_chassis.config.loading import Configuration
+from galaxy_chassis.errors import BootError
+from galaxy_kernel.capabilities import Services
+from galaxy_kernel.core.context import Shared, make_shared
+from galaxy_kernel.core.settings import KERNEL, KernelSettings
+from galaxy_kernel.database import Database, is_unavailable, make_engine, schema_of
+
+
+@asynccontextmanager
+async def opened(configuration: Configuration) -> AsyncIterator[Database]:
+    """Open the database of the configuration. Raise BootError for faulty settings and when it cannot be reached."""
+    configuration.check("migrate")
+    settings = configuration.settings_of(KERNEL, KernelSettings)
+    database = Database(make_engine(settings.dsn, pool_size=2), schema_of(settings.dsn))
+    try:
+        await database.ping()
+        yield database
+    except BootError:
+        raise
+    except Exception as error:
+        if is_unavailable(error):
+            raise BootError(
+                "Postgres cannot be reached: is it running, and is BACKEND_POSTGRES_DSN right? "
+                f"({type(error).__name__})"
+            ) from error
+        raise
+    finally:
+        await database.close()
+
+
+def run_offline(
+    configuration: Configuration, share: Callable[[Shared], None], work: Callable[[], Awaitable[None]]
+) -> None:
+    """Run a plugin command's work, with what the kernel shares passed to `share` before it.
+
+    What it writes to caches reaches running replicas through the feed.
+    """
+
+    async def main() -> None:
+        async with opened(configuration) as database:
+            settings = configuration.settings_of(KERNEL, KernelSettings)
+            key = b"" if settings.secret_key is None else settings.secret
+            share(make_shared(database, Services(), key, clock=SystemClock(), random=secrets.SystemRandom()))
+            await work()
+
+    asyncio.run(main())

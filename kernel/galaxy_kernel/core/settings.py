@@ -1,0 +1,99 @@
+"""The kernel's own settings."""
+
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, RequiredBy, Settings, TypeName
+from galaxy_chassis.errors import ConfigurationError, Fault
+from galaxy_kernel.database import schema_of
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value().encode()) < 32:
+        raise ValueError("expected at least 32 bytes, for example the output of: openssl rand -base64 48")
+    return secret
+
+
+def _postgres(dsn: SecretStr) -> SecretStr:
+    schema_of(dsn.get_secret_value())  # raises DsnError, whose message holds no password
+    return dsn
+
+
+KERNEL = "kernel"
+"""The name under which the kernel's own settings, migrations, checks and log lines stand."""
+
+
+class KernelSettings(Settings):
+    """What the kernel itself is told: where to listen, where Postgres is, what to export."""
+
+    prefix: ClassVar[str | None] = "BACKEND_"
+
+    secret_key: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
+        default=None, json_schema_extra=RequiredBy(("serve",)).extra
+    )
+    """Root of every keyed hash and seal, at least 32 bytes. Keep it: with another one, stored codes and seals are
+    void. `backend dev` makes and keeps one."""
+    postgres_dsn: Annotated[SecretStr, AfterValidator(_postgres), TypeName("postgres:// DSN")] | None = Field(
+        default=None, json_schema_extra=RequiredBy(("serve", "migrate")).extra
+    )
+    """`postgres://user:password@host:port/database?search_path=backend`. The driver is the DSN's choice:
+    `postgresql+asyncpg://` and `postgresql+psycopg://` work where installed; a bare `postgres://` means aiopg."""
+    postgres_pool_size: int = Field(default=10, ge=2, le=200)
+    """Connections kept to Postgres by one process."""
+    postgres_statement_timeout: Duration = timedelta(seconds=10)
+    """After which Postgres gives up a statement."""
+    http_listen_addr: ListenAddress = "127.0.0.1:8080"
+    """Where the HTTP API listens."""
+    http_max_body: int = Field(default=262_144, ge=1024)
+    """Largest request body in bytes, unless a route says otherwise."""
+    http_request_timeout: Duration = timedelta(seconds=15)
+    """After which a request is answered 503 `timeout`."""
+    push_listen_addr: ListenAddress = "127.0.0.1:8081"
+    """Where the gRPC listener listens; opened when an installed plugin contributes a gRPC service."""
+    gateway_token: SecretStr | None = None
+    """What the gateway shows in `X-Gateway-Token`. Without it, internal routes and gRPC are closed."""
+    trusted_proxies: Networks = ()
+    """Peers whose `X-Forwarded-For` is believed, besides callers with the gateway's token."""
+    plugins_disabled: Names = ()
+    """Installed plugins to leave out."""
+    config_strict: bool = True
+    """Whether an unknown `BACKEND_*` variable is an error; otherwise it is a warning."""
+    env_file: str | None = None
+    """A file of `VARIABLE=value` lines; the environment has precedence over it."""
+    migrate_on_start: bool = True
+    """Whether `serve` brings the schema up to date; otherwise it refuses a schema older than the code."""
+    shutdown_timeout: Duration = timedelta(seconds=25)
+    """How long requests and worker batches may take to finish after SIGTERM."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lines below it are not written."""
+    otel_traces_exporter: Literal["otlp", "none", "stdout"] = "otlp"
+    """Where traces go; `otlp` reads the standard `OTEL_EXPORTER_OTLP_*` variables. `none` under `backend dev`."""
+    otel_traces_sample_ratio: float = Field(default=0.1, ge=0, le=1)
+    """Share of requests traced when the caller has not decided."""
+    otel_metrics_exporter: Literal["otlp", "none", "stdout", "prometheus"] = "otlp"
+    """Where metrics go. `none` under `backend dev`."""
+    otel_prometheus_listen_addr: ListenAddress = "127.0.0.1:9464"
+    """Where `prometheus` metrics are served, apart from the API."""
+
+    @property
+    def dsn(self) -> str:
+        """The DSN, from which nothing is left out: not for logs. Raises ConfigurationError where it is not set."""
+        return _given("BACKEND_POSTGRES_DSN", self.postgres_dsn)
+
+    @property
+    def secret(self) -> bytes:
+        """The secret key. Raises ConfigurationError where it is not set."""
+        return _given("BACKEND_SECRET_KEY", self.secret_key).encode()
+
+    @property
+    def token(self) -> str | None:
+        """The gateway's token, None where it is not set."""
+        return None if self.gateway_token is None else self.gateway_token.get_secret_value()
+
+
+def _given(variable: str, value: SecretStr | None) -> str:
+    if value is None:
+        raise ConfigurationError([Fault(variable, "required")])
+    return value.get_secret_value()

@@ -1,0 +1,1 @@
+"""The dialect `postgresql+aiopg`: SQLAlchemy's asyncio engine over connections of aiopg."""

@@ -1,5 +1,0 @@
-"""`backend dev`: Postgres, the plugins' companions and the backend in one process, kept in one directory."""
-
-from galaxy_kernel.dev.run import run_dev
-
-__all__ = ["run_dev"]

@@ -1,0 +1,47 @@
+"""One HTTP operation, as plugins contribute it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+
+class Access(StrEnum):
+    """Who may call a route (SPEC K-13)."""
+
+    PUBLIC = "public"
+    """Anybody."""
+    USER = "user"
+    """A player: `Authorization: Bearer <session token>`."""
+    INTERNAL = "internal"
+    """The gateway: header `X-Gateway-Token`."""
+    ADMIN = "admin"
+    """An operator: HTTP Basic. Unsafe methods are written to the audit log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One HTTP operation.
+
+    The handler's signature is its contract, read once when the routes are assembled. It takes by name: the
+    path's parameters (converted to their annotations), `body` (a `Model`), `query` (a `Model`) and `call`
+    (a `Call`), each only if it wants it; its return annotation is what it answers: a `Model`, a `Page`,
+    None (204), or `Answer` for one with headers or a status of its own.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    """Begins with `/api/v1/<access>/`; parameters as `{account_id}`."""
+    handler: Callable[..., Awaitable[Any]]
+    name: str
+    """`<plugin>.<operation>`, unique: operation id, span name and the action in the audit log."""
+    summary: str
+    """One line for the API's documentation."""
+    access: Access | None = None
+    """Must be given: a route without it refuses the boot."""
+    status: int = 200
+    """Status of the usual answer; None answers 204 whatever stands here."""
+    errors: tuple[str, ...] = ()
+    """The codes of the problems it answers beyond the common ones, `<status> <code>`, for the documentation."""
+    max_body: int | None = None
+    """Largest body in bytes; None: `BACKEND_HTTP_MAX_BODY`."""

@@ -1,0 +1,170 @@
+"""The API above the listener: one flat path from a request to its answer."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any, Protocol
+
+from aiohttp.web import BaseRequest
+
+from galaxy_chassis.http.problems import Problem
+from galaxy_chassis.http.response import Answered, problem_response
+from galaxy_chassis.http.server import HttpServer, answer_fixed, method_not_allowed
+from galaxy_chassis.logs import get_logger, log_request
+from galaxy_chassis.request_context import Work, current
+from galaxy_kernel.database import is_unavailable
+from galaxy_kernel.http.access import AccessControl
+from galaxy_kernel.http.docs import description_pages
+from galaxy_kernel.http.endpoint import Endpoint
+from galaxy_kernel.http.route import Route
+from galaxy_kernel.http.router import NoSuchMethod, NoSuchPath, Router
+from galaxy_kernel.http.routing import assemble
+
+_log = get_logger("galaxy_kernel.http")
+
+_CLIENT_GONE = 499
+"""nginx's status for a client that hung up before it was answered: for the log, nobody receives it."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_KERNEL = "kernel"
+
+
+class Trace(Protocol):
+    """A request's span, where it is sampled."""
+
+    @property
+    def trace_id(self) -> str:
+        """Hexadecimal, as OpenTelemetry writes it."""
+
+    @property
+    def span_id(self) -> str:
+        """Hexadecimal."""
+
+
+class HttpObserver(Protocol):
+    """Hears of every request that matched a route, inside the request's own context."""
+
+    def begin(self, route: Route, headers: Mapping[str, str]) -> Any:
+        """Note a request; return its Trace when it is sampled (W3C `traceparent` in `headers`), else None."""
+
+    def end(self, trace: Any, route: Route, status: int, seconds: float) -> None:
+        """Note its answer; `trace` is what `begin` returned."""
+
+
+class HttpService:
+    """The plugins' routes on a listener of its own: probes from the start, the API once routes are installed."""
+
+    def __init__(
+        self,
+        listen_address: str,
+        *,
+        access: AccessControl,
+        request_timeout: float = 15.0,
+        max_body: int = 262_144,
+        observer: HttpObserver | None = None,
+        variable: str = "BACKEND_HTTP_LISTEN_ADDR",
+    ) -> None:
+        """Make a service that does not listen yet: see HttpServer; `max_body` in bytes."""
+        self.server = HttpServer(listen_address, self._serve, request_timeout=request_timeout, variable=variable)
+        self._access, self._max_body = access, max_body
+        self._observer = observer
+        self._fixed = self.server.fixed
+        self._router: Router[Endpoint] = Router()
+        self._flights = self.server.in_flight
+
+    @property
+    def address(self) -> str:
+        """Where it listens, `HOST:PORT`."""
+        return self.server.address
+
+    def install(self, routes: Sequence[tuple[str, Route]]) -> None:
+        """Serve these routes, passed with their plugins' names, from now on. Raise PluginError for a bad one."""
+        self._router = assemble(routes, max_body=self._max_body)
+        self._fixed |= description_pages(routes)
+        self.server.open()
+
+    async def _serve(self, request: BaseRequest) -> Answered:
+        path = request.rel_url.raw_path
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return await answer_fixed(request, fixed)
+        started = perf_counter()
+        access, headers, peer = self._access, request.headers, request.remote or ""
+        trusted = access.trusts(headers, peer)
+        work = Work(access.request_id(headers, trusted=trusted), _KERNEL)
+        current.set(work)
+        route, trace, status = None, None, 500
+        try:
+            endpoint, segments = self._find(request.method, path)
+            route, work.plugin = endpoint.route, endpoint.plugin
+            trace = self._begin(route, headers, work)
+            client_address = access.client_address(headers, peer, trusted=trusted)
+            response = await self._answer(endpoint, request, segments, work, client_address)
+            status = response.status
+        except Problem as problem:
+            response = problem_response(problem, work.request_id)
+            status = response.status
+        except asyncio.CancelledError:
+            status = _CLIENT_GONE
+            raise
+        finally:
+            self._end(request, route, work, trace, status, perf_counter() - started)
+        if self.server.refusal is not None:
+            response.force_close()
+        return response
+
+    def _begin(self, route: Route, headers: Mapping[str, str], work: Work) -> Trace | None:
+        trace: Trace | None = None if self._observer is None else self._observer.begin(route, headers)
+        if trace is not None:
+            work.trace_id, work.span_id = trace.trace_id, trace.span_id
+        return trace
+
+    def _end(
+        self, request: BaseRequest, route: Route | None, work: Work, trace: Trace | None, status: int, seconds: float
+    ) -> None:
+        if route is not None and self._observer is not None:
+            self._observer.end(trace, route, status, seconds)
+        method = request.method if request.method in _METHODS else "other"
+        log_request(work, method, None if route is None else route.path, status, seconds)
+
+    def _find(self, method: str, path: str) -> tuple[Endpoint, list[str]]:
+        if self.server.refusal is not None:
+            raise self.server.refusal()
+        try:
+            return self._router.find(method, path)
+        except NoSuchPath:
+            raise Problem(404, "not_found", "There is no such path: /docs lists those there are.") from None
+        except NoSuchMethod as error:
+            raise method_not_allowed(error.allowed) from None
+
+    async def _answer(
+        self, endpoint: Endpoint, request: BaseRequest, segments: list[str], work: Work, client_address: str
+    ) -> Answered:
+        """Answer within the limit, whatever the handler raises. Raise the Problem that is to be answered."""
+        flights = self._flights
+        flight = flights.begin()
+        try:
+            return await endpoint.answer(request, segments, self._access, work.request_id, client_address)
+        except Problem:
+            raise
+        except asyncio.CancelledError as error:
+            cut_short = flights.why_cut_short(flight)
+            if cut_short is not None and flight.uncancel() == 0:
+                raise cut_short from None
+            if flight.cancelling():
+                raise  # the client is gone
+            # nobody cancelled this request: the handler let out a cancellation of something else
+            raise _problem_of(error, endpoint) from None
+        except Exception as error:
+            raise flights.why_cut_short(flight) or _problem_of(error, endpoint) from None
+        finally:
+            flights.end(flight)
+
+
+def _problem_of(error: BaseException, endpoint: Endpoint) -> Problem:
+    """Return the answer for what a handler should not have raised, and log it for whoever quotes the request id."""
+    if is_unavailable(error):
+        _log.warning("database_unavailable", route=endpoint.route.name, error=type(error).__name__)
+        detail = "Postgres cannot be reached just now; nothing is known to have been changed. Try again."
+        return Problem(503, "database_unavailable", detail, headers={"Retry-After": "2"})
+    _log.error("request_failed", plugin=endpoint.plugin, route=endpoint.route.name, exc_info=error)
+    return Problem(500, "internal", "The service failed at this request. Quote the request_id to its operators.")

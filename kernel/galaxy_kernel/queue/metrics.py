@@ -1,0 +1,44 @@
+"""Tells of what becomes of a queue's rows: log lines, counters, and how many are waiting."""
+
+import logging
+from collections import Counter
+
+from opentelemetry.metrics import Meter
+from structlog.typing import FilteringBoundLogger
+
+from galaxy_kernel.database import Connection
+from galaxy_kernel.queue.queue import DEPTH, LeasedQueue, Outcome, Result
+
+_LEVELS = {Outcome.RETRYING.value: logging.INFO, Outcome.DEAD_LETTERED.value: logging.WARNING}
+"""How loudly an attempt is told of, by what became of its row; what went well is for debugging."""
+
+
+class Attempts:
+    """The attempts of one plugin's queue: `<plugin>_attempt` in the log, `<plugin>.attempts` and `<plugin>.queued`."""
+
+    def __init__(self, plugin: str, queue: LeasedQueue, *labels: str, log: FilteringBoundLogger, meter: Meter) -> None:
+        """Name the labels that attempts are counted by, besides their outcome."""
+        self._event, self._queue, self._labels, self._log = f"{plugin}_attempt", queue, labels, log
+        self._outcomes: Counter[tuple[str, ...]] = Counter()
+        """Attempts since the last hand-over, by outcome and labels."""
+        self._attempts = meter.create_counter(f"{plugin}.attempts", description="Attempts to deliver, by outcome.")
+        self._queued = meter.create_gauge(f"{plugin}.queued", description=f"Rows still to deliver, at most {DEPTH:,}.")
+
+    def note(self, result: Result, *labels: str, **fields: object) -> None:
+        """Tell of one attempt, in `working` under the request id of its row; `fields` are for the log alone."""
+        state = self._queue.state_after(result)
+        level = _LEVELS.get(state, logging.DEBUG)
+        if self._log.is_enabled_for(level):
+            named = dict(zip(self._labels, labels, strict=True))
+            self._log.log(level, self._event, **named, **fields, attempt_no=result.claim.attempt, outcome=state)
+        self._outcomes[state, *labels] += 1
+
+    def hand_over(self) -> None:
+        """Give the attempts so far to the meter, all at once."""
+        for labels, number in self._outcomes.items():
+            self._attempts.add(number, dict(zip(("outcome", *self._labels), labels, strict=True)))
+        self._outcomes.clear()
+
+    async def gauge(self, connection: Connection) -> None:
+        """Look how many rows are waiting."""
+        self._queued.set(await self._queue.depth(connection))

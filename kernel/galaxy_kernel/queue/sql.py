@@ -1,0 +1,167 @@
+"""All SQL of the leased work queue (`galaxy_kernel.queue.queue`, which says what it is for)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Double, Integer, Table, Text, bindparam, text
+from sqlalchemy.sql.elements import TextClause
+from sqlalchemy.sql.selectable import TextualSelect
+
+PENDING = "state IN ('pending', 'retrying')"
+"""Stands literally in statements and indexes: a planner matches a partial index only by constants."""
+
+# Rows that are known by id are sought by `= ANY (ARRAY (SELECT ...))`, never by a join alone: of an array the planner
+# expects few elements and takes the primary key, where for a join of hundreds it reads a table of thousands whole.
+
+_LOST = """
+    INSERT INTO {history} ({owner}, attempt_no, started_at, outcome, detail)
+    SELECT id, attempts, claimed_at, 'lost', 'the worker was lost and may have succeeded'
+    FROM picked WHERE claimed_at IS NOT NULL
+"""
+"""Writes down an attempt that was claimed and never completed."""
+
+_CLAIM = """
+WITH picked AS MATERIALIZED (
+    SELECT id, attempts, claimed_at FROM {table}
+    WHERE {pending} AND next_attempt_at <= statement_timestamp()
+        AND (expires_at IS NULL OR expires_at > statement_timestamp())
+    ORDER BY next_attempt_at LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+), lost AS ({lost})
+UPDATE {table} AS q
+SET attempts = q.attempts + 1,
+    lease = q.lease + 1,
+    claimed_at = statement_timestamp(),
+    next_attempt_at = statement_timestamp() + make_interval(secs => :lease)
+WHERE q.id = ANY (ARRAY (SELECT id FROM picked))
+RETURNING q.id, q.lease, q.attempts, q.attempts - q.attempts_before_resend,
+    CAST(extract(epoch FROM q.expires_at - clock_timestamp()) AS double precision){columns}
+"""
+
+_AFTER = """CASE
+        WHEN r.outcome = 'released' THEN q.state
+        WHEN r.outcome = 'retrying' AND q.attempts - q.attempts_before_resend >= :max_attempts THEN 'dead_lettered'
+        ELSE r.outcome END"""
+"""The state that a result leads to."""
+
+_COMPLETE = """
+WITH results AS (
+    SELECT * FROM json_to_recordset(CAST(:results AS json)) AS r(
+        id uuid, lease integer, outcome text, started_ago double precision, finished_ago double precision,
+        tried boolean, detail text, code integer, delay double precision)
+), finished AS (
+    UPDATE {table} AS q
+    SET state = {after},
+        attempts = q.attempts - CASE WHEN r.tried THEN 0 ELSE 1 END,
+        claimed_at = NULL,
+        next_attempt_at = CASE WHEN {after} IN ('pending', 'retrying')
+            THEN statement_timestamp() + make_interval(secs => coalesce(r.delay, 0)) END,
+        finished_at = CASE WHEN {after} NOT IN ('pending', 'retrying') THEN statement_timestamp() END,
+        last_error = CASE WHEN r.outcome <> 'sent' THEN coalesce(r.detail, q.last_error) END{wipe_when_sent}
+    FROM results AS r
+    WHERE q.id = ANY (ARRAY (SELECT id FROM results)) AND q.id = r.id
+        AND CASE WHEN q.claimed_at IS NOT NULL THEN q.lease = r.lease ELSE false END
+    RETURNING r.*, q.state, q.attempts
+), attempted AS ({attempted})
+SELECT id FROM results WHERE id NOT IN (SELECT id FROM finished)
+"""
+"""The fence is a CASE so that the planner makes nothing of it: one that saw the table while nothing was claimed expects
+no claimed row, and would compare every row found with every result."""
+
+_ATTEMPTED = """
+    INSERT INTO {history} ({owner}, attempt_no, started_at, finished_at, outcome, {code}, detail)
+    SELECT id, attempts, statement_timestamp() - make_interval(secs => started_ago),
+        statement_timestamp() - make_interval(secs => finished_ago), state, code, detail
+    FROM finished WHERE tried
+"""
+
+_EXPIRE = """
+WITH picked AS MATERIALIZED (
+    SELECT id, attempts, claimed_at FROM {table}
+    WHERE {pending} AND expires_at <= statement_timestamp()
+        AND (claimed_at IS NULL OR next_attempt_at <= statement_timestamp())
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+), lost AS ({lost}), wiped AS ({wipe_dead_letters})
+UPDATE {table} AS q
+SET state = 'dead_lettered', last_error = 'expired', claimed_at = NULL, next_attempt_at = NULL,
+    finished_at = statement_timestamp(){wipe}
+WHERE q.id = ANY (ARRAY (SELECT id FROM picked))
+RETURNING q.id
+"""
+
+_WIPE_DEAD_LETTERS = """
+    UPDATE {table} SET {emptied} WHERE state = 'dead_lettered' AND expires_at <= statement_timestamp() AND ({unwiped})
+"""
+
+_REVIVE = """
+UPDATE {table}
+SET state = 'pending',
+    attempts_before_resend = attempts,
+    next_attempt_at = CASE WHEN claimed_at IS NOT NULL AND next_attempt_at > statement_timestamp()
+        THEN next_attempt_at ELSE statement_timestamp() END,
+    finished_at = NULL
+WHERE id = :id AND state <> 'sent'
+RETURNING id
+"""
+
+
+_DEPTH = "SELECT count(*) AS depth FROM (SELECT 1 FROM {table} WHERE {pending} LIMIT :limit) AS queued"
+
+
+class QueueSql:
+    """Fills the statements in with the names of one table, its history and its columns to wipe."""
+
+    def __init__(self, table: Table, history: Table | None, wipe: tuple[str, ...]) -> None:
+        self._id = Column("id", table.c.id.type)
+        names = {"table": table.name, "pending": PENDING, "after": _AFTER}
+        names["wipe"] = "".join(f", {name} = NULL" for name in wipe)
+        names["wipe_when_sent"] = "".join(
+            f", {name} = CASE WHEN r.outcome <> 'sent' THEN q.{name} END" for name in wipe
+        )
+        names["emptied"] = ", ".join(f"{name} = NULL" for name in wipe)
+        names["unwiped"] = " OR ".join(f"{name} IS NOT NULL" for name in wipe)
+        if history is not None:
+            names["history"] = history.name
+            names |= {column.info["queue"]: column.name for column in history.c if "queue" in column.info}
+        nothing = "SELECT 1"
+        self._names = names | {
+            "lost": nothing if history is None else _LOST.format_map(names),
+            "attempted": nothing if history is None else _ATTEMPTED.format_map(names),
+            "wipe_dead_letters": _WIPE_DEAD_LETTERS.format_map(names) if wipe else nothing,
+        }
+
+    def claim(self, columns: Sequence[Column[Any]]) -> TextualSelect:
+        """Takes `limit` and `lease` (seconds)."""
+        extra = "".join(f", q.{column.name}" for column in columns)
+        queue = (
+            Column("lease", Integer),
+            Column("attempts", Integer),
+            Column("tries", Integer),
+            Column("left", Double),
+        )
+        wanted = [Column(column.name, column.type) for column in columns]
+        statement = self._text(_CLAIM, columns=extra).bindparams(
+            bindparam("limit", type_=BigInteger), bindparam("lease", type_=Double)
+        )
+        return statement.columns(self._id, *queue, *wanted)
+
+    def complete(self) -> TextualSelect:
+        """Takes `results` (a JSON array of `galaxy_kernel.queue.queue._Record`) and `max_attempts`."""
+        parameters = (bindparam("results", type_=Text), bindparam("max_attempts", type_=Integer))
+        return self._text(_COMPLETE).bindparams(*parameters).columns(self._id)
+
+    def expire(self) -> TextualSelect:
+        """Takes `limit`."""
+        return self._text(_EXPIRE).bindparams(bindparam("limit", type_=BigInteger)).columns(self._id)
+
+    def revive(self) -> TextualSelect:
+        """Takes `id`."""
+        return self._text(_REVIVE).bindparams(bindparam("id", type_=self._id.type)).columns(self._id)
+
+    def depth(self) -> TextualSelect:
+        """Takes `limit`."""
+        return self._text(_DEPTH).bindparams(bindparam("limit", type_=BigInteger)).columns(Column("depth", BigInteger))
+
+    def _text(self, template: str, **names: str) -> TextClause:
+        return text(template.format_map(self._names | names))

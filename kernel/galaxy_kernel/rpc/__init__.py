@@ -1,0 +1,1 @@
+"""The gRPC listener and the services that plugins contribute to it."""

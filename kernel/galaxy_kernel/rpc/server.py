@@ -1,0 +1,286 @@
+"""The gRPC listener (SPEC P-1): the plugins' services behind the gateway's token, health and reflection."""
+
+import asyncio
+import hmac
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from typing import Any, cast
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from galaxy_chassis.errors import BootError
+from galaxy_chassis.logs import get_logger
+from galaxy_chassis.request_context import Work, current, new_request_id
+from galaxy_kernel.errors import PhaseError, PluginError
+from galaxy_kernel.rpc.service import RpcService
+
+TOKEN_KEY = "x-gateway-token"  # noqa: S105  a metadata key, not a token
+REQUEST_ID_KEY = "x-request-id"
+MAX_CALLS = 1024
+"""Calls at once; one more is refused with RESOURCE_EXHAUSTED."""
+
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # or a second process would share a taken port in silence
+    ("grpc.max_receive_message_length", 1024 * 1024),
+    ("grpc.max_send_message_length", 4 * 1024 * 1024),  # what a client takes unless it is told otherwise
+    ("grpc.keepalive_time_ms", 30_000),  # a gateway that vanished without a word is noticed within 40 s
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # the gateway may probe us as often
+)
+_HEALTH = health.SERVICE_NAME
+_KERNEL = "kernel"
+_LAST_WRITES = 1.0
+"""Seconds at most for the last words to watchers of the health service and to ended streams to reach them."""
+
+_log = get_logger("galaxy_kernel.rpc.server")
+_well_formed = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
+
+Observer = Callable[[str, str | None], AbstractContextManager[object]]
+"""Gives what surrounds a call: takes its method, `/package.Service/Method`, and its `traceparent`."""
+
+
+class RpcServer:
+    """The listener. States: made → bound → draining → closed.
+
+    While draining, health says NOT_SERVING and new calls are refused with UNAVAILABLE. Unary calls are finished.
+    A call that streams its answer has no end of its own: it is ended at once with UNAVAILABLE, and its client
+    resumes elsewhere from where it stands.
+    """
+
+    def __init__(
+        self,
+        listen_address: str,
+        *,
+        token: str | None,
+        services: Sequence[tuple[str, RpcService]],
+        observer: Observer | None = None,
+        variable: str = "BACKEND_PUSH_LISTEN_ADDR",
+    ) -> None:
+        """Make a server that does not listen yet, of services given with their plugins' names.
+
+        Raises PluginError when two services have one name. `variable` is the setting that `listen_address`
+        comes from, for the message when it is taken.
+        """
+        self._listen_address, self._variable = listen_address, variable
+        self._services = services
+        self._calls = _Calls(_owners(services), token, observer or _unobserved)
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+        self.address = listen_address
+        """Where it listens, `HOST:PORT`; once started, with the port it got."""
+
+    @property
+    def bound(self) -> bool:
+        """Whether it takes calls."""
+        return self._server is not None and not self._calls.draining
+
+    async def start(self) -> None:
+        """Listen. Raises BootError, naming the variable, when the address cannot be had."""
+        server = grpc.aio.server(interceptors=[self._calls], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+        try:
+            self._add_services(server)
+            port = self._bind(server)
+            for _, service in self._services:
+                await self._health.set(service.name, health_pb2.HealthCheckResponse.SERVING)
+            await server.start()
+        except BaseException:
+            await server.stop(None)
+            raise
+        self._server = server
+        self.address = f"{self._listen_address.rpartition(':')[0]}:{port}"
+
+    async def stop(self, grace: float) -> None:
+        """Drain and close; unary calls have `grace` seconds to finish. Safe to call in any state, and again."""
+        self._calls.draining = True
+        server, self._server = self._server, None
+        if server is None:
+            return
+        await self._health.enter_graceful_shutdown()
+        self._calls.end_streams()
+        if not await self._calls.finished(grace):
+            _log.warning("rpc_calls_cut_off", calls=len(self._calls.unary), after_seconds=grace)
+        await server.stop(_LAST_WRITES)
+
+    def _add_services(self, server: grpc.aio.Server) -> None:
+        for plugin, service in self._services:
+            try:
+                service.add(server)
+            except Exception as error:
+                raise PhaseError(plugin, f"adding its gRPC service {service.name!r}", error) from error
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [service.name for _, service in self._services]
+        reflection.enable_server_reflection([*names, _HEALTH, reflection.SERVICE_NAME], server)
+
+    def _bind(self, server: grpc.aio.Server) -> int:
+        try:
+            return int(server.add_insecure_port(self._listen_address))
+        except RuntimeError as error:  # it gives no reason
+            raise BootError(
+                f"{self._variable}: cannot listen on {self._listen_address}: stop the process that has that port, "
+                "or choose a free address of this machine"
+            ) from error
+
+
+class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has no types
+    """What happens around every call: the token, the work, the span, failures, and the end when draining."""
+
+    def __init__(self, owners: Mapping[str, str], token: str | None, observer: Observer) -> None:
+        self._owners, self._observer = owners, observer
+        self._token = token.encode() if token else None
+        self.draining = False
+        self.unary: set[asyncio.Task[Any]] = set()
+        self._streams: set[asyncio.Task[Any]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
+        """Refuse the call, or wrap its handler."""
+        method: str = details.method
+        service = method[1:].rpartition("/")[0]
+        if service == _HEALTH:
+            return await continuation(details)
+        metadata = dict(details.invocation_metadata)
+        refusal = self._refusal(metadata)
+        if refusal is not None:
+            return _refusing(*refusal)
+        handler = await continuation(details)
+        if handler is None:
+            return None
+        given = metadata.get(REQUEST_ID_KEY)
+        request_id = given if isinstance(given, str) and _well_formed(given) else new_request_id()
+        call = _Call(method, self._owners.get(service, _KERNEL), request_id, metadata.get("traceparent"))
+        return self._wrapped(handler, call)
+
+    def end_streams(self) -> None:
+        """End the calls that stream their answers."""
+        for task in self._streams:
+            task.cancel()
+
+    async def finished(self, grace: float) -> bool:
+        """Wait for the calls in hand, `grace` seconds at most; give whether all of them ended."""
+        try:
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _refusal(self, metadata: Mapping[str, str | bytes]) -> tuple[grpc.StatusCode, str] | None:
+        if self._token is None:
+            return (
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "gRPC is closed here: set BACKEND_GATEWAY_TOKEN on the backend to open it.",
+            )
+        given = metadata.get(TOKEN_KEY, "")
+        given = given.encode() if isinstance(given, str) else given
+        if not hmac.compare_digest(given, self._token):
+            return (
+                grpc.StatusCode.UNAUTHENTICATED,
+                f"This call needs the gateway's token in the metadata {TOKEN_KEY}.",
+            )
+        if self.draining:
+            return grpc.StatusCode.UNAVAILABLE, _STOPPING
+        return None
+
+    def _wrapped(self, handler: Any, call: "_Call") -> Any:
+        """Give the handler with the same kind of request and answer, run by us."""
+        make = _MAKERS[handler.request_streaming, handler.response_streaming]
+        if handler.response_streaming:
+            behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
+        else:
+            behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
+        tasks = self._streams if handler.response_streaming else self.unary
+
+        async def run(request: Any, context: Any) -> Any:
+            return await self._run(behaviour, request, context, call, tasks)
+
+        return make(run, handler.request_deserializer, handler.response_serializer)
+
+    async def _run(
+        self, behaviour: Callable[..., Any], request: Any, context: Any, call: "_Call", tasks: "set[asyncio.Task[Any]]"
+    ) -> Any:
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        # gRPC runs each call in a task of its own, so its work ends with it
+        current.set(Work(call.request_id, call.plugin))
+        tasks.add(task)
+        self._idle.clear()
+        try:
+            with self._observer(call.method, call.traceparent):
+                return await _answer(behaviour(request, context), context)
+        except grpc.aio.AbortError:
+            raise
+        except asyncio.CancelledError:
+            if not self.draining or tasks is not self._streams or task.uncancel() > 0:
+                raise
+            await context.abort(grpc.StatusCode.UNAVAILABLE, _STOPPING)
+        except Exception as error:
+            _log.error("rpc_failed", plugin=call.plugin, method=call.method, exc_info=error)
+            await context.abort(
+                grpc.StatusCode.INTERNAL,
+                f"The service failed at this call. Quote the request id {call.request_id} to its operators.",
+            )
+        finally:
+            tasks.discard(task)
+            if not self.unary and not self._streams:
+                self._idle.set()
+
+
+class _Call:
+    """What is known of a call before it begins."""
+
+    __slots__ = ("method", "plugin", "request_id", "traceparent")
+
+    def __init__(self, method: str, plugin: str, request_id: str, traceparent: object) -> None:
+        self.method, self.plugin, self.request_id = method, plugin, request_id
+        self.traceparent = traceparent if isinstance(traceparent, str) else None
+
+
+_STOPPING = "The backend is stopping: another replica will answer."
+
+_MAKERS: Mapping[tuple[bool, bool], Callable[..., Any]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+"""Makers of handlers, by whether the request and whether the answer is a stream."""
+
+
+async def _answer(result: Awaitable[Any] | AsyncIterator[Any], context: Any) -> Any:
+    """Give what a servicer's method answers, or send it message by message."""
+    if not hasattr(result, "__aiter__"):
+        return await result
+    async with aclosing(result):  # type: ignore[type-var]  # an async generator
+        async for message in result:
+            await context.write(message)
+    return None
+
+
+def _refusing(code: grpc.StatusCode, sentence: str) -> Any:
+    """Give a handler that refuses; of streams, since that one does not wait for a request to come in."""
+
+    async def refuse(_requests: AsyncIterator[Any], context: Any) -> None:
+        await context.abort(code, sentence)
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def _unobserved(_method: str, _traceparent: str | None) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+def _owners(services: Iterable[tuple[str, RpcService]]) -> dict[str, str]:
+    owners = {_HEALTH: _KERNEL, reflection.SERVICE_NAME: _KERNEL}
+    for plugin, service in services:
+        if service.name in owners:
+            raise PluginError(
+                f"plugin {plugin!r} contributes the gRPC service {service.name!r}, as {owners[service.name]!r} does: "
+                "rename one or disable one of the two"
+            )
+        owners[service.name] = plugin
+    return owners

@@ -1,0 +1,146 @@
+"""Supervision of background workers (SPEC K-6): passes, wake-ups, restarts with back-off, singletons, draining."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+
+from structlog.typing import FilteringBoundLogger
+
+from galaxy_chassis.clock import Clock, wait_for_event
+from galaxy_chassis.health import Health, Probe
+from galaxy_chassis.request_context import working
+from galaxy_kernel.database import Database, is_unavailable
+from galaxy_kernel.database.locks import Lock
+from galaxy_kernel.wakeups import Wakeups
+from galaxy_kernel.workers.worker import Worker
+
+FAILURES_UNTIL_UNREADY = 5
+"""Passes that may fail in a row before `/readyz` says so."""
+LONGEST_PASS = 300.0
+"""Seconds after which a pass counts as stuck: every pass is cut into sets or stints of far less."""
+_FIRST_DELAY = 0.2
+_LONGEST_DELAY = 30.0
+"""Seconds between a failed pass and the next, doubled each time, with jitter."""
+
+Span = Callable[[str, str], AbstractContextManager[object]]
+
+
+class Supervised:
+    """One worker under supervision."""
+
+    def __init__(
+        self,
+        plugin: str,
+        worker: Worker,
+        *,
+        database: Database,
+        wakeups: Wakeups,
+        clock: Clock,
+        random: random.Random,
+        log: FilteringBoundLogger,
+        span: Span,
+    ) -> None:
+        self.plugin, self.worker = plugin, worker
+        self._wake = wakeups.event(worker.name)
+        self._lock = Lock(database, worker.name) if worker.singleton else None
+        self._clock, self._random, self._span = clock, random, span
+        self._log = log.bind(plugin=plugin, worker=worker.name)
+        self._stopping = asyncio.Event()
+        self._failures = 0
+        self._last_error = ""
+        self._begun: float | None = None
+        """When the pass in hand began, in monotonic seconds; None between two."""
+        self.passes = 0
+
+    async def run(self) -> None:
+        """Run passes until asked to stop; a pass in hand is finished first."""
+        try:
+            while not self._stopping.is_set():
+                self._wake.clear()
+                if not await self._pass():
+                    await self._rest()
+        finally:
+            if self._lock is not None:
+                await self._lock.release()
+
+    def stop(self) -> None:
+        """Ask it to stop after the pass in hand."""
+        self._stopping.set()
+        self._wake.set()
+
+    async def health(self) -> Health:
+        """Fail past the limit of failures in a row, and while a pass does not end."""
+        running = 0.0 if self._begun is None else self._clock.monotonic() - self._begun
+        if running > LONGEST_PASS:
+            return Health("failed", f"its pass has not ended for {running:.0f} s: restart this process, and report it")
+        if self._failures < FAILURES_UNTIL_UNREADY:
+            return Health()
+        return Health("failed", f"{self._failures} passes failed in a row, last with {self._last_error}")
+
+    async def _pass(self) -> bool:
+        """Make one pass and give whether another is due at once."""
+        with working(self.plugin):
+            self._begun = self._clock.monotonic()
+            try:
+                with self._span(self.plugin, self.worker.name):
+                    if self._lock is not None and not await self._lock.held():
+                        return False
+                    more = await self.worker.run()
+            except Exception as error:
+                self._failed(error)
+                return False
+            finally:
+                self._begun = None
+        if self._failures:
+            self._log.info("worker_recovered", after_failures=self._failures)
+        self._failures = 0
+        self.passes += 1
+        await asyncio.sleep(0)  # a worker that always has more to do must still let others run
+        return bool(more)
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        self._last_error = type(error).__name__
+        if is_unavailable(error):  # Postgres is away, which `/readyz` says: a traceback of each worker adds nothing
+            self._log.warning("worker_failed", failures=self._failures, error=type(error).__name__)
+        else:
+            self._log.error("worker_failed", failures=self._failures, exc_info=error)
+
+    async def _rest(self) -> None:
+        if self._failures:
+            delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(self._failures - 1, 16))
+            await wait_for_event(self._stopping, delay * self._random.uniform(0.5, 1.0))
+        else:
+            await self._wake.wait(self.worker.interval.total_seconds())
+
+
+class Supervisor:
+    """Every worker of one kernel."""
+
+    def __init__(self, supervised: Iterable[Supervised]) -> None:
+        self._supervised = tuple(supervised)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start every worker."""
+        self._tasks = [asyncio.create_task(each.run(), name=f"worker {each.worker.name}") for each in self._supervised]
+
+    def probes(self) -> list[tuple[str, Probe]]:
+        """Give a readiness check for each worker."""
+        return [
+            (each.plugin, Probe(f"worker:{each.worker.name}", each.health, gates="ready")) for each in self._supervised
+        ]
+
+    async def drain(self, timeout: float) -> list[str]:
+        """Let the passes in hand finish within `timeout` seconds, cancel the others, and give their names."""
+        for each in self._supervised:
+            each.stop()
+        if not self._tasks:
+            return []
+        _, late = await asyncio.wait(self._tasks, timeout=max(0.0, timeout))
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        return sorted(task.get_name().removeprefix("worker ") for task in late)

@@ -1,0 +1,325 @@
+"""The life of a process: boot, refusals by name, draining, Postgres away and back."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import aiohttp
+import pytest
+
+from galaxy_chassis.errors import BootError, ConfigurationError
+from galaxy_contracts.capability import Capability
+from galaxy_devkit.postgres.server import EmbeddedPostgres
+from galaxy_devkit.testing import Boot, Booted
+from galaxy_devkit.testing.kernel import ENVIRONMENT
+from galaxy_kernel.api import Access, Call, Context, Health, Manifest, Model, NoSettings, Offer, Probe, Route, Worker
+from galaxy_kernel.core.hookspecs import HOOKS
+from galaxy_kernel.errors import PhaseError, PluginError
+
+ANSWERS: Capability[object] = Capability("base.answers")
+
+
+class Greeting(Model):
+    """What the route of the test says."""
+
+    hello: str
+
+
+class Base:
+    """A plugin with a bit of everything."""
+
+    manifest = Manifest(name="base", summary="For tests.", provides=(ANSWERS,))
+    trail: ClassVar[list[str]] = []
+
+    def __init__(self, context: Context[NoSettings]) -> None:
+        self.context = context
+        self.passes = 0
+        self.release = asyncio.Event()
+        self.entered = asyncio.Event()
+        self.state = Health()
+
+    @asynccontextmanager
+    async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
+        self.trail.append("base in")
+        yield [Offer(ANSWERS, self)]
+        self.trail.append("base out")
+
+    def backend_routes(self) -> Sequence[Route]:
+        async def greet(call: Call) -> Greeting:
+            return Greeting(hello=call.client_address)
+
+        async def slow() -> Greeting:
+            self.entered.set()
+            await self.release.wait()
+            return Greeting(hello="at last")
+
+        return [
+            Route("GET", "/api/v1/public/greeting", greet, "base.greet", "Greet.", Access.PUBLIC),
+            Route("GET", "/api/v1/public/slow", slow, "base.slow", "Greet slowly.", Access.PUBLIC),
+        ]
+
+    def backend_workers(self) -> Sequence[Worker]:
+        async def run() -> None:
+            self.passes += 1
+
+        return [Worker("base.work", run, timedelta(seconds=30))]
+
+    def backend_probes(self) -> Sequence[Probe]:
+        async def check() -> Health:
+            return self.state
+
+        return [Probe("relay", check)]
+
+
+class User:
+    """A plugin that stands on the first."""
+
+    manifest = Manifest(name="another", summary="For tests.", requires=(ANSWERS,))
+
+    def __init__(self, context: Context[NoSettings]) -> None:
+        self.context = context
+
+    @asynccontextmanager
+    async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
+        Base.trail.append(f"another in, with {type(self.context.require(ANSWERS)).__name__}")
+        yield []
+        Base.trail.append("another out")
+
+
+def with_hooks(plugin_name: str, **hooks: Any) -> type[Any]:
+    class Plugin:
+        manifest = Manifest(name=plugin_name, summary="For tests.")
+
+        def __init__(self, context: Context[NoSettings]) -> None:
+            self.context = context
+
+    for name, hook in hooks.items():
+        setattr(Plugin, name, hook)
+    return Plugin
+
+
+async def ready(client: aiohttp.ClientSession) -> tuple[int, dict[str, Any]]:
+    async with client.get("/readyz") as response:
+        body = await response.json()
+        return response.status, {check["name"]: check for check in body["checks"]}
+
+
+def plugin_of(booted: Booted, kind: type[Any]) -> Any:
+    found = dict(booted.kernel.assembly.plugins.call("backend_routes"))
+    assert found
+    registered = booted.kernel.assembly.plugins._manager.get_plugin(kind.manifest.name)
+    assert isinstance(registered, kind)
+    return registered
+
+
+async def test_plugins_start_in_order_and_stop_in_reverse(boot: Boot) -> None:
+    """Lifespans nest in dependency order, whatever the order of listing."""
+    Base.trail.clear()
+    async with boot(User, Base):
+        assert Base.trail == ["base in", "another in, with Base"]
+    assert Base.trail[2:] == ["another out", "base out"]
+
+
+async def test_readyz_names_every_check_with_plugin_state_and_since(boot: Boot) -> None:
+    """Readiness says what was looked at; a report alone does not gate."""
+    async with boot(Base) as booted:
+        status, checks = await ready(booted.client)
+        assert status == 200
+        assert {"lifecycle", "postgres", "migrations", "feed", "worker:base.work", "relay"} <= set(checks)
+        assert checks["relay"]["plugin"] == "base"
+        assert all(check["state"] == "ok" and check["since"].endswith("Z") for check in checks.values())
+        plugin_of(booted, Base).state = Health("failed", "no relay")
+        booted.kernel.probes.forget()
+        status, checks = await ready(booted.client)
+        assert (status, checks["relay"]["state"], checks["relay"]["detail"]) == (200, "degraded", "no relay")
+
+
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "backend_commands"])
+async def test_failure_in_any_hook_refuses_the_boot_by_name(boot: Boot, hook: str) -> None:
+    """The sentence names the plugin and the hook, and what was started is stopped."""
+
+    def fail(self: object) -> None:
+        raise RuntimeError("out of coal")
+
+    Base.trail.clear()
+    with pytest.raises(PhaseError, match=f"plugin 'culprit' failed in {hook}: RuntimeError: out of coal"):
+        async with boot(Base, with_hooks("culprit", **{hook: fail})):
+            pass
+    assert Base.trail in ([], ["base in", "base out"])
+
+
+async def test_first_error_is_not_lost_behind_the_cleanup(boot: Boot) -> None:
+    """A plugin that fails to start is named first, one that then fails to stop after it."""
+
+    @asynccontextmanager
+    async def breaks_on_stop(self: object) -> AsyncIterator[Sequence[Offer[Any]]]:
+        yield []
+        raise OSError("valve stuck")
+
+    @asynccontextmanager
+    async def breaks_on_start(self: object) -> AsyncIterator[Sequence[Offer[Any]]]:
+        raise RuntimeError("out of coal")
+        yield []
+
+    first = with_hooks("aaa", backend_lifespan=breaks_on_stop)
+    second = with_hooks("bbb", backend_lifespan=breaks_on_start)
+    with pytest.raises(PhaseError) as caught:
+        async with boot(first, second):
+            pass
+    assert "plugin 'bbb' failed in backend_lifespan: RuntimeError: out of coal" in str(caught.value)
+    assert "additionally, cleanup: plugin 'aaa': OSError: valve stuck" in str(caught.value)
+
+
+async def test_offers_must_be_those_of_the_manifest(boot: Boot) -> None:
+    """A plugin that forgets to offer what it promises is named."""
+
+    class Forgetful(Base):
+        @asynccontextmanager
+        async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
+            yield []
+
+    with pytest.raises(PluginError, match=r"'base' offers \[\] from its lifespan but lists \['base.answers'\]"):
+        async with boot(Forgetful):
+            pass
+
+
+async def test_missing_secret_refuses_with_78(boot: Boot) -> None:
+    """What `serve` cannot do without is asked for before anything starts."""
+    with pytest.raises(ConfigurationError) as caught:
+        async with boot(Base, environment={"BACKEND_SECRET_KEY": ""}):
+            pass
+    assert caught.value.status == 78
+
+
+async def test_worker_runs_at_once_and_when_woken(boot: Boot) -> None:
+    """A pass is made at start; a wake-up cuts the interval short."""
+    async with boot(Base) as booted:
+        plugin = plugin_of(booted, Base)
+        async with asyncio.timeout(5):
+            while plugin.passes < 1:
+                await asyncio.sleep(0.01)
+            plugin.context.wakeups.wake("base.work")
+            while plugin.passes < 2:
+                await asyncio.sleep(0.01)
+
+
+async def test_stop_finishes_requests_in_hand(boot: Boot) -> None:
+    """A request that came before the stop is answered; meanwhile readiness says no."""
+    async with boot(Base) as booted:
+        plugin = plugin_of(booted, Base)
+        address = booted.url
+
+        async def request() -> int:
+            async with aiohttp.ClientSession(address) as client, client.get("/api/v1/public/slow") as response:
+                return response.status
+
+        task = asyncio.create_task(request())
+        await plugin.entered.wait()
+
+        async def look_then_release() -> int:
+            async with aiohttp.ClientSession(address) as client:
+                async with asyncio.timeout(5):
+                    while (await ready(client))[0] == 200:
+                        await asyncio.sleep(0.01)
+                status, checks = await ready(client)
+                assert checks["lifecycle"]["detail"] == "draining"
+                plugin.release.set()
+                return status
+
+        looking = asyncio.create_task(look_then_release())
+    assert await looking == 503
+    assert await task == 200
+
+
+async def test_postgres_away_and_back(boot: Boot, tmp_path: Path) -> None:
+    """While Postgres is down /readyz names it and requests that need none are served; then all is well again."""
+    async with EmbeddedPostgres(tmp_path / "pg", durable=False) as postgres, boot(Base, dsn=postgres.dsn()) as booted:
+        assert (await ready(booted.client))[0] == 200
+        await postgres.stop("immediate")
+        booted.kernel.probes.forget()
+        status, checks = await ready(booted.client)
+        assert (status, checks["postgres"]["state"]) == (503, "failed")
+        async with booted.client.get("/healthz") as response:
+            assert response.status == 200
+        async with booted.client.get("/api/v1/public/greeting") as response:
+            assert response.status == 200
+        await postgres.start()
+        async with asyncio.timeout(15):
+            while (await ready(booted.client))[0] != 200:
+                await asyncio.sleep(0.1)
+
+
+async def test_schema_older_than_the_code_refuses_without_migrations(boot: Boot, empty_database: str) -> None:
+    """With BACKEND_MIGRATE_ON_START=false the remedy is named."""
+    with pytest.raises(BootError, match="backend migrate"):
+        async with boot(Base, dsn=empty_database, environment={"BACKEND_MIGRATE_ON_START": "false"}):
+            pass
+
+
+async def serve(dsn: str, **environment: str) -> asyncio.subprocess.Process:
+    disabled = {
+        "BACKEND_PLUGINS_DISABLED": "admin,adminchannel,auth,geo,mail,notification,push,user",
+        "BACKEND_POSTGRES_DSN": dsn,
+    }
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "galaxy_kernel", "serve"),
+        env={"PATH": os.environ["PATH"], **ENVIRONMENT, **disabled, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def lines_until(process: asyncio.subprocess.Process, event: str) -> list[dict[str, Any]]:
+    assert process.stdout is not None
+    lines: list[dict[str, Any]] = []
+    async with asyncio.timeout(30):
+        while not lines or lines[-1]["event"] != event:
+            line = await process.stdout.readline()
+            assert line, (lines, await process.stderr.read() if process.stderr else b"")
+            lines.append(json.loads(line))
+    return lines
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_serve_logs_json_and_stops_with_zero(empty_database: str, number: int) -> None:
+    """A process comes up on an empty database, logs JSON lines only, and a signal ends it with status 0."""
+    process = await serve(empty_database)
+    lines = await lines_until(process, "ready")
+    assert all({"timestamp", "level", "event"} <= set(line) for line in lines)
+    process.send_signal(number)
+    out, err = await process.communicate()
+    assert process.returncode == 0, err
+    assert [json.loads(line) for line in out.splitlines()]
+    assert err == b""
+
+
+async def test_stop_while_waiting_for_postgres(empty_database: str) -> None:
+    """A process that still waits for its database stops at the first signal, and answers probes until then."""
+    process = await serve("postgres://nobody@127.0.0.1:1/none")
+    await lines_until(process, "postgres_unavailable")
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(5):
+        _, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+
+
+async def test_refused_configuration_exits_78_and_names_every_variable(empty_database: str) -> None:
+    """One run shows every fault on stderr, by variable, without the values."""
+    process = await serve(
+        empty_database, BACKEND_SHUTDOWN_TIMEOUT="soonish", BACKEND_SECRET_KEY="tooshort", BACKEND_LOG_LEVL="info"
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 78
+    text = err.decode()
+    assert "BACKEND_SHUTDOWN_TIMEOUT: expected a duration" in text
+    assert "BACKEND_SECRET_KEY: expected at least 32 bytes" in text
+    assert "BACKEND_LOG_LEVL: unknown variable: did you mean BACKEND_LOG_LEVEL?" in text
+    assert "soonish" not in text
+    assert "tooshort" not in text

@@ -1,0 +1,118 @@
+"""Registration, and the one place that calls into plugins."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from galaxy_kernel.core.hookspecs import HOOKS, HookSpecs
+from galaxy_kernel.core.plugins import PluginSet
+from galaxy_kernel.errors import PhaseError, PluginError
+
+
+class Reader:
+    """Contributes through two hooks, and would complain about a read of its property."""
+
+    def backend_routes(self) -> list[str]:
+        return ["reader route"]
+
+    def backend_workers(self) -> tuple[str, ...]:
+        return ("one", "two")
+
+    @property
+    def secret(self) -> str:
+        raise AssertionError("registration must not run properties")
+
+
+class Second:
+    def backend_routes(self) -> list[str]:
+        return ["second route"]
+
+
+def plugin_set(**plugins: object) -> PluginSet:
+    result = PluginSet()
+    for name, plugin in plugins.items():
+        result.register(name, plugin)
+    return result
+
+
+def with_hook(name: str, value: Any) -> object:
+    return type("Plugin", (), {name: value})()
+
+
+def test_contributions_come_in_order_with_their_plugin() -> None:
+    """Items are given in the order of the plugins, each with its plugin's name."""
+    found = plugin_set(reader=Reader(), second=Second())
+    assert found.contributions("backend_routes") == [("reader", "reader route"), ("second", "second route")]
+    assert found.contributions("backend_workers") == [("reader", "one"), ("reader", "two")]
+    assert found.contributions("backend_probes") == []
+
+
+def test_misspelt_hook_is_refused_with_the_nearest() -> None:
+    """A method that looks like a hook and is none refuses the boot."""
+    with pytest.raises(PluginError, match=r"'odd' has a method 'backend_route'.*did you mean 'backend_routes'"):
+        plugin_set(odd=with_hook("backend_route", lambda self: []))
+
+
+async def _coroutine(self: object) -> list[str]:
+    return []
+
+
+async def _generator(self: object) -> AsyncIterator[list[str]]:
+    yield []
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (_coroutine, "must not be async"),
+        (_generator, "must not be async"),
+        (lambda self, request: [], "takes no parameters"),
+        (lambda self, request=None: [], "takes no parameters"),
+        (["a list"], "must be a method"),
+        (property(lambda self: []), "must be a method"),
+    ],
+)
+def test_malformed_hook_is_refused(value: Any, says: str) -> None:
+    """Traps of the plugin library are closed at registration."""
+    with pytest.raises(PluginError, match=rf"plugin 'odd': the hook 'backend_routes'.*{says}"):
+        plugin_set(odd=with_hook("backend_routes", value))
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_failure_in_any_hook_names_plugin_and_hook(hook: str) -> None:
+    """Whatever hook raises, the error names the plugin and the hook."""
+
+    def fail(self: object) -> None:
+        raise RuntimeError("out of coal")
+
+    found = plugin_set(reader=Reader(), culprit=with_hook(hook, fail))
+    with pytest.raises(PhaseError, match=rf"plugin 'culprit' failed in {hook}: RuntimeError: out of coal"):
+        list(found.call(hook))
+
+
+@pytest.mark.parametrize("given", [None, "routes", {"a": 1}, 5])
+def test_contribution_that_is_no_list_names_plugin_and_hook(given: Any) -> None:
+    """A hook that gives something else than a list is refused by name."""
+    found = plugin_set(odd=with_hook("backend_routes", lambda self: given))
+    with pytest.raises(PhaseError, match=r"'odd' failed in backend_routes: TypeError: expected a list or a tuple"):
+        found.contributions("backend_routes")
+
+
+def test_lifespan_decorated_is_accepted() -> None:
+    """An asynccontextmanager is a plain function to the registry."""
+
+    @asynccontextmanager
+    async def lifespan(self: object) -> AsyncIterator[list[str]]:
+        yield []
+
+    assert [name for name, _ in plugin_set(a=with_hook("backend_lifespan", lifespan)).call("backend_lifespan")] == ["a"]
+
+
+def test_every_hook_says_when_it_is_called_and_what_failure_does() -> None:
+    """The contract of each hook is written down."""
+    for hook in HOOKS:
+        doc = getattr(HookSpecs, hook).__doc__
+        assert "Called" in doc or "Entered" in doc, hook
+        assert "On failure:" in doc or "failure" in doc, hook

@@ -1,0 +1,152 @@
+"""What our own dialect does on the wire and beyond what all drivers share."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg2
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, NotSupportedError
+
+from galaxy_kernel.database import Connection, Database, make_engine
+from galaxy_kernel.database.aiopg import connection as under_test
+
+
+@pytest.fixture
+async def database(empty_database: str) -> AsyncIterator[Database]:
+    """Give a database of one connection, through aiopg."""
+    database = Database(make_engine(empty_database, pool_size=1), "backend")
+    async with database.transaction() as connection:
+        await connection.exec_driver_sql("CREATE SCHEMA backend")
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give the list of what goes to the server."""
+    statements: list[str] = []
+    run = under_test.Connection.run
+
+    async def watched(self: Any, cursor: Any, statement: str, parameters: Any = None) -> None:
+        statements.append(statement)
+        await run(self, cursor, statement, parameters)
+
+    monkeypatch.setattr(under_test.Connection, "run", watched)
+    return statements
+
+
+async def raw(connection: Connection) -> Any:
+    return (await connection.get_raw_connection()).driver_connection
+
+
+async def test_a_read_is_one_round_trip(database: Database, sent: list[str]) -> None:
+    """A connection that was in use just now is not asked, and a read begins nothing."""
+    async with database.reading() as connection:
+        await connection.execute(text("SELECT 1"))
+    assert sent == ["SELECT 1"]
+
+
+async def test_begin_rides_along(database: Database, sent: list[str]) -> None:
+    """A transaction is its statements and a COMMIT; one without a statement is nothing."""
+    async with database.transaction() as connection:
+        await connection.execute(text("SELECT 1"))
+        await connection.execute(text("SELECT 2"))
+    async with database.transaction():
+        pass
+    assert sent == ["BEGIN;SELECT 1", "SELECT 2", "COMMIT"]
+
+
+async def test_a_rested_connection_is_asked(
+    database: Database, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that rested longer than PING_AFTER is asked before use."""
+    monkeypatch.setattr(under_test, "PING_AFTER", 0.0)
+    async with database.reading() as connection:
+        await connection.execute(text("SELECT 2"))
+    assert sent == ["SELECT 1", "SELECT 2"]
+
+
+async def test_begin_knows_the_level(database: Database, sent: list[str]) -> None:
+    """Isolation level, READ ONLY and DEFERRABLE stand in the BEGIN."""
+    async with database.transaction() as connection:
+        await connection.execution_options(
+            isolation_level="SERIALIZABLE", postgresql_readonly=True, postgresql_deferrable=True
+        )
+        await connection.execute(text("SELECT 1"))
+    async with database.transaction() as connection:
+        await connection.execute(text("SELECT 1"))
+    begins = [statement for statement in sent if statement.startswith("BEGIN")]
+    assert begins == ["BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE;SELECT 1", "BEGIN;SELECT 1"]
+
+
+async def test_what_was_never_sent_aborts_nothing(database: Database) -> None:
+    """A parameter that cannot be written leaves the transaction as it was."""
+    async with database.transaction() as connection:
+        with pytest.raises(DBAPIError, match="can't adapt"):
+            await connection.execute(text("SELECT :x"), {"x": object()})
+        assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+
+
+async def test_large_statements_and_answers(database: Database) -> None:
+    """What does not fit the socket's buffers goes through, both ways."""
+    payload = "x" * 12_000_000
+    async with database.reading() as connection:
+        found = await connection.execute(text("SELECT :payload"), {"payload": payload})
+        assert found.scalar_one() == payload
+
+
+async def test_a_write_can_be_cancelled(database: Database) -> None:
+    """A task cancelled while a large statement is on its way leaves a whole pool behind."""
+    payload = "x" * 30_000_000
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02), database.reading() as connection:
+            await connection.execute(text("SELECT length(:payload), pg_sleep(20)"), {"payload": payload})
+    await database.ping()
+
+
+async def test_one_task_at_a_time(database: Database) -> None:
+    """Two tasks on one connection take turns in SQLAlchemy, and below it the second is refused."""
+    async with database.reading() as connection:
+        both = await asyncio.gather(*(connection.execute(text("SELECT 1")) for _ in range(2)))
+        assert [found.scalar_one() for found in both] == [1, 1]
+        driver = await raw(connection)
+        slow = asyncio.create_task(driver.run(driver.raw.cursor(), "SELECT pg_sleep(0.1)"))
+        await asyncio.sleep(0)
+        with pytest.raises(psycopg2.ProgrammingError, match="another task"):
+            await driver.run(driver.raw.cursor(), "SELECT 1")
+        await slow
+
+
+async def test_two_phase_commit_is_refused(database: Database) -> None:
+    """What the driver cannot do it says."""
+    connection = await database.engine.connect()
+    with pytest.raises((NotSupportedError, psycopg2.NotSupportedError), match="two-phase"):
+        await connection.run_sync(lambda sync: sync.begin_twophase())
+    await connection.close()
+
+
+async def test_a_dropped_connection_closes_itself(empty_database: str) -> None:
+    """A connection that nobody holds any more closes without a word."""
+    engine = make_engine(empty_database)
+    connection = await engine.connect()
+    driver = await raw(connection)
+    detached = await connection.get_raw_connection()
+    detached.detach()
+    psycopg2_connection = driver.raw
+    del driver, detached
+    await connection.close()
+    del connection
+    assert psycopg2_connection.closed
+    await engine.dispose()
+
+
+async def test_a_comment_at_the_end_hides_nothing(database: Database) -> None:
+    """A statement that ends in a comment neither swallows the next of its batch nor the FETCH of its stream."""
+    async with database.transaction() as connection:
+        await connection.exec_driver_sql("CREATE TABLE t (id int)")
+        await connection.exec_driver_sql("INSERT INTO t VALUES (1), (2), (3)")
+        await connection.execute(text("DELETE FROM t WHERE id = :id -- one"), [{"id": 1}, {"id": 2}])
+        async with connection.stream(text("SELECT id FROM t -- all")) as stream:
+            assert [row.id async for row in stream] == [3]
