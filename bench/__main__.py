@@ -33,7 +33,7 @@ MEASURES = (
 
 
 async def run(names: list[str], keep: Callable[[list[Figure]], None], *, quick: bool) -> tuple[list[Figure], bool]:
-    """Take the measures named, all when none is, and `keep` what there is after each; give whether all came through."""
+    """Run the measures named, all when none is, and `keep` the results after each; return whether all succeeded."""
     figures: list[Figure] = []
     whole = True
     for name in names or MEASURES:

@@ -9,7 +9,7 @@ from opentelemetry.metrics import NoOpMeter
 from bench import postgres
 from bench.rounds import Values
 from galaxy_chassis.clock import SystemClock
-from galaxy_chassis.gc_tuning import settle
+from galaxy_chassis.gc_tuning import freeze
 from galaxy_chassis.logs import configure_logging, get_logger
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.settings import MailSettings, SmtpSettings
@@ -49,7 +49,7 @@ async def check(dsn: str, count: int) -> None:
 
 
 async def drain(dsn: str, count: int, transport: Transport, smtp: SmtpSettings) -> Values:
-    """Run the mail worker until nothing is due; give how many mails it has sent a second."""
+    """Run the mail worker until nothing is due; return how many mails it has sent a second."""
     configure_logging("info")
     settings, clock, source = MailSettings(smtp=smtp), SystemClock(), random.Random(1)
     async with postgres.opened(dsn) as database:
@@ -64,7 +64,7 @@ async def drain(dsn: str, count: int, transport: Transport, smtp: SmtpSettings) 
             log=get_logger("galaxy_mail", plugin="mail"),
             meter=NoOpMeter("bench"),
         )
-        settle()
+        freeze()
         started = time.perf_counter()
         while await deliverer.run():
             pass

@@ -87,7 +87,7 @@ async def at_once(path: str, count: int) -> Values:
 
 
 async def _timed(count: Callable[[UUID, str], None], calls: list[Call]) -> float:
-    """Give the microseconds of one call, the loop around it included."""
+    """Return the microseconds of one call, the loop around it included."""
     spent = 0.0
     for start in range(0, len(calls), _SLICE):
         some = calls[start : start + _SLICE]

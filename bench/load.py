@@ -22,7 +22,10 @@ _WRK_FAULTS = re.compile(r"Non-2xx|Socket errors")
 
 
 async def loaded(port: int, pid: int, path: str, token: str, seconds: float) -> Values:
-    """Load a server, `pid`; give its answers a second and a second of its CPU time. RuntimeError for any but 200."""
+    """Load a server, `pid`; return its answers a second and a second of its CPU time.
+
+    RuntimeError for any but 200.
+    """
     await _load(port, path, token, 0.5)
     used = cpu_seconds(pid)
     rate, requests = await _load(port, path, token, seconds)
@@ -30,7 +33,7 @@ async def loaded(port: int, pid: int, path: str, token: str, seconds: float) -> 
 
 
 async def _load(port: int, path: str, token: str, seconds: float) -> tuple[float, float]:
-    """Give the requests a second and how many there were."""
+    """Return the requests a second and how many there were."""
     wrk = shutil.which("wrk")
     if wrk is None:
         given = await alone("bench.load:hammer", port=port, path=path, token=token, n=CONNECTIONS, seconds=seconds)
@@ -48,7 +51,7 @@ async def _load(port: int, path: str, token: str, seconds: float) -> tuple[float
 
 
 async def hammer(port: int, path: str, token: str, n: int, seconds: float) -> dict[str, float]:
-    """Ask on `n` connections for some seconds; give how many answers came, and in how many seconds."""
+    """Ask on `n` connections for some seconds; return how many answers came, and in how many seconds."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
     loop = asyncio.get_running_loop()
     clients = [(await loop.create_connection(lambda: _Client(request), "127.0.0.1", port))[1] for _ in range(n)]

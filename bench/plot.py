@@ -33,7 +33,7 @@ def plot(figures: Sequence[Figure]) -> str:
 
 
 def _achieved(each: Figure) -> float | None:
-    """Give the figure in units of its goal; None where there is none."""
+    """Return the figure in units of its goal; None where there is none."""
     if each.goal is None or each.ours is None:
         return None
     return each.goal / each.ours if each.ratio is None else each.ratio / each.goal

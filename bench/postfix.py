@@ -87,7 +87,7 @@ class Postfix:
 
 @asynccontextmanager
 async def discarding() -> AsyncIterator[Postfix]:
-    """Run one until the block ends. Raises PostfixMissing."""
+    """Run one until the block ends. Raise PostfixMissing."""
     daemons = _daemons()
     with tempfile.TemporaryDirectory(prefix="galaxy-postfix-") as name:
         folder, port = Path(name), free_port()

@@ -29,7 +29,7 @@ DRIVERS = {"aiopg": "postgres", "asyncpg": "postgresql+asyncpg", "psycopg": "pos
 
 @asynccontextmanager
 async def migrated(*plugins: type[Any]) -> AsyncIterator[str]:
-    """Start a server that keeps its promises (fsync on) and give the DSN of a database with the plugins' schema.
+    """Start a server that keeps its promises (fsync on) and return the DSN of a database with the plugins' schema.
 
     Without plugins it is the schema of everything installed.
     """
@@ -58,7 +58,7 @@ async def run(dsn: str, *statements: str) -> None:
 
 
 def by_driver(dsn: str, driver: str) -> str:
-    """Give the DSN that chooses one of `DRIVERS`."""
+    """Return the DSN that chooses one of `DRIVERS`."""
     return DRIVERS[driver] + dsn[dsn.index("://") :]
 
 

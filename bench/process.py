@@ -23,12 +23,12 @@ ROOT = Path(__file__).parent.parent
 
 
 async def alone(function: str, /, **arguments: Any) -> Any:
-    """Await one of our functions in a process of its own, and give what it gave."""
+    """Await one of our functions in a process of its own, and return what it gave."""
     return await _finished(sys.executable, "-m", "bench.process", function, json.dumps(arguments))
 
 
 async def script(python: Path, path: Path, /, **arguments: Any) -> Any:
-    """Run a rival's script with another Python, and give what it printed last."""
+    """Run a rival's script with another Python, and return what it printed last."""
     return await _finished(str(python), str(path), json.dumps(arguments))
 
 
@@ -47,7 +47,7 @@ async def serving(*command: str, environment: Mapping[str, str] | None = None, p
 
 
 async def listening(process: Process, port: int) -> None:
-    """Wait until a server takes connections. Raises RuntimeError when it ends before, TimeoutError after a minute."""
+    """Wait until a server takes connections. Raise RuntimeError when it ends before, TimeoutError after a minute."""
     async with asyncio.timeout(60):
         while not await _listens(port):
             if process.returncode is not None:
@@ -56,7 +56,7 @@ async def listening(process: Process, port: int) -> None:
 
 
 def free_port() -> int:
-    """Give a port of 127.0.0.1 that nobody listens on."""
+    """Return a port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -64,7 +64,7 @@ def free_port() -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the CPU time that a process has used, on Linux (proc_pid_stat(5): fields 14 and 15); elsewhere NaN."""
+    """Return the CPU time that a process has used, on Linux (proc_pid_stat(5): fields 14 and 15); elsewhere NaN."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     except FileNotFoundError:

@@ -215,7 +215,7 @@ async def published(dsn: str, events: int) -> Values:
 
 
 async def hear(address: str, events: int) -> list[float]:
-    """Subscribe, and give how old each event was when it came, in seconds."""
+    """Subscribe, and return how old each event was when it came, in seconds."""
     ages: list[float] = []
     async with _subscribed(address) as call:
         while len(ages) < events:

@@ -14,7 +14,7 @@ _RECIPIENT = re.compile(rb"TO:<([^>]*)>", re.IGNORECASE)
 
 @asynccontextmanager
 async def relay(took: Took) -> AsyncIterator[int]:
-    """Listen until the block ends, and give the port."""
+    """Listen until the block ends, and return the port."""
     server = await asyncio.get_running_loop().create_server(lambda: _Conversation(took), "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]

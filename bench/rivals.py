@@ -18,7 +18,7 @@ class RivalsMissing(Exception):  # noqa: N818 - says what is the matter, as its 
 
 
 async def rivals_python() -> Path:
-    """Give the Python of the rivals' environment, installing them where needed. Raises RivalsMissing."""
+    """Return the Python of the rivals' environment, installing them where needed. Raise RivalsMissing."""
     python, pinned = FOLDER / "bin" / "python", _PINNED.read_text(encoding="utf-8")
     if not (_STAMP.exists() and _STAMP.read_text(encoding="utf-8") == pinned and python.exists()):
         uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")

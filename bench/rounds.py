@@ -48,7 +48,7 @@ class Rounds:
     sides: Mapping[str, Sequence[Values]]
 
     def median(self, side: str, name: str) -> float:
-        """Give a side's median figure."""
+        """Return a side's median figure."""
         return statistics.median(values[name] for values in self.sides[side])
 
     def figure(
@@ -83,7 +83,7 @@ class Measure(Protocol):
     """What each module of a measure has under the name `measure`."""
 
     async def __call__(self, *, quick: bool) -> list[Figure]:
-        """Take it; less of it when `quick`."""
+        """Run the measure, a smaller one when `quick`."""
 
 
 async def interleave(rounds: int, **sides: Run) -> Rounds:
@@ -96,7 +96,7 @@ async def interleave(rounds: int, **sides: Run) -> Rounds:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """Give the figures as a table."""
+    """Return the figures as a table."""
     header = ("goal", "measure", "ours", "unit", "rival", "its", "ratio", "asked", "")
     rows = [header, *(_cells(each) for each in figures)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(header))]
@@ -106,7 +106,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def document(figures: Sequence[Figure], load_before: float) -> str:
-    """Give the figures as JSON, with the machine they were taken on."""
+    """Return the figures as JSON, with the machine they were taken on."""
     machine = {
         "cores": os.cpu_count(),
         "python": platform.python_version(),

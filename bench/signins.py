@@ -86,7 +86,7 @@ class _Mailbox:
 
 
 async def _sign_in_all(client: ClientSession, box: _Mailbox, numbers: range) -> list[float]:
-    """Sign so many in, and give how many milliseconds each took."""
+    """Sign so many in, and return how many milliseconds each took."""
     late: list[float] = []
     left = iter(numbers)
     await asyncio.gather(*(_play(client, box, left, late) for _ in range(PLAYERS)))

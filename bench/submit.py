@@ -133,7 +133,7 @@ async def bare(dsn: str, count: int) -> Values:
 
 
 async def _at_once(count: int, operation: Operation) -> float:
-    """Do an operation for each number, `AT_ONCE` at a time, and give how many a second."""
+    """Do an operation for each number, `AT_ONCE` at a time, and return how many a second."""
     numbers = iter(range(count))
 
     async def work() -> None:

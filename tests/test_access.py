@@ -27,7 +27,7 @@ def path_of(route: Route) -> str:
 
 
 async def answers(booted: Booted, headers: dict[str, str], *accesses: Access) -> dict[str, int]:
-    """Call every route of these accesses and give the statuses by route."""
+    """Call every route of these accesses and return the statuses by route."""
     found = {}
     for route in routes(booted):
         if route.access in accesses:

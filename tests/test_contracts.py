@@ -55,7 +55,7 @@ KIND = NotificationKind(name="test.note", summary="A note.", payload=Note, chann
 
 @pytest.fixture(params=["real", "fake"])
 def of(request: pytest.FixtureRequest, whole: Booted) -> Of:
-    """Give the implementation of a capability: the plugin's, or the fake."""
+    """Return the implementation of a capability: the plugin's, or the fake."""
     made: dict[Capability[Any], Any] = {}
 
     def service(capability: Capability[Any]) -> Any:

@@ -24,7 +24,7 @@ ACCOUNT = "/api/v1/user/account"
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
-    """Give the path of a country database."""
+    """Return the path of a country database."""
     path = tmp_path / "country.mmdb"
     writer = MMDBWriter(6, "GeoLite2-Country", ipv4_compatible=True)
     for network, country in (("192.0.2.0/24", "AT"), ("2001:db8::/32", "JP")):
@@ -34,7 +34,7 @@ def database(tmp_path: Path) -> Path:
 
 
 def from_(address: str, token: str = "") -> dict[str, str]:
-    """Give the headers of a request that the gateway forwards."""
+    """Return the headers of a request that the gateway forwards."""
     headers = {"X-Gateway-Token": GATEWAY_TOKEN, "X-Forwarded-For": address}
     return headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
@@ -127,7 +127,7 @@ async def _ask(served: Served, token: str, *, times: int) -> None:
 
 
 async def _counted(dsn: str, account_id: UUID) -> int:
-    """Give an account's requests from AT, which is all there are."""
+    """Return an account's requests from AT, which is all there are."""
     database = Database(make_engine(dsn), schema_of(dsn))
     query = "SELECT coalesce(sum(requests), 0) FROM user_country_counters WHERE account_id = :id AND country = 'AT'"
     try:

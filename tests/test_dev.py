@@ -22,7 +22,7 @@ class Dev:
         self.process, self.banner = process, banner
 
     def commands(self) -> str:
-        """Give what the banner says to paste."""
+        """Return what the banner says to paste."""
         lines = self.banner.partition(PROMPT)[2].splitlines()[1:]
         return "\n".join(line for line in lines if not re.match(r"\d\. ", line))
 
@@ -63,7 +63,7 @@ async def start(data: Path, started: list[Dev]) -> Dev:
 
 
 def servers(data: Path) -> list[str]:
-    """Give the processes of the Postgres in this directory: each has its lock file open."""
+    """Return the processes of the Postgres in this directory: each has its lock file open."""
     found = []
     for entry in Path("/proc").iterdir():
         try:

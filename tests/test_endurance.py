@@ -19,7 +19,7 @@ SEED = 3
 
 @pytest.fixture
 def endurance(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Give what imports a module of `bench.endurance`, which is no distribution."""
+    """Return what imports a module of `bench.endurance`, which is no distribution."""
     monkeypatch.syspath_prepend(str(ROOT))
     import importlib
 

@@ -1,4 +1,4 @@
-"""Faults from outside: Postgres away, the relay in every mood, kill -9 of the process."""
+"""Faults from outside: Postgres away, the relay with every fault, kill -9 of the process."""
 
 import asyncio
 from pathlib import Path
@@ -32,7 +32,7 @@ async def relay(booted: Booted) -> dict[str, Any]:
 
 
 async def ready(booted: Booted) -> tuple[int, set[str]]:
-    """Give the status of /readyz, and what fails."""
+    """Return the status of /readyz, and what fails."""
     booted.kernel.probes.forget()
     async with booted.client.get("/readyz") as response:
         checks = (await response.json())["checks"]

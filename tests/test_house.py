@@ -8,7 +8,7 @@ import pytest
 
 from galaxy_chassis.config.loading import describe
 from galaxy_kernel.core.assembly import assemble
-from galaxy_kernel.core.discovery import Discovery, Found, discover
+from galaxy_kernel.core.discovery import Discovery, InstalledPlugin, discover
 from galaxy_kernel.core.hookspecs import HOOKS
 from galaxy_kernel.errors import PluginError
 from galaxy_kernel.http.route import Route
@@ -40,7 +40,7 @@ def subsets() -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("found", FOUND, ids=PLUGINS)
-def test_anatomy(found: Found) -> None:
+def test_anatomy(found: InstalledPlugin) -> None:
     """A plugin's folder holds the same names as every other's, each of its files and tests in its place."""
     folder = ROOT / "plugins" / found.name
     assert found.distribution == f"galaxy-backend-{found.name}"
@@ -54,14 +54,14 @@ def test_anatomy(found: Found) -> None:
 
 
 @pytest.mark.parametrize("found", FOUND, ids=PLUGINS)
-def test_importing_is_free(found: Found) -> None:
+def test_importing_is_free(found: InstalledPlugin) -> None:
     """A plugin's package says what it is in one paragraph and imports nothing."""
     source = (ROOT / "plugins" / found.name / f"galaxy_{found.name}" / "__init__.py").read_text()
     assert re.fullmatch(r'""".+?"""\n', source, flags=re.DOTALL), "only a docstring belongs there"
 
 
 @pytest.mark.parametrize("found", FOUND, ids=PLUGINS)
-def test_revisions_are_numbered(found: Found) -> None:
+def test_revisions_are_numbered(found: InstalledPlugin) -> None:
     """Revisions are called <plugin>_<number> without a gap, and their files begin with the number."""
     files = sorted((ROOT / "plugins" / found.name / f"galaxy_{found.name}" / "migrations").glob("[0-9]*.py"))
     for number, path in enumerate(files, start=1):
@@ -105,7 +105,7 @@ def test_every_route_declares_its_access(plugin: str, route: Route) -> None:
 
 
 @pytest.mark.parametrize("found", FOUND, ids=PLUGINS)
-def test_every_setting_is_documented(found: Found) -> None:
+def test_every_setting_is_documented(found: InstalledPlugin) -> None:
     """Each setting has a sentence, and stands in docs/configuration.md."""
     page = (ROOT / "docs/configuration.md").read_text()
     for variable in describe(found.name, found.manifest.settings):

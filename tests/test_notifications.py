@@ -87,7 +87,7 @@ class Gateway:
 
 @pytest.fixture
 async def operating(boot: Boot, mail_environment: dict[str, str]) -> Any:
-    """Give what boots plugins with an operator whose password is changed."""
+    """Return what boots plugins with an operator whose password is changed."""
 
     @asynccontextmanager
     async def operate(*plugins: type[Any]) -> AsyncIterator[Booted]:

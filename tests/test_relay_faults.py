@@ -18,31 +18,31 @@ ENVIRONMENT = {
 }
 
 
-class Moody(Mailbox):
-    """A relay that does to a mail what `mood` says, and keeps what it was given to the final dot."""
+class FaultyMailbox(Mailbox):
+    """A relay that does to a mail what `fault` says, and keeps what it was given to the final dot."""
 
-    mood = "kind"
+    fault = "kind"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
-        if self.mood == "refuse":
+        if self.fault == "refuse":
             return "550 5.7.1 not from you"
         answer = await super().handle_DATA(server, session, envelope)
-        if self.mood == "drop":
+        if self.fault == "drop":
             assert server.transport is not None
             server.transport.abort()
-        if self.mood == "slow":
+        if self.fault == "slow":
             await asyncio.Event().wait()
         return answer
 
 
 @pytest.fixture
-def mailbox() -> Moody:
-    return Moody()
+def mailbox() -> FaultyMailbox:
+    return FaultyMailbox()
 
 
 @pytest.fixture
-async def operated(boot: Boot, mailbox: Moody) -> AsyncIterator[Booted]:
-    """Every plugin, a moody relay, and an operator whose password is changed."""
+async def operated(boot: Boot, mailbox: FaultyMailbox) -> AsyncIterator[Booted]:
+    """Every plugin, a faulty relay, and an operator whose password is changed."""
     server = await asyncio.get_running_loop().create_server(lambda: SMTP(mailbox), "127.0.0.1", 0)
     relay = {"BACKEND_SMTP_PORT": str(server.sockets[0].getsockname()[1]), "BACKEND_SMTP_TLS_MODE": "none"}
     async with boot(*ALL, environment=ENVIRONMENT | relay) as booted:
@@ -72,30 +72,30 @@ async def delivery_in(booted: Booted, state: str) -> Any:
     return found[0]
 
 
-async def test_refused_mail_is_a_dead_letter_that_operators_see(operated: Booted, mailbox: Moody) -> None:
+async def test_refused_mail_is_a_dead_letter_that_operators_see(operated: Booted, mailbox: FaultyMailbox) -> None:
     """A refusal for good ends at the first attempt, with the relay's words; a code is resent when the relay relents."""
-    mailbox.mood = "refuse"
+    mailbox.fault = "refuse"
     assert (await post(operated, SEND, {"email": "ada@example.test"}))[0] == 202
     delivery = await delivery_in(operated, "dead_lettered")
     (letter,) = (await admin(operated, "GET", "/dead-letters"))["items"]
     assert letter["id"] == delivery["id"]
     assert "550 5.7.1 not from you" in letter["last_error"]
-    mailbox.mood = "kind"
+    mailbox.fault = "kind"
     await admin(operated, "POST", f"/deliveries/{delivery['id']}/resend")
     assert len(await mailbox.code_to("ada@example.test")) == 8
 
 
-@pytest.mark.parametrize(("mood", "said"), [("drop", "may have taken it"), ("slow", "no answer within 1 s")])
+@pytest.mark.parametrize(("fault", "said"), [("drop", "may have taken it"), ("slow", "no answer within 1 s")])
 async def test_mail_that_may_have_gone_goes_again_as_it_was(
-    operated: Booted, mailbox: Moody, mood: str, said: str
+    operated: Booted, mailbox: FaultyMailbox, fault: str, said: str
 ) -> None:
     """A relay silent or lost after the final dot costs an attempt; the same mail comes again, and no call waits."""
-    mailbox.mood = mood
+    mailbox.fault = fault
     async with asyncio.timeout(1):
         assert (await post(operated, SEND, {"email": "ada@example.test"}))[0] == 202
     delivery = await delivery_in(operated, "retrying")
     assert said in delivery["last_error"]
-    mailbox.mood = "kind"
+    mailbox.fault = "kind"
     await admin(operated, "POST", f"/deliveries/{delivery['id']}/resend")
     await delivery_in(operated, "sent")
     assert len(mailbox.mails) == 2

@@ -13,7 +13,7 @@ FREE = {"admin", "geo", "push"}
 
 
 def whole_sets() -> list[tuple[type[Any], ...]]:
-    """Give the sets whose requirements are met within them; `test_house` holds what the others are told."""
+    """Return the sets whose requirements are met within them; `test_house` holds what the others are told."""
     sets = chain.from_iterable(combinations(ALL, size) for size in range(len(ALL) + 1))
     return [chosen for chosen in sets if _met(chosen) and _worth_it(chosen)]
 

@@ -66,7 +66,7 @@ async def post(booted: Booted, path: str, body: Any, token: str = "") -> tuple[i
 
 
 async def sign_in(booted: Booted, mailbox: Mailbox, email: str) -> Any:
-    """Sign in with a code from a real mail, and give what the confirmation answered."""
+    """Sign in with a code from a real mail, and return what the confirmation answered."""
     status, challenge = await post(booted, SEND, {"email": email})
     assert status == 202
     body = {"challenge_id": challenge["challenge_id"], "code": await mailbox.code_to(email)}

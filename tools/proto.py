@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def _made() -> Iterator[tuple[Path, bytes]]:
-    """Give each file that belongs there, with its content."""
+    """Return each file that belongs there, with its content."""
     for source in sorted(ROOT.glob("plugins/*/galaxy_*/proto/*.proto")):
         folder = source.parents[2]  # of the distribution, so that modules import each other by their full names
         with tempfile.TemporaryDirectory() as out:

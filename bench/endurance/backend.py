@@ -69,7 +69,7 @@ class Backend:
             self._process.kill()
 
     async def ended(self) -> int:
-        """Wait for the end and for the last line; give the exit status, 0 if it never began."""
+        """Wait for the end and for the last line; return the exit status, 0 if it never began."""
         if self._process is None or self._reading is None:
             return 0
         status = await self._process.wait()
@@ -77,7 +77,7 @@ class Backend:
         return status
 
     async def stop(self) -> int:
-        """Have it drain, and give its exit status; a process that does not end in 30 s is killed."""
+        """Have it drain, and return its exit status; a process that does not end in 30 s is killed."""
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
             try:

@@ -121,7 +121,7 @@ class _Round:
 
 
 async def _readyz(urls: list[str]) -> list[str]:
-    """Ask every process whether it is ready; give what it says is not, nothing for one that is."""
+    """Ask every process whether it is ready; return what it says is not, nothing for one that is."""
     async with aiohttp.ClientSession() as client:
 
         async def ask(url: str) -> str:
@@ -136,7 +136,7 @@ async def _readyz(urls: list[str]) -> list[str]:
 
 
 async def _branches(dsn: str) -> list[str]:
-    """Give the branches of the schema that are not at exactly one revision."""
+    """Return the branches of the schema that are not at exactly one revision."""
     connection = await asyncpg.connect(dsn)
     try:
         tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE tablename LIKE 'alembic_version_%'")

@@ -52,9 +52,9 @@ async def run(*, seed: int, short: bool) -> Verdict:
             stack.push_async_callback(control.close)
             await _make_table(control)
             replicas = [await stack.enter_async_context(replica(f"r{n}", dsn)) for n in range(REPLICAS)]
-            trial = _Trial(replicas, control, seed, writes, cuts)
-            await trial.run()
-            return await trial.verdict()
+            example = _Trial(replicas, control, seed, writes, cuts)
+            await example.run()
+            return await example.verdict()
 
 
 async def _make_table(control: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -199,7 +199,7 @@ class _Trial:
         return [each.name for each in self.replicas if {item.key: item for item in each.cache.values()} != rows]
 
     async def verdict(self) -> Verdict:
-        """Give what was found."""
+        """Return what was found."""
         self.broken += some("step back", [wrong for each in self._watchers for wrong in each.wrong])
         if self._not_own:
             self.broken.append(f"{self._not_own} × a writer did not read its own write")

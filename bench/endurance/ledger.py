@@ -43,7 +43,7 @@ class Ledger:
     entries: Sequence[Entry]
 
     def against(self, acknowledged: Collection[str], arrived: Mapping[str, Arrivals]) -> list[str]:
-        """Give what is wrong, seen from both ends: what people were told, and what the relay got."""
+        """Return what is wrong, seen from both ends: what people were told, and what the relay got."""
         by_recipient = {entry.recipient: entry for entry in self.entries}
         ours = [(by_recipient[address], came) for address, came in arrived.items() if address in by_recipient]
         return [
@@ -69,7 +69,7 @@ async def read_ledger(dsn: str) -> Ledger:
 
 
 async def queued(dsn: str) -> int:
-    """Give how many mails are still to be sent."""
+    """Return how many mails are still to be sent."""
     connection = await asyncpg.connect(dsn)
     try:
         return int(await connection.fetchval(_QUEUED))

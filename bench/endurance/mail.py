@@ -1,4 +1,4 @@
-"""S-9: mails asked for by the API, while the backend and Postgres are killed and the relay has its moods.
+"""S-9: mails asked for by the API, while the backend and Postgres are killed and the relay injects faults.
 
 People ask for sign-in codes, each at an address of their own; what was answered 202 is acknowledged. Operations are
 acknowledgements, mails begun at the relay, and mails whose last byte the relay has and has not yet answered: at those
@@ -62,13 +62,13 @@ async def run(*, seed: int, short: bool) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="galaxy-endurance-") as folder:
         settings = {"synchronous_commit": "on"}
         async with EmbeddedPostgres(Path(folder) / "postgres", settings=settings, durable=not short) as server:
-            trial = _Trial(server, size, seed)
-            await trial.start()
+            example = _Trial(server, size, seed)
+            await example.start()
             try:
-                await trial.run()
+                await example.run()
             finally:
-                await trial.close()
-            return trial.verdict(await read_ledger(trial.dsn))
+                await example.close()
+            return example.verdict(await read_ledger(example.dsn))
 
 
 class _Trial:
@@ -219,6 +219,6 @@ class _Trial:
                 "asked for": self.asked,
                 "attempts": sum(entry.attempts for entry in ledger.entries),
                 "attempts lost": sum(entry.outcomes.count("lost") for entry in ledger.entries),
-                **{f"relay: {mood}": number for mood, number in sorted(self.relay.met.items())},
+                **{f"relay: {fault}": number for fault, number in sorted(self.relay.met.items())},
             },
         )

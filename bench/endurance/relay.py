@@ -1,4 +1,4 @@
-"""A relay with moods: it drops connections before and after the final dot, stalls, and answers 4xx, as a seed draws.
+"""A relay that injects faults: drops before and after the final dot, stalls, 4xx replies, as a seed draws.
 
 SMTP as far as our transport speaks it (RFC 5321), PIPELINING included, one mail at a time on kept connections.
 """
@@ -15,7 +15,7 @@ _ADDRESS = re.compile(rb"<(.*?)>")
 _MESSAGE_ID = re.compile(rb"^message-id: *(\S+)", re.IGNORECASE | re.MULTILINE)
 
 KIND = "kind"
-MOODS = {
+FAULTS = {
     KIND: 72,
     "drop before the dot": 6,
     "drop after the dot": 6,
@@ -26,7 +26,7 @@ MOODS = {
 }
 """What a conversation meets, by weight."""
 _TAKES = {KIND, "drop after the dot", "stall after the dot"}
-"""Moods in which the relay keeps the mail, whatever the client hears of it."""
+"""Faults at which the relay keeps the mail, whatever the client hears of it."""
 
 
 @dataclass(slots=True)
@@ -49,11 +49,11 @@ class Relay:
     def __init__(self, seed: int, on_operation: Callable[[], None]) -> None:
         """`on_operation` is called when a mail begins, and when its last byte has come and nothing is answered yet."""
         self.kind = False
-        """Whether it has no moods any more."""
+        """Whether it injects no faults any more."""
         self.port = 0
         self.arrived: dict[str, Arrivals] = {}
         self.met: Counter[str] = Counter()
-        """Conversations, by the mood they met."""
+        """Conversations, by the fault they met."""
         self._seed, self._on_operation = seed, on_operation
         self._tried: Counter[str] = Counter()
         self._open: set[StreamWriter] = set()
@@ -81,16 +81,16 @@ class Relay:
             self._open.discard(writer)
             writer.transport.abort()
 
-    def mood_for(self, recipient: str) -> str:
+    def fault_for(self, recipient: str) -> str:
         """Draw what this attempt for a recipient meets: the same in every run with the seed, whenever it comes."""
         self._tried[recipient] += 1
         source = random.Random(f"{self._seed}/{recipient}/{self._tried[recipient]}")
-        mood = KIND if self.kind else source.choices(list(MOODS), list(MOODS.values()))[0]
-        self.met[mood] += 1
-        return mood
+        fault = KIND if self.kind else source.choices(list(FAULTS), list(FAULTS.values()))[0]
+        self.met[fault] += 1
+        return fault
 
     def operation(self) -> None:
-        """Tell of a step."""
+        """Report a step."""
         self._on_operation()
 
     def keep(self, recipient: str, content: bytes) -> None:
@@ -102,7 +102,7 @@ class _Conversation:
     def __init__(self, relay: Relay, reader: StreamReader, writer: StreamWriter) -> None:
         self.relay, self.reader, self.writer = relay, reader, writer
         self.recipient = ""
-        self.mood = KIND
+        self.fault = KIND
 
     async def run(self) -> None:
         await self.say("220 relay.test ESMTP")
@@ -125,8 +125,8 @@ class _Conversation:
     async def rcpt(self, line: bytes) -> None:
         match = _ADDRESS.search(line)
         self.recipient = match[1].decode() if match else ""
-        self.mood = self.relay.mood_for(self.recipient)
-        if self.mood == "4xx to the recipient":
+        self.fault = self.relay.fault_for(self.recipient)
+        if self.fault == "4xx to the recipient":
             self.recipient = ""
             await self.say("450 4.2.0 not now")
         else:
@@ -137,19 +137,19 @@ class _Conversation:
             await self.say("503 5.5.1 no recipient")
             return
         await self.say("354 go on")
-        if self.mood == "drop before the dot":
+        if self.fault == "drop before the dot":
             raise ConnectionAbortedError
         received = await self.reader.readuntil(b"\r\n.\r\n")
         self.relay.operation()
-        if self.mood in _TAKES:
+        if self.fault in _TAKES:
             content = received[:-3].replace(b"\r\n..", b"\r\n.")
             self.relay.keep(self.recipient, content)
-        if self.mood == "drop after the dot":
+        if self.fault == "drop after the dot":
             raise ConnectionAbortedError
-        if self.mood.startswith("stall"):
+        if self.fault.startswith("stall"):
             await self.reader.read()  # until the client has lost patience
             raise ConnectionAbortedError
-        await self.say("451 4.3.0 not now" if self.mood == "4xx to the content" else "250 2.0.0 taken")
+        await self.say("451 4.3.0 not now" if self.fault == "4xx to the content" else "250 2.0.0 taken")
 
     async def say(self, *lines: str) -> None:
         self.writer.write("".join(f"{line}\r\n" for line in lines).encode())

@@ -51,8 +51,8 @@ class Replica:
 
     def silence(self, silent: bool) -> None:
         """Lose every notification from now on, those it sends and those it is sent; or none."""
-        assert self.kernel.assembly.shared is not None
-        self.kernel.assembly.shared.wakeups.silent = silent
+        assert self.kernel.assembly.resources is not None
+        self.kernel.assembly.resources.wakeups.silent = silent
 
     async def put(self, connection: Connection, statement: sa.Executable) -> Item:
         """Write a row through, by a statement that returns it."""

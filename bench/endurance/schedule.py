@@ -32,7 +32,7 @@ class Schedule:
         self.in_hand: Fault | None = None
 
     def count(self) -> Fault | None:
-        """Count an operation; give the fault that is to be done now."""
+        """Count an operation; return the fault that is to be done now."""
         self.operations += 1
         if self.in_hand is not None or self.over or self.faults[self.done].at > self.operations:
             return None

@@ -40,7 +40,7 @@ class Verdict:
 
 
 def some(sort: str, found: Sequence[object]) -> list[str]:
-    """Give the violations of one sort as sentences: how many, and the first of them."""
+    """Return the violations of one sort as sentences: how many, and the first of them."""
     if not found:
         return []
     listed = "; ".join(str(each) for each in found[:SHOWN])
@@ -48,7 +48,7 @@ def some(sort: str, found: Sequence[object]) -> list[str]:
 
 
 def lines(verdict: Verdict) -> str:
-    """Give a verdict for people."""
+    """Return a verdict for people."""
     kills = " + ".join(f"{number} {what}" for what, number in verdict.kills.items())
     facts = {
         "operations": f"{verdict.operations:,}",
@@ -64,5 +64,5 @@ def lines(verdict: Verdict) -> str:
 
 
 def document(verdicts: Sequence[Verdict]) -> str:
-    """Give verdicts as JSON."""
+    """Return verdicts as JSON."""
     return json.dumps([asdict(each) | {"held": each.held} for each in verdicts], indent=2)

@@ -10,10 +10,10 @@ class Clock(Protocol):
     """Where the service reads the time."""
 
     def now(self) -> datetime:
-        """Give the time of day, aware, UTC."""
+        """Return the time of day, aware, UTC."""
 
     def monotonic(self) -> float:
-        """Give seconds of a clock that never steps back, for measuring and deadlines."""
+        """Return seconds of a clock that never steps back, for measuring and deadlines."""
 
 
 class SystemClock:
@@ -46,7 +46,7 @@ class ManualClock:
 
 
 async def wait_for_event(event: asyncio.Event, timeout: float) -> bool:
-    """Wait until the event is set or `timeout` seconds have passed; give whether it is set."""
+    """Wait until the event is set or `timeout` seconds have passed; return whether it is set."""
     try:
         async with asyncio.timeout(timeout):
             await event.wait()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def at_rest() -> Iterator[None]:
+def paused() -> Iterator[None]:
     """Keep it from looking through growing tables again and again: half the time of loading a cache."""
     was_at_work = gc.isenabled()
     gc.disable()
@@ -17,7 +17,7 @@ def at_rest() -> Iterator[None]:
             gc.enable()
 
 
-def settle() -> None:
+def freeze() -> None:
     """Spare it what lives now, modules, plugins and caches: it mostly lives as long as the process.
 
     For a process that has come up. Requests pay for each look through all of it: a twentieth of their time.

@@ -62,7 +62,7 @@ class Probes:
         self._asked = float("-inf")
 
     async def report(self) -> tuple[bool, dict[str, Any]]:
-        """Run the checks and give whether the service is ready, and the body for `/readyz`."""
+        """Run the checks and return whether the service is ready, and the body for `/readyz`."""
         async with self._lock:
             if monotonic() - self._asked >= _MEMO:
                 await asyncio.gather(*(self._ask(check) for check in self._checks))

@@ -6,7 +6,7 @@ from uuid import UUID
 from uuid_utils import uuid7
 
 
-class Work:
+class RequestContext:
     """A request, a call or a worker's pass."""
 
     __slots__ = ("plugin", "request_id", "span_id", "trace_id")
@@ -17,42 +17,42 @@ class Work:
         """Hexadecimal, as OpenTelemetry writes them; empty where nothing observes. No span id when not sampled."""
 
 
-current: ContextVar[Work | None] = ContextVar("galaxy_work", default=None)
+current_request: ContextVar[RequestContext | None] = ContextVar("galaxy_work", default=None)
 """The work in hand; None outside any."""
 
 
 def new_id() -> UUID:
-    """Give a fresh UUIDv7 (RFC 9562) for a row: ids sort by time."""
+    """Return a fresh UUIDv7 (RFC 9562) for a row: ids sort by time."""
     return UUID(bytes=uuid7().bytes)
 
 
 def new_request_id() -> str:
-    """Give a fresh id: a UUIDv7, so that ids sort by time."""
+    """Return a fresh id: a UUIDv7, so that ids sort by time."""
     return str(uuid7())
 
 
 def request_id() -> str:
-    """Give the request id of the work in hand, for a row; a fresh one outside any work."""
-    work = current.get()
-    return new_request_id() if work is None else work.request_id
+    """Return the request id of the work in hand, for a row; a fresh one outside any work."""
+    context = current_request.get()
+    return new_request_id() if context is None else context.request_id
 
 
-class working:  # noqa: N801 - read as a function: a generator's context manager costs thrice as much, a mail for one
+class request_context:  # noqa: N801 - read as a function: a generator's context manager costs thrice as much, a mail for one
     """Do work as `plugin`; a row taken up again passes the request id that it carries.
 
     Within other work, a worker's pass for one, it stays in that work's trace.
     """
 
-    __slots__ = ("_token", "_work")
+    __slots__ = ("_context", "_token")
 
     def __init__(self, plugin: str, request_id: str | None = None) -> None:
-        around = current.get()
+        around = current_request.get()
         trace_id, span_id = ("", "") if around is None else (around.trace_id, around.span_id)
-        self._work = Work(request_id or new_request_id(), plugin, trace_id, span_id)
+        self._context = RequestContext(request_id or new_request_id(), plugin, trace_id, span_id)
 
-    def __enter__(self) -> Work:
-        self._token = current.set(self._work)
-        return self._work
+    def __enter__(self) -> RequestContext:
+        self._token = current_request.set(self._context)
+        return self._context
 
     def __exit__(self, *_: object) -> None:
-        current.reset(self._token)
+        current_request.reset(self._token)

@@ -3,7 +3,7 @@
 import gc
 import weakref
 
-from galaxy_chassis import gc_tuning as collector
+from galaxy_chassis import gc_tuning
 
 
 class Node:
@@ -15,9 +15,9 @@ class Node:
 
 def test_at_rest_and_back() -> None:
     """It rests within the block alone, and stays off where it was off."""
-    with collector.at_rest():
+    with gc_tuning.paused():
         assert not gc.isenabled()
-        with collector.at_rest():
+        with gc_tuning.paused():
             pass
         assert not gc.isenabled()
     assert gc.isenabled()
@@ -27,7 +27,7 @@ def test_settled() -> None:
     """What lives is looked through no more, what was dead is gone, and later cycles are found."""
     dead, kept = weakref.ref(Node()), Node()
     try:
-        collector.settle()
+        gc_tuning.freeze()
         assert dead() is None
         assert all(found is not kept for found in gc.get_objects())
         later = weakref.ref(Node())

@@ -33,7 +33,7 @@ from galaxy_chassis.logs import (
     writer,
 )
 from galaxy_chassis.logs.render import fields_of, render_json
-from galaxy_chassis.request_context import Work, current, working
+from galaxy_chassis.request_context import RequestContext, current_request, request_context
 
 
 class Log:
@@ -85,10 +85,10 @@ def test_a_line_is_json_with_time_level_event_and_logger(log: Log) -> None:
 
 def test_a_line_inside_a_work_carries_its_ids(log: Log) -> None:
     """Inside a work every line carries its four ids, those of standard-library loggers included."""
-    token = current.set(Work("request-1", "mail", "t" * 32, "s" * 16))
+    token = current_request.set(RequestContext("request-1", "mail", "t" * 32, "s" * 16))
     get_logger("ours").info("one")
     logging.getLogger("theirs").info("two %s", 2)
-    current.reset(token)
+    current_request.reset(token)
     ours, theirs = log.lines
     for line in (ours, theirs):
         assert (line["request_id"], line["plugin"]) == ("request-1", "mail")
@@ -98,10 +98,10 @@ def test_a_line_inside_a_work_carries_its_ids(log: Log) -> None:
 
 def test_a_logger_of_a_plugin_keeps_its_plugin(log: Log) -> None:
     """A plugin's own logger names that plugin, whoever's request it works in."""
-    with working("auth") as work:
+    with request_context("auth") as context:
         get_logger("galaxy_mail", plugin="mail").info("queued")
     (line,) = log.lines
-    assert (line["plugin"], line["request_id"]) == ("mail", work.request_id)
+    assert (line["plugin"], line["request_id"]) == ("mail", context.request_id)
 
 
 def test_a_field_never_overwrites_the_kernels(log: Log) -> None:
@@ -114,12 +114,12 @@ def test_a_field_never_overwrites_the_kernels(log: Log) -> None:
 
 def test_an_access_line_stands_like_any_other(log: Log) -> None:
     """It has the fields of an ordinary line inside its work, in the same order and in its turn among the others."""
-    work = Work("request-1", "user", "t" * 32, "s" * 16)
-    token = current.set(work)
+    request_context = RequestContext("request-1", "user", "t" * 32, "s" * 16)
+    token = current_request.set(request_context)
     get_logger("galaxy_kernel.http").info("request", method="GET", route="/a/{id}", status=200, duration_ms=1.5)
-    log_request(work, "GET", "/a/{id}", 200, 0.0015)
+    log_request(request_context, "GET", "/a/{id}", 200, 0.0015)
     get_logger("x").info("after")
-    current.reset(token)
+    current_request.reset(token)
     ordinary, line, after = log.lines
     assert ordinary.pop("timestamp") <= line.pop("timestamp") <= after["timestamp"]
     assert list(line.items()) == list(ordinary.items())
@@ -131,7 +131,7 @@ def test_an_access_line_stands_like_any_other(log: Log) -> None:
 def test_an_access_line_has_its_level_and_dress(level: str, pretty: bool, expected: int) -> None:
     """It is of level info, and pretty where lines are."""
     log = Log(level, pretty=pretty)
-    log_request(Work("request-1", "user"), "GET", None, 404, 0.001)
+    log_request(RequestContext("request-1", "user"), "GET", None, 404, 0.001)
     lines = log.text.splitlines()
     log.logging.close()
     assert len(lines) == expected
@@ -410,7 +410,7 @@ def test_ordinary_lines_are_written_in_batches() -> None:
     logger = get_logger("x")
     for number in range(0, 1000, 2):
         logger.info("n", status=number)
-        log_request(Work("", ""), "GET", None, number + 1, 0.001)
+        log_request(RequestContext("", ""), "GET", None, number + 1, 0.001)
     until(lambda: stream.getvalue().count("\n") == 1000)
     logging_.close()
     assert [json.loads(line)["status"] for line in stream.getvalue().splitlines()] == list(range(1000))
@@ -422,7 +422,7 @@ async def test_a_busy_event_loop_writes_its_own_batches() -> None:
     stream = Counting()
     logging_ = configure_logging(stream=stream)
     for number in range(1000):
-        log_request(Work("", ""), "GET", None, number, 0.001)
+        log_request(RequestContext("", ""), "GET", None, number, 0.001)
         await asyncio.sleep(0)
     async with asyncio.timeout(5):
         while stream.getvalue().count("\n") < 1000:
@@ -540,7 +540,7 @@ def test_lines_are_flushed_at_exit_and_on_sigterm() -> None:
     """Lines still held are written when the process ends by itself, by an exception or by SIGTERM."""
     start = "from galaxy_chassis.logs import *\nfrom galaxy_chassis import request_context as work\nimport os, signal\n"
     start += "configure_logging(); install_crash_dumps(flush); get_logger('x').info('last words')\n"
-    start += "log_request(work.Work('the-last-request', ''), 'GET', None, 200, 0.1)\n"
+    start += "log_request(work.RequestContext('the-last-request', ''), 'GET', None, 200, 0.1)\n"
     assert _told(run(start)) == ["last words", "request"]
     assert _told(run(start + "raise SystemExit(3)")) == ["last words", "request"]
     done = run(start + "os.kill(os.getpid(), signal.SIGTERM)\nimport time; time.sleep(20)")
@@ -584,7 +584,7 @@ async def test_what_the_loop_could_give_to_nobody_is_logged(log: Log) -> None:
 def test_pretty_lines_are_short() -> None:
     """`pretty` writes one readable line without trace ids or empty fields, scrubbed, uncoloured off a terminal."""
     log = Log(pretty=True)
-    with working("mail", "request-1"):
+    with request_context("mail", "request-1"):
         get_logger("galaxy_mail").info("sent", to="ann@example.org", attempt=1)
     log.logging.close()
     assert log.text.count("\n") == 1
@@ -622,7 +622,7 @@ def until(condition: Any) -> None:
 
 
 def pipe() -> tuple[int, IO[str]]:
-    """Make a pipe; give the descriptor to read from and a stream to write to."""
+    """Make a pipe; return the descriptor to read from and a stream to write to."""
     reader, sink = os.pipe()
     return reader, os.fdopen(sink, "w")
 

@@ -26,7 +26,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.http.telemetry import HttpTelemetry
 from galaxy_chassis.logs import configure_logging
-from galaxy_chassis.request_context import working
+from galaxy_chassis.request_context import request_context
 from galaxy_chassis.telemetry import Telemetry, throttle
 from galaxy_chassis.telemetry.durations import BOUNDS, Durations
 from galaxy_chassis.telemetry.sampling import parse_traceparent
@@ -91,8 +91,8 @@ def logged() -> Iterator[list[dict[str, Any]]]:
 
 
 def served(http: HttpTelemetry, headers: dict[str, str] | None = None, status: int = 200) -> tuple[str, str]:
-    """Serve one request as the HTTP server does; give the trace and span ids of its work."""
-    with working("things") as work:
+    """Serve one request as the HTTP server does; return the trace and span ids of its work."""
+    with request_context("things") as work:
         seen = http.begin(ROUTE, CIMultiDict(headers or {}))
         http.end(seen, ROUTE, status, 0.02)
         return work.trace_id, work.span_id
@@ -178,7 +178,7 @@ def test_plugin_spans_follow_the_request(collector: Collector) -> None:
     telemetry.start()
     http, tracer = HttpTelemetry(telemetry), telemetry.tracer("galaxy_things")
     for header in (SAMPLED, UNSAMPLED):
-        with working("things"):
+        with request_context("things"):
             seen = http.begin(ROUTE, CIMultiDict(traceparent=header))
             with tracer.start_as_current_span("inner"):
                 pass
@@ -193,10 +193,10 @@ def test_workers_and_calls_have_spans(collector: Collector) -> None:
     """A worker's pass and a gRPC call are recorded, with what failed by type alone."""
     telemetry = Telemetry(traces_exporter="otlp", sample_ratio=1.0)
     telemetry.start()
-    with working("mail") as work, telemetry.worker_span("mail", "mail.deliver"):
+    with request_context("mail") as work, telemetry.worker_span("mail", "mail.deliver"):
         worker_span_id = work.span_id
     method = "/galaxy.push.v1.Push/Subscribe"
-    with pytest.raises(ValueError, match="ann@"), working("push"), telemetry.rpc_span(method, SAMPLED):
+    with pytest.raises(ValueError, match="ann@"), request_context("push"), telemetry.rpc_span(method, SAMPLED):
         raise ValueError("ann@example.org")
     telemetry.shutdown(5)
     spans = {span.name: span for span in collector.spans}
@@ -323,7 +323,7 @@ def test_stdout_exporters_write_log_lines() -> None:
 
 @contextmanager
 def black_hole() -> Iterator[int]:
-    """Accept connections and never answer; give the port."""
+    """Accept connections and never answer; return the port."""
     kept = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -345,7 +345,7 @@ def black_hole() -> Iterator[int]:
 
 @contextmanager
 def refused() -> Iterator[int]:
-    """Give a port where nobody listens."""
+    """Return a port where nobody listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]

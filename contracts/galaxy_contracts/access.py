@@ -30,14 +30,14 @@ class UserAuthenticator(Protocol):
     """Establishes players. Answers from memory: it is called on every request of access `user`."""
 
     def authenticate(self, token: str, *, client_address: str) -> UserIdentity | None:
-        """Give the identity behind a bearer token, or None when the token opens nothing (any more)."""
+        """Return the identity behind a bearer token, or None when the token opens nothing (any more)."""
 
 
 class AdminAuthenticator(Protocol):
     """Establishes operators from HTTP Basic credentials."""
 
     async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:
-        """Give the operator, or None when the credentials are wrong.
+        """Return the operator, or None when the credentials are wrong.
 
         `route` is the name of the route asked for: an account whose password must be changed opens only
         the route that changes it. Raises the kernel's `Problem` for that, and while the account is locked.

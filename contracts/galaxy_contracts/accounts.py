@@ -47,13 +47,13 @@ class Accounts(Protocol):
     """Reading accounts from memory, and the sign-in's find-or-create."""
 
     def get(self, account_id: UUID) -> Account | None:
-        """Give the account from memory, deleted ones included; None when there never was one."""
+        """Return the account from memory, deleted ones included; None when there never was one."""
 
     async def find(self, connection: Connection, email: str) -> Account | None:
-        """Give the account of an address, whatever its case, or None."""
+        """Return the account of an address, whatever its case, or None."""
 
     async def find_or_create(self, connection: Connection, registration: Registration) -> tuple[Account, bool]:
-        """Give the account of the address, made now if there is none, and whether it was made.
+        """Return the account of the address, made now if there is none, and whether it was made.
 
         Safe under parallel calls for one address: they all get the same account.
         """

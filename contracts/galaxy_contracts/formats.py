@@ -96,7 +96,7 @@ def parse_address(text: str) -> Address:
 
 
 def _domain(domain: str) -> tuple[str, str]:
-    """Give a domain as A-labels and in Unicode, both in lower case. Raises UnicodeError for what is none."""
+    """Return a domain as A-labels and in Unicode, both in lower case. Raise UnicodeError for what is none."""
     if domain.endswith((".", "\u3002", "\uff0e", "\uff61")):
         raise UnicodeError("the root is not written in addresses")
     encoded = idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")

@@ -24,13 +24,13 @@ class Countries(Protocol):
     """Looking up countries and counting them. Keeps no address."""
 
     def country_of(self, client_address: str) -> str | None:
-        """Give the country (ISO 3166-1 alpha-2) of an address, or None where it cannot be told. Never raises."""
+        """Return the country (ISO 3166-1 alpha-2) of an address, or None where it cannot be told. Never raises."""
 
     def count(self, account_id: UUID, client_address: str) -> None:
         """Count one request. Called on every authenticated request: it only notes, never raises and never waits."""
 
     async def counts(self, connection: Connection, account_id: UUID) -> Sequence[CountryCount]:
-        """Give what was counted of an account, the most frequent country first."""
+        """Return what was counted of an account, the most frequent country first."""
 
 
 COUNTRIES: Capability[Countries] = Capability("geo.countries")

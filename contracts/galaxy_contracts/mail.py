@@ -50,17 +50,18 @@ class Outbox(Protocol):
         """Make a kind known, in the owner's lifespan. Compiles its templates: a broken one refuses the boot."""
 
     async def enqueue(self, connection: Connection, message: Message) -> UUID:
-        """Queue a mail with the caller's transaction and give the delivery's id.
+        """Queue a mail with the caller's transaction and return the delivery's id.
 
-        Raises `ValueError` for a recipient that is no address or carries CR or LF, and for an unknown kind.
+        Raise `ValueError` for a recipient that is no address or carries CR or LF, and for an unknown kind.
         A template that fails to render leaves a dead letter with the reason: the caller goes on.
         """
 
     async def enqueue_many(self, connection: Connection, messages: Sequence[Message]) -> list[UUID | ValueError]:
         """Queue any number of mails as `enqueue` does each of them, in their order, with one statement.
 
-        Gives for each, in its place, the delivery's id or the `ValueError` that `enqueue` would raise: one that cannot
-        be queued does not disturb the others. Of several with one kind and key the first is queued, and all get its id.
+        Returns for each, in its place, the delivery's id or the `ValueError` that `enqueue` would raise: one that
+        cannot be queued does not disturb the others. Of several with one kind and key the first is queued, and all get
+        its id.
         """
 
 

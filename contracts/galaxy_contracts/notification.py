@@ -66,9 +66,9 @@ class Notifications(Protocol):
         """Make a kind known, in the owner's lifespan. A faulty kind, or a name given twice, refuses the boot."""
 
     async def submit(self, connection: Connection, intent: Intent) -> UUID:
-        """Keep an intent and its routes, one a recipient and channel, with the caller's transaction; give its id.
+        """Keep an intent and its routes, one a recipient and channel, with the caller's transaction; return its id.
 
-        One statement. Raises `ValueError` with every fault of the intent, by field, before anything is written.
+        One statement. Raise `ValueError` with every fault of the intent, by field, before anything is written.
         """
 
 
@@ -84,7 +84,7 @@ class AdminChannel(Protocol):
     """The way to operators, which they can switch off while everything runs."""
 
     async def state(self, connection: Connection) -> AdminChannelState:
-        """Tell whether it is on."""
+        """Return whether it is on."""
 
     async def switch(self, connection: Connection, *, enabled: bool) -> AdminChannelState:
         """Switch it on or off with the caller's transaction: from the commit on, on every replica."""

@@ -33,7 +33,7 @@ class Push(Protocol):
     async def publish(self, connection: Connection, events: Sequence[PushEvent]) -> None:
         """Add events with the caller's transaction, in one statement; each is heard, in one order, after the commit.
 
-        Raises `ValueError` for an event without a target or with two, or a payload that is no JSON.
+        Raise `ValueError` for an event without a target or with two, or a payload that is no JSON.
         """
 
 

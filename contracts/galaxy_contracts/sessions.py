@@ -12,7 +12,7 @@ class Sessions(Protocol):
     """Ending sessions on behalf of another plugin."""
 
     async def revoke_all(self, connection: Connection, account_id: UUID) -> int:
-        """End every session of the account with the caller's transaction; give how many there were."""
+        """End every session of the account with the caller's transaction; return how many there were."""
 
 
 class SessionStarted(Fact, frozen=True):

@@ -46,7 +46,7 @@ class FakeOutbox:
         connection: Connection,  # noqa: ARG002 # of the contract
         messages: Sequence[Message],
     ) -> list[UUID | ValueError]:
-        """Keep mails, and give the fault of each that cannot be kept in its place."""
+        """Keep mails, and return the fault of each that cannot be kept in its place."""
         kept: list[UUID | ValueError] = []
         for message in messages:
             try:
@@ -76,11 +76,11 @@ class FakeAccounts:
         self.accounts: dict[UUID, Account] = {}
 
     def get(self, account_id: UUID) -> Account | None:
-        """Give an account, deleted ones included."""
+        """Return an account, deleted ones included."""
         return self.accounts.get(account_id)
 
     async def find(self, connection: Connection, email: str) -> Account | None:  # noqa: ARG002 # of the contract
-        """Give the account of an address."""
+        """Return the account of an address."""
         try:
             return self._of(parse_address(email).folded)
         except ValueError:
@@ -91,7 +91,7 @@ class FakeAccounts:
         connection: Connection,  # noqa: ARG002 # of the contract
         registration: Registration,
     ) -> tuple[Account, bool]:
-        """Give the account of an address, made now if there is none."""
+        """Return the account of an address, made now if there is none."""
         address = parse_address(registration.email)
         found = self._of(address.folded)
         if found is not None:
@@ -124,7 +124,7 @@ class FakeUsers:
         self.accounts = set(accounts)
 
     def authenticate(self, token: str, *, client_address: str) -> UserIdentity | None:  # noqa: ARG002 # of the contract
-        """Give the identity of a known account; its session has the same id."""
+        """Return the identity of a known account; its session has the same id."""
         known = {str(account): account for account in self.accounts}
         return UserIdentity(known[token], known[token], FOREVER) if token in known else None
 
@@ -136,7 +136,7 @@ class FakeAdmins:
     identity = AdminIdentity(UUID(int=1), username)
 
     async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:  # noqa: ARG002
-        """Give the operator."""
+        """Return the operator."""
         return self.identity if (username, password) == (self.username, self.password) else None
 
 
@@ -195,7 +195,7 @@ class FakeAdminChannel:
         self.messages: list[Message] = []
 
     async def state(self, connection: Connection) -> AdminChannelState:  # noqa: ARG002 # of the contract
-        """Tell whether it is on."""
+        """Return whether it is on."""
         return AdminChannelState(self.enabled, None)
 
     async def switch(self, connection: Connection, *, enabled: bool) -> AdminChannelState:
@@ -225,7 +225,7 @@ class FakeCountries:
         """Requests by account and country."""
 
     def country_of(self, client_address: str) -> str | None:
-        """Give the country that the test has said."""
+        """Return the country that the test has said."""
         return self.countries.get(client_address)
 
     def count(self, account_id: UUID, client_address: str) -> None:
@@ -233,6 +233,6 @@ class FakeCountries:
         self.counted[account_id, self.country_of(client_address) or "ZZ"] += 1
 
     async def counts(self, connection: Connection, account_id: UUID) -> Sequence[CountryCount]:  # noqa: ARG002 # of the contract
-        """Give what was counted of an account, the most frequent country first."""
+        """Return what was counted of an account, the most frequent country first."""
         found = [CountryCount(key[1], count, START) for key, count in self.counted.items() if key[0] == account_id]
         return sorted(found, key=lambda each: (-each.requests, each.country))

@@ -13,7 +13,7 @@ import galaxy_kernel.core.assembly
 from galaxy_chassis.config.settings import NoSettings
 from galaxy_chassis.errors import BootError
 from galaxy_devkit.dev import run_dev
-from galaxy_kernel.core.companions import Companion, CompanionRun, Trial
+from galaxy_kernel.core.companions import Companion, CompanionRun, DevExample
 from galaxy_kernel.core.context import Context
 from galaxy_kernel.core.discovery import Discovery, from_classes
 from galaxy_kernel.core.manifest import Manifest
@@ -46,7 +46,7 @@ class Lamp:
         name="lamp",
         summary="Burns.",
         companions=(Companion("lamp", {"light": int(sys.argv[3]) if len(sys.argv) > 3 else 0}, run),),
-        trials=(Trial("Light it:", "curl {api}/on {lamp}"), Trial("Never shown:", "curl {absent}")),
+        examples=(DevExample("Light it:", "curl {api}/on {lamp}"), DevExample("Never shown:", "curl {absent}")),
     )
 
     def __init__(self, context: Context[NoSettings]) -> None:

@@ -16,7 +16,7 @@ from galaxy_devkit.dev.banner import Banner, filled
 from galaxy_devkit.dev.home import opened
 from galaxy_devkit.dev.ports import Ports
 from galaxy_devkit.postgres.server import available
-from galaxy_kernel.core.companions import Trial
+from galaxy_kernel.core.companions import DevExample
 
 PROGRAM = Path(__file__).with_name("dev_program.py")
 needs_postgres = pytest.mark.skipif(available() is not None, reason=str(available()))
@@ -203,18 +203,20 @@ def test_directory_that_cannot_be(tmp_path: Path) -> None:
         pass
 
 
-def test_trials_name_addresses() -> None:
-    """Addresses are put in their places, JSON and shell are left alone, and a trial without its address is left out."""
+def test_examples_name_addresses() -> None:
+    """Addresses are filled in, JSON and shell are left alone, and an example without its address is left out."""
     command = """curl {api}/x -d '{"a": 1}' "${HOME}" | awk '{print}'"""
-    trials = [Trial("At {mail}:", command), Trial("Elsewhere:", "curl {nowhere}")]
-    (trial,) = filled(trials, {"api": "http://a", "mail": "http://m", "print": "{print}"})
-    assert trial.title == "At http://m:"
-    assert trial.command == """curl http://a/x -d '{"a": 1}' "${HOME}" | awk '{print}'"""
+    examples = [DevExample("At {mail}:", command), DevExample("Elsewhere:", "curl {nowhere}")]
+    (example,) = filled(examples, {"api": "http://a", "mail": "http://m", "print": "{print}"})
+    assert example.title == "At http://m:"
+    assert example.command == """curl http://a/x -d '{"a": 1}' "${HOME}" | awk '{print}'"""
 
 
 def test_banner() -> None:
     """Commands stand unbroken at the margin, in colours only where asked for."""
-    banner = Banner([("API", "http://a"), ("Mail page", "http://m")], ["Port 1 is taken."], [Trial("Ask:", "x" * 300)])
+    banner = Banner(
+        [("API", "http://a"), ("Mail page", "http://m")], ["Port 1 is taken."], [DevExample("Ask:", "x" * 300)]
+    )
     plain, coloured = banner.render(colours=False), banner.render(colours=True)
     assert "\n" + "x" * 300 + "\n" in plain
     assert "  API        http://a\n" in plain

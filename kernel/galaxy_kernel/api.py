@@ -3,21 +3,21 @@
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, NoSettings, Settings
 from galaxy_chassis.health import Health, Probe
-from galaxy_chassis.http.problems import FieldFault, Problem, conflict, invalid, not_found, throttled
+from galaxy_chassis.http.problems import FieldError, Problem, conflict, invalid, not_found, throttled
 from galaxy_chassis.logs import email_hash
-from galaxy_chassis.request_context import new_id, request_id, working
+from galaxy_chassis.request_context import new_id, request_context, request_id
 from galaxy_kernel.caches.registry import Cache
-from galaxy_kernel.core.companions import Companion, CompanionRun, Trial
+from galaxy_kernel.core.companions import Companion, CompanionRun, DevExample
 from galaxy_kernel.core.context import Context
 from galaxy_kernel.core.manifest import Manifest, Migrations, Offer
 from galaxy_kernel.database import Connection, Database, after_commit, is_unavailable, sqlstate, unique_violation
 from galaxy_kernel.facts import Facts, Subscriptions
-from galaxy_kernel.http.call import Answer, Call
+from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.fields import DisplayName, Email, Language, TimeZone
 from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.queue.batches import Batches
-from galaxy_kernel.queue.metrics import Attempts
+from galaxy_kernel.queue.metrics import QueueMetrics
 from galaxy_kernel.queue.pump import Halt, Pump
 from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result, history_columns, queue_columns, queue_indexes
 from galaxy_kernel.rpc.service import RpcService
@@ -27,8 +27,6 @@ from galaxy_migrations.conventions import plugin_metadata
 
 __all__ = [
     "Access",
-    "Answer",
-    "Attempts",
     "Batches",
     "Cache",
     "Call",
@@ -39,11 +37,12 @@ __all__ = [
     "Connection",
     "Context",
     "Database",
+    "DevExample",
     "DisplayName",
     "Duration",
     "Email",
     "Facts",
-    "FieldFault",
+    "FieldError",
     "Halt",
     "Health",
     "Language",
@@ -62,13 +61,14 @@ __all__ = [
     "Probe",
     "Problem",
     "Pump",
+    "QueueMetrics",
+    "Response",
     "Result",
     "Route",
     "RpcService",
     "Settings",
     "Subscriptions",
     "TimeZone",
-    "Trial",
     "Wakeups",
     "Worker",
     "after_commit",
@@ -83,9 +83,9 @@ __all__ = [
     "plugin_metadata",
     "queue_columns",
     "queue_indexes",
+    "request_context",
     "request_id",
     "sqlstate",
     "throttled",
     "unique_violation",
-    "working",
 ]

@@ -8,7 +8,7 @@ from galaxy_kernel.errors import CapabilityError
 T = TypeVar("T")
 
 
-class Services:
+class CapabilityRegistry:
     """What the plugins have offered so far."""
 
     def __init__(self) -> None:
@@ -23,12 +23,12 @@ class Services:
         self._offers = {key: offer for key, offer in self._offers.items() if offer[0] != plugin}
 
     def find(self, capability: Capability[T]) -> T | None:
-        """Give the implementation, or None while nobody offers it."""
+        """Return the implementation, or None while nobody offers it."""
         offer = self._offers.get(capability)
         return None if offer is None else offer[1]
 
     def require(self, capability: Capability[T], *, asked_by: str) -> T:
-        """Give the implementation; raises CapabilityError while nobody offers it."""
+        """Return the implementation. Raise CapabilityError while nobody offers it."""
         found = self.find(capability)
         if found is None:
             raise CapabilityError(

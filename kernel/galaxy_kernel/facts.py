@@ -35,7 +35,7 @@ from galaxy_chassis.clock import Clock
 from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.logs import get_logger
-from galaxy_chassis.request_context import request_id, working
+from galaxy_chassis.request_context import request_context, request_id
 from galaxy_contracts.fact import Fact
 from galaxy_kernel.database import Connection, Database
 from galaxy_kernel.errors import PluginError
@@ -113,7 +113,7 @@ class Facts:
     """The outbox of facts of one process."""
 
     def __init__(self, database: Database, wakeups: Wakeups, clock: Clock, random: random.Random) -> None:
-        """Do no I/O. Subscriptions come by `subscribe`, once for each plugin, and end with `assembled`."""
+        """Do no I/O. Subscriptions come by `subscribe`, once for each plugin, and end with `seal`."""
         self._database, self._wakeups, self._clock, self._random = database, wakeups, clock, random
         self._types: dict[str, type[Fact]] = {}
         self._handlers: dict[str, dict[str, FactHandler]] = {}
@@ -122,7 +122,7 @@ class Facts:
         self._health, self._looked_at = Health(), float("-inf")
 
     def subscribe(self, plugin: str, subscriptions: Subscriptions) -> None:
-        """Take what a plugin listens to. Raises PluginError when two types of fact have one name."""
+        """Take what a plugin listens to. Raise PluginError when two types of fact have one name."""
         for kind, handler in subscriptions.items():
             if self._types.setdefault(kind.fact, kind) is not kind:
                 raise PluginError(
@@ -132,14 +132,14 @@ class Facts:
             self._handlers.setdefault(plugin, {})[kind.fact] = handler
             self._listeners.setdefault(kind.fact, []).append(plugin)
 
-    def assembled(self) -> None:
+    def seal(self) -> None:
         """Note that every plugin's subscriptions are known: from now on facts can be recorded."""
         self._assembled = True
 
     async def record(self, connection: Connection, *facts: Fact) -> None:
         """Write facts with the connection's transaction, for every plugin that listens; nothing when none does.
 
-        Raises FactsError before the subscriptions are known.
+        Raise FactsError before the subscriptions are known.
         """
         if not self._assembled:
             raise FactsError(
@@ -160,16 +160,16 @@ class Facts:
             self._wakeups.after_commit(connection, _worker(listener))
 
     def workers(self) -> list[tuple[str, Worker]]:
-        """Give a worker for each plugin that listens, with its name."""
+        """Return a worker for each plugin that listens, with its name."""
         return [
             (plugin, Worker(_worker(plugin), partial(self.dispatch, plugin), interval=POLL_INTERVAL))
             for plugin in sorted(self._handlers)
         ]
 
     async def dispatch(self, plugin: str | None = None) -> bool:
-        """Tell a plugin, or every one that listens, what is due, `BATCH` facts each; give whether there may be more.
+        """Deliver to a plugin, or to every one that listens, what is due, up to `BATCH` facts each.
 
-        A listener's failure is not raised; the database's is.
+        Return whether there may be more. A listener's failure is not raised; the database's is.
         """
         plugins = list(self._handlers) if plugin is None else [plugin]
         more = await asyncio.gather(*(self._tell(each) for each in plugins), return_exceptions=True)
@@ -179,7 +179,7 @@ class Facts:
         return any(more)
 
     def probe(self) -> Probe:
-        """Give the check that reports facts nobody here listens to, and listeners that keep failing."""
+        """Return the check that reports facts nobody here listens to, and listeners that keep failing."""
         return Probe("facts", self._check)
 
     async def _tell(self, plugin: str) -> bool:
@@ -195,7 +195,7 @@ class Facts:
                 taken = await self._take(connection, plugin)
                 if taken is None:
                     return False
-                with working(plugin, taken.request_id):
+                with request_context(plugin, taken.request_id):
                     async with asyncio.timeout(HANDLER_TIMEOUT):
                         fact = msgspec.json.decode(taken.payload, type=self._types[taken.fact])
                         await self._handlers[plugin][taken.fact](connection, fact)
@@ -213,7 +213,7 @@ class Facts:
     async def _failed(self, plugin: str, taken: _Taken, error: Exception) -> None:
         longest = min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(taken.attempts, 30))
         delay = longest * self._random.uniform(0.5, 1.0)
-        with working(plugin, taken.request_id):
+        with request_context(plugin, taken.request_id):
             _log.error(
                 "fact_failed", plugin=plugin, fact=taken.fact, fact_id=str(taken.id), attempts=taken.attempts + 1,
                 retry_in_seconds=round(delay, 1), error=type(error).__name__, raised_at=_stack(error),

@@ -37,7 +37,7 @@ class Wakeup:
         self._event.clear()
 
     def is_set(self) -> bool:
-        """Tell whether it was woken since it was last cleared."""
+        """Return whether it was woken since it was last cleared."""
         return self._event.is_set()
 
     async def wait(self, timeout: float | None = None) -> bool:
@@ -69,7 +69,7 @@ class Wakeups:
         self._sender = secrets.token_hex(8)
 
     def event(self, name: str) -> Wakeup:
-        """Give the event of a name, always the same one."""
+        """Return the event of a name, always the same one."""
         return self._events.setdefault(name, Wakeup())
 
     def wake(self, name: str, *, here: bool = True) -> None:

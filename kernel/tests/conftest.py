@@ -119,7 +119,7 @@ class World:
 
     @contextmanager
     def admin(self) -> Iterator[Any]:
-        """Give a cursor of a connection that stands apart from every replica's, in autocommit."""
+        """Return a cursor of a connection that stands apart from every replica's, in autocommit."""
         connection = psycopg2.connect(self.dsn.replace("?search_path=public", ""))
         connection.autocommit = True
         try:
@@ -129,7 +129,7 @@ class World:
             connection.close()
 
     def cut(self, condition: str = "true") -> int:
-        """End every connection of the replicas that a condition on pg_stat_activity names; give how many."""
+        """End every connection of the replicas that a condition on pg_stat_activity names; return how many."""
         with self.admin() as cursor:
             cursor.execute(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
@@ -138,7 +138,7 @@ class World:
             return int(cursor.fetchone()[0])
 
     def rows(self) -> dict[UUID, int]:
-        """Give the versions in the table."""
+        """Return the versions in the table."""
         with self.admin() as cursor:
             cursor.execute("SELECT id::text, version FROM items")
             return {UUID(key): version for key, version in cursor}
@@ -153,7 +153,7 @@ class World:
 
 
 def listening(replica: Replica) -> bool:
-    """Tell whether a replica hears notifications."""
+    """Return whether a replica hears notifications."""
     return replica.wakeups.listening
 
 
@@ -185,7 +185,7 @@ def _prepare(dsn: str) -> None:
 
 @pytest.fixture
 def world_dsn(postgres_cluster: PostgresCluster) -> Iterator[str]:
-    """Give the DSN of a fresh database with the kernel's tables and those of the tests."""
+    """Return the DSN of a fresh database with the kernel's tables and those of the tests."""
     dsn = postgres_cluster.clone(postgres_cluster.template("coherence", _prepare))
     yield f"{dsn}?search_path=public"
     postgres_cluster.drop(dsn)
@@ -193,6 +193,6 @@ def world_dsn(postgres_cluster: PostgresCluster) -> Iterator[str]:
 
 @pytest.fixture
 async def world(world_dsn: str) -> AsyncIterator[World]:
-    """Give the world; what it made is taken down afterwards."""
+    """Return the world; what it made is taken down afterwards."""
     async with AsyncExitStack() as stack:
         yield World(world_dsn, stack)

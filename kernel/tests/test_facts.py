@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from galaxy_chassis.clock import ManualClock
-from galaxy_chassis.request_context import current, working
+from galaxy_chassis.request_context import current_request, request_context
 from galaxy_contracts.database import Connection
 from galaxy_contracts.fact import Fact
 from galaxy_kernel import facts as module
@@ -39,7 +39,7 @@ Handler = Callable[[Connection, Any], Awaitable[None]]
 
 
 def writes(world: Any, listener: str) -> Handler:
-    """Give a listener whose effect is a row."""
+    """Return a listener whose effect is a row."""
 
     async def handler(connection: Connection, fact: Any) -> None:
         await connection.execute(world.effects.insert().values(what=f"{listener} {fact.what}"))
@@ -55,7 +55,7 @@ async def replica(world: Any, **listeners: Handler) -> Any:
     made = await world.replica(run=False, load=False)
     for name, handler in listeners.items():
         made.facts.subscribe(name, {Happened: handler})
-    made.facts.assembled()
+    made.facts.seal()
     return made
 
 
@@ -86,13 +86,13 @@ async def test_a_fact_reaches_every_listener(world: Any) -> None:
     heard: list[tuple[Any, ...]] = []
 
     async def listen(connection: Connection, fact: Happened) -> None:
-        work = current.get()
+        work = current_request.get()
         assert work is not None
         heard.append((work.plugin, work.request_id, fact))
 
     here = await replica(world, user=listen, lobby=listen)
     fact = happened("ü")
-    with working("auth", "request-7"):
+    with request_context("auth", "request-7"):
         await record(here, fact)
     assert await here.facts.dispatch() is False
     assert sorted(heard) == [("lobby", "request-7", fact), ("user", "request-7", fact)]
@@ -249,7 +249,7 @@ async def test_memory_of_a_failed_listener_is_left_alone(world: Any) -> None:
         raise ValueError
 
     here.facts.subscribe("user", {Happened: handler})
-    here.facts.assembled()
+    here.facts.seal()
     await record(here, happened())
     await here.facts.dispatch()
     assert len(here.items) == 0
@@ -301,7 +301,7 @@ async def test_facts_nobody_here_knows(world: Any) -> None:
     clock = ManualClock()
     facts = Facts(here.database, here.wakeups, clock, random.Random(1))
     facts.subscribe("user", {Happened: fails})
-    facts.assembled()
+    facts.seal()
     assert (await facts.probe().check()).detail == (
         "2 of 'test.happened' wait for 'geo', which is not installed or no longer listens"
     )

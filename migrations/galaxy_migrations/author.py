@@ -30,7 +30,7 @@ def upgrade() -> None:
 
 
 async def new_revision(engine: AsyncEngine, branch: Branch, message: str) -> Path:
-    """Write the branch's next revision with what separates its tables from its revisions; give the file.
+    """Write the branch's next revision with what separates its tables from its revisions; return the file.
 
     Any database will do: the revisions run in a scratch schema of it, dropped at the end. The file is a draft: Alembic
     sees no check constraint and no condition of an index (`drift` does), and knows nothing of locks.

@@ -29,7 +29,7 @@ class Branch:
 
 
 def version_table(plugin: str) -> str:
-    """Give the name of a plugin's version table; raise MigrationError for what is no plugin's name."""
+    """Return the name of a plugin's version table; raise MigrationError for what is no plugin's name."""
     if not _PLUGIN.fullmatch(plugin):
         raise MigrationError(f"{plugin!r} is no plugin's name: expected a lower-case letter, then a-z, 0-9 and _")
     return VERSION_TABLE_PREFIX + plugin
@@ -55,7 +55,7 @@ class Chain:
         return self.revisions[-1].revision if self.revisions else None
 
     def after(self, revision: str | None) -> tuple[Script, ...]:
-        """Give the revisions that follow one of the branch, or all of them for None."""
+        """Return the revisions that follow one of the branch, or all of them for None."""
         return self.revisions[number_of(self.plugin, revision) or 0 :]
 
 
@@ -94,7 +94,7 @@ def read(branch: Branch, *, may_be_empty: bool = False) -> Chain:
 
 
 def locate(branch: Branch) -> Path:
-    """Give the directory of a branch's revisions, in the source tree or where a wheel was installed."""
+    """Return the directory of a branch's revisions, in the source tree or where a wheel was installed."""
     try:
         spec = find_spec(branch.package)
     except ImportError:  # of a parent package

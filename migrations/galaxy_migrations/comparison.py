@@ -51,7 +51,7 @@ _CATALOGUE = sa.text("""
 
 
 async def drift(engine: AsyncEngine, schema: str, branch: Branch) -> list[str]:
-    """Compare a migrated schema with the plugin's metadata; give the differences, none if it is well.
+    """Compare a migrated schema with the plugin's metadata; return the differences, none if it is well.
 
     Looks at the tables that the metadata or the branch's revisions have. Leaves nothing behind.
     """

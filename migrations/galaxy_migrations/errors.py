@@ -13,7 +13,7 @@ class MigrationError(Exception):
 
 
 def sqlstate(error: DBAPIError) -> str | None:
-    """Give PostgreSQL's five-letter code of an error, whichever driver raised it."""
+    """Return PostgreSQL's five-letter code of an error, whichever driver raised it."""
     return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
 
 

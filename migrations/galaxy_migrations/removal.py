@@ -22,7 +22,7 @@ async def purge(
     wait_timeout: timedelta = WAIT_TIMEOUT,
     log: Log = silent,
 ) -> list[str]:
-    """Drop the tables of one plugin, installed or not, and its version table; give their names.
+    """Drop the tables of one plugin, installed or not, and its version table; return their names.
 
     All or nothing, under the lock of `migrate`. The tables are those recorded when its revisions ran. Raises
     MigrationError where the schema knows no such plugin, where something outside depends on its tables, and where one

@@ -48,7 +48,7 @@ def silent(message: str, *, plugin: str | None = None) -> None:
 
 
 def lock_key(schema: str) -> int:
-    """Give the key of the advisory lock for a schema, a signed number of 64 bits."""
+    """Return the key of the advisory lock for a schema, a signed number of 64 bits."""
     digest = hashlib.sha256(f"galaxy.migrations:{schema}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
@@ -57,9 +57,9 @@ def lock_key(schema: str) -> int:
 async def locked(
     engine: AsyncEngine, schema: str, wait_timeout: timedelta, log: Log = silent
 ) -> AsyncIterator[AsyncConnection]:
-    """Give a connection of its own with the schema first in its search path and the schema's lock held.
+    """Return a connection of its own with the schema first in its search path and the schema's lock held.
 
-    Closed at the end, which frees the lock whatever happened. Raises MigrationError when another runner holds the lock
+    Closed at the end, which frees the lock whatever happened. Raise MigrationError when another runner holds the lock
     for longer than `wait_timeout`.
     """
     async with engine.connect() as connection:

@@ -77,7 +77,7 @@ async def check(engine: AsyncEngine, schema: str, branches: Sequence[Branch]) ->
 
 
 async def orphans(engine: AsyncEngine, schema: str, known: Iterable[str]) -> list[str]:
-    """Give the plugins that have a branch in the schema and are not among the known ones, sorted."""
+    """Return the plugins that have a branch in the schema and are not among the known ones, sorted."""
     async with engine.connect() as connection:
         return sorted((await stamps(connection, schema)).keys() - set(known))
 

@@ -16,13 +16,13 @@ SCHEMA = "backend"
 
 @pytest.fixture
 def schema() -> str:
-    """Give the name of a schema that is not there yet."""
+    """Return the name of a schema that is not there yet."""
     return SCHEMA
 
 
 @pytest.fixture
 async def engine(empty_database: str) -> AsyncIterator[AsyncEngine]:
-    """Give an engine, with the default driver, for a database without a table or schema of ours."""
+    """Return an engine, with the default driver, for a database without a table or schema of ours."""
     engine = make_engine(empty_database)
     yield engine
     await engine.dispose()

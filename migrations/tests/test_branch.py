@@ -21,7 +21,7 @@ Make = Callable[[dict[str, str]], Branch]
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Give a function that makes a branch of the files given."""
+    """Return a function that makes a branch of the files given."""
 
     def make(files: dict[str, str]) -> Branch:
         package = f"made_{next(_numbers)}"

@@ -32,7 +32,7 @@ def started(target: Callable[..., None], *arguments: Any) -> BaseProcess:
 
 
 async def at_boundary(engine: AsyncEngine, schema: str) -> bool:
-    """Tell whether the tables are just those of the revisions that are stamped."""
+    """Return whether the tables are just those of the revisions that are stamped."""
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
         names = sa.text("SELECT tablename FROM pg_tables WHERE schemaname = :schema")

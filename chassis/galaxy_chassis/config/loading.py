@@ -72,14 +72,14 @@ class Configuration:
             raise ConfigurationError([*missing, *self.faults])
 
     def settings_of(self, plugin: str, group: type[S]) -> S:
-        """Give a plugin's settings."""
+        """Return a plugin's settings."""
         found = self.groups.get(plugin)
         if not isinstance(found, group):
             raise ConfigurationError([fault for fault in self.faults if self._owner(fault) == plugin] or self.faults)
         return found
 
     def table(self) -> list[dict[str, Any]]:
-        """Give the rows of `backend config`: a secret's value is never among them, only whether it is set."""
+        """Return the rows of `backend config`: a secret's value is never among them, only whether it is set."""
         return [self._row(variable) for variable in self.variables]
 
     def _row(self, variable: Variable) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def read_environment(
 ) -> dict[str, Raw]:
     """Collect the variables that begin with `root`: defaults in `overlay`, then the env file, then the environment.
 
-    A variable set to nothing counts as not set, as compose files leave it. Raises ConfigurationError when the
+    A variable set to nothing counts as not set, as compose files leave it. Raise ConfigurationError when the
     file that `<root>ENV_FILE` names cannot be read.
     """
     environment = os.environ if environment is None else environment
@@ -180,7 +180,7 @@ def load(
 
 
 def describe(plugin: str, group: type[Settings], path: tuple[str, ...] = ()) -> Iterator[Variable]:
-    """Give the variables of a group, those of the groups in it included."""
+    """Return the variables of a group, those of the groups in it included."""
     prefix = group.prefix if group.prefix is not None else f"BACKEND_{plugin.upper()}_"
     for name, info in group.model_fields.items():
         kind = info.annotation

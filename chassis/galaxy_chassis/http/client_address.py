@@ -12,7 +12,7 @@ _LONGEST = 60
 
 @lru_cache(maxsize=8192)
 def parse_address(text: str) -> str | None:
-    """Give an address in its canonical form, or None for what is none.
+    """Return an address in its canonical form, or None for what is none.
 
     An IPv4 address mapped into IPv6 becomes IPv4, so that one client has one address. A port after the
     address, as some proxies write it, is cut off; a zone is refused, since it means nothing on another machine.
@@ -35,7 +35,7 @@ def parse_address(text: str) -> str | None:
 
 
 def leftmost(forwarded_for: str) -> str | None:
-    """Give the first address of an `X-Forwarded-For`, or None when it is malformed."""
+    """Return the first address of an `X-Forwarded-For`, or None when it is malformed."""
     first = forwarded_for.partition(",")[0]
     return parse_address(first) if len(first) <= _LONGEST else None  # before the cache, which would keep it
 
@@ -66,5 +66,5 @@ def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 
 def _mapped(address: IPv4Address | IPv6Address) -> IPv6Address | None:
-    """Give an IPv4 address as a network written `::ffff:10.0.0.0/104` would have it."""
+    """Return an IPv4 address as a network written `::ffff:10.0.0.0/104` would have it."""
     return IPv6Address(f"::ffff:{address}") if isinstance(address, IPv4Address) else None

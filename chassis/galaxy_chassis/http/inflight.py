@@ -6,11 +6,11 @@ from typing import Any
 
 from galaxy_chassis.http.problems import Problem
 
-Flight = asyncio.Task[Any]
+ServingTask = asyncio.Task[Any]
 """A request being served: the task that serves it."""
 
 
-class Flights:
+class InFlightRequests:
     """All requests being served.
 
     They share one limit, so they expire in the order in which they began, and one timer for the oldest is
@@ -19,51 +19,51 @@ class Flights:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: float, late: Callable[[], Problem]) -> None:
         self._loop, self._limit, self._late = loop, limit, late
-        self._deadlines: dict[Flight, float] = {}
-        self._cut: dict[Flight, Problem] = {}
+        self._deadlines: dict[ServingTask, float] = {}
+        self._aborted: dict[ServingTask, Problem] = {}
         """Those that the service itself cancelled, and why."""
         self._timer: asyncio.TimerHandle | None = None
-        self._landed: asyncio.Event | None = None
+        self._idle: asyncio.Event | None = None
 
     def __len__(self) -> int:
         return len(self._deadlines)
 
-    def begin(self) -> Flight:
+    def begin(self) -> ServingTask:
         """Note that the current task serves a request from now on."""
-        flight = asyncio.current_task(self._loop)
-        assert flight is not None  # noqa: S101 # this is called from a coroutine
-        deadline = self._deadlines[flight] = self._loop.time() + self._limit
+        task = asyncio.current_task(self._loop)
+        assert task is not None  # noqa: S101 # this is called from a coroutine
+        deadline = self._deadlines[task] = self._loop.time() + self._limit
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._expire)
-        return flight
+        return task
 
-    def why_cut_short(self, flight: Flight) -> Problem | None:
-        """Tell why the service itself cancelled a request, and so what is answered; None when it did not."""
-        return self._cut.get(flight)
+    def abort_reason(self, task: ServingTask) -> Problem | None:
+        """Return why the service itself cancelled a request, and so what is answered; None when it did not."""
+        return self._aborted.get(task)
 
-    def end(self, flight: Flight) -> None:
+    def end(self, task: ServingTask) -> None:
         """Note that the request is served."""
-        del self._deadlines[flight]
-        if self._cut:
-            self._cut.pop(flight, None)
-        if self._landed is not None and not self._deadlines:
-            self._landed.set()
+        del self._deadlines[task]
+        if self._aborted:
+            self._aborted.pop(task, None)
+        if self._idle is not None and not self._deadlines:
+            self._idle.set()
 
-    async def landed(self, timeout: float) -> bool:
-        """Wait until no request is being served, at most `timeout` seconds; give whether that is so."""
+    async def wait_idle(self, timeout: float) -> bool:
+        """Wait until no request is being served, at most `timeout` seconds; return whether that is so."""
         if self._deadlines:
-            self._landed = asyncio.Event()
+            self._idle = asyncio.Event()
             try:
                 async with asyncio.timeout(timeout):
-                    await self._landed.wait()
+                    await self._idle.wait()
             except TimeoutError:
                 return not self._deadlines
         return True
 
-    def cut_short(self, problem: Problem) -> None:
+    def abort(self, problem: Problem) -> None:
         """Answer everything still being served with `problem`."""
-        for flight in self._deadlines:
-            self._cancel(flight, problem)
+        for task in self._deadlines:
+            self._cancel(task, problem)
 
     def close(self) -> None:
         """Stop the timer."""
@@ -74,15 +74,15 @@ class Flights:
     def _expire(self) -> None:
         self._timer = None
         now = self._loop.time()
-        for flight, deadline in self._deadlines.items():
-            if flight in self._cut:
+        for task, deadline in self._deadlines.items():
+            if task in self._aborted:
                 continue  # cancelled before, and still cleaning up
             if deadline > now:
                 self._timer = self._loop.call_at(deadline, self._expire)
                 return
-            self._cancel(flight, self._late())
+            self._cancel(task, self._late())
 
-    def _cancel(self, flight: Flight, problem: Problem) -> None:
-        if flight not in self._cut:
-            self._cut[flight] = problem
-            flight.cancel()
+    def _cancel(self, task: ServingTask, problem: Problem) -> None:
+        if task not in self._aborted:
+            self._aborted[task] = problem
+            task.cancel()

@@ -8,7 +8,7 @@ from galaxy_chassis.errors import GalaxyError
 
 
 @dataclass(frozen=True, slots=True)
-class FieldFault:
+class FieldError:
     """What is wrong with one field of a request."""
 
     field: str
@@ -26,7 +26,7 @@ class Problem(GalaxyError):  # noqa: N818 - the RFC's own word
         detail: str,
         *,
         headers: Mapping[str, str] | None = None,
-        faults: Sequence[FieldFault] = (),
+        faults: Sequence[FieldError] = (),
     ) -> None:
         super().__init__(f"{status} {code}: {detail}")
         self.status, self.code, self.detail = status, code, detail
@@ -38,7 +38,7 @@ class Problem(GalaxyError):  # noqa: N818 - the RFC's own word
         return HTTPStatus(self.status).phrase
 
     def document(self, request_id: str) -> dict[str, object]:
-        """Give the problem document."""
+        """Return the problem document."""
         document: dict[str, object] = {
             "type": "about:blank",
             "title": self.title,
@@ -53,21 +53,21 @@ class Problem(GalaxyError):  # noqa: N818 - the RFC's own word
 
 
 def not_found(what: str) -> Problem:
-    """Give the problem for an object that does not exist or is not the caller's."""
+    """Return the problem for an object that does not exist or is not the caller's."""
     return Problem(404, "not_found", f"There is no such {what}.")
 
 
 def conflict(code: str, detail: str) -> Problem:
-    """Give the problem for a request that the object's state does not allow."""
+    """Return the problem for a request that the object's state does not allow."""
     return Problem(409, code, detail)
 
 
 def throttled(detail: str, retry_after: float) -> Problem:
-    """Give the problem for too many requests; `retry_after` in seconds, rounded up."""
+    """Return the problem for too many requests; `retry_after` in seconds, rounded up."""
     seconds = max(1, int(-(-retry_after // 1)))
     return Problem(429, "too_many_requests", detail, headers={"Retry-After": str(seconds)})
 
 
 def invalid(field: str, message: str) -> Problem:
-    """Give the problem for one bad field that only a service can judge."""
-    return Problem(422, "invalid_request", f"{field}: {message}", faults=[FieldFault(field, message)])
+    """Return the problem for one bad field that only a service can judge."""
+    return Problem(422, "invalid_request", f"{field}: {message}", faults=[FieldError(field, message)])

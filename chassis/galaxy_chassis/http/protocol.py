@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp.web import BaseRequest, RequestHandler, Server
 
 from galaxy_chassis.http.problems import Problem
-from galaxy_chassis.http.response import Reply, problem_response
+from galaxy_chassis.http.response import RawResponse, problem_response
 from galaxy_chassis.request_context import new_request_id
 
 _log = logging.getLogger("galaxy_kernel.http")
@@ -17,13 +17,13 @@ class Connection(RequestHandler):
 
     __slots__ = ()
 
-    def handle_error(  # type: ignore[override] # a Reply is all that aiohttp's connection needs of a response
+    def handle_error(  # type: ignore[override] # a RawResponse is all that aiohttp's connection needs of a response
         self,
         request: BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 # it quotes what was sent
-    ) -> Reply:
+    ) -> RawResponse:
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun: the connection can only be closed")
         if status < 500:

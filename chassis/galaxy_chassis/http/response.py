@@ -23,7 +23,7 @@ _FORBIDDEN = frozenset(map(chr, (*range(32), 127))) - {"\t"}
 """Characters that would end a header early (RFC 9110, 5.5)."""
 
 
-class Reply:
+class RawResponse:
     """A complete answer, written at once: what aiohttp's connection asks of a response and nothing else.
 
     aiohttp's own response collects its headers in a multidict, checks and serialises them for every request; here
@@ -43,7 +43,7 @@ class Reply:
         self._closes = True
 
     async def prepare(self, request: BaseRequest) -> None:
-        """Write the answer; raises ConnectionError when the client is gone."""
+        """Write the answer. Raise ConnectionError when the client is gone."""
         head, body = self._head, self._body
         if self.status not in _BODILESS:
             head = f"{head}Content-Length: {len(body)}\r\n"
@@ -66,36 +66,38 @@ class Reply:
         """Do nothing: `prepare` has written all."""
 
 
-Answered = Reply | StreamResponse
+AnyResponse = RawResponse | StreamResponse
 """An answer of the API, or a response of the handler's own making."""
 
 
-def json_response(status: int, document: bytes, request_id: str, headers: Mapping[str, str] | None = None) -> Reply:
-    """Give an answer with a JSON document."""
+def json_response(
+    status: int, document: bytes, request_id: str, headers: Mapping[str, str] | None = None
+) -> RawResponse:
+    """Return an answer with a JSON document."""
     return _reply(_JSON, status, document, request_id, headers)
 
 
-def html_response(html: bytes, request_id: str, headers: Mapping[str, str]) -> Reply:
-    """Give a page."""
+def html_response(html: bytes, request_id: str, headers: Mapping[str, str]) -> RawResponse:
+    """Return a page."""
     return _reply(_HTML, 200, html, request_id, headers)
 
 
-def empty_response(status: int, request_id: str, headers: Mapping[str, str] | None = None) -> Reply:
-    """Give an answer without a body, for 204."""
+def empty_response(status: int, request_id: str, headers: Mapping[str, str] | None = None) -> RawResponse:
+    """Return an answer without a body, for 204."""
     return _reply(None, status, None, request_id, headers)
 
 
-def problem_response(problem: Problem, request_id: str) -> Reply:
-    """Give the answer that a problem is (RFC 9457)."""
+def problem_response(problem: Problem, request_id: str) -> RawResponse:
+    """Return the answer that a problem is (RFC 9457)."""
     document = msgspec.json.encode(problem.document(request_id))
     return _reply(_PROBLEM, problem.status, document, request_id, problem.headers)
 
 
 def _reply(
     media_type: str | None, status: int, body: bytes | None, request_id: str, headers: Mapping[str, str] | None
-) -> Reply:
+) -> RawResponse:
     head = _with(headers, media_type, status) if headers else _plain_head(media_type, status)
-    return Reply(status, head, body, request_id)
+    return RawResponse(status, head, body, request_id)
 
 
 @lru_cache(maxsize=256)
@@ -104,7 +106,10 @@ def _plain_head(media_type: str | None, status: int) -> str:
 
 
 def _with(headers: Mapping[str, str], media_type: str | None, status: int) -> str:
-    """Give status line and headers, of which those given replace the common ones; raises ValueError for a bad one."""
+    """Return status line and headers, of which those given replace the common ones.
+
+    Raise ValueError for a bad one.
+    """
     fields = CIMultiDict(_COMMON if media_type is None else {"Content-Type": media_type, **_COMMON})
     fields.update(headers)
     for name, value in fields.items():

@@ -10,10 +10,10 @@ from aiohttp.web import BaseRequest, ServerRunner, TCPSite
 
 from galaxy_chassis.config.settings import split_address
 from galaxy_chassis.errors import BootError
-from galaxy_chassis.http.inflight import Flights
+from galaxy_chassis.http.inflight import InFlightRequests
 from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.http.protocol import ConnectionFactory
-from galaxy_chassis.http.response import Answered, Reply, json_response, problem_response
+from galaxy_chassis.http.response import AnyResponse, RawResponse, json_response, problem_response
 from galaxy_chassis.request_context import new_request_id
 
 KEEPALIVE = 75.0
@@ -23,7 +23,7 @@ _SOON = {"Retry-After": "1"}
 _ABORT_WITHIN = 1.0
 """Seconds a request that is aborted may take to clean up."""
 
-Fixed = Callable[[str], Awaitable[Reply]]
+Fixed = Callable[[str], Awaitable[RawResponse]]
 """Answers one path in every state of the server; takes the request id."""
 ProbeDocument = Callable[[], Awaitable[tuple[int, Mapping[str, Any]]]]
 """Return the status and the document of `/healthz` or `/readyz`."""
@@ -39,7 +39,7 @@ class HttpServer:
     def __init__(
         self,
         listen_address: str,
-        handler: Callable[[BaseRequest], Awaitable[Answered]],
+        handler: Callable[[BaseRequest], Awaitable[AnyResponse]],
         *,
         request_timeout: float = 15.0,
         variable: str = "BACKEND_HTTP_LISTEN_ADDR",
@@ -50,7 +50,7 @@ class HttpServer:
         """
         self._listen_address, self._variable, self._handler = listen_address, variable, handler
         self._request_timeout = request_timeout
-        self.in_flight = Flights(asyncio.get_running_loop(), request_timeout, self._late)
+        self.in_flight = InFlightRequests(asyncio.get_running_loop(), request_timeout, self._late)
         self.fixed: dict[str, Fixed] = {}
         """What answers a path in every state: probes, and the API's description once there is one."""
         self.refusal: Callable[[], Problem] | None = _starting
@@ -76,7 +76,7 @@ class HttpServer:
     def serve_probe(self, path: str, probe: ProbeDocument) -> None:
         """Answer GET on `path` with what `probe` returns, in every state of the server, without an access line."""
 
-        async def answer(request_id: str) -> Reply:
+        async def answer(request_id: str) -> RawResponse:
             status, document = await probe()
             return json_response(status, msgspec.json.encode(document), request_id)
 
@@ -95,10 +95,10 @@ class HttpServer:
         self.refusal = _stopping
         if self._runner is None:
             return True
-        finished = await self.in_flight.landed(timeout)
+        finished = await self.in_flight.wait_idle(timeout)
         if not finished:
-            self.in_flight.cut_short(_stopping())
-            await self.in_flight.landed(_ABORT_WITHIN)
+            self.in_flight.abort(_stopping())
+            await self.in_flight.wait_idle(_ABORT_WITHIN)
         return finished
 
     async def close(self) -> None:
@@ -120,7 +120,7 @@ class HttpServer:
         return BootError(f"{where}: {error.strerror or error}; choose an address of this machine")
 
 
-async def answer_fixed(request: BaseRequest, fixed: Fixed) -> Answered:
+async def answer_fixed(request: BaseRequest, fixed: Fixed) -> AnyResponse:
     """Answer a path that is there in every state."""
     request_id = new_request_id()
     if request.method not in ("GET", "HEAD"):

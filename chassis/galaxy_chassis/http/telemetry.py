@@ -35,7 +35,7 @@ class HttpTelemetry:
         self._telemetry, self._durations = telemetry, telemetry.http_durations
 
     def begin(self, route: Route, headers: Mapping[str, str]) -> Trace | None:
-        """Begin a request, inside its work; gives its Trace when it is recorded."""
+        """Begin a request, inside its work; return its Trace when it is recorded."""
         decision = self._telemetry.decide(headers.get(_TRACEPARENT))
         if decision is None:
             return None

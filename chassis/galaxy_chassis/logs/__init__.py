@@ -18,7 +18,7 @@ from galaxy_chassis.logs.crash import install_crash_dumps, loop_exception_handle
 from galaxy_chassis.logs.render import PrettyRenderer, Renderer, RequestLine, fields_of, render_json
 from galaxy_chassis.logs.scrub import email_hash, scrub_text
 from galaxy_chassis.logs.writer import LineWriter
-from galaxy_chassis.request_context import Work
+from galaxy_chassis.request_context import RequestContext
 
 __all__ = [
     "Logging",
@@ -145,7 +145,7 @@ def _is_terminal(stream: IO[Any]) -> bool:
 
 
 def get_logger(name: str, **bound: Any) -> FilteringBoundLogger:
-    """Give a logger whose lines carry `logger=name` and the fields bound to it, for example `plugin`.
+    """Return a logger whose lines carry `logger=name` and the fields bound to it, for example `plugin`.
 
     One that is made before `configure_logging` finds its level at each call, which costs about 3 µs a line.
     """
@@ -156,7 +156,7 @@ def get_logger(name: str, **bound: Any) -> FilteringBoundLogger:
 _REQUESTS = "galaxy_kernel.http"
 
 
-def log_request(work: Work, method: str, route: str | None, status: int, seconds: float) -> None:
+def log_request(context: RequestContext, method: str, route: str | None, status: int, seconds: float) -> None:
     """Write the access line of a request: the route's template, since a path as it came may hold personal data.
 
     It is by far the most frequent line and holds nothing to scrub, so it is a record until its batch is written.
@@ -166,7 +166,7 @@ def log_request(work: Work, method: str, route: str | None, status: int, seconds
     if write is None:
         get_logger(_REQUESTS).info("request", method=method, route=route, status=status, duration_ms=duration)
     else:
-        ids = work.request_id, work.trace_id, work.span_id, work.plugin
+        ids = context.request_id, context.trace_id, context.span_id, context.plugin
         write(RequestLine(datetime.now(UTC), "info", "request", _REQUESTS, *ids, method, route, status, duration))
 
 

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from galaxy_chassis.logs.scrub import REDACTED, is_secret_key, plain, scrub, scrub_text, suspicious
-from galaxy_chassis.request_context import current
+from galaxy_chassis.request_context import current_request
 
 _encode = msgspec.json.Encoder().encode
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -27,21 +27,21 @@ class Renderer(Protocol):
 
 
 def line_of(level: str, fields: MutableMapping[str, Any]) -> dict[str, Any]:
-    """Give the line as data: who, when and in which work first, then the event's own fields, scrubbed.
+    """Return the line as data: who, when and in which work first, then the event's own fields, scrubbed.
 
     A `plugin` that the logger carries has precedence over the work's: a service logs under its own plugin's
     name, whoever called it.
     """
-    work = current.get()
+    context = current_request.get()
     line: dict[str, Any] = {
         "timestamp": datetime.now(UTC),
         "level": level,
         "event": fields.pop("event", ""),
         "logger": fields.pop("logger", ""),
-        "request_id": "" if work is None else work.request_id,
-        "otel_trace_id": "" if work is None else work.trace_id,
-        "otel_span_id": "" if work is None else work.span_id,
-        "plugin": fields.pop("plugin", None) or ("" if work is None else work.plugin),
+        "request_id": "" if context is None else context.request_id,
+        "otel_trace_id": "" if context is None else context.trace_id,
+        "otel_span_id": "" if context is None else context.span_id,
+        "plugin": fields.pop("plugin", None) or ("" if context is None else context.plugin),
     }
     raised = _exception(fields.pop("exc_info", None))
     if raised is not None:
@@ -117,7 +117,7 @@ class PrettyRenderer:
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Give the fields of a line of the standard library's logging."""
+    """Return the fields of a line of the standard library's logging."""
     fields: dict[str, Any] = {"logger": record.name}
     try:
         fields["event"] = record.getMessage()

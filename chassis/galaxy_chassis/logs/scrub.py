@@ -45,7 +45,7 @@ _SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
 def email_hash(address: str) -> str:
-    """Give what stands for an e-mail address in logs: 16 hexadecimal digits, the same all through one process.
+    """Return what stands for an e-mail address in logs: 16 hexadecimal digits, the same all through one process.
 
     HMAC-SHA256 of the case-folded address under a key that is drawn at each start.
     """
@@ -92,7 +92,7 @@ def scrub_text(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def is_secret_key(key: str) -> bool:
-    """Tell whether a field of this name holds a secret."""
+    """Return whether a field of this name holds a secret."""
     words = re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", key).lower())
     if not _SECRET_WORDS.isdisjoint(words):
         return True
@@ -100,7 +100,7 @@ def is_secret_key(key: str) -> bool:
 
 
 def plain(key: str, value: Any, depth: int = 0) -> Any:
-    """Give a value as JSON's types, with the fields that are named like secrets redacted."""
+    """Return a value as JSON's types, with the fields that are named like secrets redacted."""
     if value is None or isinstance(value, bool):
         return value
     if is_secret_key(key):

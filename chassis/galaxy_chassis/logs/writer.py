@@ -121,7 +121,7 @@ class LineWriter:
                 self._wake.set()
 
     def _send_batch(self, wait: float, piece: int) -> bool:
-        """Send what is held; give whether the reader took it."""
+        """Send what is held; return whether the reader took it."""
         rest = self._send(self._take(), wait, piece)
         self._behind = bool(rest)
         if rest:

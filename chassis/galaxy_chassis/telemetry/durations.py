@@ -46,7 +46,7 @@ class Series:
             self.shortest = seconds
 
     def point(self, since: int, now: int) -> HistogramDataPoint:
-        """Give the data point; times in nanoseconds since 1970."""
+        """Return the data point; times in nanoseconds since 1970."""
         buckets = tuple(self.buckets)
         return HistogramDataPoint(
             self.attributes, since, now, sum(buckets), self.total, buckets, BOUNDS, self.shortest, self.longest
@@ -66,7 +66,7 @@ class Durations:
         self._series: dict[object, Series] = {}
 
     def get(self, key: object) -> Series | None:
-        """Give the series under this key."""
+        """Return the series under this key."""
         return self._series.get(key)
 
     def make(self, key: object, attributes: Mapping[str, str | int]) -> Series:
@@ -74,7 +74,7 @@ class Durations:
         return self._series.setdefault(key, Series(attributes))
 
     def added_to(self, collected: MetricsData) -> MetricsData:
-        """Give what the SDK collected together with this histogram."""
+        """Return what the SDK collected together with this histogram."""
         now = time.time_ns()
         points = [series.point(self._since, now) for series in list(self._series.values())]
         if not points:

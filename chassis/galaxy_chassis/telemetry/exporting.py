@@ -32,7 +32,7 @@ class SpanQueue(BatchSpanProcessor):
     _had_room = True
 
     def has_room(self) -> bool:
-        """Tell whether another span can wait. The SDK would take it, drop an older one and log that each time.
+        """Return whether another span can wait. The SDK would take it, drop an older one and log that each time.
 
         So while the collector is away or slow, work is not traced rather than traced for nothing.
         """
@@ -71,7 +71,7 @@ class PrometheusListener:
     """Serves `/metrics` from a thread of its own, apart from the API (`BACKEND_OTEL_PROMETHEUS_LISTEN_ADDR`)."""
 
     def __init__(self, listen_address: str, registry: CollectorRegistry, variable: str) -> None:
-        """Listen; raises BootError, naming `variable`, when the address cannot be had."""
+        """Listen. Raise BootError, naming `variable`, when the address cannot be had."""
         host, port = split_address(listen_address)
         try:
             self._server, self._thread = start_http_server(port, host, registry)

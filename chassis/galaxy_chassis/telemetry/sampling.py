@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler, Sam
 from opentelemetry.trace import Link, SpanKind, TraceState, get_current_span
 from opentelemetry.util.types import Attributes
 
-from galaxy_chassis.request_context import current
+from galaxy_chassis.request_context import current_request
 
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
@@ -55,7 +55,7 @@ class KernelSampler(Sampler):
         parent = get_current_span(parent_context).get_span_context()
         if parent.is_valid:
             chosen: Sampler = ALWAYS_ON if parent.trace_flags.sampled else ALWAYS_OFF
-        elif current.get() is not None:
+        elif current_request.get() is not None:
             chosen = ALWAYS_OFF
         else:
             chosen = self._chance

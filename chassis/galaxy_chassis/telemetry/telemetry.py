@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, Tracer
 
-from galaxy_chassis.request_context import current
+from galaxy_chassis.request_context import current_request
 from galaxy_chassis.telemetry import throttle
 from galaxy_chassis.telemetry.durations import Durations
 from galaxy_chassis.telemetry.exporting import (
@@ -87,11 +87,11 @@ class Telemetry:
         return None if self._listener is None else self._listener.address
 
     def tracer(self, name: str) -> Tracer:
-        """Give a tracer; its spans are recorded where the work in hand is."""
+        """Return a tracer; its spans are recorded where the work in hand is."""
         return self._tracers.get_tracer(name)
 
     def meter(self, name: str) -> Meter:
-        """Give a meter."""
+        """Return a meter."""
         return self._meters.get_meter(name)
 
     def gauge(
@@ -117,7 +117,7 @@ class Telemetry:
         self.meter("galaxy_kernel").create_observable_gauge(name, [observe], unit=unit, description=description)
 
     def start(self) -> None:
-        """Begin to export. Raises BootError when the address for Prometheus cannot be had."""
+        """Begin to export. Raise BootError when the address for Prometheus cannot be had."""
         throttle.hold_back()
         self._started = True
         self._span_exporter = _span_exporter(self._traces)
@@ -174,20 +174,20 @@ class Telemetry:
             wanted = self._chance() < self._ratio if parent is None else parent.sampled
             if wanted and self._processor.has_room():
                 return parent or "root"
-        work = current.get()
-        if work is not None:
-            work.trace_id = self._bytes(16).hex() if parent is None else parent.trace_id
+        context = current_request.get()
+        if context is not None:
+            context.trace_id = self._bytes(16).hex() if parent is None else parent.trace_id
         return None
 
     def record(self, decision: Parent | Literal["root"], name: str, kind: SpanKind, attributes: Attributes) -> Trace:
         """Begin the span of the work in hand, which gets its ids."""
         parent = None if decision == "root" else _remote(decision)
         trace_id = self._bits(128) if parent is None else parent.trace_id
-        context = SpanContext(trace_id, self._bits(64), is_remote=False, trace_flags=RECORDED)
-        trace = Trace(name, kind, attributes, context, parent)
-        work = current.get()
-        if work is not None:
-            work.trace_id, work.span_id = trace.trace_id, trace.span_id
+        span_context = SpanContext(trace_id, self._bits(64), is_remote=False, trace_flags=RECORDED)
+        trace = Trace(name, kind, attributes, span_context, parent)
+        context = current_request.get()
+        if context is not None:
+            context.trace_id, context.span_id = trace.trace_id, trace.span_id
         return trace
 
     def finish(self, trace: Trace, error: str | None, attributes: Attributes) -> None:
@@ -214,7 +214,7 @@ class Telemetry:
 
     @contextmanager
     def worker_span(self, plugin: str, worker: str) -> Iterator[Trace | None]:
-        """Trace one pass of a worker, inside its `working(...)`."""
+        """Trace one pass of a worker, inside its `request_context(...)`."""
         with self._span(worker, SpanKind.INTERNAL, {"galaxy.plugin": plugin, "galaxy.worker": worker}) as trace:
             yield trace
 

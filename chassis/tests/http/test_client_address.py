@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galaxy_chassis.http.client_address import TrustedPeers, leftmost, parse_address
-from galaxy_kernel.capabilities import Services
+from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.http.access import AccessControl
 
 ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
@@ -77,7 +77,7 @@ def test_peers_are_trusted_by_network(networks: list[str], peer: str, trusted: b
 @given(st.text(max_size=60), ADDRESSES)
 def test_an_untrusted_caller_is_never_believed(forwarded: str, peer: IPv4Address | IPv6Address) -> None:
     """Without trust the address is the peer's, whatever `X-Forwarded-For` says."""
-    access = AccessControl(Services())
+    access = AccessControl(CapabilityRegistry())
     address = access.client_address({"X-Forwarded-For": forwarded}, str(peer), trusted=False)
     assert address == parse_address(str(peer))
 
@@ -85,5 +85,7 @@ def test_an_untrusted_caller_is_never_believed(forwarded: str, peer: IPv4Address
 @given(st.text(alphabet="0123456789.:,abf% ", max_size=60))
 def test_a_malformed_header_falls_back_to_the_peer(forwarded: str) -> None:
     """A trusted caller's header gives its leftmost address, or else the peer stands."""
-    address = AccessControl(Services()).client_address({"X-Forwarded-For": forwarded}, "192.0.2.1", trusted=True)
+    address = AccessControl(CapabilityRegistry()).client_address(
+        {"X-Forwarded-For": forwarded}, "192.0.2.1", trusted=True
+    )
     assert address == (leftmost(forwarded) or "192.0.2.1")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from galaxy_devkit.testing.http import Api, make_route
-from galaxy_kernel.http.call import Answer
+from galaxy_kernel.http.call import Response
 from galaxy_kernel.http.model import Model
 
 Serve = Callable[..., Awaitable[Api]]
@@ -26,7 +26,7 @@ async def connect(api: Api) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def ask(api: Api, *lines: str) -> tuple[list[str], bytes]:
-    """Send a request, whose connection the server is to close, and give the head's lines and the body."""
+    """Send a request, whose connection the server is to close, and return the head's lines and the body."""
     reader, writer = await connect(api)
     writer.write("\r\n".join((*lines, "Host: x", "", "")).encode())
     async with asyncio.timeout(5):
@@ -69,8 +69,8 @@ async def test_http_1_0_closes_unless_asked_not_to(serve: Serve) -> None:
 async def test_an_answer_without_a_body_ends_with_its_head(serve: Serve, status: int) -> None:
     """204 and 304 have neither body nor length, whatever the handler gives: the next answer would be misread."""
 
-    async def unchanged() -> Answer[Thing]:
-        return Answer(Thing(name="n"), status=status)
+    async def unchanged() -> Response[Thing]:
+        return Response(Thing(name="n"), status=status)
 
     answer = await (await serve(make_route(unchanged)))("GET", "/api/v1/public/thing")
     assert (answer.status, answer.body, answer.headers.get("Content-Length")) == (status, b"", None)
@@ -79,8 +79,8 @@ async def test_an_answer_without_a_body_ends_with_its_head(serve: Serve, status:
 async def test_a_header_of_the_answers_own_replaces_the_common_one(serve: Serve) -> None:
     """Whatever its case."""
 
-    async def cacheable() -> Answer[Thing]:
-        return Answer(Thing(name="n"), headers={"cache-control": "max-age=5"})
+    async def cacheable() -> Response[Thing]:
+        return Response(Thing(name="n"), headers={"cache-control": "max-age=5"})
 
     head, _ = await ask(await serve(make_route(cacheable)), "GET /api/v1/public/thing HTTP/1.1", "Connection: close")
     assert [line for line in head if line.lower().startswith("cache-control")] == ["cache-control: max-age=5"]
@@ -90,8 +90,8 @@ async def test_a_header_of_the_answers_own_replaces_the_common_one(serve: Serve)
 async def test_a_header_cannot_smuggle_another(serve: Serve, value: str) -> None:
     """An answer with a control character in a header is the handler's fault: 500, and nothing of it is sent."""
 
-    async def careless() -> Answer[Thing]:
-        return Answer(Thing(name="n"), headers={"Location": value})
+    async def careless() -> Response[Thing]:
+        return Response(Thing(name="n"), headers={"Location": value})
 
     answer = await (await serve(make_route(careless)))("GET", "/api/v1/public/thing")
     assert (answer.status, answer.json["code"]) == (500, "internal")

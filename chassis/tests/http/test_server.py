@@ -10,7 +10,7 @@ import pytest
 from aiohttp.web import BaseRequest
 
 from galaxy_chassis.errors import BootError
-from galaxy_chassis.http.response import Answered, json_response, problem_response
+from galaxy_chassis.http.response import AnyResponse, json_response, problem_response
 from galaxy_chassis.http.server import HttpServer, answer_fixed
 
 
@@ -20,7 +20,7 @@ class Handler:
     def __init__(self) -> None:
         self.server: HttpServer | None = None
 
-    async def __call__(self, request: BaseRequest) -> Answered:
+    async def __call__(self, request: BaseRequest) -> AnyResponse:
         assert self.server is not None
         fixed, refusal = self.server.fixed.get(request.path), self.server.refusal
         if fixed is not None:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from galaxy_kernel.core.companions import Trial
+from galaxy_kernel.core.companions import DevExample
 
 _PLACE = re.compile(r"\{([a-z]\w*)\}")
-"""Of an address in a trial; the braces of JSON are followed by a quotation mark."""
+"""Of an address in an example; the braces of JSON are followed by a quotation mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Banner:
     """Label and what stands beside it."""
     notes: Sequence[str]
     """What is not as usual."""
-    trials: Sequence[Trial]
+    examples: Sequence[DevExample]
 
     def render(self, *, colours: bool) -> str:
-        """Give the text; commands stand at the left margin and unbroken, to be copied as they are."""
+        """Return the text; commands stand at the left margin and unbroken, to be copied as they are."""
         bold, faint, green, yellow, cyan, end = (
             ("\033[1m", "\033[2m", "\033[32m", "\033[33m", "\033[36m", "\033[0m") if colours else ("",) * 6
         )
@@ -31,19 +31,19 @@ class Banner:
         lines = ["", f"{green}●{end} {bold}Galaxy Backend is ready.{end} {faint}Ctrl-C stops it.{end}", ""]
         lines += [f"  {faint}{label:<{width}}{end}  {cyan}{text}{end}" for label, text in self.addresses]
         lines += ["", *(f"  {yellow}{note}{end}" for note in self.notes)] if self.notes else []
-        if self.trials:
+        if self.examples:
             lines += ["", f"{bold}Try it:{end} {faint}paste these into another terminal.{end}"]
-        for number, trial in enumerate(self.trials, start=1):
-            lines += ["", f"{green}{number}.{end} {trial.title}", "", f"{cyan}{trial.command}{end}"]
+        for number, example in enumerate(self.examples, start=1):
+            lines += ["", f"{green}{number}.{end} {example.title}", "", f"{cyan}{example.command}{end}"]
         return "\n".join(lines) + "\n\n"
 
 
-def filled(trials: Iterable[Trial], addresses: Mapping[str, str]) -> list[Trial]:
-    """Put the addresses in their places; leave out trials that name one there is not."""
+def filled(examples: Iterable[DevExample], addresses: Mapping[str, str]) -> list[DevExample]:
+    """Put the addresses in their places; leave out examples that name one which is absent."""
     return [
-        Trial(_fill(trial.title, addresses), _fill(trial.command, addresses))
-        for trial in trials
-        if all(name in addresses for name in _PLACE.findall(trial.title + trial.command))
+        DevExample(_fill(example.title, addresses), _fill(example.command, addresses))
+        for example in examples
+        if all(name in addresses for name in _PLACE.findall(example.title + example.command))
     ]
 
 
@@ -52,5 +52,5 @@ def _fill(text: str, addresses: Mapping[str, str]) -> str:
 
 
 def wants_colours(stream: IO[str]) -> bool:
-    """Tell whether to print in colours: on a terminal, unless `NO_COLOR` is set (https://no-color.org)."""
+    """Return whether to print in colours: on a terminal, unless `NO_COLOR` is set (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR")

@@ -22,11 +22,11 @@ class Home:
         return self.folder / "postgres"
 
     def companion(self, name: str) -> Path:
-        """Give the directory of a companion, which the companion makes."""
+        """Return the directory of a companion, which the companion makes."""
         return self.folder / name
 
     def secret(self, name: str, length: int = 48) -> str:
-        """Give the secret of this name, made of `length` random bytes the first time and kept, for its owner's eyes."""
+        """Return the secret of this name, made of `length` random bytes at first and kept for its owner's eyes."""
         path = self.folder / name
         if not path.exists():
             half = path.with_suffix(".half")  # renamed when it is whole: a crash leaves no empty secret

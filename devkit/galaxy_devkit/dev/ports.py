@@ -15,7 +15,7 @@ class Ports:
         self.notes: list[str] = []
 
     def choose(self, preferred: int, what: str) -> int:
-        """Give the preferred port, or a free one where that is taken."""
+        """Return the preferred port, or a free one where that is taken."""
         if not self._any and preferred not in self._chosen and _is_free(preferred):
             port = preferred
         else:

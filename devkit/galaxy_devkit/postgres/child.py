@@ -23,7 +23,7 @@ def end_with_parent(parent: int) -> None:
 
 
 def become(uid: int, gid: int) -> None:
-    """Give up root for good."""
+    """Drop root for good."""
     if uid != -1:
         os.setgroups([])
         os.setgid(gid)

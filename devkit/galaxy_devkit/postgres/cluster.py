@@ -40,7 +40,7 @@ class Cluster:
 
     @property
     def account(self) -> Account:
-        """Give who runs the server."""
+        """Return who runs the server."""
         if self._account is None:
             self._account = account_for(self.folder)
         return self._account
@@ -64,7 +64,7 @@ class Cluster:
         return (self.folder / "password").read_text()
 
     def take_lock(self) -> int:
-        """Lock the directory and give the lock's descriptor, to be closed; refuse while a server lives on it."""
+        """Lock the directory and return the lock's descriptor, to be closed; refuse while a server lives on it."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -182,7 +182,7 @@ class Cluster:
             )
 
     def complaint(self) -> str:
-        """Give the last line of the log that tells of an error, else the last one."""
+        """Return the last line of the log that tells of an error, else the last one."""
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         grave = [line for line in lines if any(word in line for word in ("FATAL:", "PANIC:", "ERROR:", "error:"))]
         return (grave or lines or ["nothing was logged"])[-1]

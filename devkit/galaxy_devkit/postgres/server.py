@@ -137,7 +137,7 @@ class EmbeddedPostgres:
         self._end(signal.SIGKILL, 10.0)
 
     def dsn(self, database: str = "postgres", **parameters: str) -> str:
-        """Give the superuser's address of a database, with `parameters` in the query; only after a start."""
+        """Return the superuser's address of a database, with `parameters` in the query; only after a start."""
         if not self._password:
             raise EmbeddedPostgresError(
                 "the embedded PostgreSQL has no address yet: start it before asking for its DSN"

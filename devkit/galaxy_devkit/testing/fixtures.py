@@ -25,7 +25,7 @@ def postgres_cluster() -> Iterator[PostgresCluster]:
 
 @pytest.fixture
 def empty_database(postgres_cluster: PostgresCluster) -> Iterator[str]:
-    """Give the DSN of a fresh database without a table in it, dropped afterwards."""
+    """Return the DSN of a fresh database without a table in it, dropped afterwards."""
     dsn = postgres_cluster.clone()
     yield dsn
     postgres_cluster.drop(dsn)
@@ -33,13 +33,13 @@ def empty_database(postgres_cluster: PostgresCluster) -> Iterator[str]:
 
 @pytest.fixture
 def boot(postgres_cluster: PostgresCluster) -> Boot:
-    """Give what boots a kernel with chosen plugins: `async with boot(MailPlugin) as booted: …`."""
+    """Return what boots a kernel with chosen plugins: `async with boot(MailPlugin) as booted: …`."""
     return make_boot(postgres_cluster)
 
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """Give a clock that stands still until the test moves it."""
+    """Return a clock that stands still until the test moves it."""
     return ManualClock()
 
 

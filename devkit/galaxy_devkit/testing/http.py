@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import aiohttp
 
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR, AUDIT_LOG, USER_AUTHENTICATOR, AdminIdentity, UserIdentity
-from galaxy_kernel.capabilities import Services
+from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.http.access import AccessControl
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.service import HttpService
@@ -80,7 +80,7 @@ class Received:
 class Api:
     """A server on a free port of the loopback, and a client for it."""
 
-    def __init__(self, service: HttpService, services: Services, audit: FakeAuditLog) -> None:
+    def __init__(self, service: HttpService, services: CapabilityRegistry, audit: FakeAuditLog) -> None:
         self.server, self.services, self.audit = service.server, services, audit
         self.session = aiohttp.ClientSession(auto_decompress=False)
 
@@ -102,7 +102,7 @@ async def serving(
     routes: Sequence[Route], *, plugin: str = "demo", closed: bool = False, proxies: Sequence[str] = (), **options: Any
 ) -> AsyncIterator[Api]:
     """Serve a plugin's routes; `closed` leaves out every authenticator, `options` are HttpService's own."""
-    services, audit = Services(), FakeAuditLog()
+    services, audit = CapabilityRegistry(), FakeAuditLog()
     if not closed:
         services.offer("auth", USER_AUTHENTICATOR, FakeUserAuthenticator())
         services.offer("admin", ADMIN_AUTHENTICATOR, FakeAdminAuthenticator())

@@ -22,7 +22,7 @@ _ENOUGH = 4 << 30
 
 
 def _memory() -> Path | None:
-    """Give a file system in memory, where cloning a database takes half the time; None: the usual place."""
+    """Return a file system in memory, where cloning a database takes half the time; None: the usual place."""
     try:
         roomy = shutil.disk_usage(_SHARED_MEMORY).free >= _ENOUGH and os.access(_SHARED_MEMORY, os.W_OK)
     except OSError:
@@ -73,7 +73,7 @@ class PostgresCluster:
         return name
 
     def clone(self, template: str = "template1") -> str:
-        """Make a new database like `template`, an empty one by default, and give its DSN."""
+        """Make a new database like `template`, an empty one by default, and return its DSN."""
         name = f"{template}_{next(self._numbers)}"
         self._run("CREATE DATABASE {} TEMPLATE {}", name, template)
         return self.server.dsn(name)

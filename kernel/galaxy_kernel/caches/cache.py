@@ -57,12 +57,12 @@ class Cache(Generic[K, V]):
         self._tell_others: Callable[[], None] = lambda: None
 
     def get(self, key: K) -> V | None:
-        """Give the row of a key, or None. Raises CacheNotLoadedError before the load."""
+        """Return the row of a key, or None. Raise CacheNotLoadedError before the load."""
         rows = self._rows
         return (self._loaded() if rows is None else rows).get(key)
 
     def values(self) -> list[V]:
-        """Give every row, as of now and in no order. Raises CacheNotLoadedError before the load."""
+        """Return every row, as of now and in no order. Raise CacheNotLoadedError before the load."""
         return list(self._loaded().values())
 
     def __len__(self) -> int:

@@ -103,7 +103,7 @@ class Reading(NamedTuple):
 
 
 async def publish(connection: Connection, topic: str, changes: Sequence[tuple[str, str | None]]) -> list[int]:
-    """Add changes, `(key, payload)`, to the feed with the connection's transaction, and give their ids in this order.
+    """Add changes, `(key, payload)`, to the feed with the connection's transaction, and return their ids in this order.
 
     Call it after the statement that changed the rows, in the same transaction.
     """
@@ -115,7 +115,7 @@ async def publish(connection: Connection, topic: str, changes: Sequence[tuple[st
 
 
 async def position(connection: Connection) -> Position:
-    """Give the position of the connection's snapshot: in a repeatable-read transaction, of all that it reads."""
+    """Return the position of the connection's snapshot: in a repeatable-read transaction, of all that it reads."""
     return Position(*(await connection.execute(_POSITION)).one())
 
 
@@ -127,7 +127,7 @@ class Feed:
         self._database, self._retention = database, retention.total_seconds()
 
     async def read(self, since: Position) -> Reading:
-        """Give what was committed since the position; raise PositionLostError when that cannot be told."""
+        """Return what was committed since the position; raise PositionLostError when that cannot be told."""
         async with self._database.reading() as connection:
             rows = (await connection.execute(_READ, {"since": since.snapshot})).all()
         here = Position(*rows[0][:3])

@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 import msgspec
 from sqlalchemy import ARRAY, Text, bindparam, text
 
-from galaxy_chassis import gc_tuning as collector
+from galaxy_chassis import gc_tuning
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.logs import get_logger
@@ -94,7 +94,7 @@ class Caches:
         wakeups.on_reconnect(self.reload)
 
     def register(self, plugin: str, caches: Sequence[Cache[Any, Any]]) -> None:
-        """Take a plugin's caches, before the load. Raises PluginError for a name that is taken."""
+        """Take a plugin's caches, before the load. Raise PluginError for a name that is taken."""
         for cache in caches:
             if cache.name in self._caches:
                 owner, _ = self._caches[cache.name]
@@ -112,7 +112,7 @@ class Caches:
         return CachesState(self._position is not None, self._loaded_at, lag, self._loads, self._error)
 
     def probes(self) -> list[tuple[str, Probe]]:
-        """Give a readiness check for each cache, with its plugin, and one for the feed."""
+        """Return a readiness check for each cache, with its plugin, and one for the feed."""
         checks = [
             (plugin, Probe(f"cache:{name}", _warm(cache), gates="ready"))
             for name, (plugin, cache) in self._caches.items()
@@ -127,7 +127,7 @@ class Caches:
             for cache in caches:
                 cache.begin_load()
             try:
-                with collector.at_rest():
+                with gc_tuning.paused():
                     here, versions, rows = await self._read(caches)
             except BaseException:
                 for cache in caches:
@@ -153,7 +153,7 @@ class Caches:
             tasks.create_task(self._load_when_due())
 
     async def poll(self) -> None:
-        """Look at the feed once, and apply what is new. Raises PositionLostError, or what the driver raises."""
+        """Look at the feed once, and apply what is new. Raise PositionLostError, or what the driver raises."""
         since = self._position
         if since is None:
             return
@@ -212,7 +212,7 @@ class Caches:
                 delay = min(_LAST_DELAY, delay * 2)
 
     async def _tried(self, attempt: Callable[[], Awaitable[None]], timeout: float | None) -> bool:
-        """Make an attempt; give whether the database let us."""
+        """Make an attempt; return whether the database let us."""
         try:
             async with asyncio.timeout(timeout):
                 await attempt()

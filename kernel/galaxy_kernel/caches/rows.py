@@ -27,7 +27,7 @@ _AS_THEY_ARE = (str, int, float, bool, bytes, UUID, datetime, date, time, timede
 
 
 def encode_key(key: Key) -> str:
-    """Write a key as text that tells its type. Raises TypeError for another type."""
+    """Write a key as text that tells its type. Raise TypeError for another type."""
     if isinstance(key, str):
         return f"s:{key}"
     if isinstance(key, UUID):
@@ -38,7 +38,7 @@ def encode_key(key: Key) -> str:
 
 
 def decode_key(encoded: str) -> Key:
-    """Read what `encode_key` wrote. Raises ValueError for anything else."""
+    """Read what `encode_key` wrote. Raise ValueError for anything else."""
     kind, _, value = encoded.partition(":")
     if kind == "s":
         return value
@@ -53,7 +53,7 @@ class RowReader(Generic[V]):
     """How the rows of a table become structs: worked out once, since a load makes very many."""
 
     def __init__(self, cache: str, table: Table, row: type[V]) -> None:
-        """Raises TypeError, naming the cache, for a struct that does not fit."""
+        """Raise TypeError, naming the cache, for a struct that does not fit."""
         self.name = cache
         config, fields = row.__struct_config__, row.__struct_fields__
         if not config.frozen:

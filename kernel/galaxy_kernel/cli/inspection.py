@@ -8,7 +8,7 @@ import typer
 
 from galaxy_kernel.cli.output import AsJson, print_rows
 from galaxy_kernel.core.assembly import Assembly, assemble
-from galaxy_kernel.core.discovery import Found
+from galaxy_kernel.core.discovery import InstalledPlugin
 from galaxy_kernel.http import openapi
 from galaxy_kernel.http.route import Route
 
@@ -37,7 +37,7 @@ def plugins(as_json: AsJson = False) -> None:
     print_rows(rows, ("name", "state", "version", "provides", "requires", "uses", "summary"), as_json=as_json)
 
 
-def _plugin(found: Found, state: str) -> dict[str, Any]:
+def _plugin(found: InstalledPlugin, state: str) -> dict[str, Any]:
     manifest = found.manifest
     return {
         "name": found.name,

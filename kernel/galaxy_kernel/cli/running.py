@@ -3,7 +3,7 @@
 import typer
 import uvloop
 
-from galaxy_chassis.gc_tuning import settle
+from galaxy_chassis.gc_tuning import freeze
 from galaxy_chassis.logs import configure_logging, flush, get_logger, install_crash_dumps
 from galaxy_kernel.core.assembly import KERNEL, Assembly, assemble
 from galaxy_kernel.core.kernel import Kernel
@@ -26,4 +26,4 @@ def serve() -> None:
 
 
 async def _serve(assembly: Assembly) -> int:
-    return await Kernel(assembly).serve(lambda _: settle())
+    return await Kernel(assembly).serve(lambda _: freeze())

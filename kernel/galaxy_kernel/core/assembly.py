@@ -9,8 +9,8 @@ from galaxy_chassis.config.settings import Settings
 from galaxy_chassis.errors import BootError, ConfigurationError, Fault
 from galaxy_chassis.logs import get_logger
 from galaxy_chassis.telemetry import Telemetry
-from galaxy_kernel.core.context import Context, Shared
-from galaxy_kernel.core.discovery import Discovery, Found, discover
+from galaxy_kernel.core.context import Context, KernelResources
+from galaxy_kernel.core.discovery import Discovery, InstalledPlugin, discover
 from galaxy_kernel.core.offline import run_offline
 from galaxy_kernel.core.ordering import order
 from galaxy_kernel.core.plugins import PluginSet
@@ -24,29 +24,29 @@ __all__ = ["KERNEL", "Assembly", "assemble", "make_telemetry"]
 class Assembly:
     """The plugins of one kernel, made but not started."""
 
-    found: tuple[Found, ...]
+    found: tuple[InstalledPlugin, ...]
     """Enabled plugins in dependency order."""
-    disabled: tuple[Found, ...]
+    disabled: tuple[InstalledPlugin, ...]
     configuration: Configuration
     plugins: PluginSet
     telemetry: Telemetry
-    shared: Shared | None = None
+    resources: KernelResources | None = None
     """None until `share`."""
 
     @property
     def kernel_settings(self) -> KernelSettings:
-        """The kernel's settings; raises ConfigurationError where they are faulty."""
+        """The kernel's settings. Raise ConfigurationError where they are faulty."""
         return self.configuration.settings_of(KERNEL, KernelSettings)
 
-    def share(self, shared: Shared) -> None:
+    def share(self, resources: KernelResources) -> None:
         """Hand the plugins what the kernel shares."""
-        self.shared = shared
+        self.resources = resources
 
-    def require_shared(self) -> Shared:
-        """Give what the kernel shares; raises CapabilityError before it has started."""
-        if self.shared is None:
+    def require_resources(self) -> KernelResources:
+        """Return what the kernel shares. Raise CapabilityError before it has started."""
+        if self.resources is None:
             raise CapabilityError("the kernel has not started yet: use the context in backend_lifespan or later")
-        return self.shared
+        return self.resources
 
 
 def assemble(
@@ -58,7 +58,7 @@ def assemble(
     """Discover, order and configure.
 
     Settings that are faulty do not stop it: `configuration.check(command)` does, so that the commands that only
-    look work all the same. Raises PluginError for a refused set of plugins, and ConfigurationError for an
+    look work all the same. Raise PluginError for a refused set of plugins, and ConfigurationError for an
     unreadable env file.
     """
     raw = read_environment(environment, overlay=overlay)
@@ -88,7 +88,7 @@ def _text(raw: Mapping[str, Raw], name: str, default: str) -> str:
     return raw[name].text if name in raw else default
 
 
-def _configure(raw: Mapping[str, Raw], found: tuple[Found, ...], discovery: Discovery) -> Configuration:
+def _configure(raw: Mapping[str, Raw], found: tuple[InstalledPlugin, ...], discovery: Discovery) -> Configuration:
     strict = _text(raw, "BACKEND_CONFIG_STRICT", "true").strip().lower() not in ("false", "0", "no", "off")
     groups: dict[str, type[Settings]] = {KERNEL: KernelSettings}
     groups |= {each.name: each.manifest.settings for each in found}
@@ -132,12 +132,12 @@ def make_telemetry(configuration: Configuration) -> Telemetry:
     )
 
 
-def _make(assembly: Assembly, found: Found) -> object:
+def _make(assembly: Assembly, found: InstalledPlugin) -> object:
     group = found.manifest.settings
     context: Context[Settings] = Context(
         found.manifest,
         settings=lambda: assembly.configuration.settings_of(found.name, group),
-        shared=assembly.require_shared,
+        resources=assembly.require_resources,
         offline=lambda work: run_offline(assembly.configuration, assembly.share, work),
         log=get_logger(f"galaxy_{found.name}", plugin=found.name),
         tracer=assembly.telemetry.tracer(f"galaxy_{found.name}"),

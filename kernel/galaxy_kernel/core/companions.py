@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class DevExample:
     """Something to try, printed by `backend dev`: to be pasted into a plain shell, as it stands."""
 
     title: str
@@ -14,7 +14,7 @@ class Trial:
     command: str
     """`{api}` stands for the backend's URL, `{<companion>}` for the first address of a companion, for example `{mail}`.
 
-    A trial that names a companion which does not run is not shown.
+    An example that names a companion which does not run is not shown.
     """
 
 

@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.config.settings import Settings
 from galaxy_contracts.capability import Capability
-from galaxy_kernel.capabilities import Services
+from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.core.manifest import Manifest
 from galaxy_kernel.database import Database
 from galaxy_kernel.errors import CapabilityError
@@ -26,25 +26,25 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Shared:
+class KernelResources:
     """What one kernel gives to all of its plugins."""
 
     database: Database
     facts: Facts
     wakeups: Wakeups
-    services: Services
+    services: CapabilityRegistry
     clock: Clock
     random: random.Random
     """Cryptographically strong unless a test gives a seeded one."""
     secret_key: bytes
 
 
-def make_shared(
-    database: Database, services: Services, secret_key: bytes, *, clock: Clock, random: random.Random
-) -> Shared:
+def make_resources(
+    database: Database, services: CapabilityRegistry, secret_key: bytes, *, clock: Clock, random: random.Random
+) -> KernelResources:
     """Make what one kernel shares, for the service as for the command line."""
     wakeups = Wakeups(database)
-    return Shared(
+    return KernelResources(
         database=database,
         facts=Facts(database, wakeups, clock, random),
         wakeups=wakeups,
@@ -62,13 +62,13 @@ class Context(Generic[S]):
         self,
         manifest: Manifest,
         settings: Callable[[], S],
-        shared: Callable[[], Shared],
+        resources: Callable[[], KernelResources],
         offline: Callable[[Callable[[], Awaitable[None]]], None],
         log: FilteringBoundLogger,
         tracer: Tracer,
         meter: Meter,
     ) -> None:
-        self._manifest, self._settings, self._shared, self._offline = manifest, settings, shared, offline
+        self._manifest, self._settings, self._shared, self._offline = manifest, settings, resources, offline
         self.plugin = manifest.name
         self.log = log
         """Logger; its lines carry the plugin's name. Bind no addresses, codes or tokens: use `email_hash`."""
@@ -77,7 +77,7 @@ class Context(Generic[S]):
 
     @property
     def settings(self) -> S:
-        """The plugin's settings. Raises ConfigurationError where they are faulty (only under the CLI)."""
+        """The plugin's settings. Raise ConfigurationError where they are faulty (only under the CLI)."""
         return self._settings()
 
     @property
@@ -106,12 +106,12 @@ class Context(Generic[S]):
         return self._shared().random
 
     def require(self, capability: Capability[T]) -> T:
-        """Give a service of `requires`. Available from the plugin's own lifespan on."""
+        """Return a service of `requires`. Available from the plugin's own lifespan on."""
         self._listed(capability, self._manifest.requires, "requires")
         return self._shared().services.require(capability, asked_by=self.plugin)
 
     def find(self, capability: Capability[T]) -> T | None:
-        """Give a service of `uses`, or None where no installed plugin provides it."""
+        """Return a service of `uses`, or None where no installed plugin provides it."""
         self._listed(capability, self._manifest.uses, "uses")
         return self._shared().services.find(capability)
 
@@ -120,7 +120,7 @@ class Context(Generic[S]):
         self._offline(work)
 
     def derive_key(self, purpose: str, length: int = 32) -> bytes:
-        """Give a key of up to 64 bytes for this plugin and purpose alone (HKDF-Expand with SHA-512, RFC 5869)."""
+        """Return a key of up to 64 bytes for this plugin and purpose alone (HKDF-Expand with SHA-512, RFC 5869)."""
         info = f"galaxy/{self.plugin}/{purpose}".encode()
         return hmac.digest(self._shared().secret_key, info + b"\x01", hashlib.sha512)[:length]
 

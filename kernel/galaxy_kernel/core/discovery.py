@@ -13,7 +13,7 @@ GROUP = "galaxy.plugins"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class InstalledPlugin:
     """An installed plugin."""
 
     name: str
@@ -33,8 +33,8 @@ class Found:
 class Discovery:
     """What is installed."""
 
-    enabled: tuple[Found, ...]
-    disabled: tuple[Found, ...] = ()
+    enabled: tuple[InstalledPlugin, ...]
+    disabled: tuple[InstalledPlugin, ...] = ()
     broken: tuple[str, ...] = ()
     """Disabled plugins that cannot even be imported: their settings are not known."""
     unknown: tuple[str, ...] = ()
@@ -44,14 +44,14 @@ class Discovery:
 def discover(disabled: Iterable[str] = (), points: Iterable[EntryPoint] | None = None) -> Discovery:
     """Load every installed plugin's class, the disabled ones for their settings only.
 
-    Raises PluginError for two distributions with one plugin name, for a class that cannot be imported, and for
+    Raise PluginError for two distributions with one plugin name, for a class that cannot be imported, and for
     one without a proper manifest.
     """
     off = set(disabled)
     points = list(entry_points(group=GROUP) if points is None else points)
     _check_names(points)
-    enabled: list[Found] = []
-    switched_off: list[Found] = []
+    enabled: list[InstalledPlugin] = []
+    switched_off: list[InstalledPlugin] = []
     broken: list[str] = []
     for point in sorted(points, key=lambda point: point.name):
         try:
@@ -68,7 +68,7 @@ def discover(disabled: Iterable[str] = (), points: Iterable[EntryPoint] | None =
 
 def from_classes(*factories: type[Any]) -> Discovery:
     """Take plugins from classes at hand instead of entry points, as tests do."""
-    return Discovery(tuple(Found(factory.manifest.name, "(given)", "0", factory) for factory in factories))
+    return Discovery(tuple(InstalledPlugin(factory.manifest.name, "(given)", "0", factory) for factory in factories))
 
 
 def _check_names(points: Iterable[EntryPoint]) -> None:
@@ -83,7 +83,7 @@ def _check_names(points: Iterable[EntryPoint]) -> None:
             )
 
 
-def _load(point: EntryPoint) -> Found:
+def _load(point: EntryPoint) -> InstalledPlugin:
     distribution, version = _distribution(point)
     who = f"plugin {point.name!r} (distribution {distribution} {version})"
     remedy = f"reinstall or update the distribution, or add {point.name!r} to BACKEND_PLUGINS_DISABLED"
@@ -96,7 +96,7 @@ def _load(point: EntryPoint) -> Found:
         raise PluginError(f"{who} names {point.value!r}, which is no class with a Manifest called `manifest`: {remedy}")
     if manifest.name != point.name:
         raise PluginError(f"{who} calls itself {manifest.name!r} in its manifest: the two names must be the same")
-    return Found(point.name, distribution, version, factory)
+    return InstalledPlugin(point.name, distribution, version, factory)
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:

@@ -17,9 +17,9 @@ from galaxy_chassis.logs import get_logger
 from galaxy_chassis.process import BackgroundTasks
 from galaxy_kernel.caches.feed import Feed
 from galaxy_kernel.caches.registry import Caches
-from galaxy_kernel.capabilities import Services
+from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.core.assembly import KERNEL, Assembly
-from galaxy_kernel.core.context import Shared
+from galaxy_kernel.core.context import KernelResources
 from galaxy_kernel.errors import PhaseError, PluginError
 from galaxy_kernel.http.access import AccessControl
 from galaxy_kernel.http.service import HttpService
@@ -41,7 +41,7 @@ class Facilities:
         *,
         clock: Clock,
         random: random.Random,
-        services: Services,
+        services: CapabilityRegistry,
         probes: Probes,
         tasks: BackgroundTasks,
     ) -> None:
@@ -67,32 +67,32 @@ class Facilities:
         self.http.server.serve_probe("/readyz", _readiness(self._probes))
         await self.http.server.start()
 
-    async def build(self, shared: Shared) -> AsyncExitStack:
+    async def build(self, resources: KernelResources) -> AsyncExitStack:
         """Collect what the plugins contribute, check it, warm the caches and start everything.
 
         Return what undoes it. Raise BootError, with everything undone.
         """
         async with AsyncExitStack() as stack:
-            await self._build(shared, stack)
+            await self._build(resources, stack)
             return stack.pop_all()
 
-    async def _build(self, shared: Shared, stack: AsyncExitStack) -> None:
+    async def _build(self, resources: KernelResources, stack: AsyncExitStack) -> None:
         plugins, probes = self._assembly.plugins, self._probes
-        feed = Feed(shared.database)
-        caches = Caches(shared.database, feed, shared.wakeups, self._clock)
+        feed = Feed(resources.database)
+        caches = Caches(resources.database, feed, resources.wakeups, self._clock)
         for name, contributed in plugins.call("backend_caches"):
             caches.register(name, contributed)
         for name, subscriptions in plugins.call("backend_subscriptions"):
-            shared.facts.subscribe(name, subscriptions)
-        shared.facts.assembled()
+            resources.facts.subscribe(name, subscriptions)
+        resources.facts.seal()
         routes = plugins.contributions("backend_routes")
         self.rpc = self._make_rpc()
-        supervisor = self._supervise(shared, feed)
+        supervisor = self._supervise(resources, feed)
         for name, probe in plugins.contributions("backend_probes"):
             probes.add(name, [probe])
-        for name, probe in [*caches.probes(), *supervisor.probes(), (KERNEL, shared.facts.probe())]:
+        for name, probe in [*caches.probes(), *supervisor.probes(), (KERNEL, resources.facts.probe())]:
             probes.add(name, [probe])
-        self._register_gauges(shared)
+        self._register_gauges(resources)
         await _warm(caches)
         self._tasks.start(stack, caches.run(), "caches")
         self.http.install(routes)
@@ -123,9 +123,9 @@ class Facilities:
             observer=self._assembly.telemetry.rpc_span,
         )
 
-    def _register_gauges(self, shared: Shared) -> None:
+    def _register_gauges(self, resources: KernelResources) -> None:
         """Have the metrics show what runs short first."""
-        pool = shared.database.engine.pool
+        pool = resources.database.engine.pool
         self._assembly.telemetry.gauge(
             "galaxy.postgres.connections.used",
             lambda: pool.checkedout() if isinstance(pool, QueuePool) else 0,
@@ -133,10 +133,10 @@ class Facilities:
             description="Connections of the pool that are in use.",
         )
 
-    def _supervise(self, shared: Shared, feed: Feed) -> Supervisor:
+    def _supervise(self, resources: KernelResources, feed: Feed) -> Supervisor:
         workers = [
             *self._assembly.plugins.contributions("backend_workers"),
-            *shared.facts.workers(),
+            *resources.facts.workers(),
             (KERNEL, Worker("kernel.feed_trim", feed.trim, _TRIM_INTERVAL)),
         ]
         _check_names(workers)
@@ -145,8 +145,8 @@ class Facilities:
             Supervised(
                 plugin,
                 worker,
-                database=shared.database,
-                wakeups=shared.wakeups,
+                database=resources.database,
+                wakeups=resources.wakeups,
                 clock=self._clock,
                 random=self._random,
                 log=log,

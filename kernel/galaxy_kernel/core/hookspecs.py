@@ -24,7 +24,7 @@ class HookSpecs:
     """Every hook there is."""
 
     def backend_migrations(self) -> Migrations:
-        """Give the plugin's branch of the schema.
+        """Return the plugin's branch of the schema.
 
         Called when migrations run or are checked, before any lifespan. On failure: boot refused.
         """
@@ -39,18 +39,21 @@ class HookSpecs:
         raise NotImplementedError
 
     def backend_caches(self) -> Sequence[Cache[Any, Any]]:
-        """Give the caches to load before the service is ready and to keep in step with other replicas.
+        """Return the caches to load before the service is ready and to keep in step with other replicas.
 
         Called after every lifespan is entered. On failure: boot refused.
         """
         raise NotImplementedError
 
     def backend_probes(self) -> Sequence[Probe]:
-        """Give the checks that `/readyz` shows. Called after every lifespan is entered. On failure: boot refused."""
+        """Return the checks that `/readyz` shows.
+
+        Called after every lifespan is entered. On failure: boot refused.
+        """
         raise NotImplementedError
 
     def backend_routes(self) -> Sequence[Route]:
-        """Give the HTTP operations.
+        """Return the HTTP operations.
 
         Called after every lifespan is entered, and by `backend routes` and `backend openapi` with none entered:
         it only describes, and looks at no service. On failure: boot refused.
@@ -58,11 +61,11 @@ class HookSpecs:
         raise NotImplementedError
 
     def backend_rpc(self) -> Sequence[RpcService]:
-        """Give the gRPC services. Called after every lifespan is entered. On failure: boot refused."""
+        """Return the gRPC services. Called after every lifespan is entered. On failure: boot refused."""
         raise NotImplementedError
 
     def backend_workers(self) -> Sequence[Worker]:
-        """Give the background work.
+        """Return the background work.
 
         Called after every lifespan is entered; the workers start once the caches are warm. On failure: boot
         refused. A pass that fails later is tried again with back-off and named in `/readyz`.
@@ -70,7 +73,7 @@ class HookSpecs:
         raise NotImplementedError
 
     def backend_subscriptions(self) -> Subscriptions:
-        """Give `{fact type: handler}` for the facts the plugin wants to hear.
+        """Return `{fact type: handler}` for the facts the plugin wants to hear.
 
         Called after every lifespan is entered. On failure: boot refused. A handler's failure reaches neither
         the emitter nor other listeners: the fact is told again with back-off.
@@ -78,7 +81,7 @@ class HookSpecs:
         raise NotImplementedError
 
     def backend_commands(self) -> typer.Typer:
-        """Give the commands for `backend <plugin>`.
+        """Return the commands for `backend <plugin>`.
 
         Called for the CLI, with no lifespan entered and perhaps with faulty settings, which show only when a
         command reads them. On failure: the commands are absent, and `backend` says why.

@@ -16,10 +16,10 @@ from galaxy_chassis.errors import BootError
 from galaxy_chassis.health import Health, Probe, Probes
 from galaxy_chassis.logs import get_logger, loop_exception_handler
 from galaxy_chassis.process import BackgroundTasks, handle_stop_signals
-from galaxy_kernel.capabilities import Services
+from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.core import schema
 from galaxy_kernel.core.assembly import KERNEL, Assembly
-from galaxy_kernel.core.context import make_shared
+from galaxy_kernel.core.context import make_resources
 from galaxy_kernel.core.facilities import Facilities
 from galaxy_kernel.core.lifespans import Lifespans
 from galaxy_kernel.database import Database, is_unavailable, make_engine, reason, schema_of
@@ -40,7 +40,7 @@ class Kernel:
         assembly.configuration.check("serve")
         self.assembly, self._settings = assembly, assembly.kernel_settings
         self._clock, self._random = clock or SystemClock(), random or secrets.SystemRandom()
-        self.services = Services()
+        self.services = CapabilityRegistry()
         self.probes = Probes(self._clock)
         self.phase = "starting"
         self.database = _make_database(assembly)
@@ -114,13 +114,13 @@ class Kernel:
         await self._reach_postgres()
         await schema.bring_up(self.database, assembly.plugins, apply=self._settings.migrate_on_start)
         self.phase = "building"
-        shared = make_shared(
+        resources = make_resources(
             self.database, self.services, self._settings.secret, clock=self._clock, random=self._random
         )
-        self._tasks.start(stack, shared.wakeups.run(), "wakeups")
-        assembly.share(shared)
+        self._tasks.start(stack, resources.wakeups.run(), "wakeups")
+        assembly.share(resources)
         await self._lifespans.enter(stack)
-        stack.push_async_callback((await self._facilities.build(shared)).aclose)
+        stack.push_async_callback((await self._facilities.build(resources)).aclose)
         stack.push_async_callback(self._drain)
         self.phase = "ready"
         self.probes.forget()

@@ -7,7 +7,7 @@ from typing import Any
 
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.logs import get_logger
-from galaxy_kernel.capabilities import Services
+from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.core.manifest import Manifest, Offer
 from galaxy_kernel.core.plugins import PluginSet
 from galaxy_kernel.errors import PhaseError, PluginError
@@ -21,7 +21,9 @@ _STOP_FLOOR = 2.0
 class Lifespans:
     """The lifespans of one kernel's plugins."""
 
-    def __init__(self, plugins: PluginSet, manifests: Iterable[Manifest], services: Services, clock: Clock) -> None:
+    def __init__(
+        self, plugins: PluginSet, manifests: Iterable[Manifest], services: CapabilityRegistry, clock: Clock
+    ) -> None:
         self._plugins, self._services, self._clock = plugins, services, clock
         self._manifests = {manifest.name: manifest for manifest in manifests}
         self.deadline = float("inf")

@@ -7,7 +7,7 @@ from sqlalchemy import MetaData
 
 from galaxy_chassis.config.settings import NoSettings, Settings
 from galaxy_contracts.capability import Capability
-from galaxy_kernel.core.companions import Companion, Trial
+from galaxy_kernel.core.companions import Companion, DevExample
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class Manifest:
     """Services it takes where there are any."""
     companions: tuple[Companion, ...] = ()
     """What `backend dev` starts beside the backend for it, for example a mail sink."""
-    trials: tuple[Trial, ...] = ()
+    examples: tuple[DevExample, ...] = ()
     """What `backend dev` shows a newcomer to try, in this order."""
 
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from galaxy_chassis.clock import SystemClock
 from galaxy_chassis.config.loading import Configuration
 from galaxy_chassis.errors import BootError
-from galaxy_kernel.capabilities import Services
-from galaxy_kernel.core.context import Shared, make_shared
+from galaxy_kernel.capabilities import CapabilityRegistry
+from galaxy_kernel.core.context import KernelResources, make_resources
 from galaxy_kernel.core.settings import KERNEL, KernelSettings
 from galaxy_kernel.database import Database, is_unavailable, make_engine, schema_of
 
@@ -37,7 +37,7 @@ async def opened(configuration: Configuration) -> AsyncIterator[Database]:
 
 
 def run_offline(
-    configuration: Configuration, share: Callable[[Shared], None], work: Callable[[], Awaitable[None]]
+    configuration: Configuration, share: Callable[[KernelResources], None], work: Callable[[], Awaitable[None]]
 ) -> None:
     """Run a plugin command's work, with what the kernel shares passed to `share` before it.
 
@@ -48,7 +48,9 @@ def run_offline(
         async with opened(configuration) as database:
             settings = configuration.settings_of(KERNEL, KernelSettings)
             key = b"" if settings.secret_key is None else settings.secret
-            share(make_shared(database, Services(), key, clock=SystemClock(), random=secrets.SystemRandom()))
+            share(
+                make_resources(database, CapabilityRegistry(), key, clock=SystemClock(), random=secrets.SystemRandom())
+            )
             await work()
 
     asyncio.run(main())

@@ -10,9 +10,9 @@ from galaxy_kernel.errors import PluginError
 
 
 def order(manifests: Iterable[Manifest], disabled: Iterable[Manifest] = ()) -> list[Manifest]:
-    """Give the manifests so that each stands behind what it requires or uses; ties by name.
+    """Return the manifests so that each stands behind what it requires or uses; ties by name.
 
-    Raises PluginError, one sentence with the plugin and the remedy, for a capability with two providers, a
+    Raise PluginError, one sentence with the plugin and the remedy, for a capability with two providers, a
     requirement that nobody provides (`disabled` plugins are named as the remedy), and a cycle.
     """
     by_name = {manifest.name: manifest for manifest in manifests}

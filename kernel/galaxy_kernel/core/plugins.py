@@ -54,7 +54,7 @@ class PluginSet:
         return tuple(self._names)
 
     def register(self, name: str, plugin: object) -> None:
-        """Add a plugin behind those it depends on. Raises PluginError for a hook that is none or is malformed."""
+        """Add a plugin behind those it depends on. Raise PluginError for a hook that is none or is malformed."""
         for attribute in (each for each in dir(type(plugin)) if each.startswith(_PREFIX)):
             _check_hook(name, attribute, inspect.getattr_static(plugin, attribute))
         self._manager.register(plugin, name)
@@ -63,7 +63,7 @@ class PluginSet:
     def call(self, hook: str, *, only: str | None = None) -> Iterator[tuple[str, Any]]:
         """Call a hook of each plugin that has it, in order, and give `(plugin, result)` one by one.
 
-        Raises PhaseError with the plugin's name for whatever the plugin raises.
+        Raise PhaseError with the plugin's name for whatever the plugin raises.
         """
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
         found = {implementation.plugin_name: implementation.function for implementation in caller.get_hookimpls()}
@@ -72,7 +72,7 @@ class PluginSet:
                 yield name, _call(name, hook, found[name])
 
     def contributions(self, hook: str) -> list[tuple[str, Any]]:
-        """Call a hook whose result is a sequence, and give its items with their plugins."""
+        """Call a hook whose result is a sequence, and return its items with their plugins."""
         return [(name, item) for name, items in self.call(hook) for item in _items(name, hook, items)]
 
 

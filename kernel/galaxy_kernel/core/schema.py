@@ -22,9 +22,9 @@ KERNEL_BRANCH = Branch(KERNEL, "galaxy_kernel.migrations", metadata)
 
 
 def branches(plugins: PluginSet) -> list[Branch]:
-    """Give the kernel's branch and those of the plugins, in dependency order.
+    """Return the kernel's branch and those of the plugins, in dependency order.
 
-    Raises PluginError where two claim one table.
+    Raise PluginError where two claim one table.
     """
     found = [KERNEL_BRANCH, *(_branch(name, migrations) for name, migrations in plugins.call("backend_migrations"))]
     owners: dict[str, str] = {}
@@ -41,7 +41,7 @@ def branches(plugins: PluginSet) -> list[Branch]:
 async def bring_up(database: Database, plugins: PluginSet, *, apply: bool) -> None:
     """Apply what is missing, or with `apply=False` refuse a schema older than the code; one that is newer warns.
 
-    Raises BootError naming plugin and command.
+    Raise BootError naming plugin and command.
     """
     found = branches(plugins)
     try:
@@ -59,7 +59,7 @@ async def bring_up(database: Database, plugins: PluginSet, *, apply: bool) -> No
 
 
 def describe(states: Iterable[BranchState]) -> list[dict[str, Any]]:
-    """Give rows for the command line."""
+    """Return rows for the command line."""
     columns = ("plugin", "state", "current", "head", "message")
     return [{name: getattr(each, name) for name in columns} for each in states]
 

@@ -79,12 +79,12 @@ class KernelSettings(Settings):
 
     @property
     def dsn(self) -> str:
-        """The DSN, from which nothing is left out: not for logs. Raises ConfigurationError where it is not set."""
+        """The DSN, from which nothing is left out: not for logs. Raise ConfigurationError where it is not set."""
         return _given("BACKEND_POSTGRES_DSN", self.postgres_dsn)
 
     @property
     def secret(self) -> bytes:
-        """The secret key. Raises ConfigurationError where it is not set."""
+        """The secret key. Raise ConfigurationError where it is not set."""
         return _given("BACKEND_SECRET_KEY", self.secret_key).encode()
 
     @property

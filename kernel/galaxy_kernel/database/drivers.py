@@ -25,7 +25,7 @@ Opener = Callable[..., Awaitable[Any]]
 
 
 def server_settings(dsn: Dsn, statement_timeout: float) -> dict[str, str]:
-    """Give what the server is told at connecting. `statement_timeout` in seconds, 0 for none."""
+    """Return what the server is told at connecting. `statement_timeout` in seconds, 0 for none."""
     return {
         "search_path": ", ".join(dsn.search_path),
         "statement_timeout": str(round(statement_timeout * 1000)),
@@ -35,7 +35,7 @@ def server_settings(dsn: Dsn, statement_timeout: float) -> dict[str, str]:
 
 
 def opener(dsn: Dsn, *, connect_timeout: float, settings: Mapping[str, str], application_name: str) -> Opener:
-    """Give the coroutine function that connects: to the first of the DSN's hosts that takes us.
+    """Return the coroutine function that connects: to the first of the DSN's hosts that takes us.
 
     `connect_timeout`: seconds for each host. It raises the driver's own error for an unreachable server.
     """

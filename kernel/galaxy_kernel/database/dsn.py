@@ -46,7 +46,7 @@ class Dsn:
 
 
 def schema_of(dsn: str) -> str:
-    """Give the schema the backend's tables live in; raise DsnError for a DSN that cannot be used."""
+    """Return the schema the backend's tables live in; raise DsnError for a DSN that cannot be used."""
     return parse_dsn(dsn).search_path[0]
 
 
@@ -54,7 +54,7 @@ def parse_dsn(dsn: str) -> Dsn:
     """Take a DSN apart: `postgres://user:password@host1:5432,host2/database?search_path=backend&sslmode=require`.
 
     Everything is percent-decoded. `?host=` and `?port=` go before what stands in front of the path;
-    `host=/run/postgresql` is a unix socket. Raises DsnError.
+    `host=/run/postgresql` is a unix socket. Raise DsnError.
     """
     shape = _SHAPE.fullmatch(dsn)
     if shape is None:

@@ -24,7 +24,7 @@ def make_engine(
     statement_timeout: float = 10.0,
     application_name: str = "galaxy-backend",
 ) -> AsyncEngine:
-    """Make the engine for a DSN; it connects on first use. Raises DsnError.
+    """Make the engine for a DSN; it connects on first use. Raise DsnError.
 
     At most `pool_size` connections are open, the last used is the first used again, and each is checked before use.
     Seconds: `pool_timeout` to wait for a free one (then sqlalchemy.exc.TimeoutError), `connect_timeout` for each host
@@ -61,7 +61,7 @@ def make_engine(
 
 
 def opener_of(engine: AsyncEngine) -> Opener:
-    """Give what connects for an engine of `make_engine`, for a connection outside its pool."""
+    """Return what connects for an engine of `make_engine`, for a connection outside its pool."""
     options = engine.sync_engine.get_execution_options()
     if _OPENER not in options:
         raise ValueError("the engine was not made by make_engine, which knows how to connect outside the pool")

@@ -14,7 +14,7 @@ _CLOSED = ("closed", "losed the connection", "not open")
 
 
 def sqlstate(exc: BaseException) -> str | None:
-    """Give PostgreSQL's five-letter code of an error, looking through what wraps it and what it was raised from.
+    """Return PostgreSQL's five-letter code of an error, looking through what wraps it and what it was raised from.
 
     None when no server answered, or when it is no database error. psycopg2 and psycopg do not tell the code of a
     refused login, only the message.
@@ -27,7 +27,8 @@ def sqlstate(exc: BaseException) -> str | None:
 
 
 def is_unavailable(exc: BaseException) -> bool:
-    """Tell whether the database cannot be used just now: unreachable, lost, shutting down, full, or our pool is empty.
+    """Return whether the database cannot be used just now: unreachable, lost, shutting down, full, or our pool is
+    empty.
 
     What was asked for may or may not have happened. A TimeoutError or ConnectionError counts wherever it comes from,
     and a refused login with aiopg and psycopg, which do not tell it from an unreachable server.
@@ -36,18 +37,18 @@ def is_unavailable(exc: BaseException) -> bool:
 
 
 def reason(exc: BaseException) -> str:
-    """Give the driver's own sentence on one line: it may name host, user and database, never the password."""
+    """Return the driver's own sentence on one line: it may name host, user and database, never the password."""
     *_, innermost = _chain(exc)
     return " ".join(str(innermost).split()) or type(innermost).__name__
 
 
 def is_retryable(exc: BaseException) -> bool:
-    """Tell whether the same transaction, begun anew, may well succeed: it lost to another one."""
+    """Return whether the same transaction, begun anew, may well succeed: it lost to another one."""
     return sqlstate(exc) in _RETRYABLE
 
 
 def unique_violation(exc: BaseException) -> str | None:
-    """Give the name of the unique constraint or index that refused a row; None for any other error."""
+    """Return the name of the unique constraint or index that refused a row; None for any other error."""
     if sqlstate(exc) != _UNIQUE:
         return None
     for error in _chain(exc):

@@ -96,7 +96,7 @@ class Listener:
 
 
 async def notify(connection: Connection, channel: str, payload: str = "") -> None:
-    """Send at commit: to whoever listens then. Raises ValueError for a payload over 7,999 bytes.
+    """Send at commit: to whoever listens then. Raise ValueError for a payload over 7,999 bytes.
 
     Commits that notify happen one after another, in all of the server: for frequent wake-ups send few, from a
     connection of `Database.reading()`.

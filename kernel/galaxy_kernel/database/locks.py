@@ -20,7 +20,7 @@ class Lock:
         self._connection: AsyncConnection | None = None
 
     async def held(self) -> bool:
-        """Take the lock if it is free, and give whether this replica holds it now."""
+        """Take the lock if it is free, and return whether this replica holds it now."""
         try:
             if self._connection is not None:
                 await self._connection.execute(text("SELECT 1"))
@@ -43,7 +43,7 @@ class Lock:
         return False
 
     async def release(self) -> None:
-        """Give the lock back by ending its connection."""
+        """Release the lock by ending its connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             if not connection.invalidated:

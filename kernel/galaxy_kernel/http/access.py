@@ -21,7 +21,7 @@ from galaxy_contracts.access import (
     UserIdentity,
 )
 from galaxy_contracts.capability import Capability
-from galaxy_kernel.capabilities import Services
+from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.http.route import Route
 
 GATEWAY_HEADER = istr("X-Gateway-Token")
@@ -37,18 +37,18 @@ class AccessControl:
     """The three gates, and what follows from trust in the caller: its word on client address and request id."""
 
     def __init__(
-        self, services: Services, *, gateway_token: str | None = None, trusted_proxies: Sequence[Network] = ()
+        self, services: CapabilityRegistry, *, gateway_token: str | None = None, trusted_proxies: Sequence[Network] = ()
     ) -> None:
         self._services = services
         self._gateway_token = gateway_token.encode() if gateway_token else None
         self._trusted = TrustedPeers(trusted_proxies)
 
     def trusts(self, headers: Mapping[str, str], peer: str) -> bool:
-        """Tell whether the caller is believed: it shows the gateway's token, or its peer is a trusted proxy."""
+        """Return whether the caller is believed: it shows the gateway's token, or its peer is a trusted proxy."""
         return self._shows_gateway_token(headers) or self._trusted.contains(peer)
 
     def client_address(self, headers: Mapping[str, str], peer: str, *, trusted: bool) -> str:
-        """Give the client's address: the leftmost `X-Forwarded-For` of a trusted caller, else the peer's."""
+        """Return the client's address: the leftmost `X-Forwarded-For` of a trusted caller, else the peer's."""
         if trusted:
             forwarded = headers.get(_FORWARDED_FOR)
             address = leftmost(forwarded) if forwarded else None
@@ -57,7 +57,7 @@ class AccessControl:
         return parse_address(peer) or peer
 
     def request_id(self, headers: Mapping[str, str], *, trusted: bool) -> str:
-        """Give the id a trusted caller has chosen, if it is well formed, else a fresh one."""
+        """Return the id a trusted caller has chosen, if it is well formed, else a fresh one."""
         if trusted:
             given = headers.get(_REQUEST_ID)
             if given is not None and _well_formed(given):
@@ -65,7 +65,7 @@ class AccessControl:
         return new_request_id()
 
     def user(self, headers: Mapping[str, str], client_address: str) -> UserIdentity:
-        """Give the player behind the bearer token; raises 401 `unauthenticated` or 403 `access_closed`."""
+        """Return the player behind the bearer token. Raise 401 `unauthenticated` or 403 `access_closed`."""
         authenticator = self._services.find(USER_AUTHENTICATOR)
         if authenticator is None:
             _refuse_without(USER_AUTHENTICATOR, "user")
@@ -83,7 +83,7 @@ class AccessControl:
         )
 
     def internal(self, headers: Mapping[str, str]) -> None:
-        """Let the gateway in; raises 401 `gateway_token_required` or 403 `access_closed`."""
+        """Let the gateway in. Raise 401 `gateway_token_required` or 403 `access_closed`."""
         if self._gateway_token is None:
             raise Problem(
                 403, "access_closed", "Internal operations are closed here: set BACKEND_GATEWAY_TOKEN to open them."
@@ -97,7 +97,7 @@ class AccessControl:
             )
 
     async def admin(self, headers: Mapping[str, str], route: Route) -> AdminIdentity:
-        """Give the operator behind HTTP Basic (RFC 7617); raises 401 `unauthenticated` or 403 `access_closed`."""
+        """Return the operator behind HTTP Basic (RFC 7617). Raise 401 `unauthenticated` or 403 `access_closed`."""
         authenticator = self._services.find(ADMIN_AUTHENTICATOR)
         if authenticator is None:
             _refuse_without(ADMIN_AUTHENTICATOR, "admin")
@@ -114,7 +114,7 @@ class AccessControl:
         )
 
     def audit_log(self) -> AuditLog | None:
-        """Give where operators' actions are recorded, if any plugin keeps it."""
+        """Return where operators' actions are recorded, if any plugin keeps it."""
         return self._services.find(AUDIT_LOG)
 
     def _shows_gateway_token(self, headers: Mapping[str, str]) -> bool:
@@ -125,7 +125,7 @@ class AccessControl:
 
 
 def parse_basic(header: str) -> tuple[str, str] | None:
-    """Give user name and password of an `Authorization` header, or None when it is not well-formed Basic."""
+    """Return user name and password of an `Authorization` header, or None when it is not well-formed Basic."""
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 from uuid import UUID
 
 from galaxy_chassis.http.problems import Problem
-from galaxy_chassis.http.response import Answered
+from galaxy_chassis.http.response import AnyResponse
 from galaxy_chassis.logs import get_logger
 from galaxy_contracts.access import AuditLog
 from galaxy_kernel.http.call import Call
@@ -24,14 +24,14 @@ _finishing: set[asyncio.Task[None]] = set()
 
 
 def target_of(names: list[str], segments: list[str]) -> dict[str, str]:
-    """Give the path's parameters as strings fit for a row."""
+    """Return the path's parameters as strings fit for a row."""
     texts = (unquote(segment).replace("\0", "")[:_LONGEST_TARGET] for segment in segments)
     return dict(zip(names, texts, strict=True))
 
 
 async def audited(
-    log: AuditLog, call: Call, target: Mapping[str, str], action: Callable[[], Awaitable[Answered]]
-) -> Answered:
+    log: AuditLog, call: Call, target: Mapping[str, str], action: Callable[[], Awaitable[AnyResponse]]
+) -> AnyResponse:
     """Run an operator's action between two entries: the attempt, committed before, and the outcome.
 
     An attempt that cannot be recorded is not made. An outcome that cannot be recorded changes nothing about

@@ -8,7 +8,7 @@ from aiohttp import HttpVersion11
 from aiohttp.web import BaseRequest, RequestPayloadError
 from pydantic import TypeAdapter, ValidationError
 
-from galaxy_chassis.http.problems import FieldFault, Problem
+from galaxy_chassis.http.problems import FieldError, Problem
 from galaxy_kernel.http.faults import faults_of, invalid_request, nul_faults
 
 WHOLE = "body"
@@ -18,7 +18,7 @@ _EXACT = 2**53
 
 
 async def read(request: BaseRequest, limit: int) -> bytes:
-    """Give the body, at most `limit` bytes of it.
+    """Return the body, at most `limit` bytes of it.
 
     Raises the problems 413 `body_too_large`, before reading where the length is announced; 415 for a body
     that is compressed; 417 for an expectation other than `100-continue` (RFC 9110, 10.1.1).
@@ -61,7 +61,7 @@ def check_media_type(header: str | None) -> None:
 
 
 def parse(raw: bytes, adapter: TypeAdapter[Any]) -> Any:
-    """Give the validated value; raises 400 `malformed_json` or 422 `invalid_request` with every fault."""
+    """Return the validated value. Raise 400 `malformed_json` or 422 `invalid_request` with every fault."""
     if not raw:
         raise Problem(400, "malformed_json", "This operation needs a JSON body, and the request has none.")
     try:
@@ -76,11 +76,11 @@ def parse(raw: bytes, adapter: TypeAdapter[Any]) -> Any:
 def refuse(raw: bytes) -> None:
     """Refuse a body where the operation takes none; an empty object passes, since many clients send one."""
     if raw and raw.strip() != b"{}":
-        raise invalid_request([FieldFault(WHOLE, "must be absent: this operation takes no body")])
+        raise invalid_request([FieldError(WHOLE, "must be absent: this operation takes no body")])
 
 
 def _second_reading(error: ValidationError, raw: bytes, adapter: TypeAdapter[Any]) -> Any:
-    """Tell what is wrong, unless it was only `2.0` for a whole number, which JSON Schema counts as one (6.1.1)."""
+    """Return what is wrong, unless it was only `2.0` for a whole number, which JSON Schema counts as one (6.1.1)."""
     try:
         given = pydantic_core.from_json(raw)
     except ValueError:

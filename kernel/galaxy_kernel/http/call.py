@@ -37,22 +37,22 @@ class Call:
 
     @property
     def user(self) -> UserIdentity:
-        """The player. Raises RuntimeError on a route whose access is not `user`."""
+        """The player. Raise RuntimeError on a route whose access is not `user`."""
         if self._user is None:
             raise RuntimeError(f"route {self.route.name!r} has no player: its access is {self.route.access!r}")
         return self._user
 
     @property
     def admin(self) -> AdminIdentity:
-        """The operator. Raises RuntimeError on a route whose access is not `admin`."""
+        """The operator. Raise RuntimeError on a route whose access is not `admin`."""
         if self._admin is None:
             raise RuntimeError(f"route {self.route.name!r} has no operator: its access is {self.route.access!r}")
         return self._admin
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
-    """An answer with a status or headers of its own; a handler that returns one is annotated `Answer[SomeModel]`."""
+class Response(Generic[T]):
+    """A response with a status or headers of its own; a handler that returns one is annotated `Response[SomeModel]`."""
 
     value: T
     status: int | None = None

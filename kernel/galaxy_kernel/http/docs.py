@@ -8,16 +8,16 @@ from importlib import resources
 
 import msgspec
 
-from galaxy_chassis.http.response import Reply, html_response, json_response
+from galaxy_chassis.http.response import RawResponse, html_response, json_response
 from galaxy_kernel.http import openapi
 from galaxy_kernel.http.route import Route
 
 
-def description_pages(routes: Sequence[tuple[str, Route]]) -> dict[str, Callable[[str], Awaitable[Reply]]]:
-    """Give what answers `/openapi.json` and `/docs`; the document is made at the first request for it."""
+def description_pages(routes: Sequence[tuple[str, Route]]) -> dict[str, Callable[[str], Awaitable[RawResponse]]]:
+    """Return what answers `/openapi.json` and `/docs`; the document is made at the first request for it."""
     document = b""
 
-    async def describe(request_id: str) -> Reply:
+    async def describe(request_id: str) -> RawResponse:
         nonlocal document
         if not document:
             document = msgspec.json.encode(openapi.build(routes))
@@ -26,14 +26,14 @@ def description_pages(routes: Sequence[tuple[str, Route]]) -> dict[str, Callable
     html = resources.files("galaxy_kernel.http").joinpath("docs_page.html").read_text("utf-8")
     headers = {"Content-Security-Policy": content_security_policy(html), "Referrer-Policy": "no-referrer"}
 
-    async def show(request_id: str) -> Reply:
+    async def show(request_id: str) -> RawResponse:
         return html_response(html.encode(), request_id, headers)
 
     return {"/openapi.json": describe, "/docs": show}
 
 
 def content_security_policy(html: str) -> str:
-    """Give the policy (CSP level 3) that admits the page's inline script and style by their hashes."""
+    """Return the policy (CSP level 3) that admits the page's inline script and style by their hashes."""
     script, style = (_hash(html, element) for element in ("script", "style"))
     return (
         f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "

@@ -6,12 +6,12 @@ from typing import Any
 from aiohttp.web import BaseRequest, StreamResponse
 from pydantic import BaseModel
 
-from galaxy_chassis.http.problems import FieldFault
-from galaxy_chassis.http.response import Answered, empty_response, json_response
+from galaxy_chassis.http.problems import FieldError
+from galaxy_chassis.http.response import AnyResponse, empty_response, json_response
 from galaxy_kernel.http import body
 from galaxy_kernel.http.access import AccessControl
 from galaxy_kernel.http.audit import audited, target_of
-from galaxy_kernel.http.call import Answer, Call
+from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.faults import invalid_request
 from galaxy_kernel.http.parameters import refuse_query
 from galaxy_kernel.http.route import Access, Route
@@ -32,7 +32,7 @@ class Endpoint:
 
     async def answer(
         self, request: BaseRequest, segments: list[str], access: AccessControl, request_id: str, client_address: str
-    ) -> Answered:
+    ) -> AnyResponse:
         """Establish who calls, read what was sent, run the handler and write its answer."""
         headers = request.headers
         user = admin = None
@@ -49,13 +49,13 @@ class Endpoint:
         target = target_of([parameter.name for parameter in self.signature.path], segments)
         return await audited(log, call, target, lambda: self._run(request, segments, call))
 
-    async def _run(self, request: BaseRequest, segments: list[str], call: Call) -> Answered:
+    async def _run(self, request: BaseRequest, segments: list[str], call: Call) -> AnyResponse:
         arguments = self._arguments(request, segments, call)
         if request.body_exists or self.signature.body is not None:
             await self._take_body(request, arguments)
         value = await self._handler(**arguments)
         status, headers = self.route.status, None
-        if type(value) is Answer:
+        if type(value) is Response:
             headers, status = value.headers, value.status or status
             value = value.value
         if self._serialise is not None:
@@ -70,7 +70,7 @@ class Endpoint:
         signature = self.signature
         arguments: dict[str, Any] = {"call": call} if signature.wants_call else {}
         if segments:
-            faults: list[FieldFault] = []
+            faults: list[FieldError] = []
             for parameter, segment in zip(signature.path, segments, strict=True):
                 arguments[parameter.name] = parameter.parse(segment, faults)
             if faults:
@@ -95,7 +95,7 @@ class Endpoint:
 
 
 def _serialiser(route: Route, signature: Signature) -> Callable[[Any], bytes] | None:
-    """Give what turns the handler's value into JSON; None where there is nothing to turn."""
+    """Return what turns the handler's value into JSON; None where there is nothing to turn."""
     adapter, model = signature.answer, signature.answer_model
     if adapter is None:
         return None

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from galaxy_chassis.http.problems import FieldFault, Problem
+from galaxy_chassis.http.problems import FieldError, Problem
 
 MOST_FAULTS = 50
 """More faults than these are left out of one answer."""
@@ -76,7 +76,7 @@ def message_of(error: ErrorDetails) -> str:
 
 
 def field_of(location: Sequence[int | str], given: Any, *, missing: bool = False) -> str:
-    """Give the dotted path of a field.
+    """Return the dotted path of a field.
 
     pydantic puts the names of a union's members between the fields; what was given tells them apart: a part
     that names neither a key nor an index of it is left out. A missing field's own name is kept.
@@ -93,26 +93,26 @@ def field_of(location: Sequence[int | str], given: Any, *, missing: bool = False
     return ".".join(parts)
 
 
-def faults_of(error: ValidationError, given: Any, *, whole: str) -> list[FieldFault]:
-    """Give every fault once; one that concerns no field is said of `whole`."""
+def faults_of(error: ValidationError, given: Any, *, whole: str) -> list[FieldError]:
+    """Return every fault once; one that concerns no field is said of `whole`."""
     faults = {
-        FieldFault(field_of(one["loc"], given, missing=one["type"] == "missing") or whole, message_of(one)): None
+        FieldError(field_of(one["loc"], given, missing=one["type"] == "missing") or whole, message_of(one)): None
         for one in error.errors(include_url=False, include_input=False)
     }
     return list(faults)[:MOST_FAULTS]
 
 
-def invalid_request(faults: Sequence[FieldFault]) -> Problem:
-    """Give the problem for bad fields: the detail names the first, `errors` all."""
+def invalid_request(faults: Sequence[FieldError]) -> Problem:
+    """Return the problem for bad fields: the detail names the first, `errors` all."""
     first = f"{faults[0].field}: {faults[0].message}"
     detail = first if len(faults) == 1 else f"{first} (the first of {len(faults)} faults, see errors)"
     return Problem(422, "invalid_request", detail, faults=faults)
 
 
-def nul_faults(given: Any, whole: str) -> list[FieldFault]:
+def nul_faults(given: Any, whole: str) -> list[FieldError]:
     """Find strings with the character NUL, which Postgres stores in neither text nor jsonb."""
-    found: list[FieldFault] = []
-    _walk(given, (), lambda path: found.append(FieldFault(".".join(path) or whole, "must not hold the character NUL")))
+    found: list[FieldError] = []
+    _walk(given, (), lambda path: found.append(FieldError(".".join(path) or whole, "must not hold the character NUL")))
     return found[:MOST_FAULTS]
 
 

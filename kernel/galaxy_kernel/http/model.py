@@ -29,7 +29,7 @@ def _utc(value: datetime) -> datetime:
 
 
 def _in_utc(schema: Any) -> Any:
-    """Give a core schema whose datetimes demand an offset and become UTC, which pydantic writes with a `Z`."""
+    """Return a core schema whose datetimes demand an offset and become UTC, which pydantic writes with a `Z`."""
     if isinstance(schema, list | tuple):
         return type(schema)(_in_utc(part) for part in schema)
     if not isinstance(schema, dict):
@@ -73,7 +73,7 @@ class Paging(Model):
     """How many items a page has."""
 
     def page_of(self, items: Sequence[T], total: int) -> "Page[T]":
-        """Give the page that was asked for: its items, of `total` on all pages."""
+        """Return the page that was asked for: its items, of `total` on all pages."""
         return Page(items=items, page=self.page, page_size=self.page_size, total=total)
 
 
@@ -93,7 +93,7 @@ class Page(Model, Generic[T]):
 async def fetch_page(
     connection: AsyncConnection, statement: Select[Any], paging: Paging
 ) -> tuple[Sequence[Row[*tuple[Any, ...]]], int]:
-    """Give the rows of one page and how many rows there are in all, in one round trip.
+    """Return the rows of one page and how many rows there are in all, in one round trip.
 
     `statement` is the whole list: ordered so that no two rows tie, without DISTINCT or LIMIT. The rows have
     one more column, the last, with the total. Only a page past the end costs a second round trip.

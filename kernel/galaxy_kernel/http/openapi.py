@@ -67,7 +67,7 @@ _PROBLEM: Document = {
 
 
 def build(routes: Sequence[tuple[str, Route]], title: str = "Galaxy Backend", version: str | None = None) -> Document:
-    """Give the document for the routes, which come with their plugins' names; raises PluginError for a bad one.
+    """Return the document for the routes, which come with their plugins' names. Raise PluginError for a bad one.
 
     The version is the installed kernel's unless given.
     """

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, unquote
 
 from pydantic import TypeAdapter, ValidationError
 
-from galaxy_chassis.http.problems import FieldFault
+from galaxy_chassis.http.problems import FieldError
 from galaxy_kernel.http.faults import faults_of, invalid_request, nul_faults
 from galaxy_kernel.http.model import Model
 
@@ -22,14 +22,14 @@ class PathParameter:
     def __init__(self, name: str, adapter: TypeAdapter[Any]) -> None:
         self.name, self.adapter = name, adapter
 
-    def parse(self, segment: str, faults: list[FieldFault]) -> Any:
-        """Give the value of an undecoded segment; add to `faults` what is wrong with it."""
+    def parse(self, segment: str, faults: list[FieldError]) -> Any:
+        """Return the value of an undecoded segment; add to `faults` what is wrong with it."""
         text = segment
         if "%" in segment:
             try:
                 text = unquote(segment, errors="strict")
             except UnicodeDecodeError:
-                faults.append(FieldFault(self.name, "must be UTF-8, percent-encoded"))
+                faults.append(FieldError(self.name, "must be UTF-8, percent-encoded"))
                 return None
         nul = nul_faults(text, self.name)
         if nul:
@@ -59,17 +59,17 @@ class Query:
             self._absent = None
 
     def parse(self, raw: str) -> Any:
-        """Give the model of a query string; raises 422 `invalid_request` with every fault."""
+        """Return the model of a query string. Raise 422 `invalid_request` with every fault."""
         if not raw and self._absent is not None:
             return self._absent
         given: dict[str, Any] = {}
-        faults: list[FieldFault] = []
+        faults: list[FieldError] = []
         for name, values in _split(raw).items():
             many = self._repeatable.get(name)
             if many is None:
-                faults.append(FieldFault(name, "is not a known parameter"))
+                faults.append(FieldError(name, "is not a known parameter"))
             elif len(values) > 1 and not many:
-                faults.append(FieldFault(name, "is given more than once"))
+                faults.append(FieldError(name, "is given more than once"))
             else:
                 given[name] = values if many else values[0]
         faults += nul_faults(given, "query")
@@ -88,11 +88,11 @@ def refuse_query(raw: str) -> None:
     """Refuse the parameters of a query where the operation takes none."""
     names = _split(raw)
     if names:
-        raise invalid_request([FieldFault(name, "is not a known parameter") for name in names])
+        raise invalid_request([FieldError(name, "is not a known parameter") for name in names])
 
 
 def repeatable(annotation: Any) -> bool:
-    """Tell whether a parameter of this type may be given several times."""
+    """Return whether a parameter of this type may be given several times."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return repeatable(get_args(annotation)[0])
@@ -106,9 +106,9 @@ def _split(raw: str) -> dict[str, list[str]]:
     try:
         pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=_MOST_QUERY_FIELDS)
     except UnicodeDecodeError:
-        raise invalid_request([FieldFault("query", "must be UTF-8, percent-encoded")]) from None
+        raise invalid_request([FieldError("query", "must be UTF-8, percent-encoded")]) from None
     except ValueError:
-        raise invalid_request([FieldFault("query", f"must have at most {_MOST_QUERY_FIELDS} parameters")]) from None
+        raise invalid_request([FieldError("query", f"must have at most {_MOST_QUERY_FIELDS} parameters")]) from None
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name[:80].replace("\0", ""), []).append(value)

@@ -26,7 +26,7 @@ class Route:
     The handler's signature is its contract, read once when the routes are assembled. It takes by name: the
     path's parameters (converted to their annotations), `body` (a `Model`), `query` (a `Model`) and `call`
     (a `Call`), each only if it wants it; its return annotation is what it answers: a `Model`, a `Page`,
-    None (204), or `Answer` for one with headers or a status of its own.
+    None (204), or `Response` for one with headers or a status of its own.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]

@@ -10,7 +10,7 @@ _LITERAL = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 def parameters_of(path: str) -> tuple[str, ...]:
-    """Give the names of a path's parameters, in order; raises ValueError for a path that is not well formed."""
+    """Return the names of a path's parameters, in order. Raise ValueError for a path that is not well formed."""
     names: list[str] = []
     if not path.startswith("/"):
         raise ValueError("it must begin with a slash")
@@ -60,7 +60,7 @@ class Router(Generic[T]):
         """Paths without parameters, found in one step."""
 
     def add(self, method: str, path: str, target: T) -> T | None:
-        """Serve `method` on `path` with `target`; give the target that stood there before, which is kept."""
+        """Serve `method` on `path` with `target`; return the target that stood there before, which is kept."""
         node, plain = self._root, True
         for segment in path[1:].split("/"):
             if _PARAMETER.fullmatch(segment):
@@ -79,7 +79,7 @@ class Router(Generic[T]):
         return None
 
     def find(self, method: str, path: str) -> tuple[T, list[str]]:
-        """Give the target and the parameters' values, undecoded; raises NoSuchPath or NoSuchMethod."""
+        """Return the target and the parameters' values, undecoded. Raise NoSuchPath or NoSuchMethod."""
         values: list[str] = []
         node = self._plain.get(path)
         if node is None:

@@ -12,7 +12,7 @@ _ERROR = re.compile(r"[45]\d\d [a-z][a-z0-9_]*")
 
 
 def assemble(routes: Iterable[tuple[str, Route]], *, max_body: int) -> Router[Endpoint]:
-    """Compile the routes, given with their plugins' names; raises PluginError for one that cannot stand."""
+    """Compile the routes, given with their plugins' names. Raise PluginError for one that cannot stand."""
     router: Router[Endpoint] = Router()
     names: dict[str, str] = {}
     for plugin, route in routes:
@@ -32,7 +32,7 @@ def assemble(routes: Iterable[tuple[str, Route]], *, max_body: int) -> Router[En
 
 
 def check_route(plugin: str, route: Route) -> None:
-    """Check what the route says of itself; raises PluginError."""
+    """Check what the route says of itself. Raise PluginError."""
     if route.access is None:
         raise refusal(plugin, route, f"it declares no access: give one of {', '.join(Access)}")
     prefix = f"/api/v1/{route.access}/"

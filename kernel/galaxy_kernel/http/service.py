@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from aiohttp.web import BaseRequest
 
 from galaxy_chassis.http.problems import Problem
-from galaxy_chassis.http.response import Answered, problem_response
+from galaxy_chassis.http.response import AnyResponse, problem_response
 from galaxy_chassis.http.server import HttpServer, answer_fixed, method_not_allowed
 from galaxy_chassis.logs import get_logger, log_request
-from galaxy_chassis.request_context import Work, current
+from galaxy_chassis.request_context import RequestContext, current_request
 from galaxy_kernel.database import is_unavailable
 from galaxy_kernel.http.access import AccessControl
 from galaxy_kernel.http.docs import description_pages
@@ -69,7 +69,7 @@ class HttpService:
         self._observer = observer
         self._fixed = self.server.fixed
         self._router: Router[Endpoint] = Router()
-        self._flights = self.server.in_flight
+        self._in_flight = self.server.in_flight
 
     @property
     def address(self) -> str:
@@ -82,7 +82,7 @@ class HttpService:
         self._fixed |= description_pages(routes)
         self.server.open()
 
-    async def _serve(self, request: BaseRequest) -> Answered:
+    async def _serve(self, request: BaseRequest) -> AnyResponse:
         path = request.rel_url.raw_path
         fixed = self._fixed.get(path)
         if fixed is not None:
@@ -90,41 +90,47 @@ class HttpService:
         started = perf_counter()
         access, headers, peer = self._access, request.headers, request.remote or ""
         trusted = access.trusts(headers, peer)
-        work = Work(access.request_id(headers, trusted=trusted), _KERNEL)
-        current.set(work)
+        context = RequestContext(access.request_id(headers, trusted=trusted), _KERNEL)
+        current_request.set(context)
         route, trace, status = None, None, 500
         try:
             endpoint, segments = self._find(request.method, path)
-            route, work.plugin = endpoint.route, endpoint.plugin
-            trace = self._begin(route, headers, work)
+            route, context.plugin = endpoint.route, endpoint.plugin
+            trace = self._begin(route, headers, context)
             client_address = access.client_address(headers, peer, trusted=trusted)
-            response = await self._answer(endpoint, request, segments, work, client_address)
+            response = await self._answer(endpoint, request, segments, context, client_address)
             status = response.status
         except Problem as problem:
-            response = problem_response(problem, work.request_id)
+            response = problem_response(problem, context.request_id)
             status = response.status
         except asyncio.CancelledError:
             status = _CLIENT_GONE
             raise
         finally:
-            self._end(request, route, work, trace, status, perf_counter() - started)
+            self._end(request, route, context, trace, status, perf_counter() - started)
         if self.server.refusal is not None:
             response.force_close()
         return response
 
-    def _begin(self, route: Route, headers: Mapping[str, str], work: Work) -> Trace | None:
+    def _begin(self, route: Route, headers: Mapping[str, str], context: RequestContext) -> Trace | None:
         trace: Trace | None = None if self._observer is None else self._observer.begin(route, headers)
         if trace is not None:
-            work.trace_id, work.span_id = trace.trace_id, trace.span_id
+            context.trace_id, context.span_id = trace.trace_id, trace.span_id
         return trace
 
     def _end(
-        self, request: BaseRequest, route: Route | None, work: Work, trace: Trace | None, status: int, seconds: float
+        self,
+        request: BaseRequest,
+        route: Route | None,
+        context: RequestContext,
+        trace: Trace | None,
+        status: int,
+        seconds: float,
     ) -> None:
         if route is not None and self._observer is not None:
             self._observer.end(trace, route, status, seconds)
         method = request.method if request.method in _METHODS else "other"
-        log_request(work, method, None if route is None else route.path, status, seconds)
+        log_request(context, method, None if route is None else route.path, status, seconds)
 
     def _find(self, method: str, path: str) -> tuple[Endpoint, list[str]]:
         if self.server.refusal is not None:
@@ -137,27 +143,32 @@ class HttpService:
             raise method_not_allowed(error.allowed) from None
 
     async def _answer(
-        self, endpoint: Endpoint, request: BaseRequest, segments: list[str], work: Work, client_address: str
-    ) -> Answered:
+        self,
+        endpoint: Endpoint,
+        request: BaseRequest,
+        segments: list[str],
+        context: RequestContext,
+        client_address: str,
+    ) -> AnyResponse:
         """Answer within the limit, whatever the handler raises. Raise the Problem that is to be answered."""
-        flights = self._flights
-        flight = flights.begin()
+        in_flight = self._in_flight
+        task = in_flight.begin()
         try:
-            return await endpoint.answer(request, segments, self._access, work.request_id, client_address)
+            return await endpoint.answer(request, segments, self._access, context.request_id, client_address)
         except Problem:
             raise
         except asyncio.CancelledError as error:
-            cut_short = flights.why_cut_short(flight)
-            if cut_short is not None and flight.uncancel() == 0:
-                raise cut_short from None
-            if flight.cancelling():
+            abort = in_flight.abort_reason(task)
+            if abort is not None and task.uncancel() == 0:
+                raise abort from None
+            if task.cancelling():
                 raise  # the client is gone
             # nobody cancelled this request: the handler let out a cancellation of something else
             raise _problem_of(error, endpoint) from None
         except Exception as error:
-            raise flights.why_cut_short(flight) or _problem_of(error, endpoint) from None
+            raise in_flight.abort_reason(task) or _problem_of(error, endpoint) from None
         finally:
-            flights.end(flight)
+            in_flight.end(task)
 
 
 def _problem_of(error: BaseException, endpoint: Endpoint) -> Problem:

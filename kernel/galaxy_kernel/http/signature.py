@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from galaxy_kernel.errors import PluginError
-from galaxy_kernel.http.call import Answer, Call
+from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.model import Model
 from galaxy_kernel.http.parameters import PathParameter, Query
 from galaxy_kernel.http.route import Route
@@ -38,7 +38,7 @@ class Signature:
 
 
 def read_signature(plugin: str, route: Route) -> Signature:
-    """Read the handler of a route; raises PluginError for one that no request could call."""
+    """Read the handler of a route. Raise PluginError for one that no request could call."""
     return _Reader(plugin, route).read()
 
 
@@ -125,9 +125,9 @@ class _Reader:
         if "return" not in hints:
             raise self._refusal("its handler does not say what it returns: annotate it, with None for 204")
         annotation = hints["return"]
-        if annotation is Answer:
-            raise self._refusal("its handler returns Answer without saying of what: write Answer[SomeModel]")
-        if get_origin(annotation) is Answer:
+        if annotation is Response:
+            raise self._refusal("its handler returns Response without saying of what: write Response[SomeModel]")
+        if get_origin(annotation) is Response:
             (annotation,) = get_args(annotation)
         return None if annotation is type(None) else annotation
 
@@ -142,7 +142,7 @@ class _Reader:
 
 
 def refusal(plugin: str, route: Route, reason: str) -> PluginError:
-    """Give the error that refuses a route."""
+    """Return the error that refuses a route."""
     return PluginError(f"plugin {plugin!r}, route {route.name!r} ({route.method} {route.path}): {reason}")
 
 

@@ -59,7 +59,7 @@ class Batches:
         self.columns, self.batch, self.monotonic = tuple(columns), batch, monotonic
 
     async def run(self) -> bool:
-        """Claim a set and do it; give whether there may be more to do."""
+        """Claim a set and do it; return whether there may be more to do."""
         async with self.database.transaction() as connection:
             claims = await self.queue.claim(connection, self.batch, *self.columns)
         await self._settle(claims)

@@ -13,7 +13,7 @@ _LEVELS = {Outcome.RETRYING.value: logging.INFO, Outcome.DEAD_LETTERED.value: lo
 """How loudly an attempt is told of, by what became of its row; what went well is for debugging."""
 
 
-class Attempts:
+class QueueMetrics:
     """The attempts of one plugin's queue: `<plugin>_attempt` in the log, `<plugin>.attempts` and `<plugin>.queued`."""
 
     def __init__(self, plugin: str, queue: LeasedQueue, *labels: str, log: FilteringBoundLogger, meter: Meter) -> None:
@@ -25,7 +25,7 @@ class Attempts:
         self._queued = meter.create_gauge(f"{plugin}.queued", description=f"Rows still to deliver, at most {DEPTH:,}.")
 
     def note(self, result: Result, *labels: str, **fields: object) -> None:
-        """Tell of one attempt, in `working` under the request id of its row; `fields` are for the log alone."""
+        """Report one attempt, under the request id of its row; `fields` are for the log alone."""
         state = self._queue.state_after(result)
         level = _LEVELS.get(state, logging.DEBUG)
         if self._log.is_enabled_for(level):
@@ -34,7 +34,7 @@ class Attempts:
         self._outcomes[state, *labels] += 1
 
     def hand_over(self) -> None:
-        """Give the attempts so far to the meter, all at once."""
+        """Return the attempts so far to the meter, all at once."""
         for labels, number in self._outcomes.items():
             self._attempts.add(number, dict(zip(("outcome", *self._labels), labels, strict=True)))
         self._outcomes.clear()

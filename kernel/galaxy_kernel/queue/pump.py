@@ -55,29 +55,29 @@ class Pump:
         senders: int,
         reserve: timedelta,
         batch: int = 500,
-        stint: timedelta = timedelta(seconds=3),
+        pass_duration: timedelta = timedelta(seconds=3),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Describe the work.
 
         `send` is given claims with `columns` and never takes longer than `reserve`: none is begun with less than
-        that left of its lease. A pass claims for one `stint`, each time as many as are sent in a quarter of it, but
-        no fewer than there are senders and no more than `batch`, which is also how many one statement records.
+        that left of its lease. A pass claims for one `pass_duration`, each time as many as are sent in a quarter of
+        it, but no fewer than there are senders and no more than `batch`, which is also how many one statement records.
         """
         self.queue, self.database, self.send, self.monotonic = queue, database, send, monotonic
         self.columns, self.senders, self.batch = tuple(columns), senders, batch
-        self.reserve, self.stint = reserve.total_seconds(), stint.total_seconds()
+        self.reserve, self.pass_duration = reserve.total_seconds(), pass_duration.total_seconds()
         self.limit = senders
         """Rows to claim next."""
 
     async def run(self) -> bool:
-        """Make one pass and give whether there may be more to do. Raises Halt when a sender did."""
+        """Make one pass and return whether there may be more to do. Raise Halt when a sender did."""
         return await _Pass(self).run()
 
     def adapt(self, tried: int, took: float) -> None:
         """Fit the next claim to the pace of late: so many tried, whatever became of them, in so many seconds."""
         if tried:
-            fits = int(tried * self.stint / 4 / max(took, 1e-6))
+            fits = int(tried * self.pass_duration / 4 / max(took, 1e-6))
             self.limit = max(self.senders, min(self.batch, self.limit * _GROWTH, fits))
 
 
@@ -86,7 +86,7 @@ class _Pass:
 
     def __init__(self, pump: Pump) -> None:
         self.pump = pump
-        self.until = pump.monotonic() + pump.stint
+        self.until = pump.monotonic() + pump.pass_duration
         self.claims: deque[Claim] = deque()
         """What the senders take from."""
         self.next: deque[list[Claim]] = deque()
@@ -102,9 +102,9 @@ class _Pass:
         self.all_claimed = self.all_sent = False
         self.error: Exception | None = None
         """Why nothing more is claimed: a Halt, or the claim's own failure."""
-        self.handed, self.taken = asyncio.Event(), asyncio.Event()
-        self.recordable, self.many, self.may_send = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self.taken.set()
+        self.claims_ready, self.batch_taken = asyncio.Event(), asyncio.Event()
+        self.recordable, self.set_full, self.may_send = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.batch_taken.set()
         self.may_send.set()
 
     async def run(self) -> bool:
@@ -117,7 +117,7 @@ class _Pass:
                         sending.create_task(self._send_all())
                 self.all_sent = True
                 self.recordable.set()
-                self.many.set()
+                self.set_full.set()
         except BaseExceptionGroup as group:
             raise _first(group) from None
         finally:
@@ -132,10 +132,10 @@ class _Pass:
         await self._claim_on(once=True)
         await asyncio.gather(*(self._claim_on() for _ in range(_CLAIMERS)))
         self.all_claimed = True
-        self.handed.set()
+        self.claims_ready.set()
 
     async def _claim_on(self, *, once: bool = False) -> None:
-        """Claim until nothing is due or the stint is over. A failure lets the senders finish what they have."""
+        """Claim until nothing is due or the pass is over. A failure lets the senders finish what they have."""
         try:
             while self.more and self.error is None and self.pump.monotonic() < self.until:
                 limit = self.pump.limit
@@ -144,8 +144,8 @@ class _Pass:
                     self.more = False
                 if claims:
                     self.next.append(claims)
-                    while not self.taken.is_set():
-                        await self.taken.wait()
+                    while not self.batch_taken.is_set():
+                        await self.batch_taken.wait()
                     self._hand_over()
                 if once:
                     return
@@ -161,27 +161,27 @@ class _Pass:
         now = self.pump.monotonic()
         self.pump.adapt(self.tried, now - self.begun)
         self.begun, self.tried = now, 0
-        self.taken.clear()
+        self.batch_taken.clear()
         self.claims.extend(self.next.popleft())
-        self.handed.set()
+        self.claims_ready.set()
 
     async def _send_all(self) -> None:
         """Take claims as long as there are some: a queue's wake-ups and locks would cost more than most of the rest."""
         while self.claims or not self.all_claimed:
             if not self.claims:
-                self.handed.clear()
-                await self.handed.wait()
+                self.claims_ready.clear()
+                await self.claims_ready.wait()
                 continue
             claim = self.claims.popleft()
             if not self.claims:
-                self.taken.set()
+                self.batch_taken.set()
             if not self.may_send.is_set():
                 await self.may_send.wait()
             result = await self._send(claim)
             self.results.append(result)  # not in one line: the list may be another after the await
             self.recordable.set()
             if len(self.results) >= _MANY:
-                self.many.set()
+                self.set_full.set()
 
     async def _send(self, claim: Claim) -> Result:
         pump = self.pump
@@ -210,8 +210,8 @@ class _Pass:
                 if self.all_sent or self.results:
                     continue
                 self.recordable.clear()
-                self.many.clear()
-                await wait_for_event(self.many, _GATHERING)
+                self.set_full.clear()
+                await wait_for_event(self.set_full, _GATHERING)
 
     async def _record(self, results: list[Result]) -> None:
         """Record for as long as the leases may hold; nothing more is sent while the database is away."""
@@ -246,7 +246,7 @@ class _Pass:
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Give the failure that ended the pass: the supervisor and its classification know plain exceptions."""
+    """Return the failure that ended the pass: the supervisor and its classification know plain exceptions."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -76,8 +76,8 @@ class Claim(msgspec.Struct, frozen=True):
     """The fencing token."""
     attempt: int
     """Number of this attempt in the row's whole life, from 1."""
-    tries: int
-    """Number of this attempt since the row was made or last revived, from 1: what back-off grows with."""
+    attempts_in_cycle: int
+    """Number of this attempt since the row was made or last requeued, from 1: what back-off grows with."""
     begun: float
     """Monotonic seconds, a little before the claim."""
     deadline: float
@@ -124,7 +124,7 @@ class _Record(msgspec.Struct, omit_defaults=True):
 
 
 def queue_columns(*states: str) -> list[Column[Any]]:
-    """Give the queue's columns; further terminal `states` than `sent` and `dead_lettered` may be named."""
+    """Return the queue's columns; further terminal `states` than `sent` and `dead_lettered` may be named."""
     named = ", ".join(f"'{state}'" for state in ("pending", "retrying", "sent", "dead_lettered", *states))
     now = text("now()")
     return [
@@ -149,7 +149,7 @@ def queue_columns(*states: str) -> list[Column[Any]]:
 
 
 def queue_indexes(table: str, *, wipe: str | None = None) -> list[Index]:
-    """Give the queue's indexes: what is due, what expires, and dead letters with a column still to wipe."""
+    """Return the queue's indexes: what is due, what expires, and dead letters with a column still to wipe."""
     indexes = [
         Index(f"{table}_due_idx", "next_attempt_at", postgresql_where=text(PENDING)),
         Index(f"{table}_expiring_idx", "expires_at", postgresql_where=text(f"{PENDING} AND expires_at IS NOT NULL")),
@@ -161,7 +161,7 @@ def queue_indexes(table: str, *, wipe: str | None = None) -> list[Index]:
 
 
 def history_columns(owner: str, *, code: str = "code") -> list[Column[Any]]:
-    """Give the history's columns: `owner` is the one with the row's id, `code` is named by the owner's trade.
+    """Return the history's columns: `owner` is the one with the row's id, `code` is named by the owner's trade.
 
     There is no foreign key: rows are written together with their owner's, and a key would lock it for each attempt.
     """
@@ -204,7 +204,7 @@ class LeasedQueue:
         self._monotonic = monotonic
         self._sql = QueueSql(table, history, tuple(wipe))
         self._claims: dict[tuple[Column[Any], ...], TextualSelect] = {}
-        self._complete, self._expire, self._revive = self._sql.complete(), self._sql.expire(), self._sql.revive()
+        self._complete, self._expire, self._revive = self._sql.complete(), self._sql.expire(), self._sql.requeue()
         self._depth = self._sql.depth()
 
     async def claim(self, connection: Connection, limit: int, *columns: Column[Any]) -> list[Claim]:
@@ -219,17 +219,17 @@ class LeasedQueue:
         begun = self._monotonic()
         rows = (await connection.execute(statement, {"limit": limit, "lease": self.lease})).all()
         claims = [self._claimed(row, begun) for row in rows]
-        exhausted = [claim for claim in claims if claim.tries > self.max_attempts]
+        exhausted = [claim for claim in claims if claim.attempts_in_cycle > self.max_attempts]
         if not exhausted:
             return claims
         reason = f"attempts exhausted: {self.max_attempts} workers were lost while trying"
         await self.complete(connection, [Result(claim, Outcome.DEAD_LETTERED, reason) for claim in exhausted])
-        return [claim for claim in claims if claim.tries <= self.max_attempts]
+        return [claim for claim in claims if claim.attempts_in_cycle <= self.max_attempts]
 
     async def complete(self, connection: Connection, results: Collection[Result]) -> set[UUID]:
-        """Record results and their history, and give the ids for which the claim still held.
+        """Record results and their history, and return the ids for which the claim still held.
 
-        The others were claimed again, revived or ended by somebody else meanwhile: nothing changed for them.
+        The others were claimed again, requeued or ended by somebody else meanwhile: nothing changed for them.
         Recording a result a second time changes nothing either.
         """
         if not results:
@@ -243,34 +243,34 @@ class LeasedQueue:
         return {result.claim.id for result in results}.difference(stale)
 
     async def expire(self, connection: Connection, limit: int = 1000) -> int:
-        """Dead-letter up to `limit` rows that have expired, wipe expired dead letters, and give how many ended.
+        """Dead-letter up to `limit` rows that have expired, wipe expired dead letters, and return how many ended.
 
         Rows under a live lease are left to their worker: they may have been sent in time.
         """
         return len((await connection.execute(self._expire, {"limit": limit})).all())
 
-    async def revive(self, connection: Connection, id: UUID) -> bool:  # noqa: A002 - the column's own name
-        """Make a row that was not sent due now, with a fresh budget of tries; give whether there was one.
+    async def requeue(self, connection: Connection, id: UUID) -> bool:  # noqa: A002 - the column's own name
+        """Make a row that was not sent due now, with a fresh budget of tries; return whether there was one.
 
         Attempt numbers go on. A row under a live lease keeps it, so that it is not sent twice.
         """
         return (await connection.execute(self._revive, {"id": id})).first() is not None
 
     async def depth(self, connection: Connection, limit: int = DEPTH) -> int:
-        """Give how many rows have not ended, counting no further than `limit`."""
+        """Return how many rows have not ended, counting no further than `limit`."""
         return int((await connection.execute(self._depth, {"limit": limit})).scalar_one())
 
     def state_after(self, result: Result) -> str:
-        """Give the state that a result leads to, as far as can be told before it is recorded: for metrics."""
-        last = result.outcome is Outcome.RETRYING and result.claim.tries >= self.max_attempts
+        """Return the state that a result leads to, as far as can be told before it is recorded: for metrics."""
+        last = result.outcome is Outcome.RETRYING and result.claim.attempts_in_cycle >= self.max_attempts
         return Outcome.DEAD_LETTERED if last else result.outcome
 
-    def backoff(self, tries: int) -> float:
+    def backoff(self, attempts_in_cycle: int) -> float:
         """Draw the seconds to wait after the given number of failed tries: full jitter under an exponential bound.
 
         See "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
         """
-        bound = min(self._max_delay, self._first_delay * 2.0 ** min(tries - 1, 62))
+        bound = min(self._max_delay, self._first_delay * 2.0 ** min(attempts_in_cycle - 1, 62))
         return self._random.random() * bound
 
     def _claimed(self, row: Any, begun: float) -> Claim:
@@ -284,10 +284,10 @@ class LeasedQueue:
             id=claim.id,
             lease=claim.lease,
             outcome=result.outcome,
-            tried=result.outcome in _TRIED and claim.tries <= self.max_attempts,
+            tried=result.outcome in _TRIED and claim.attempts_in_cycle <= self.max_attempts,
             detail=_printable(result.detail),
             code=result.code,
-            delay=self.backoff(claim.tries) if result.outcome is Outcome.RETRYING else result.delay,
+            delay=self.backoff(claim.attempts_in_cycle) if result.outcome is Outcome.RETRYING else result.delay,
             started_ago=now - (claim.begun if result.started is None else result.started),
             finished_ago=0.0 if result.finished is None else now - result.finished,
         )

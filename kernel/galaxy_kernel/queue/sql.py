@@ -155,7 +155,7 @@ class QueueSql:
         """Takes `limit`."""
         return self._text(_EXPIRE).bindparams(bindparam("limit", type_=BigInteger)).columns(self._id)
 
-    def revive(self) -> TextualSelect:
+    def requeue(self) -> TextualSelect:
         """Takes `id`."""
         return self._text(_REVIVE).bindparams(bindparam("id", type_=self._id.type)).columns(self._id)
 

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.logs import get_logger
-from galaxy_chassis.request_context import Work, current, new_request_id
+from galaxy_chassis.request_context import RequestContext, current_request, new_request_id
 from galaxy_kernel.errors import PhaseError, PluginError
 from galaxy_kernel.rpc.service import RpcService
 
@@ -41,7 +41,7 @@ _log = get_logger("galaxy_kernel.rpc.server")
 _well_formed = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
 
 Observer = Callable[[str, str | None], AbstractContextManager[object]]
-"""Gives what surrounds a call: takes its method, `/package.Service/Method`, and its `traceparent`."""
+"""Returns what surrounds a call: takes its method, `/package.Service/Method`, and its `traceparent`."""
 
 
 class RpcServer:
@@ -63,7 +63,7 @@ class RpcServer:
     ) -> None:
         """Make a server that does not listen yet, of services given with their plugins' names.
 
-        Raises PluginError when two services have one name. `variable` is the setting that `listen_address`
+        Raise PluginError when two services have one name. `variable` is the setting that `listen_address`
         comes from, for the message when it is taken.
         """
         self._listen_address, self._variable = listen_address, variable
@@ -80,7 +80,7 @@ class RpcServer:
         return self._server is not None and not self._calls.draining
 
     async def start(self) -> None:
-        """Listen. Raises BootError, naming the variable, when the address cannot be had."""
+        """Listen. Raise BootError, naming the variable, when the address cannot be had."""
         server = grpc.aio.server(interceptors=[self._calls], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
         try:
             self._add_services(server)
@@ -162,7 +162,7 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
             task.cancel()
 
     async def finished(self, grace: float) -> bool:
-        """Wait for the calls in hand, `grace` seconds at most; give whether all of them ended."""
+        """Wait for the calls in hand, `grace` seconds at most; return whether all of them ended."""
         try:
             async with asyncio.timeout(grace):
                 await self._idle.wait()
@@ -188,7 +188,7 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
         return None
 
     def _wrapped(self, handler: Any, call: "_Call") -> Any:
-        """Give the handler with the same kind of request and answer, run by us."""
+        """Return the handler with the same kind of request and answer, run by us."""
         make = _MAKERS[handler.request_streaming, handler.response_streaming]
         if handler.response_streaming:
             behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
@@ -206,7 +206,7 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
     ) -> Any:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         # gRPC runs each call in a task of its own, so its work ends with it
-        current.set(Work(call.request_id, call.plugin))
+        current_request.set(RequestContext(call.request_id, call.plugin))
         tasks.add(task)
         self._idle.clear()
         try:
@@ -252,7 +252,7 @@ _MAKERS: Mapping[tuple[bool, bool], Callable[..., Any]] = {
 
 
 async def _answer(result: Awaitable[Any] | AsyncIterator[Any], context: Any) -> Any:
-    """Give what a servicer's method answers, or send it message by message."""
+    """Return what a servicer's method answers, or send it message by message."""
     if not hasattr(result, "__aiter__"):
         return await result
     async with aclosing(result):  # type: ignore[type-var]  # an async generator
@@ -262,7 +262,7 @@ async def _answer(result: Awaitable[Any] | AsyncIterator[Any], context: Any) -> 
 
 
 def _refusing(code: grpc.StatusCode, sentence: str) -> Any:
-    """Give a handler that refuses; of streams, since that one does not wait for a request to come in."""
+    """Return a handler that refuses; of streams, since that one does not wait for a request to come in."""
 
     async def refuse(_requests: AsyncIterator[Any], context: Any) -> None:
         await context.abort(code, sentence)

@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from galaxy_chassis.clock import Clock, wait_for_event
 from galaxy_chassis.health import Health, Probe
-from galaxy_chassis.request_context import working
+from galaxy_chassis.request_context import request_context
 from galaxy_kernel.database import Database, is_unavailable
 from galaxy_kernel.database.locks import Lock
 from galaxy_kernel.wakeups import Wakeups
@@ -18,7 +18,7 @@ from galaxy_kernel.workers.worker import Worker
 FAILURES_UNTIL_UNREADY = 5
 """Passes that may fail in a row before `/readyz` says so."""
 LONGEST_PASS = 300.0
-"""Seconds after which a pass counts as stuck: every pass is cut into sets or stints of far less."""
+"""Seconds after which a pass counts as stuck: every pass is cut into sets, or ends after far less."""
 _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 30.0
 """Seconds between a failed pass and the next, doubled each time, with jitter."""
@@ -79,8 +79,8 @@ class Supervised:
         return Health("failed", f"{self._failures} passes failed in a row, last with {self._last_error}")
 
     async def _pass(self) -> bool:
-        """Make one pass and give whether another is due at once."""
-        with working(self.plugin):
+        """Make one pass and return whether another is due at once."""
+        with request_context(self.plugin):
             self._begun = self._clock.monotonic()
             try:
                 with self._span(self.plugin, self.worker.name):
@@ -127,13 +127,13 @@ class Supervisor:
         self._tasks = [asyncio.create_task(each.run(), name=f"worker {each.worker.name}") for each in self._supervised]
 
     def probes(self) -> list[tuple[str, Probe]]:
-        """Give a readiness check for each worker."""
+        """Return a readiness check for each worker."""
         return [
             (each.plugin, Probe(f"worker:{each.worker.name}", each.health, gates="ready")) for each in self._supervised
         ]
 
     async def drain(self, timeout: float) -> list[str]:
-        """Let the passes in hand finish within `timeout` seconds, cancel the others, and give their names."""
+        """Let the passes in hand finish within `timeout` seconds, cancel the others, and return their names."""
         for each in self._supervised:
             each.stop()
         if not self._tasks:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from galaxy_chassis.request_context import working
+from galaxy_chassis.request_context import request_context
 from galaxy_contracts.database import Connection
 from galaxy_kernel.caches.feed import Feed, Position, PositionLostError, position, publish
 from galaxy_kernel.database import Database, make_engine
@@ -49,7 +49,7 @@ class Reader:
 async def test_a_change_carries_what_was_written(database: Database, feed: Feed) -> None:
     """Topic, key, payload and request id come out as they went in; ids are those that `publish` gave, in its order."""
     start = await now(database)
-    with working("test", "request-1"):
+    with request_context("test", "request-1"):
         async with database.transaction() as connection:
             ids = await publish(connection, "t", [("b", '{"a": "ü\\u0000%"}'), ("a", None), ("b", "2")])
             assert await publish(connection, "t", []) == []

@@ -22,7 +22,7 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 
 @pytest.fixture(params=DRIVERS, scope="module")
 def dsn(request: pytest.FixtureRequest, postgres_cluster: PostgresCluster) -> Iterator[str]:
-    """Give the DSN of a database that the tests of a file share, for each driver in turn."""
+    """Return the DSN of a database that the tests of a file share, for each driver in turn."""
     dsn = postgres_cluster.clone()
     yield dsn.replace("postgres://", f"postgresql+{request.param}://")
     postgres_cluster.drop(dsn)
@@ -30,7 +30,7 @@ def dsn(request: pytest.FixtureRequest, postgres_cluster: PostgresCluster) -> It
 
 @pytest.fixture
 async def database(dsn: str) -> AsyncIterator[Database]:
-    """Give a database with nothing in its schema, on the event loop of pytest."""
+    """Return a database with nothing in its schema, on the event loop of pytest."""
     database = Database(make_engine(dsn, pool_size=4), "backend")
     async with database.transaction() as connection:
         await connection.exec_driver_sql("DROP SCHEMA IF EXISTS backend CASCADE")
@@ -41,6 +41,6 @@ async def database(dsn: str) -> AsyncIterator[Database]:
 
 @pytest.fixture(params=LOOPS)
 def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
-    """Give what runs a coroutine, on an event loop of each kind in turn."""
+    """Return what runs a coroutine, on an event loop of each kind in turn."""
     with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
         yield runner.run

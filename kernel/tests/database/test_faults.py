@@ -52,13 +52,13 @@ async def administered(dsn: str) -> AsyncIterator[Database]:
 
 
 async def rows(database: Database) -> set[int]:
-    """Give what is committed."""
+    """Return what is committed."""
     async with database.reading() as connection:
         return set((await connection.execute(text("SELECT id FROM t"))).scalars())
 
 
 async def answers(database: Database) -> bool:
-    """Tell whether the server answers."""
+    """Return whether the server answers."""
     with contextlib.suppress(Exception):
         await database.ping()
         return True
@@ -74,7 +74,7 @@ def wait_for_end(pid: int) -> None:
 
 
 async def sleeping(database: Database) -> list[int]:
-    """Give the processes on the server that sleep by our order."""
+    """Return the processes on the server that sleep by our order."""
     query = "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep'"
     async with database.reading() as connection:
         return list((await connection.execute(text(query))).scalars())
@@ -140,14 +140,14 @@ async def write_and_sleep(database: Database, number: int, acknowledged: Callabl
 
 @pytest.fixture
 def silent_server() -> Iterator[int]:
-    """Give the port of a server that takes connections and never says a word."""
+    """Return the port of a server that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
 @pytest.fixture
 def closed_port() -> int:
-    """Give a port that refuses."""
+    """Return a port that refuses."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

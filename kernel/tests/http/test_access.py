@@ -85,7 +85,7 @@ async def test_internal_needs_the_gateways_token(api: Api, headers: dict[str, st
 
 
 def basic(text: str) -> dict[str, str]:
-    """Give the header of HTTP Basic."""
+    """Return the header of HTTP Basic."""
     return {"Authorization": "Basic " + base64.b64encode(text.encode()).decode()}
 
 

@@ -88,7 +88,7 @@ numbers = sa.table("numbers", sa.column("number", sa.Integer))
 
 @pytest.fixture
 async def connection(empty_database: str) -> AsyncIterator[AsyncConnection]:
-    """Give a connection to a database with a table of the numbers 1 to 7."""
+    """Return a connection to a database with a table of the numbers 1 to 7."""
     engine = make_engine(empty_database)
     async with engine.connect() as opened:
         await opened.execute(sa.text("CREATE TEMPORARY TABLE numbers AS SELECT generate_series(1, 7) AS number"))

@@ -17,7 +17,7 @@ from schemathesis.generation import GenerationMode
 from galaxy_devkit.testing.http import GATEWAY, OPERATOR_AUTH, SESSION, make_route, serving
 from galaxy_kernel.errors import PluginError
 from galaxy_kernel.http import openapi
-from galaxy_kernel.http.call import Answer, Call
+from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.model import Model, Page, Paging
 from galaxy_kernel.http.route import Access
 
@@ -55,8 +55,8 @@ async def many(query: Filter) -> Page[Thing]:
     return Page(items=[], page=query.page, page_size=query.page_size, total=0)
 
 
-async def make(body: Thing) -> Answer[Thing]:
-    return Answer(body, headers={"Location": f"/api/v1/admin/things/{body.thing_id}"})
+async def make(body: Thing) -> Response[Thing]:
+    return Response(body, headers={"Location": f"/api/v1/admin/things/{body.thing_id}"})
 
 
 async def drop(thing_id: UUID, body: Part | None) -> None: ...
@@ -72,7 +72,7 @@ ROUTES = [
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    """Give the document of ROUTES as a client reads it."""
+    """Return the document of ROUTES as a client reads it."""
     built = openapi.build([("demo", route) for route in ROUTES], "Demo", "1.2")
     read: dict[str, Any] = json.loads(json.dumps(built))
     return read

@@ -12,7 +12,7 @@ PATHS = st.lists(SEGMENTS, min_size=1, max_size=4).map(lambda parts: "/" + "/".j
 
 
 def matches(template: str, path: str) -> list[str] | None:
-    """Give the parameters' values where the path fits the template: the plain definition."""
+    """Return the parameters' values where the path fits the template: the plain definition."""
     one, other = template.split("/"), path.split("/")
     if len(one) != len(other):
         return None
@@ -28,7 +28,7 @@ def matches(template: str, path: str) -> list[str] | None:
 
 
 def shape(template: str) -> tuple[bool, ...]:
-    """Give which segments are parameters: of two templates that fit, the lesser shape is preferred."""
+    """Return which segments are parameters: of two templates that fit, the lesser shape is preferred."""
     return tuple(part.startswith("{") for part in template.split("/"))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from galaxy_devkit.testing.http import Api, make_route
 from galaxy_kernel.errors import PluginError
-from galaxy_kernel.http.call import Answer, Call
+from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.model import Model
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.routing import assemble
@@ -25,7 +25,7 @@ async def good(call: Call) -> None: ...
 async def stranger(other: int) -> None: ...
 async def bare(call) -> None: ...  # type: ignore[no-untyped-def] # that is the fault
 async def silent(call: Call): ...  # type: ignore[no-untyped-def] # as above
-async def vague() -> Answer: ...  # type: ignore[type-arg,empty-body] # as above
+async def vague() -> Response: ...  # type: ignore[type-arg,empty-body] # as above
 async def hidden() -> "Hashable": ...  # as above
 async def with_body(body: Thing) -> None: ...
 async def odd_query(query: str) -> None: ...
@@ -42,7 +42,7 @@ def plain() -> None: ...
         (make_route(stranger), "takes 'other'"),
         (make_route(bare), "'call' has no annotation"),
         (make_route(silent), "does not say what it returns"),
-        (make_route(vague), "write Answer[SomeModel]"),
+        (make_route(vague), "write Response[SomeModel]"),
         (make_route(hidden), "outside TYPE_CHECKING"),
         (make_route(with_body), "a GET takes no body"),
         (make_route(odd_query), "annotated with a Model"),

@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from aiohttp.web import Response, StreamResponse
+from aiohttp import web
+from aiohttp.web import StreamResponse
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from galaxy_chassis import request_context as work
+from galaxy_chassis import request_context
 from galaxy_chassis.http.problems import not_found, throttled
 from galaxy_devkit.testing.http import GATEWAY, Api, make_route
-from galaxy_kernel.capabilities import Services
+from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.http.access import AccessControl
-from galaxy_kernel.http.call import Answer, Call
+from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.model import Model
 from galaxy_kernel.http.route import Route
 from galaxy_kernel.http.service import HttpService
@@ -32,8 +33,8 @@ async def thing() -> Thing:
     return Thing(name="näme")
 
 
-async def accepted() -> Answer[Thing]:
-    return Answer(Thing(name="n"), status=202, headers={"Location": "/elsewhere"})
+async def accepted() -> Response[Thing]:
+    return Response(Thing(name="n"), status=202, headers={"Location": "/elsewhere"})
 
 
 async def nothing() -> None: ...
@@ -44,7 +45,7 @@ async def many() -> list[Thing]:
 
 
 async def own() -> StreamResponse:
-    return Response(text="as it is", status=203)
+    return web.Response(text="as it is", status=203)
 
 
 async def absent() -> Thing:
@@ -88,7 +89,7 @@ async def test_a_model_is_answered_as_json(serve: Serve) -> None:
 
 
 async def test_an_answer_may_have_a_status_and_headers_of_its_own(serve: Serve) -> None:
-    """`Answer` says more than the value."""
+    """`Response` says more than the value."""
     answer = await (await serve(at(accepted)))("GET", "/api/v1/public/accepted")
     assert (answer.status, answer.json, answer.headers["Location"]) == (202, {"name": "n"}, "/elsewhere")
 
@@ -204,7 +205,7 @@ async def not_ready() -> tuple[int, Mapping[str, Any]]:
 
 async def test_before_the_routes_are_installed_only_probes_answer() -> None:
     """The listener is up from the start: probes answer, the rest is 503 `starting` with Retry-After."""
-    service = HttpService("127.0.0.1:0", access=AccessControl(Services()))
+    service = HttpService("127.0.0.1:0", access=AccessControl(CapabilityRegistry()))
     service.server.serve_probe("/healthz", alive)
     service.server.serve_probe("/readyz", not_ready)
     await service.server.start()
@@ -227,7 +228,7 @@ class RawApi(Api):
     def __init__(self, service: HttpService) -> None:
         from galaxy_devkit.testing.http import FakeAuditLog
 
-        super().__init__(service, Services(), FakeAuditLog())
+        super().__init__(service, CapabilityRegistry(), FakeAuditLog())
 
     async def __aenter__(self) -> "RawApi":
         return self
@@ -388,7 +389,7 @@ async def test_the_work_in_hand_is_the_requests_own(serve: Serve) -> None:
     """Inside a handler the request id and the plugin are known to logs and rows, also on a kept connection."""
 
     async def inside() -> Thing:
-        found = work.current.get()
+        found = request_context.current_request.get()
         assert found is not None
         return Thing(name=f"{found.plugin} {found.request_id} {found.trace_id}")
 

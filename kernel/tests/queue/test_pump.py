@@ -82,7 +82,7 @@ class Setting:
         return ids
 
     async def rows(self) -> dict[UUID, tuple[str, int, bool]]:
-        """Give state, attempts and whether it is claimed."""
+        """Return state, attempts and whether it is claimed."""
         async with self.database.reading() as connection:
             query = select(jobs.c.id, jobs.c.state, jobs.c.attempts, jobs.c.claimed_at)
             return {
@@ -143,16 +143,16 @@ async def test_batches_grow_with_the_load(setting: Setting) -> None:
 
 
 def test_batches_follow_the_pace() -> None:
-    """A claim is for a quarter of a stint at the pace of late: one for each sender at least, a batch at most."""
+    """A claim is for a quarter of a pass at the pace of late: one for each sender at least, a batch at most."""
     pump = Pump(None, None, None, columns=(), senders=4, reserve=timedelta(seconds=1))  # type: ignore[arg-type]
-    stint = 3.0
+    pass_duration = 3.0
     for sent, took, limit in (
         (4, 0.001, 32),  # eightfold at most, for four tell little of the pace
-        (32, stint / 2, 16),
+        (32, pass_duration / 2, 16),
         (0, 9.0, 16),  # nothing was sent: nothing is known
         (16, 0.0, 128),
         (128, 0.001, 500),
-        (500, stint, 125),
+        (500, pass_duration, 125),
         (1, 9.0, 4),
     ):
         pump.adapt(sent, took)
@@ -246,7 +246,7 @@ async def test_results_gather_for_a_moment(setting: Setting) -> None:
 
 
 async def test_a_stint_ends(setting: Setting) -> None:
-    """After its stint a pass claims no more, finishes what it has, and asks to be called again."""
+    """After its duration a pass claims no more, finishes what it has, and asks to be called again."""
     await setting.add(50)
 
     async def send(claim: Claim) -> Result:
@@ -295,7 +295,7 @@ async def test_no_sending_on_the_last_of_a_lease(setting: Setting) -> None:
         setting.hands.now = 56.0  # of a lease of 75 with 20 in reserve
         return await setting.send(claim)
 
-    await setting.pump(send, senders=1, stint=timedelta(seconds=1)).run()
+    await setting.pump(send, senders=1, pass_duration=timedelta(seconds=1)).run()
     assert len(setting.sent) == 1
     assert await setting.states() == {SENT, UNTRIED}
 

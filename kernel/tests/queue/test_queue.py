@@ -53,7 +53,7 @@ def make_queue(**changed: Any) -> LeasedQueue:
 
 @pytest.fixture(params=["aiopg", "asyncpg", "psycopg"])
 async def database(request: pytest.FixtureRequest, empty_database: str) -> AsyncIterator[Database]:
-    """Give a database with the tables, by each driver in turn."""
+    """Return a database with the tables, by each driver in turn."""
     database = Database(make_engine(empty_database.replace("postgres://", f"postgresql+{request.param}://")), "backend")
     async with database.transaction() as connection:
         await make_tables(connection)
@@ -322,28 +322,28 @@ async def test_wiping(database: Database) -> None:
         assert (row.secret, row.last_error) == (None, "550")
 
 
-async def test_revived_rows_number_on(database: Database) -> None:
-    """A revived row is due at once, has all its tries again, and its attempts are numbered on."""
+async def test_requeued_rows_number_on(database: Database) -> None:
+    """A requeued row is due at once, has all its tries again, and its attempts are numbered on."""
     queue = make_queue(max_attempts=1)
     async with database.transaction() as connection:
         [identity] = await add(connection)
         [claim] = await queue.claim(connection, 1)
         await queue.complete(connection, [Result(claim, Outcome.RETRYING, "busy")])
-        assert await queue.revive(connection, identity)
+        assert await queue.requeue(connection, identity)
         [claim] = await queue.claim(connection, 1)
-        assert (claim.attempt, claim.tries) == (2, 1)
+        assert (claim.attempt, claim.attempts_in_cycle) == (2, 1)
         await queue.complete(connection, [Result(claim, Outcome.SENT)])
         assert await history(connection, identity) == [(1, "dead_lettered"), (2, "sent")]
-        assert not await queue.revive(connection, identity)
+        assert not await queue.requeue(connection, identity)
 
 
 async def test_reviving_does_not_send_twice(database: Database) -> None:
-    """A row revived while it is being sent stays with its worker, whose completion counts."""
+    """A row requeued while it is being sent stays with its worker, whose completion counts."""
     queue = make_queue()
     async with database.transaction() as connection:
         [identity] = await add(connection)
         [claim] = await queue.claim(connection, 1)
-        assert await queue.revive(connection, identity)
+        assert await queue.requeue(connection, identity)
         assert await queue.claim(connection, 1) == []
         assert await queue.complete(connection, [Result(claim, Outcome.SENT)]) == {identity}
 
@@ -485,7 +485,11 @@ class QueueMachine(RuleBasedStateMachine):
         for row, claim in zip(taken, claims, strict=True):
             row.attempts, row.claimed, row.due = row.attempts + 1, True, self.now + LEASE
             assert row.attempts - row.before <= MAX_ATTEMPTS
-            assert (claim.lease, claim.attempt, claim.tries) == (row.lease, row.attempts, row.attempts - row.before)
+            assert (claim.lease, claim.attempt, claim.attempts_in_cycle) == (
+                row.lease,
+                row.attempts,
+                row.attempts - row.before,
+            )
         self.claims += claims
 
     @rule(data=st.data())
@@ -508,7 +512,10 @@ class QueueMachine(RuleBasedStateMachine):
         if outcome is Outcome.RELEASED:
             row.due = self.now
         elif outcome is Outcome.RETRYING and used < MAX_ATTEMPTS:
-            row.state, row.due = "retrying", self.now + min(MAX_DELAY, FIRST_DELAY * 2 ** (result.claim.tries - 1))
+            row.state, row.due = (
+                "retrying",
+                self.now + min(MAX_DELAY, FIRST_DELAY * 2 ** (result.claim.attempts_in_cycle - 1)),
+            )
         else:
             row.end("dead_lettered" if outcome is Outcome.RETRYING else outcome.value)
         row.secret = row.secret and outcome is not Outcome.SENT
@@ -530,11 +537,11 @@ class QueueMachine(RuleBasedStateMachine):
             row.secret = False
 
     @rule(data=st.data())
-    def revive(self, data: st.DataObject) -> None:
+    def requeue(self, data: st.DataObject) -> None:
         if not self.rows:
             return
         row = self.rows[data.draw(st.sampled_from(sorted(self.rows)))]
-        revived = self.run(self.in_transaction(lambda c: self.queue.revive(c, row.id)))
+        revived = self.run(self.in_transaction(lambda c: self.queue.requeue(c, row.id)))
         assert revived == (row.state != "sent")
         if revived:
             leased = row.claimed and row.due is not None and row.due > self.now

@@ -14,7 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from galaxy_chassis import request_context as work
+from galaxy_chassis import request_context
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.logs import configure_logging
 from galaxy_kernel.errors import PhaseError, PluginError
@@ -30,13 +30,13 @@ class Echo:
     """A servicer with one method of each kind that can also fail, hang and refuse."""
 
     def __init__(self) -> None:
-        self.works: list[work.Work | None] = []
+        self.works: list[request_context.RequestContext | None] = []
         self.entered = asyncio.Event()
         self.go_on = asyncio.Event()
         self.closed = asyncio.Event()
 
     async def say(self, request: bytes, context: Any) -> bytes:
-        self.works.append(work.current.get())
+        self.works.append(request_context.current_request.get())
         if request == b"fail":
             raise ValueError("the secret plans of ann@example.org")
         if request == b"refuse":
@@ -47,7 +47,7 @@ class Echo:
         return request
 
     async def count(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
-        self.works.append(work.current.get())
+        self.works.append(request_context.current_request.get())
         for number in range(int(request)):
             yield str(number).encode()
 
@@ -194,7 +194,7 @@ async def test_an_unknown_method_is_unimplemented() -> None:
 
 
 async def test_a_call_is_work_of_its_plugin() -> None:
-    """A call runs in a Work with the plugin's name and the caller's request id, streams included."""
+    """A call runs in a RequestContext with the plugin's name and the caller's request id, streams included."""
     echo = Echo()
     metadata = (*AUTHORISED, ("x-request-id", "request-0001"))
     async with running(made(echo)) as channel:
@@ -202,7 +202,7 @@ async def test_a_call_is_work_of_its_plugin() -> None:
         async for _ in channel.unary_stream(f"/{SERVICE}/Count")(b"1", metadata=metadata):
             pass
     assert [(each.plugin, each.request_id) for each in echo.works if each] == [("echo", "request-0001")] * 2
-    assert work.current.get() is None
+    assert request_context.current_request.get() is None
 
 
 async def test_a_malformed_request_id_is_replaced() -> None:
@@ -244,7 +244,7 @@ async def test_the_observer_surrounds_each_call() -> None:
 
     @contextmanager
     def observer(method: str, traceparent: str | None) -> Iterator[None]:
-        seen.append((method, traceparent, work.current.get()))
+        seen.append((method, traceparent, request_context.current_request.get()))
         yield
         seen.append("left")
 

@@ -80,7 +80,7 @@ async def test_a_lost_connection_frees_the_lock(dsn: str) -> None:
 def supervise(
     run: Callable[[], Awaitable[None]], database: Database, clock: ManualClock, span: Span = lambda *_: nullcontext()
 ) -> Supervised:
-    """Give a worker under supervision, which does not run yet."""
+    """Return a worker under supervision, which does not run yet."""
     return Supervised(
         "test",
         Worker("test.worker", run, interval=timedelta(seconds=1)),

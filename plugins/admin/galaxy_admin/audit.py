@@ -54,7 +54,7 @@ class AdminAuditLog:
     async def list_entries(
         self, paging: Paging, *, username: str | None, action: str | None, outcome: Outcome | None
     ) -> tuple[Sequence[Row[Any]], int]:
-        """Give one page of the log, the newest first, and how many entries there are."""
+        """Return one page of the log, the newest first, and how many entries there are."""
         async with self._context.database.reading() as connection:
             return await queries.list_audit(connection, paging, username=username, action=action, outcome=outcome)
 

@@ -13,7 +13,7 @@ from galaxy_kernel.api import Context, Problem
 
 
 def commands(context: Context[AdminSettings], service: AdminService, audit: AdminAuditLog) -> typer.Typer:
-    """Give the commands."""
+    """Return the commands."""
     app = typer.Typer(help="Operators' accounts.", no_args_is_help=True)
 
     @app.callback()
@@ -25,7 +25,7 @@ def commands(context: Context[AdminSettings], service: AdminService, audit: Admi
         username: Annotated[str, typer.Argument(help="Name of the admin.")],
         from_stdin: Annotated[bool, typer.Option("--stdin", help="Read the password instead of making one.")] = False,
     ) -> None:
-        """Give an admin a new password, to be changed at first use; unlocks and enables the account."""
+        """Return an admin a new password, to be changed at first use; unlocks and enables the account."""
         password = sys.stdin.readline().rstrip("\n") if from_stdin else secrets.token_urlsafe(18)
 
         async def work() -> None:

@@ -37,12 +37,12 @@ class AdminAccount(msgspec.Struct, frozen=True):
 
 
 def fold(username: str) -> str:
-    """Give the form in which user names are compared (RFC 8265, UsernameCaseMapped, in essence)."""
+    """Return the form in which user names are compared (RFC 8265, UsernameCaseMapped, in essence)."""
     return unicodedata.normalize("NFKC", username).casefold().strip()
 
 
 def lock_after(failures: int) -> timedelta | None:
-    """Give how long an account is locked after so many wrong passwords in a row: 1 s, doubled each time, to 15 min."""
+    """Return how long an account is locked after so many wrong passwords in a row: 1 s, doubled up to 15 min."""
     beyond = failures - FREE_TRIES
     if beyond <= 0:
         return None

@@ -44,7 +44,7 @@ class Passwords:
     def place(self) -> Iterator[None]:
         """Hold one of the places for those who have a password hashed or verified, before anything is counted.
 
-        Raises 503 `admin_busy` when all are taken: whoever floods the sign-in with names gets no more than these.
+        Raise 503 `admin_busy` when all are taken: whoever floods the sign-in with names gets no more than these.
         """
         if self._taken >= PLACES:
             detail = "Too many passwords are being checked at once: try again in a moment."
@@ -60,12 +60,12 @@ class Passwords:
         return await self._compute(self._hasher.hash, password)
 
     def remembers(self, account: AdminAccount, password: str) -> bool:
-        """Tell whether this password was right for this account a while ago."""
+        """Return whether this password was right for this account a while ago."""
         remembered = self._remembered.get(account.id, b"")
         return hmac.compare_digest(remembered, self._trace(account, password))
 
     async def verify(self, account: AdminAccount | None, password: str) -> bool:
-        """Tell whether the password is right. Takes as long where there is no such account."""
+        """Return whether the password is right. Takes as long where there is no such account."""
         if account is None and not self._decoy:
             self._decoy = await self.hash(secrets.token_hex(16))
         stored = self._decoy if account is None else account.password_hash

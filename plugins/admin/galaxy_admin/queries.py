@@ -21,7 +21,7 @@ def _account(row: Row[*tuple[Any, ...]] | None) -> AdminAccount | None:
 
 
 async def has_admins(connection: Connection) -> bool:
-    """Tell whether there is any account."""
+    """Return whether there is any account."""
     return (await connection.execute(select(admin_accounts.c.id).limit(1))).first() is not None
 
 
@@ -33,13 +33,13 @@ async def insert_account(connection: Connection, account: AdminAccount) -> bool:
 
 
 async def find_by_name(connection: Connection, username_folded: str) -> AdminAccount | None:
-    """Give the account of a folded name."""
+    """Return the account of a folded name."""
     statement = select(*_ACCOUNT).where(admin_accounts.c.username_folded == username_folded)
     return _account((await connection.execute(statement)).first())
 
 
 async def lock_accounts(connection: Connection) -> list[AdminAccount]:
-    """Give every account, locked until the transaction ends, so that two operators cannot disable each other."""
+    """Return every account, locked until the transaction ends, so that two operators cannot disable each other."""
     rows = await connection.execute(select(*_ACCOUNT).order_by(admin_accounts.c.id).with_for_update())
     return [AdminAccount(*row) for row in rows]
 
@@ -76,7 +76,7 @@ async def lock(connection: Connection, admin_id: UUID, until: datetime) -> None:
 
 
 async def locked_until(connection: Connection, admin_id: UUID) -> datetime | None:
-    """Give until when an account is locked."""
+    """Return until when an account is locked."""
     statement = select(admin_accounts.c.locked_until).where(admin_accounts.c.id == admin_id)
     return (await connection.execute(statement)).scalar()
 
@@ -135,14 +135,14 @@ async def finish_audit(
 
 
 async def list_accounts(connection: Connection, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
-    """Give one page of the accounts, by name, and how many there are."""
+    """Return one page of the accounts, by name, and how many there are."""
     return await fetch_page(connection, select(*_ACCOUNT).order_by(admin_accounts.c.username_folded), paging)
 
 
 async def list_audit(
     connection: Connection, paging: Paging, *, username: str | None, action: str | None, outcome: Outcome | None
 ) -> tuple[Sequence[Row[Any]], int]:
-    """Give one page of the audit log, the newest row first, and how many there are; a user name in whatever case."""
+    """Return one page of the audit log, the newest row first, and the number of all; user names in any case."""
     log = admin_audit_log.c
     statement: Select[Any] = select(admin_audit_log).order_by(log.at.desc(), log.id.desc())
     if username is not None:

@@ -74,7 +74,7 @@ class AuditEntry(Model):
 
 
 def routes(service: AdminService, audit: AdminAuditLog) -> Sequence[Route]:
-    """Give the plugin's routes."""
+    """Return the plugin's routes."""
     return (*_account_routes(service), _audit_route(audit))
 
 

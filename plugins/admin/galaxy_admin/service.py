@@ -43,7 +43,7 @@ class AdminService:
                 self._context.log.info("first_admin_created")
 
     async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:
-        """Give the operator, or None; see the contract."""
+        """Return the operator, or None; see the contract."""
         account = self._cache.get(fold(username))
         if account is None or account.disabled_at is not None:
             with self._passwords.place():
@@ -72,7 +72,7 @@ class AdminService:
         return True
 
     async def _count_try(self, account: AdminAccount) -> int:
-        """Count a try, lock the account where it is one too many, and give how many there were in a row."""
+        """Count a try, lock the account where it is one too many, and return how many there were in a row."""
         now = self._context.clock.now()
         async with self._context.database.transaction() as connection:
             failures = await queries.count_try(connection, account.id, now)
@@ -85,7 +85,7 @@ class AdminService:
         return failures
 
     async def list_accounts(self, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
-        """Give one page of the accounts, by name, and how many there are."""
+        """Return one page of the accounts, by name, and how many there are."""
         async with self._context.database.reading() as connection:
             return await queries.list_accounts(connection, paging)
 

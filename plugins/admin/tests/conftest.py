@@ -62,7 +62,7 @@ class GatedHasher(PasswordHasher):
 
 @pytest.fixture
 def gated() -> Iterator[Callable[..., GatedHasher]]:
-    """Give what makes a hasher that waits for some passwords; its gate is open once the test has ended."""
+    """Return what makes a hasher that waits for some passwords; its gate is open once the test has ended."""
     made: list[GatedHasher] = []
 
     def make(*held: str) -> GatedHasher:
@@ -93,7 +93,7 @@ class World:
             return response.status, await response.json() if response.content_type.endswith("json") else None
 
     async def rotate(self, *, user: str = "root", current: str = FIRST, new: str = CHANGED) -> int:
-        """Have an operator change their password, and give the status."""
+        """Have an operator change their password, and return the status."""
         body = {"current_password": current, "new_password": new}
         return (await self.ask("PUT", f"{ADMINS}/me/password", user=user, password=current, json=body))[0]
 
@@ -112,7 +112,7 @@ class World:
 
 @pytest.fixture
 async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
-    """Give what boots the plugin with a first admin `root`; `beside` another world for a second replica."""
+    """Return what boots the plugin with a first admin `root`; `beside` another world for a second replica."""
     async with AsyncExitStack() as stack:
 
         async def make(*, beside: World | None = None, password: str = FIRST, hasher: Any = None) -> World:
@@ -127,6 +127,6 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def world(make_world: Any) -> World:
-    """Give the plugin, booted, with the first admin `root`."""
+    """Return the plugin, booted, with the first admin `root`."""
     world: World = await make_world()
     return world

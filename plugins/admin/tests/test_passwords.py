@@ -20,7 +20,7 @@ async def account_with(passwords: Passwords, password: str) -> AdminAccount:
 
 
 async def turns() -> None:
-    """Give everybody who could go on the chance to."""
+    """Return everybody who could go on the chance to."""
     for _ in range(100):
         await asyncio.sleep(0)
 

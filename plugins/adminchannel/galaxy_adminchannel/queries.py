@@ -14,12 +14,12 @@ _HELD = select(_c.enabled).with_for_update(read=True)
 
 
 async def state(connection: Connection) -> AdminChannelState:
-    """Tell whether the channel is on."""
+    """Return whether the channel is on."""
     return AdminChannelState(*(await connection.execute(_STATE)).one())
 
 
 async def held(connection: Connection) -> bool:
-    """Tell whether the channel is on, and keep it so until this transaction ends; others may do so too."""
+    """Return whether the channel is on, and keep it so until this transaction ends; others may do so too."""
     return bool((await connection.execute(_HELD)).scalar_one())
 
 

@@ -21,7 +21,7 @@ class AdminChannelService:
         self._context = context
 
     async def state(self, connection: Connection) -> AdminChannelState:
-        """Tell whether it is on."""
+        """Return whether it is on."""
         return await queries.state(connection)
 
     async def switch(self, connection: Connection, *, enabled: bool) -> AdminChannelState:

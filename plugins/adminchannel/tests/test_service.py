@@ -31,7 +31,7 @@ def outbox() -> FakeOutbox:
 
 @pytest.fixture
 async def replicas(boot: Boot, clock: ManualClock, outbox: FakeOutbox) -> AsyncIterator[tuple[Booted, Booted]]:
-    """Give two replicas on one database."""
+    """Return two replicas on one database."""
     fakes = offering("fakes", {OUTBOX: outbox})
     async with (
         boot(AdminChannelPlugin, fakes, clock=clock) as one,

@@ -43,12 +43,12 @@ class Session(msgspec.Struct, frozen=True):
 
 
 def new_challenge_id(source: random.Random) -> UUID:
-    """Give an id that cannot be guessed: whoever knows it may use up the challenge's tries."""
+    """Return an id that cannot be guessed: whoever knows it may use up the challenge's tries."""
     return UUID(int=source.getrandbits(128), version=4)
 
 
 def new_code(source: random.Random) -> str:
-    """Give a code, every one as likely as any other, leading zeros included."""
+    """Return a code, every one as likely as any other, leading zeros included."""
     return f"{source.randrange(10**CODE_DIGITS):0{CODE_DIGITS}d}"
 
 
@@ -58,7 +58,7 @@ def spaced(code: str) -> str:
 
 
 def parse_code(text: str) -> str:
-    """Give the digits of a code that was typed or pasted; raises ValueError when it is no code at all."""
+    """Return the digits of a code that was typed or pasted. Raise ValueError when it is no code at all."""
     code = _SEPARATORS.sub("", text)
     if _CODE.fullmatch(code) is None:
         raise ValueError(f"must be {CODE_DIGITS} digits")
@@ -66,28 +66,28 @@ def parse_code(text: str) -> str:
 
 
 def code_hash(key: bytes, challenge_id: UUID, code: str) -> bytes:
-    """Give what is stored of a code. Bound to its challenge: equal codes of two challenges look unlike."""
+    """Return what is stored of a code. Bound to its challenge: equal codes of two challenges look unlike."""
     return hmac.digest(key, challenge_id.bytes + code.encode("ascii"), hashlib.sha256)
 
 
 def new_token(source: random.Random) -> str:
-    """Give a session token."""
+    """Return a session token."""
     secret = source.getrandbits(TOKEN_BYTES * 8).to_bytes(TOKEN_BYTES, "big")
     return TOKEN_PREFIX + base64.urlsafe_b64encode(secret).rstrip(b"=").decode("ascii")
 
 
 def token_hash(token: str) -> bytes:
-    """Give what is stored of a token. Its 256 random bits need neither salt nor stretching."""
+    """Return what is stored of a token. Its 256 random bits need neither salt nor stretching."""
     return hashlib.sha256(token.encode("ascii")).digest()
 
 
 def address_key(key: bytes, folded: str) -> bytes:
-    """Give the key by which the codes of one address are counted: it outlives the address, and does not tell it."""
+    """Return the key by which the codes of one address are counted: it outlives the address and does not reveal it."""
     return hmac.digest(key, b"address\0" + folded.encode(), hashlib.sha256)
 
 
 def client_key(key: bytes, client_address: str) -> bytes:
-    """Give the key by which the codes of one client are counted; the address itself is not stored.
+    """Return the key by which the codes of one client are counted; the address itself is not stored.
 
     Of IPv6 the /64 network counts, since that is what one subscriber gets to choose addresses from.
     """
@@ -107,7 +107,7 @@ def _network(client_address: str) -> str:
 
 
 def lock_number(key: bytes) -> int:
-    """Give the number of the advisory lock that serialises what is counted under a key."""
+    """Return the number of the advisory lock that serialises what is counted under a key."""
     return int.from_bytes(key[:8], "big", signed=True)
 
 
@@ -122,7 +122,7 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 def wait_for(sent: Sent, now: datetime, resend_interval: timedelta) -> timedelta:
-    """Give how long the next code must wait: zero when none of the throttles holds it (SPEC A-3)."""
+    """Return how long the next code must wait: zero when none of the throttles holds it (SPEC A-3)."""
     ends = (
         (sent.newest_of_address, resend_interval),
         (sent.limiting_of_address, timedelta(days=1)),

@@ -7,7 +7,7 @@ from galaxy_kernel.api import Connection, Subscriptions
 
 
 def subscriptions(sessions: SessionService, sign_in: SignInService) -> Subscriptions:
-    """Give the listeners. Until they are told, `authenticate` refuses the account's tokens by its state."""
+    """Return the listeners. Until they are told, `authenticate` refuses the account's tokens by its state."""
 
     async def on_account_blocked(connection: Connection, fact: AccountBlocked) -> None:
         await sessions.revoke_all(connection, fact.account_id)

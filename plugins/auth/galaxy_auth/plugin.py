@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from galaxy_auth import events, routes, workers
-from galaxy_auth.dev.trials import SIGN_IN
+from galaxy_auth.dev.examples import SIGN_IN
 from galaxy_auth.domain import Session
 from galaxy_auth.notices import NEW_DEVICE
 from galaxy_auth.service import SIGN_IN_CODE, SignInService
@@ -31,7 +31,7 @@ class AuthPlugin:
         provides=(USER_AUTHENTICATOR, SESSIONS),
         requires=(ACCOUNTS, OUTBOX),
         uses=(NOTIFICATIONS, COUNTRIES),
-        trials=SIGN_IN,
+        examples=SIGN_IN,
     )
 
     def __init__(self, context: Context[AuthSettings]) -> None:

@@ -49,7 +49,7 @@ async def take_locks(connection: Connection, numbers: Iterable[int]) -> None:
 
 
 def _made(key: ColumnElement[bytes], value: str, since: str, place: str | int) -> ScalarSelect[datetime]:
-    """Give when the challenge was made that stands at `place`, from 0, among the newest of a key."""
+    """Return when the challenge was made that stands at `place`, from 0, among the newest of a key."""
     statement = select(challenges.c.created_at).where(key == bindparam(value, type_=LargeBinary))
     statement = statement.where(challenges.c.created_at > bindparam(since, type_=DateTime(timezone=True)))
     offset = bindparam(place, type_=BigInteger) if isinstance(place, str) else place
@@ -66,7 +66,7 @@ _SENT = select(
 async def find_sent(
     connection: Connection, address: bytes, client: bytes, now: datetime, *, per_address: int, per_client: int
 ) -> Sent:
-    """Give what the throttles look at, in one statement of three index look-ups, whatever the limits are."""
+    """Return what the throttles look at, in one statement of three index look-ups, whatever the limits are."""
     values = {
         "address": address,
         "client": client,
@@ -117,7 +117,7 @@ async def scrub_challenges(connection: Connection, address_key: bytes, until: da
 
 
 async def delete_challenges(connection: Connection, before: datetime) -> int:
-    """Delete the challenges made before then, and give how many there were."""
+    """Delete the challenges made before then, and return how many there were."""
     return (await connection.execute(delete(challenges).where(challenges.c.created_at < before))).rowcount
 
 
@@ -127,14 +127,14 @@ async def insert_session(connection: Connection, session: Session) -> None:
 
 
 def are_alive(now: datetime, idle: timedelta) -> ColumnElement[bool]:
-    """Give the condition of sessions that have not run out."""
+    """Return the condition of sessions that have not run out."""
     return (sessions.c.expires_at > now) & (sessions.c.last_seen_at > now - idle)
 
 
 async def list_sessions(
     connection: Connection, account_id: UUID, paging: Paging, *, now: datetime, idle: timedelta
 ) -> tuple[list[Session], int]:
-    """Give one page of a player's sessions that have not run out, the newest first, and how many there are."""
+    """Return one page of a player's sessions that have not run out, the newest first, and how many there are."""
     statement: Select[Any] = select(*_SESSION).where(sessions.c.account_id == account_id, are_alive(now, idle))
     newest_first = statement.order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
     rows, total = await fetch_page(connection, newest_first, paging)
@@ -151,22 +151,22 @@ async def delete_sessions(
 
 
 def are_of(account_id: UUID) -> ColumnElement[bool]:
-    """Give the condition of one account's sessions."""
+    """Return the condition of one account's sessions."""
     return sessions.c.account_id == account_id
 
 
 def is_one(account_id: UUID, session_id: UUID) -> ColumnElement[bool]:
-    """Give the condition of one session of an account."""
+    """Return the condition of one session of an account."""
     return are_of(account_id) & (sessions.c.id == session_id)
 
 
 def are_others(account_id: UUID, session_id: UUID) -> ColumnElement[bool]:
-    """Give the condition of all sessions of an account but one."""
+    """Return the condition of all sessions of an account but one."""
     return are_of(account_id) & (sessions.c.id != session_id)
 
 
 def have_run_out(now: datetime, idle: timedelta, grace: timedelta) -> ColumnElement[bool]:
-    """Give the condition of sessions that ran out at least `grace` ago, or are past their absolute end."""
+    """Return the condition of sessions that ran out at least `grace` ago, or are past their absolute end."""
     return or_(sessions.c.expires_at <= now, sessions.c.last_seen_at <= now - idle - grace)
 
 
@@ -194,7 +194,7 @@ _TOUCH = _touch()
 
 
 async def touch_sessions(connection: Connection, seen: Sequence[tuple[UUID, datetime]]) -> list[Session]:
-    """Write down when sessions were last used, and give those for which that was news."""
+    """Write down when sessions were last used, and return those for which that was news."""
     ids, times = zip(*seen, strict=True)
     return await _all(connection, _TOUCH, {"ids": list(ids), "times": list(times)})
 

@@ -109,7 +109,7 @@ class Introspection(Model):
 
 
 def routes(sign_in: SignInService, sessions: SessionService) -> Sequence[Route]:
-    """Give the plugin's routes."""
+    """Return the plugin's routes."""
     return (*_sign_in_routes(sign_in), *_session_routes(sessions), _introspect_route(sessions))
 
 

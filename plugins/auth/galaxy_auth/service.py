@@ -85,7 +85,7 @@ class SignInService:
     async def send(self, email: str, locale: str | None, client_address: str) -> Challenge:
         """Send a code to an address.
 
-        Raises ValueError when it is none, and the problem 429 with the seconds that the throttles still take.
+        Raise ValueError when it is none, and the problem 429 with the seconds that the throttles still take.
         """
         context, settings = self._context, self._context.settings
         address, now = parse_address(email), context.clock.now()

@@ -60,14 +60,14 @@ class SessionService:
             self._context.log.warning("last_uses_not_written", sessions=len(self._seen), error=type(error).__name__)
 
     def authenticate(self, token: str, *, client_address: str) -> UserIdentity | None:
-        """Give the identity behind a request's token, or None, and count the country it came from."""
+        """Return the identity behind a request's token, or None, and count the country it came from."""
         identity = self.identify(token)
         if identity is not None and self._count is not None:
             self._count(identity.account_id, client_address)
         return identity
 
     def identify(self, token: str) -> UserIdentity | None:
-        """Give the identity behind a token, or None: from memory, and noting that the session is in use.
+        """Return the identity behind a token, or None: from memory, and noting that the session is in use.
 
         The look-up goes by the token's hash, so its timing tells nothing about tokens that exist.
         """
@@ -98,7 +98,7 @@ class SessionService:
         return session, token
 
     async def revoke_all(self, connection: Connection, account_id: UUID) -> int:
-        """End every session of the account with the caller's transaction; give how many there were."""
+        """End every session of the account with the caller's transaction; return how many there were."""
         return await self._revoke(connection, account_id, queries.are_of(account_id))
 
     async def revoke(self, account_id: UUID, session_id: UUID) -> None:
@@ -108,19 +108,19 @@ class SessionService:
                 raise not_found("session")
 
     async def revoke_others(self, account_id: UUID, current: UUID) -> int:
-        """End all of the player's sessions but the one in use; give how many there were."""
+        """End all of the player's sessions but the one in use; return how many there were."""
         async with self._context.database.transaction() as connection:
             return await self._revoke(connection, account_id, queries.are_others(account_id, current))
 
     async def list_sessions(self, account_id: UUID, paging: Paging) -> tuple[Sequence[Session], int]:
-        """Give one page of the player's sessions that have not run out, the newest first, and how many there are."""
+        """Return one page of the player's sessions that have not expired, the newest first, and the number of all."""
         now, idle = self._context.clock.now(), self._context.settings.session_idle_ttl
         async with self._context.database.reading() as connection:
             sessions, total = await queries.list_sessions(connection, account_id, paging, now=now, idle=idle)
         return [msgspec.structs.replace(each, last_seen_at=self._last_seen(each)) for each in sessions], total
 
     async def touch(self) -> bool:
-        """Write down when sessions were last used; give whether there is more to write."""
+        """Write down when sessions were last used; return whether there is more to write."""
         seen = list(islice(self._seen.items(), BATCH))
         if not seen:
             return False
@@ -132,7 +132,7 @@ class SessionService:
         return len(seen) == BATCH
 
     async def prune(self) -> bool:
-        """Delete sessions that have run out; give whether there is more to delete."""
+        """Delete sessions that have run out; return whether there is more to delete."""
         run_out = queries.have_run_out(self._context.clock.now(), self._context.settings.session_idle_ttl, PRUNE_GRACE)
         async with self._context.database.transaction() as connection:
             ended = await queries.delete_sessions(connection, run_out, limit=BATCH)

@@ -61,19 +61,19 @@ class World:
         return await self.ask("POST", f"{PUBLIC}/send-email-code", address=address, json={"email": email, **request})
 
     async def confirm(self, challenge_id: str, code: str, **more: Any) -> tuple[int, Any]:
-        """Give a code."""
+        """Return a code."""
         body = {"challenge_id": challenge_id, "code": code, **more}
         return await self.ask("POST", f"{PUBLIC}/confirm-email-code", json=body)
 
     async def challenge(self, email: str = "ada@example.test", **request: Any) -> tuple[str, str]:
-        """Ask for a code, and give the challenge's id and the code as it stands in the mail."""
+        """Ask for a code, and return the challenge's id and the code as it stands in the mail."""
         status, answer = await self.send(email, **request)
         assert status == 202, answer
         message = next(m for m in self.outbox.messages if m.idempotency_key == answer["challenge_id"])
         return answer["challenge_id"], message.parameters["code"]
 
     async def sign_in(self, email: str = "ada@example.test", **more: Any) -> Any:
-        """Sign in, past the throttle, and give the answer."""
+        """Sign in, past the throttle, and return the answer."""
         if self.outbox.messages:
             self.clock.advance(timedelta(seconds=60))
         status, answer = await self.confirm(*await self.challenge(email), **more)
@@ -81,14 +81,14 @@ class World:
         return answer
 
     async def works(self, token: str) -> bool:
-        """Tell whether a token opens anything."""
+        """Return whether a token opens anything."""
         status, _ = await self.ask("GET", "/api/v1/user/sessions", token=token)
         assert status in (200, 401)
         return status == 200
 
     async def tell(self, fact: Any) -> None:
         """Record a fact as its plugin would."""
-        shared = self.booted.kernel.assembly.require_shared()
+        shared = self.booted.kernel.assembly.require_resources()
         async with self.database.transaction() as connection:
             await shared.facts.record(connection, fact)
 
@@ -98,7 +98,7 @@ class World:
             return int((await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
 
     async def dump(self) -> str:
-        """Give every row of every table of the schema as text."""
+        """Return every row of every table of the schema as text."""
         tables = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
         async with self.database.reading() as connection:
             names = (await connection.execute(text(tables))).scalars().all()
@@ -127,7 +127,7 @@ def listener(heard: list[Any]) -> type[Any]:
 
 @pytest.fixture
 async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
-    """Give what boots the plugin: settings by name, `dsn` and fakes of another world for a second replica."""
+    """Return what boots the plugin: settings by name, `dsn` and fakes of another world for a second replica."""
     async with AsyncExitStack() as stack:
 
         async def make(
@@ -154,12 +154,12 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
 
 @pytest.fixture
 def world_of() -> type[World]:
-    """Give what wraps a kernel that a test has booted itself."""
+    """Return what wraps a kernel that a test has booted itself."""
     return World
 
 
 @pytest.fixture
 async def world(make_world: Any) -> World:
-    """Give the plugin, booted with its default settings."""
+    """Return the plugin, booted with its default settings."""
     world: World = await make_world()
     return world

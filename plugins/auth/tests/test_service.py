@@ -28,7 +28,7 @@ class BrokenOutbox:
 
 
 def wrong(code: str) -> str:
-    """Give another code."""
+    """Return another code."""
     return f"{(int(code.replace(' ', '')) + 1) % 10**8:08d}"
 
 

@@ -35,7 +35,7 @@ class Notes:
             self.dropped += 1
 
     def take(self) -> tuple[dict[tuple[UUID, str], int], int]:
-        """Give what was noted and how many requests were dropped, and begin anew."""
+        """Return what was noted and how many requests were dropped, and begin anew."""
         taken = self._noted, self.dropped
         self._noted, self.dropped = {}, 0
         return taken
@@ -61,7 +61,10 @@ class Tally:
     async def resolve(
         self, noted: dict[tuple[UUID, str], int], at: datetime, country_of: Callable[[str], str | None]
     ) -> int:
-        """Turn notes into counts, as seen at `at`; give the requests that found no room. Two calls must not overlap."""
+        """Turn notes into counts, as seen at `at`; return the requests that found no room.
+
+        Two calls must not overlap.
+        """
         for key, requests in self._left.items():
             noted[key] = noted.get(key, 0) + requests
         self._left = noted
@@ -76,7 +79,7 @@ class Tally:
         return dropped
 
     def some(self, most: int) -> dict[Key, Counted]:
-        """Give some of the counts, to be written; `written` takes them out."""
+        """Return some of the counts, to be written; `written` takes them out."""
         return dict(islice(self._counted.items(), most))
 
     def written(self, counted: dict[Key, Counted]) -> None:

@@ -59,7 +59,7 @@ class CountryDatabase:
     lookup: Lookup
 
     def country_of(self, client_address: str) -> str | None:
-        """Give the country of an address, or None where it cannot be told. Never raises."""
+        """Return the country of an address, or None where it cannot be told. Never raises."""
         address = parse_address(client_address)
         if address is None:
             return None
@@ -70,14 +70,14 @@ class CountryDatabase:
 
 
 def identity_of(path: Path) -> Identity:
-    """Give what stands at a path. Raises OSError where nothing can be seen there."""
+    """Return what stands at a path. Raise OSError where nothing can be seen there."""
     return _identity(path.stat())
 
 
 def open_database(path: Path) -> CountryDatabase:
     """Open what stands at a path, and check it. Blocks for seconds: for a thread.
 
-    Raises OSError where it cannot be read, UnusableDatabaseError where it is no country database, or a broken one.
+    Raise OSError where it cannot be read, UnusableDatabaseError where it is no country database, or a broken one.
     """
     with _private_copy(path) as copy:
         try:
@@ -109,7 +109,7 @@ def _checked(copy: str) -> CountryDatabase:
 
 
 def _lookup_for(record: object, copy: str, reader: maxminddb.Reader, database_type: str) -> Lookup | None:
-    """Give the way to look up in a database with this record in it; None: the record does not tell its schema."""
+    """Return the way to look up in a database with this record in it; None: the record does not tell its schema."""
     if not isinstance(record, dict):
         return None
     if "country_code" in record:
@@ -144,7 +144,7 @@ def _maxmind(reader: geoip2.database.Reader, database_type: str) -> Lookup:
 
 
 def _country_in(record: object) -> str | None:
-    """Give the country of a record of either schema."""
+    """Return the country of a record of either schema."""
     if not isinstance(record, dict):
         return None
     country = record.get("country")
@@ -160,7 +160,7 @@ def _time(epoch: int) -> datetime | None:
 
 @contextmanager
 def _private_copy(path: Path) -> Iterator[str]:
-    """Copy a file to where nobody else sees it, and give a path that names the copy until it is left."""
+    """Copy a file to where nobody else sees it, and return a path that names the copy until it is left."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not keep us waiting
     with open(descriptor, "rb", buffering=0) as source, _nameless_file() as (copy, name):  # noqa: PTH123 # a descriptor
         identity = _copyable(os.fstat(descriptor))
@@ -173,7 +173,7 @@ def _private_copy(path: Path) -> Iterator[str]:
 
 @contextmanager
 def _nameless_file() -> Iterator[tuple[int, str]]:
-    """Give the descriptor of a file that goes with its last user, and a path by which it can be opened until then."""
+    """Return the descriptor of a file that goes with its last user, and a path that opens it until then."""
     if sys.platform == "linux":  # in memory: it needs no writable directory
         descriptor = os.memfd_create("galaxy-geo")
         try:

@@ -38,7 +38,7 @@ class CountrySummary(msgspec.Struct, frozen=True):
 
 
 def parse_address(text: str) -> Address | None:
-    """Give a client's address, or None for what is none.
+    """Return a client's address, or None for what is none.
 
     An IPv4 address mapped into IPv6 is the IPv4 one, since not every database has it under both. An address with a zone
     is none: it means nothing beyond its own network.
@@ -55,7 +55,7 @@ def parse_address(text: str) -> Address | None:
 
 
 def parse_country(value: object) -> str | None:
-    """Give a country's code (ISO 3166-1 alpha-2) as a database has it, or None where it tells none."""
+    """Return a country's code (ISO 3166-1 alpha-2) as a database has it, or None where it tells none."""
     if not isinstance(value, str) or _CODE.fullmatch(value) is None:
         return None
     code = value.upper()

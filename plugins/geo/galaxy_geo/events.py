@@ -6,7 +6,7 @@ from galaxy_kernel.api import Connection, Subscriptions
 
 
 def subscriptions(service: CountryService) -> Subscriptions:
-    """Give the listeners."""
+    """Return the listeners."""
 
     async def on_account_deleted(connection: Connection, fact: AccountDeleted) -> None:
         await service.forget(connection, fact.account_id)

@@ -75,19 +75,19 @@ async def forget(connection: Connection, account_id: UUID) -> None:
 
 
 async def counts(connection: Connection, account_id: UUID) -> Sequence[CountryCount]:
-    """Give what was counted of an account, the most frequent country first."""
+    """Return what was counted of an account, the most frequent country first."""
     rows = await connection.execute(_COUNTS.where(_c.account_id == account_id))
     return [CountryCount(*row) for row in rows]
 
 
 async def list_counts(connection: Connection, account_id: UUID, paging: Paging) -> tuple[Sequence[CountryCount], int]:
-    """Give one page of what was counted of an account, the most frequent country first, and how many there are."""
+    """Return one page of what was counted of an account, the most frequent country first, and how many there are."""
     rows, total = await fetch_page(connection, _COUNTS.where(_c.account_id == account_id), paging)
     return [CountryCount(*row[:-1]) for row in rows], total
 
 
 async def list_summary(connection: Connection, paging: Paging) -> tuple[Sequence[CountrySummary], int]:
-    """Give one page of the countries over all accounts, the most frequent one first, and how many there are."""
+    """Return one page of the countries over all accounts, the most frequent one first, and how many there are."""
     rows, total = await fetch_page(connection, _SUMMARY, paging)
     return [_summary(row) for row in rows], total
 

@@ -46,7 +46,7 @@ class GeoSummary(Page[CountrySummaryView]):
 
 
 def routes(service: CountryService) -> Sequence[Route]:
-    """Give the plugin's routes."""
+    """Return the plugin's routes."""
 
     async def summary(query: Paging) -> GeoSummary:
         found, total = await service.list_summary(query)

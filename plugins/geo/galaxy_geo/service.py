@@ -68,7 +68,7 @@ class CountryService:
             self._context.log.warning("country_counts_not_written", requests=lost, error=type(error).__name__)
 
     def country_of(self, client_address: str) -> str | None:
-        """Give the country of an address, or None where it cannot be told. Never raises."""
+        """Return the country of an address, or None where it cannot be told. Never raises."""
         database = self._file.database
         return None if database is None else database.country_of(client_address)
 
@@ -77,21 +77,21 @@ class CountryService:
         self._notes.add(account_id, client_address)
 
     async def counts(self, connection: Connection, account_id: UUID) -> Sequence[CountryCount]:
-        """Give what was counted of an account, the most frequent country first."""
+        """Return what was counted of an account, the most frequent country first."""
         return await queries.counts(connection, account_id)
 
     async def list_counts(self, account_id: UUID, paging: Paging) -> tuple[Sequence[CountryCount], int]:
-        """Give one page of what was counted of an account, and how many countries there are."""
+        """Return one page of what was counted of an account, and how many countries there are."""
         async with self._context.database.reading() as connection:
             return await queries.list_counts(connection, account_id, paging)
 
     async def list_summary(self, paging: Paging) -> tuple[Sequence[CountrySummary], int]:
-        """Give one page of the countries over all accounts, and how many there are."""
+        """Return one page of the countries over all accounts, and how many there are."""
         async with self._context.database.reading() as connection:
             return await queries.list_summary(connection, paging)
 
     async def flush(self) -> bool:
-        """Resolve what was noted and write a set of counters; give whether there is more to write."""
+        """Resolve what was noted and write a set of counters; return whether there is more to write."""
         async with self._flushing:
             return await self._flush()
 
@@ -117,11 +117,11 @@ class CountryService:
         await self._file.look()
 
     async def database_health(self) -> Health:
-        """Tell whether countries can be told."""
+        """Return whether countries can be told."""
         return self._file.health()
 
     async def counters_health(self) -> Health:
-        """Tell whether counts can be written, and what becomes of them meanwhile."""
+        """Return whether counts can be written, and what becomes of them meanwhile."""
         if not self._unwritten:
             return Health()
         return Health(
@@ -130,7 +130,7 @@ class CountryService:
         )
 
     def database_state(self) -> DatabaseState:
-        """Give what is known of the country database."""
+        """Return what is known of the country database."""
         health = self._file.health()
         return DatabaseState(health.state, health.detail, self._file.database)
 

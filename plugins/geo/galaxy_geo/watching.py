@@ -31,7 +31,7 @@ class CountryFile:
                 await self._look(self._path)
 
     def health(self) -> Health:
-        """Tell whether countries can be told, and what to do where they cannot."""
+        """Return whether countries can be told, and what to do where they cannot."""
         if self._path is None:
             return Health("degraded", f"without {_VARIABLE} no country is told: let it name a country database (.mmdb)")
         if not self._fault:

@@ -13,7 +13,7 @@ RELOAD_INTERVAL = timedelta(seconds=5)
 
 
 def workers(service: CountryService) -> Sequence[Worker]:
-    """Give the workers."""
+    """Return the workers."""
     return (
         Worker("geo.count", service.work, interval=COUNT_INTERVAL),
         Worker("geo.reload", service.reload, interval=RELOAD_INTERVAL),

@@ -84,7 +84,7 @@ class World:
         return self.booted.kernel.services.require(COUNTRIES, asked_by="the test")
 
     async def counts(self, account_id: UUID) -> dict[str, int]:
-        """Give the requests of an account by country, as they stand in the database."""
+        """Return the requests of an account by country, as they stand in the database."""
         async with self.database.reading() as connection:
             return {each.country: each.requests for each in await self.countries.counts(connection, account_id)}
 
@@ -101,7 +101,7 @@ class World:
             return response.status, await response.json()
 
     async def probe(self, name: str = "country_database") -> tuple[int, str, str]:
-        """Give the status of `/readyz`, and state and detail of one of the plugin's checks."""
+        """Return the status of `/readyz`, and state and detail of one of the plugin's checks."""
         probes = self.booted.kernel.probes
         probes.forget()
         async with self.booted.client.get("/readyz") as response:
@@ -111,7 +111,7 @@ class World:
 
     async def tell(self, fact: Any) -> None:
         """Record a fact as its plugin would, and wait until every listener has handled it."""
-        shared = self.booted.kernel.assembly.require_shared()
+        shared = self.booted.kernel.assembly.require_resources()
         async with self.database.transaction() as connection:
             await shared.facts.record(connection, fact)
         async with asyncio.timeout(10):
@@ -125,25 +125,25 @@ class World:
 
 @pytest.fixture
 def write() -> Callable[..., Path]:
-    """Give what writes a database: `write(path, networks, record=…, database_type=…, ip_version=…)`."""
+    """Return what writes a database: `write(path, networks, record=…, database_type=…, ip_version=…)`."""
     return write_database
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Give the path of a flat database of NETWORKS."""
+    """Return the path of a flat database of NETWORKS."""
     return write_database(tmp_path / "country.mmdb")
 
 
 @pytest.fixture
 def account() -> UUID:
-    """Give an account's id."""
+    """Return an account's id."""
     return uuid4()
 
 
 @pytest.fixture
 async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
-    """Give what boots the plugin with a database file, or none; `beside` another world for a second replica."""
+    """Return what boots the plugin with a database file, or none; `beside` another world for a second replica."""
     async with AsyncExitStack() as stack:
 
         async def make(db_path: str | os.PathLike[str] = "", *, beside: World | None = None) -> World:
@@ -160,6 +160,6 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def world(make_world: Any, path: Path) -> World:
-    """Give the plugin, booted with a database."""
+    """Return the plugin, booted with a database."""
     world: World = await make_world(path)
     return world

@@ -27,7 +27,7 @@ async def test_a_good_file_is_ok(world: Any) -> None:
 
 @pytest.fixture
 def bad(tmp_path: Path) -> Path:
-    """Give the path of a file that is no database."""
+    """Return the path of a file that is no database."""
     path = tmp_path / "bad.mmdb"
     path.write_bytes(b"rubbish")
     return path

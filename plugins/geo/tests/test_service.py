@@ -25,7 +25,7 @@ Subject = tuple[Countries, Callable[[], AbstractAsyncContextManager[Any]], Calla
 
 @pytest.fixture(params=["real", "fake"])
 def subject(request: pytest.FixtureRequest) -> Subject:
-    """Give an implementation of `Countries`, where its connections come from, and what makes its counts readable."""
+    """Return an implementation of `Countries`, its source of connections, and what makes its counts readable."""
     if request.param == "fake":
         return FakeCountries({AT: "AT", DE: "DE"}), lambda: nullcontext(None), lambda: asyncio.sleep(0)
     world: Any = request.getfixturevalue("world")

@@ -39,7 +39,7 @@ def told(file: CountryFile) -> str | None:
 
 @pytest.fixture
 def content(path: Path) -> bytes:
-    """Give the database's bytes."""
+    """Return the database's bytes."""
     return path.read_bytes()
 
 

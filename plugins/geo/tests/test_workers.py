@@ -53,7 +53,7 @@ async def _rename(world: Any, old: str, new: str) -> None:
 
 async def _woken(world: Any, worker: str, found: Callable[[], Awaitable[Any]], expected: Any) -> None:
     """Wake a worker before its time, and wait for what it does."""
-    world.booted.kernel.assembly.require_shared().wakeups.wake(worker)
+    world.booted.kernel.assembly.require_resources().wakeups.wake(worker)
     async with asyncio.timeout(10):
         while await found() != expected:  # there is no event for it
             await asyncio.sleep(0.01)

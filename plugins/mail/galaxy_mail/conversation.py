@@ -88,7 +88,7 @@ class Conversation(asyncio.Protocol):
         return self._end is None
 
     async def mail(self, sender: bytes, recipient: bytes, content: bytes) -> Reply:
-        """Hand over one mail. Raises Refused and Lost, and ValueError for an address with control characters."""
+        """Hand over one mail. Raise Refused and Lost, and ValueError for an address with control characters."""
         steps = self._steps(sender, recipient, len(content))
         self._dirty = True
         for group in [steps] if "pipelining" in self.extensions else [[step] for step in steps]:
@@ -103,7 +103,7 @@ class Conversation(asyncio.Protocol):
         return reply
 
     async def noop(self) -> None:
-        """See whether the relay is there. Raises Refused and Lost."""
+        """See whether the relay is there. Raise Refused and Lost."""
         await self._say(_Step("NOOP", b"NOOP", (250,)))
 
     async def quit(self) -> None:
@@ -139,7 +139,7 @@ class Conversation(asyncio.Protocol):
         return [_Step(MAIL, b"RSET", (250,)), *steps] if self._dirty else steps
 
     async def _say(self, *group: _Step) -> None:
-        """Say commands in one write. Raises Refused for the first that is, once all are answered, and Lost."""
+        """Say commands in one write. Raise Refused for the first that is, once all are answered, and Lost."""
         self._write(b"".join(step.command + b"\r\n" for step in group), replies=len(group))
         for number, step in enumerate(group, start=1):
             reply = await self._reply(step.stage)
@@ -225,7 +225,7 @@ class Conversation(asyncio.Protocol):
         self.close("the relay closed the connection")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever waits."""
+        """Notify whoever waits."""
         self.close(f"the connection was lost: {exc}" if exc else "the connection was lost")
 
     def pause_writing(self) -> None:
@@ -247,7 +247,7 @@ class ReplyParser:
         self._size = 0
 
     def feed(self, data: bytes) -> Iterator[Reply]:
-        """Give the replies that are complete now. Raises ValueError at what is none, or is too long."""
+        """Return the replies that are complete now. Raise ValueError at what is none, or is too long."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             match = _LINE.fullmatch(line)
@@ -263,7 +263,7 @@ class ReplyParser:
 
 
 def framed(content: bytes) -> bytes:
-    """Give a message as DATA transmits it: lines end in CRLF, leading dots are doubled, a lone dot ends it."""
+    """Return a message as DATA transmits it: lines end in CRLF, leading dots are doubled, a lone dot ends it."""
     if not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r"):
         content = _LINE_END.sub(b"\r\n", content)
     content = content.replace(b"\n.", b"\n..")

@@ -54,7 +54,7 @@ class Draft:
 
 
 def parse_recipient(address: str) -> Address:
-    """Read one address, without a display name. Raises ValueError that names the field and never quotes it."""
+    """Read one address, without a display name. Raise ValueError that names the field and never quotes it."""
     try:
         return parse_address(address)
     except ValueError as fault:
@@ -62,12 +62,12 @@ def parse_recipient(address: str) -> Address:
 
 
 def envelope_of(readable: str) -> str:
-    """Give the envelope's form of an address in its readable form."""
+    """Return the envelope's form of an address in its readable form."""
     return readable if readable.isascii() else parse_address(readable).envelope
 
 
 def comparable(address: str) -> str:
-    """Give the form in which addresses are compared, but for their case; what is none is compared as it is."""
+    """Return the form in which addresses are compared, but for their case; what is none is compared as it is."""
     try:
         return parse_address(address.strip()).readable
     except ValueError:
@@ -75,7 +75,7 @@ def comparable(address: str) -> str:
 
 
 def check_subject(subject: str) -> str:
-    """Give a subject that is one line of a header. Raises ValueError that names the field for CR and LF.
+    """Return a subject that is one line of a header. Raise ValueError that names the field for CR and LF.
 
     Other control characters and Unicode's line separators become spaces, for the standard library takes some of
     them for line breaks; what looks like an encoded word is taken apart.
@@ -86,7 +86,7 @@ def check_subject(subject: str) -> str:
 
 
 def check_key(key: str | None) -> str | None:
-    """Give an idempotency key that the database can hold. Raises ValueError that names the field."""
+    """Return an idempotency key that the database can hold. Raise ValueError that names the field."""
     if key is not None and (len(key) > MAX_KEY or not key.isprintable()):
         raise ValueError(f"idempotency_key: must be one printable line of at most {MAX_KEY} characters")
     return key

@@ -6,7 +6,7 @@ from galaxy_mail.service import Deliveries
 
 
 def subscriptions(deliveries: Deliveries) -> Subscriptions:
-    """Give the listeners."""
+    """Return the listeners."""
 
     async def on_account_deleted(connection: Connection, fact: AccountDeleted) -> None:
         await deliveries.forget(connection, fact.email, fact.deleted_at)

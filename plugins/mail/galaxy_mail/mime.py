@@ -15,9 +15,9 @@ _UNICODE = SMTPUTF8.clone(cte_type="7bit")
 
 
 def compose(rendered: Rendered, *, sender: Address, recipient: str, message_id: str, date: datetime) -> bytes:
-    """Give the message as SMTP transports it: CRLF at the end of lines, none longer than 998 octets.
+    """Return the message as SMTP transports it: CRLF at the end of lines, none longer than 998 octets.
 
-    `recipient` is the form of the envelope. Raises ValueError when a header smuggles in another one: the last of
+    `recipient` is the form of the envelope. Raise ValueError when a header smuggles in another one: the last of
     several defences.
     """
     policy = _ASCII if recipient.isascii() else _UNICODE

@@ -100,7 +100,7 @@ _FOR_RESEND = select(
 
 
 async def insert_deliveries(connection: Connection, drafts: Iterable[Draft]) -> set[UUID]:
-    """Add deliveries, and give the ids of those added: not of one whose kind and key are there already.
+    """Add deliveries, and return the ids of those added: not of one whose kind and key are there already.
 
     They are added in the order of their keys, so that two transactions wait for each other's and do not deadlock.
     """
@@ -110,14 +110,14 @@ async def insert_deliveries(connection: Connection, drafts: Iterable[Draft]) -> 
 
 
 async def find_by_keys(connection: Connection, wanted: Iterable[Identity]) -> list[tuple[Identity, UUID]]:
-    """Give the deliveries of these kinds and keys, and their ids."""
+    """Return the deliveries of these kinds and keys, and their ids."""
     pairs = [each for each in wanted if isinstance(each, tuple)]
     values = {"kinds": [kind for kind, _ in pairs], "keys": [key for _, key in pairs]}
     return [((kind, key), delivery) for kind, key, delivery in await connection.execute(_BY_KEYS, values)]
 
 
 async def find_delivery(connection: Connection, delivery: UUID) -> Row[*tuple[Any, ...]] | None:
-    """Give one delivery as operators see it."""
+    """Return one delivery as operators see it."""
     return (await connection.execute(select(*DELIVERY).where(_d.id == delivery))).first()
 
 
@@ -129,7 +129,7 @@ async def list_deliveries(
     kind: str | None = None,
     recipient: str | None = None,
 ) -> tuple[Sequence[Row[Any]], int]:
-    """Give one page of deliveries, the newest first, and how many there are."""
+    """Return one page of deliveries, the newest first, and how many there are."""
     statement: Select[Any] = select(*DELIVERY).order_by(_d.id.desc())
     if state == "dead_lettered":
         statement = statement.where(text("state = 'dead_lettered'"))  # literally, to use the index of dead letters
@@ -143,7 +143,7 @@ async def list_deliveries(
 
 
 async def list_attempts(connection: Connection, delivery: UUID, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
-    """Give one page of a delivery's attempts, the first one first, and how many there are."""
+    """Return one page of a delivery's attempts, the first one first, and how many there are."""
     a = mail_attempts.c
     statement = (
         select(a.attempt_no, a.started_at, a.finished_at, a.outcome, a.smtp_code, a.detail)
@@ -154,7 +154,7 @@ async def list_attempts(connection: Connection, delivery: UUID, paging: Paging) 
 
 
 async def lock_for_resend(connection: Connection, delivery: UUID) -> Row[Any] | None:
-    """Give `state`, `expired` and `empty` of a delivery, and keep others from changing it."""
+    """Return `state`, `expired` and `empty` of a delivery, and keep others from changing it."""
     return (await connection.execute(_FOR_RESEND.with_for_update(), {"id": delivery})).first()
 
 
@@ -185,7 +185,7 @@ async def scrub_recipient(connection: Connection, recipient: str, until: datetim
 
 
 async def prune(connection: Connection, age: timedelta, limit: int) -> int:
-    """Delete up to `limit` deliveries older than `age` that have ended, with their attempts; give how many.
+    """Delete up to `limit` deliveries older than `age` that have ended, with their attempts; return how many.
 
     They are locked first, so that the second statement sees every attempt there is of them.
     """

@@ -41,7 +41,10 @@ class Renderer:
         self._environments: dict[str, jinja2.Environment] = {}
 
     def register(self, kind: MailKind) -> None:
-        """Compile a kind's templates in every language. Raises TemplateError, or ValueError for a kind known before."""
+        """Compile a kind's templates in every language.
+
+        Raise TemplateError, or ValueError for a kind known before.
+        """
         if kind.name in self._kinds:
             raise ValueError(
                 f"mail kind {kind.name!r} is registered already, by package {self._kinds[kind.name][0].package!r}"
@@ -58,7 +61,7 @@ class Renderer:
         )
 
     def kind(self, name: str) -> MailKind:
-        """Give a registered kind. Raises ValueError for an unknown one."""
+        """Return a registered kind. Raise ValueError for an unknown one."""
         if name not in self._kinds:
             raise ValueError(f"kind: {name!r} is not registered; its plugin calls Outbox.register in its lifespan")
         return self._kinds[name][0]
@@ -66,7 +69,7 @@ class Renderer:
     def render(self, kind: str, language: str, parameters: Mapping[str, Any]) -> Rendered:
         """Fill in the templates of the recipient's language, else of the language without its region, else the default.
 
-        Raises RenderError when a template fails on the parameters, ValueError for CR or LF in the subject.
+        Raise RenderError when a template fails on the parameters, ValueError for CR or LF in the subject.
         """
         owner, languages = self._kinds[kind]
         chosen = next(each for each in _fallback(language, owner.default_language) if each in languages)
@@ -119,7 +122,7 @@ def _languages(environment: jinja2.Environment, name: str) -> set[str]:
 
 
 def _fallback(language: str, default: str) -> Iterator[str]:
-    """Give a language tag, then it without its last subtags (RFC 4647, section 3.4), then the default."""
+    """Return a language tag, then it without its last subtags (RFC 4647, section 3.4), then the default."""
     parts = language.lower().replace("_", "-").split("-")
     for length in range(len(parts), 0, -1):
         yield "-".join(parts[:length])

@@ -58,7 +58,7 @@ class AttemptView(Model):
 
 
 def routes(service: Deliveries) -> Sequence[Route]:
-    """Give the plugin's routes."""
+    """Return the plugin's routes."""
     return (*_list_routes(service), *_delivery_routes(service))
 
 

@@ -18,12 +18,12 @@ class Sealer:
         self._cipher = AESGCM(key)
 
     def seal(self, delivery: UUID, content: bytes) -> bytes:
-        """Give the nonce and the sealed content."""
+        """Return the nonce and the sealed content."""
         nonce = os.urandom(_NONCE)
         return nonce + self._cipher.encrypt(nonce, content, delivery.bytes)
 
     def open(self, delivery: UUID, sealed: bytes) -> bytes:
-        """Give the content. Raises ValueError when it was sealed under another key or for another delivery."""
+        """Return the content. Raise ValueError when it was sealed under another key or for another delivery."""
         try:
             return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], delivery.bytes)
         except (InvalidTag, ValueError):  # ValueError: too short to have a nonce

@@ -53,18 +53,18 @@ class MailOutbox:
         self._renderer, self._sealer = Renderer(self._sender.display_name or self._sender.domain), sealer
 
     def register(self, kind: MailKind) -> None:
-        """Make a kind known. Raises TemplateError for templates that are missing or broken."""
+        """Make a kind known. Raise TemplateError for templates that are missing or broken."""
         self._renderer.register(kind)
 
     async def enqueue(self, connection: Connection, message: Message) -> UUID:
-        """Queue a mail and give the delivery's id; see the contract."""
+        """Queue a mail and return the delivery's id; see the contract."""
         [queued] = await self.enqueue_many(connection, [message])
         if isinstance(queued, ValueError):
             raise queued
         return queued
 
     async def enqueue_many(self, connection: Connection, messages: Sequence[Message]) -> list[UUID | ValueError]:
-        """Queue mails and give the deliveries' ids, or why not; see the contract.
+        """Queue mails and return the deliveries' ids, or why not; see the contract.
 
         Everything that can fail is done before the connection is touched: the caller's transaction stays whole. All
         mails are in memory at once, some 5 kB each.
@@ -78,7 +78,7 @@ class MailOutbox:
         return [draft if isinstance(draft, ValueError) else ids[draft.identity] for draft in drafts]
 
     async def _insert(self, connection: Connection, drafts: Sequence[Draft]) -> dict[Identity, UUID]:
-        """Add the drafts whose keys are new, and give the deliveries' ids."""
+        """Add the drafts whose keys are new, and return the deliveries' ids."""
         first: dict[Identity, Draft] = {}
         for draft in drafts:
             first.setdefault(draft.identity, draft)
@@ -135,7 +135,7 @@ class Deliveries:
     async def list_deliveries(
         self, paging: Paging, *, state: str | None = None, kind: str | None = None, recipient: str | None = None
     ) -> tuple[Sequence[Row[Any]], int]:
-        """Give one page of deliveries, the newest first, and how many there are.
+        """Return one page of deliveries, the newest first, and how many there are.
 
         A recipient is matched whole, whatever its case.
         """
@@ -144,12 +144,12 @@ class Deliveries:
             return await queries.list_deliveries(connection, paging, state=state, kind=kind, recipient=address)
 
     async def show(self, delivery: UUID) -> Row[Any]:
-        """Give one delivery."""
+        """Return one delivery."""
         async with self._context.database.reading() as connection:
             return await self._found(connection, delivery)
 
     async def list_attempts(self, delivery: UUID, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
-        """Give one page of a delivery's attempts, the first one first, and how many there are."""
+        """Return one page of a delivery's attempts, the first one first, and how many there are."""
         async with self._context.database.reading() as connection:
             await self._found(connection, delivery)
             return await queries.list_attempts(connection, delivery, paging)
@@ -169,7 +169,7 @@ class Deliveries:
                 raise conflict("mail_expired", "The mail has expired: what it says is no longer true.")
             if found.empty:
                 raise conflict("mail_has_no_content", "The mail was never made, or was wiped; see its last_error.")
-            await self._queue.revive(connection, delivery)
+            await self._queue.requeue(connection, delivery)
             self._context.wakeups.after_commit(connection, DELIVER)
             return await self._found(connection, delivery)
 
@@ -181,7 +181,7 @@ class Deliveries:
         await queries.scrub_recipient(connection, comparable(email), until, ACCOUNT_DELETED)
 
     async def prune(self) -> bool:
-        """Delete what is older than the retention and has ended; give whether there may be more."""
+        """Delete what is older than the retention and has ended; return whether there may be more."""
         age = self._context.settings.retention
         async with self._context.database.transaction() as connection:
             return await queries.prune(connection, age, _PRUNED_AT_ONCE) == _PRUNED_AT_ONCE

@@ -100,7 +100,7 @@ class MailSettings(Settings):
 
 
 def sender_of(text: str) -> Address:
-    """Read `Name <address>` or a bare address. Raises ValueError."""
+    """Read `Name <address>` or a bare address. Raise ValueError."""
     if not text.isprintable() or ENCODED_WORD in text:
         raise ValueError("must be one line of plain text")
     name, address = parseaddr(text)
@@ -112,7 +112,7 @@ def sender_of(text: str) -> Address:
 
 
 def is_private(host: str) -> bool:
-    """Tell whether a host is this machine or on a private network: by its address, or by a name that is not public.
+    """Return whether a host is this machine or on a private network: by its address, or by a name that is not public.
 
     Names without a dot are those of containers and of the local network.
     """

@@ -46,10 +46,10 @@ class Transport(Protocol):
     """Whatever takes mails."""
 
     async def send(self, recipient: str, content: bytes) -> Reply:
-        """Hand over one mail to an envelope's recipient. Raises RelayDown and Refusal."""
+        """Hand over one mail to an envelope's recipient. Raise RelayDown and Refusal."""
 
     async def check(self) -> None:
-        """See whether the relay serves us. Raises RelayDown."""
+        """See whether the relay serves us. Raise RelayDown."""
 
     async def trim(self) -> None:
         """Let go of connections that nobody has used for a while."""
@@ -139,7 +139,7 @@ class SmtpTransport:
         await asyncio.gather(*(connection.conversation.quit() for connection in spent))
 
     async def _deliver(self, connection: _Connection, recipient: str, content: bytes) -> Reply | None:
-        """Hold the conversation for one mail; give None when a kept connection turns out to be gone."""
+        """Hold the conversation for one mail; return None when a kept connection turns out to be gone."""
         conversation = connection.conversation
         if not recipient.isascii() and "smtputf8" not in conversation.extensions:
             raise Refusal("the relay takes no address that is not ASCII (SMTPUTF8)", permanent=True)
@@ -167,7 +167,7 @@ class SmtpTransport:
         return Refusal(f"{error.stage}: {said}", code=answered, permanent=code >= 500)
 
     async def _take(self) -> _Connection:
-        """Give the connection used last, so that the others can be let go; a new one where none is usable."""
+        """Return the connection used last, so that the others can be let go; a new one where none is usable."""
         now = self._monotonic()
         while self._idle:
             connection = self._idle.pop()
@@ -211,12 +211,12 @@ class SmtpTransport:
 
 
 def tls_context(settings: SmtpSettings) -> ssl.SSLContext:
-    """Make the context that verifies the relay's certificate and name. Reads files; raises OSError for a bad one."""
+    """Make the context that verifies the relay's certificate and name. Reads files. Raise OSError for a bad one."""
     return ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
 
 
 def _taken_over(client: SMTP) -> Conversation:
-    """Take the connection from the client, which is not used any more. Raises SMTPException when it is gone."""
+    """Take the connection from the client, which is not used any more. Raise SMTPException when it is gone."""
     if client.transport is None or not client.is_connected:
         raise SMTPServerDisconnected("the relay closed the connection")
     return Conversation(cast("asyncio.Transport", client.transport), client.esmtp_extensions)
@@ -228,7 +228,7 @@ def _own_name() -> str:
 
 
 def _gone(error: Lost | Refused) -> bool:
-    """Tell whether a kept connection had ended before the relay saw anything of this mail."""
+    """Return whether a kept connection had ended before the relay saw anything of this mail."""
     return error.stage == MAIL and (isinstance(error, Lost) or error.reply.code == CLOSING)
 
 

@@ -6,7 +6,18 @@ from datetime import timedelta
 from opentelemetry.metrics import Meter
 from structlog.typing import FilteringBoundLogger
 
-from galaxy_kernel.api import Attempts, Claim, Clock, Database, Health, LeasedQueue, Outcome, Pump, Result, working
+from galaxy_kernel.api import (
+    Claim,
+    Clock,
+    Database,
+    Health,
+    LeasedQueue,
+    Outcome,
+    Pump,
+    QueueMetrics,
+    Result,
+    request_context,
+)
 from galaxy_mail.domain import envelope_of
 from galaxy_mail.errors import Refusal, RelayDown
 from galaxy_mail.sealing import Sealer
@@ -32,7 +43,7 @@ PRUNE_INTERVAL = timedelta(hours=1)
 def delivery_queue(
     settings: MailSettings, *, clock: Clock, random: random_module.Random, lease: timedelta = LEASE
 ) -> LeasedQueue:
-    """Give the queue over `mail_deliveries`."""
+    """Return the queue over `mail_deliveries`."""
     return LeasedQueue(
         mail_deliveries,
         mail_attempts,
@@ -77,7 +88,7 @@ class Deliverer:
         self._housekeeping_at = self._resume_at = clock.monotonic()
         self._pause = 0.0
         self._down = ""
-        self._attempts = Attempts("mail", queue, "kind", log=log, meter=meter)
+        self._attempts = QueueMetrics("mail", queue, "kind", log=log, meter=meter)
 
     async def run(self) -> bool:
         """Make one pass: expire what is too late, and send what is due unless the relay is down."""
@@ -100,7 +111,7 @@ class Deliverer:
         return more
 
     async def health(self) -> Health:
-        """Tell whether the relay serves us, as far as the last pass knows."""
+        """Return whether the relay serves us, as far as the last pass knows."""
         return Health("degraded", f"{self._down}; mails are kept and sent once it answers") if self._down else Health()
 
     async def _housekeep(self) -> None:
@@ -121,7 +132,7 @@ class Deliverer:
     async def _send(self, claim: Claim) -> Result:
         """Send one mail under the request id of who queued it, and tell what became of it (SPEC K-8)."""
         kind, request_id, *_ = claim.values
-        with working("mail", request_id):
+        with request_context("mail", request_id):
             result = await self._attempt(claim)
             self._attempts.note(result, kind, delivery_id=claim.id, smtp_code=result.code)
         return result

@@ -48,7 +48,7 @@ TEMPLATES = {
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give the templates' folder of an importable package `mail_owner`, whose templates are those above."""
+    """Return the templates' folder of an importable package `mail_owner`, whose templates are those above."""
     folder = tmp_path / "mail_owner" / "templates"
     folder.mkdir(parents=True)
     (tmp_path / "mail_owner" / "__init__.py").touch()
@@ -138,7 +138,7 @@ class Rig:
 
 @pytest.fixture
 async def database(empty_database: str) -> AsyncIterator[Database]:
-    """Give a database with the plugin's tables."""
+    """Return a database with the plugin's tables."""
     database = Database(make_engine(empty_database, pool_size=20), "backend")
     async with database.transaction() as connection:
         await connection.exec_driver_sql("CREATE SCHEMA backend")
@@ -149,7 +149,7 @@ async def database(empty_database: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def rig(database: Database, package: Path) -> Rig:
-    """Give the plugin's parts with the kinds `test.welcome` and `test.code` (secret)."""
+    """Return the plugin's parts with the kinds `test.welcome` and `test.code` (secret)."""
     rig = Rig(database, MailSettings(smtp=SmtpSettings(tls_mode="none", from_="Galaxy <galaxy@example.test>")))
     rig.register()
     return rig
@@ -294,7 +294,7 @@ class Sink(Pipelining):
 
 @pytest.fixture
 async def sink() -> AsyncIterator[Sink]:
-    """Give a server of aiosmtpd on a free port of the loopback."""
+    """Return a server of aiosmtpd on a free port of the loopback."""
     sink, loop = Sink(), asyncio.get_running_loop()
     server = await loop.create_server(lambda: aiosmtpd.smtp.SMTP(sink, enable_SMTPUTF8=True, loop=loop), "127.0.0.1", 0)
     sink.port = server.sockets[0].getsockname()[1]
@@ -305,7 +305,7 @@ async def sink() -> AsyncIterator[Sink]:
 
 @pytest.fixture
 async def relay() -> AsyncIterator[ScriptedRelay]:
-    """Give a relay that follows a script; `relay.port` is where it listens."""
+    """Return a relay that follows a script; `relay.port` is where it listens."""
     relay = ScriptedRelay()
     async with relay.listening() as relay.port:
         yield relay
@@ -313,7 +313,7 @@ async def relay() -> AsyncIterator[ScriptedRelay]:
 
 @pytest.fixture
 def new_relay() -> Any:
-    """Give what makes a relay with TLS; an async context manager."""
+    """Return what makes a relay with TLS; an async context manager."""
 
     @asynccontextmanager
     async def make(tls: ssl.SSLContext, *, implicit: bool = False) -> AsyncIterator[ScriptedRelay]:
@@ -326,7 +326,7 @@ def new_relay() -> Any:
 
 @pytest.fixture
 def smtp() -> Any:
-    """Give what makes settings for a relay at a port of the loopback."""
+    """Return what makes settings for a relay at a port of the loopback."""
 
     def make(port: int, **changed: Any) -> SmtpSettings:
         options = {"port": port, "tls_mode": "none", "from_": "Galaxy <galaxy@example.test>", **changed}
@@ -337,7 +337,7 @@ def smtp() -> Any:
 
 @pytest.fixture
 async def transport_to(smtp: Any) -> AsyncIterator[Any]:
-    """Give what makes a transport to a port of the loopback; it is closed at the end."""
+    """Return what makes a transport to a port of the loopback; it is closed at the end."""
     made: list[SmtpTransport] = []
 
     def make(port: int, *, monotonic: Any = lambda: 0.0, **changed: Any) -> SmtpTransport:
@@ -360,7 +360,7 @@ class Certificate:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Certificate:
-    """Give a certificate that nobody trusts but who is given its file."""
+    """Return a certificate that nobody trusts but who is given its file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)

@@ -35,7 +35,7 @@ LINES = 6000
 
 
 def die_at(line: int) -> Callable[[FrameType, str, Any], Any]:
-    """Give a trace function that kills this process before the given line of ours."""
+    """Return a trace function that kills this process before the given line of ours."""
 
     def trace(frame: FrameType, event: str, _argument: Any) -> Any:
         nonlocal line

@@ -54,7 +54,7 @@ async def talking_to(
     tls: ssl.SSLContext | None = None,
     trust: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Conversation]:
-    """Give a conversation, over a real connection, with a relay that offers extensions."""
+    """Return a conversation, over a real connection, with a relay that offers extensions."""
     ended = asyncio.Event()
 
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
@@ -288,7 +288,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 @pytest.fixture(params=LOOPS)
 def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
-    """Give both loops that we run on: they have transports of their own."""
+    """Return both loops that we run on: they have transports of their own."""
     with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
         yield runner
 

@@ -13,7 +13,7 @@ from galaxy_mail.service import Deliveries
 
 @pytest.fixture
 async def ask(rig: Any) -> AsyncIterator[Any]:
-    """Give what makes a request as an operator; `ask.api` is the server."""
+    """Return what makes a request as an operator; `ask.api` is the server."""
     async with serving(routes(rig.deliveries), plugin="mail") as api:
 
         async def ask(method: str, path: str) -> Any:

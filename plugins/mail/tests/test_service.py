@@ -14,7 +14,7 @@ from sqlalchemy import event, func, select, text
 
 from galaxy_contracts.mail import MailKind, Message
 from galaxy_contracts.testing import FakeOutbox
-from galaxy_kernel.api import Connection, Paging, Problem, new_id, working
+from galaxy_kernel.api import Connection, Paging, Problem, new_id, request_context
 from galaxy_mail import queries
 from galaxy_mail.domain import Draft
 from galaxy_mail.tables import mail_attempts, mail_deliveries
@@ -27,7 +27,7 @@ async def count(rig: Any) -> int:
 
 async def test_enqueue_writes_a_pending_row(rig: Any) -> None:
     """A queued mail is a row that is due now, with its bytes and the request that queued it, and wakes the worker."""
-    with working("auth", "req-1"):
+    with request_context("auth", "req-1"):
         delivery = await rig.enqueue("Ada@Example.test")
     row = await rig.row(delivery)
     assert (row.state, row.attempts, row.kind, row.recipient) == ("pending", 0, "test.welcome", "Ada@example.test")
@@ -346,7 +346,7 @@ async def test_sent_mail_is_not_resent(rig: Any) -> None:
 
 
 async def test_expired_mail_is_not_resent(rig: Any, relay: Any, transport_to: Any) -> None:
-    """A mail that has expired is not revived, wiped or not: 409 mail_expired."""
+    """A mail that has expired is not requeued, wiped or not: 409 mail_expired."""
     delivery = await rig.enqueue_code(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     with pytest.raises(Problem, match="409 mail_expired"):
         await rig.deliveries.resend(delivery)
@@ -358,7 +358,7 @@ async def test_expired_mail_is_not_resent(rig: Any, relay: Any, transport_to: An
 
 async def test_a_mail_goes_back_to_the_request_it_names(rig: Any) -> None:
     """Who queues for others, in sets, says for each mail which request it goes back to; else it is the one in hand."""
-    with working("test", "the one in hand"):
+    with request_context("test", "the one in hand"):
         named, unnamed = await rig.enqueue(request_id="another"), await rig.enqueue()
     assert (await rig.row(named)).request_id == "another"
     assert (await rig.row(unnamed)).request_id == "the one in hand"
@@ -377,7 +377,7 @@ async def queued_before(rig: Any, age: timedelta, state: str) -> UUID:
 
 
 async def kept(rig: Any) -> set[UUID]:
-    """Give the deliveries that are there; the attempts must be theirs."""
+    """Return the deliveries that are there; the attempts must be theirs."""
     async with rig.database.reading() as connection:
         deliveries = set((await connection.execute(select(mail_deliveries.c.id))).scalars())
         assert set((await connection.execute(select(mail_attempts.c.delivery_id))).scalars()) == deliveries

@@ -13,7 +13,7 @@ import pytest
 import structlog
 from sqlalchemy import select, text, update
 
-from galaxy_chassis.request_context import current
+from galaxy_chassis.request_context import current_request
 from galaxy_mail.conversation import Reply
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.tables import mail_attempts, mail_deliveries
@@ -21,7 +21,7 @@ from galaxy_mail.tables import mail_attempts, mail_deliveries
 
 @pytest.fixture
 async def deliverer(rig: Any, relay: Any, transport_to: Any) -> AsyncIterator[Any]:
-    """Give a worker that sends to the scripted relay."""
+    """Return a worker that sends to the scripted relay."""
     yield rig.deliverer(transport_to(relay.port))
 
 
@@ -175,7 +175,7 @@ async def test_attempts_are_told_under_the_request_id(rig: Any, relay: Any, deli
     seen: list[str] = []
 
     def note(_logger: Any, _name: str, line: Any) -> Any:
-        work = current.get()
+        work = current_request.get()
         seen.append("" if work is None else work.request_id)
         return line
 

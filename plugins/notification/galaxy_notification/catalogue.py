@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from galaxy_contracts.notification import Audience, Channel, Intent, NotificationKind
-from galaxy_kernel.api import FieldFault, new_id
-from galaxy_notification.domain import Checked, Destination
+from galaxy_kernel.api import FieldError, new_id
+from galaxy_notification.domain import Destination, ValidatedIntent
 from galaxy_notification.errors import IntentError, KindError
 
 MAX_KEY = 255
@@ -29,7 +29,7 @@ class Catalogue:
         self._kinds: dict[str, NotificationKind] = {}
 
     def register(self, kind: NotificationKind) -> None:
-        """Make a kind known. Raises KindError."""
+        """Make a kind known. Raise KindError."""
         faults = [*_faults_of_kind(kind)]
         if kind.name in self._kinds:
             faults.append("is registered already: one plugin owns a kind, and registers it once")
@@ -38,21 +38,21 @@ class Catalogue:
         self._kinds[kind.name] = kind
 
     def find(self, name: str) -> NotificationKind | None:
-        """Give a kind, or None."""
+        """Return a kind, or None."""
         return self._kinds.get(name)
 
     def all(self) -> list[NotificationKind]:
-        """Give every kind, by name."""
+        """Return every kind, by name."""
         return [self._kinds[name] for name in sorted(self._kinds)]
 
-    def check(self, intent: Intent) -> Checked:
-        """Check an intent. Raises IntentError with every fault, so that its author mends them in one go."""
+    def check(self, intent: Intent) -> ValidatedIntent:
+        """Check an intent. Raise IntentError with every fault, so that its author mends them in one go."""
         kind = self._kinds.get(intent.kind)
         faults = [*_faults_of_key(intent.idempotency_key)]
         payload = ""
         if kind is None:
             known = ", ".join(sorted(self._kinds))
-            faults.append(FieldFault("kind", f"is not registered: expected one of {known}"))
+            faults.append(FieldError("kind", f"is not registered: expected one of {known}"))
         else:
             payload, wrong = _payload(kind, intent.payload)
             faults += [*wrong, *_faults_of_recipients(kind, intent)]
@@ -60,11 +60,11 @@ class Catalogue:
             raise IntentError(intent.kind, faults)
         recipients = [None] if kind.audience is Audience.OPERATORS else dict.fromkeys(intent.recipients)
         routes = [Destination(new_id(), recipient, channel) for recipient in recipients for channel in kind.channels]
-        return Checked(kind.name, intent.idempotency_key, payload, routes)
+        return ValidatedIntent(kind.name, intent.idempotency_key, payload, routes)
 
 
 def sample(kind: NotificationKind) -> dict[str, Any]:
-    """Give a payload made of the fields' first examples; fields with a default need none."""
+    """Return a payload made of the fields' first examples; fields with a default need none."""
     fields = kind.payload.model_fields
     return {field.alias or name: field.examples[0] for name, field in fields.items() if field.examples}
 
@@ -86,43 +86,43 @@ def _faults_of_kind(kind: NotificationKind) -> Sequence[str]:
     return faults
 
 
-def _faults_of_key(key: str) -> Sequence[FieldFault]:
+def _faults_of_key(key: str) -> Sequence[FieldError]:
     if not key or not key.isprintable() or len(key) > MAX_KEY:
-        return [FieldFault("idempotency_key", f"expected 1 to {MAX_KEY} printable characters")]
+        return [FieldError("idempotency_key", f"expected 1 to {MAX_KEY} printable characters")]
     return []
 
 
-def _faults_of_recipients(kind: NotificationKind, intent: Intent) -> Sequence[FieldFault]:
+def _faults_of_recipients(kind: NotificationKind, intent: Intent) -> Sequence[FieldError]:
     if kind.audience is Audience.OPERATORS and intent.recipients:
-        return [FieldFault("recipients", "expected none: the kind is for operators")]
+        return [FieldError("recipients", "expected none: the kind is for operators")]
     if kind.audience is Audience.ACCOUNT and not intent.recipients:
-        return [FieldFault("recipients", "expected at least one account")]
+        return [FieldError("recipients", "expected at least one account")]
     given: Sequence[object] = intent.recipients  # its type is a promise that nobody has checked yet
     return [
-        FieldFault(f"recipients.{place}", "expected an account's id, a UUID")
+        FieldError(f"recipients.{place}", "expected an account's id, a UUID")
         for place, recipient in enumerate(given)
         if not isinstance(recipient, UUID)
     ]
 
 
-def _payload(kind: NotificationKind, given: BaseModel | Mapping[str, Any]) -> tuple[str, Sequence[FieldFault]]:
-    """Give a payload as JSON that its kind reads again when it is delivered, or what is wrong with it."""
+def _payload(kind: NotificationKind, given: BaseModel | Mapping[str, Any]) -> tuple[str, Sequence[FieldError]]:
+    """Return a payload as JSON that its kind reads again when it is delivered, or what is wrong with it."""
     if isinstance(given, BaseModel) and not isinstance(given, kind.payload):
         expected = kind.payload.__name__
-        return "", [FieldFault("payload", f"is a {type(given).__name__}: expected a {expected} or a mapping")]
+        return "", [FieldError("payload", f"is a {type(given).__name__}: expected a {expected} or a mapping")]
     try:
         model = given if isinstance(given, kind.payload) else kind.payload.model_validate(given)
         encoded = model.model_dump_json(by_alias=True, warnings=False)
         kind.payload.model_validate_json(encoded)
     except ValidationError as error:
         return "", [
-            FieldFault(".".join(("payload", *map(str, fault["loc"]))), fault["msg"])
+            FieldError(".".join(("payload", *map(str, fault["loc"]))), fault["msg"])
             for fault in error.errors(include_url=False, include_context=False, include_input=False)
         ]
     except ValueError as error:
-        return "", [FieldFault("payload", f"cannot be written as JSON: {error}")]
+        return "", [FieldError("payload", f"cannot be written as JSON: {error}")]
     if _NUL.search(encoded):
-        return "", [FieldFault("payload", "must not hold the character U+0000, which PostgreSQL cannot store")]
+        return "", [FieldError("payload", "must not hold the character U+0000, which PostgreSQL cannot store")]
     if len(encoded.encode()) > MAX_PAYLOAD:
-        return "", [FieldFault("payload", f"is longer than {MAX_PAYLOAD} bytes as JSON")]
+        return "", [FieldError("payload", f"is longer than {MAX_PAYLOAD} bytes as JSON")]
     return encoded, []

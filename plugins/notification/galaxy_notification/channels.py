@@ -18,7 +18,7 @@ from galaxy_notification.domain import Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class OutgoingRoute:
     """A claimed route, ready to be delivered."""
 
     claim: Claim
@@ -28,7 +28,7 @@ class Parcel:
     """None: operators."""
 
     def message(self, recipient: str) -> Message:
-        """Give the mail of it. Its key is the route's id: delivered a second time, it is the same mail."""
+        """Return the mail of it. Its key is the route's id: delivered a second time, it is the same mail."""
         account, parameters = self.account, self.payload.model_dump()
         if account is not None:
             parameters = {"recipient_name": account.display_name, **_local(parameters, ZoneInfo(account.time_zone))}
@@ -42,7 +42,7 @@ class Parcel:
         )
 
     def event(self) -> PushEvent:
-        """Give the live event of it. Its key is the route's id."""
+        """Return the live event of it. Its key is the route's id."""
         told = self.payload.model_dump(mode="json", by_alias=True)
         return PushEvent(
             kind=self.kind.name,
@@ -59,7 +59,7 @@ class EmailChannel:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
 
-    async def deliver(self, connection: Connection, parcels: Sequence[Parcel]) -> list[Result]:
+    async def deliver(self, connection: Connection, parcels: Sequence[OutgoingRoute]) -> list[Result]:
         """Queue the mails; one that cannot be queued is a dead letter."""
         messages = [parcel.message(parcel.account.email or "") for parcel in parcels if parcel.account is not None]
         return _queued(parcels, await self._outbox.enqueue_many(connection, messages))
@@ -71,7 +71,7 @@ class PushChannel:
     def __init__(self, push: Push | None) -> None:
         self._push = push
 
-    async def deliver(self, connection: Connection, parcels: Sequence[Parcel]) -> list[Result]:
+    async def deliver(self, connection: Connection, parcels: Sequence[OutgoingRoute]) -> list[Result]:
         """Publish the events."""
         if self._push is None:
             return skip(parcels, Reason.PUSH_NOT_INSTALLED)
@@ -85,7 +85,7 @@ class OperatorsChannel:
     def __init__(self, channel: AdminChannel | None, recipient: str) -> None:
         self._channel, self._recipient = channel, recipient
 
-    async def deliver(self, connection: Connection, parcels: Sequence[Parcel]) -> list[Result]:
+    async def deliver(self, connection: Connection, parcels: Sequence[OutgoingRoute]) -> list[Result]:
         """Hand the mails to the admin channel; one that cannot be queued is a dead letter."""
         if self._channel is None:
             return skip(parcels, Reason.ADMIN_CHANNEL_NOT_INSTALLED)
@@ -96,13 +96,13 @@ class OperatorsChannel:
         return skip(parcels, Reason.ADMIN_CHANNEL_OFF) if outcomes is None else _queued(parcels, outcomes)
 
 
-def skip(parcels: Sequence[Parcel], reason: Reason) -> list[Result]:
-    """Give the results of routes that are not delivered on purpose."""
+def skip(parcels: Sequence[OutgoingRoute], reason: Reason) -> list[Result]:
+    """Return the results of routes that are not delivered on purpose."""
     return [Result(parcel.claim, Outcome.SKIPPED, reason) for parcel in parcels]
 
 
-def _queued(parcels: Sequence[Parcel], outcomes: Sequence[UUID | ValueError]) -> list[Result]:
-    """Give the results of mails that were handed to the outbox."""
+def _queued(parcels: Sequence[OutgoingRoute], outcomes: Sequence[UUID | ValueError]) -> list[Result]:
+    """Return the results of mails that were handed to the outbox."""
     return [
         Result(parcel.claim, Outcome.DEAD_LETTERED, str(outcome))
         if isinstance(outcome, ValueError)
@@ -112,7 +112,7 @@ def _queued(parcels: Sequence[Parcel], outcomes: Sequence[UUID | ValueError]) ->
 
 
 def _local(parameters: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
-    """Give times as the recipient's clock shows them."""
+    """Return times as the recipient's clock shows them."""
     return {
         name: value.astimezone(zone) if isinstance(value, datetime) and value.tzinfo else value
         for name, value in parameters.items()

@@ -37,7 +37,7 @@ class Destination(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ValidatedIntent:
     """An intent that passed every check."""
 
     kind: str
@@ -48,7 +48,7 @@ class Checked:
 
 
 def refusal_of(account: Account) -> Reason | None:
-    """Tell why an account is not told anything; None: it is."""
+    """Return why an account is not told anything; None: it is."""
     if account.deleted_at is not None or account.email is None:
         return Reason.ACCOUNT_DELETED
     return Reason.ACCOUNT_BLOCKED if account.blocked_at is not None else None

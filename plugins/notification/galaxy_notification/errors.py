@@ -7,7 +7,7 @@ ValueError
 
 from collections.abc import Sequence
 
-from galaxy_kernel.api import FieldFault
+from galaxy_kernel.api import FieldError
 
 
 class KindError(ValueError):
@@ -17,7 +17,7 @@ class KindError(ValueError):
 class IntentError(ValueError):
     """An intent cannot be kept."""
 
-    def __init__(self, kind: str, faults: Sequence[FieldFault]) -> None:
+    def __init__(self, kind: str, faults: Sequence[FieldError]) -> None:
         told = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
         super().__init__(f"intent of kind {kind!r}: {told}")
         self.faults = tuple(faults)

@@ -6,7 +6,7 @@ from galaxy_notification import queries
 
 
 def subscriptions() -> Subscriptions:
-    """Give what the plugin listens to."""
+    """Return what the plugin listens to."""
 
     async def on_account_deleted(connection: Connection, fact: AccountDeleted) -> None:
         await queries.skip_account(connection, fact.account_id)

@@ -12,7 +12,7 @@ from galaxy_kernel.api import Context, Manifest, Migrations, Offer, Route, Subsc
 from galaxy_notification import events, routes, workers
 from galaxy_notification.catalogue import Catalogue
 from galaxy_notification.kinds import OPERATORS_KINDS
-from galaxy_notification.service import Desk, Inbox, NotificationService
+from galaxy_notification.service import Inbox, NotificationAdmin, NotificationService
 from galaxy_notification.settings import NotificationSettings
 from galaxy_notification.tables import metadata
 
@@ -34,7 +34,7 @@ class NotificationPlugin:
         self._catalogue = Catalogue()
         self._service = NotificationService(context, self._catalogue)
         self._inbox = Inbox(context, self._catalogue)
-        self._desk = Desk(context, self._catalogue, self._service)
+        self._desk = NotificationAdmin(context, self._catalogue, self._service)
         self._deliverer: workers.Deliverer
 
     def backend_migrations(self) -> Migrations:

@@ -31,7 +31,7 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, insert
 
 from galaxy_contracts.notification import Channel
 from galaxy_kernel.api import Connection, Paging, fetch_page
-from galaxy_notification.domain import Checked, Reason
+from galaxy_notification.domain import Reason, ValidatedIntent
 from galaxy_notification.tables import notification_mutes, notification_routes, notifications
 
 _n, _r, _m = notifications.c, notification_routes.c, notification_mutes.c
@@ -90,8 +90,8 @@ _FORGET_PAYLOADS = text("""
 """).bindparams(bindparam("account", type_=Uuid))
 
 
-async def submit(connection: Connection, notification: UUID, intent: Checked, request: str) -> UUID:
-    """Keep an intent and its routes; give its id, or that of the one which has its key already. One statement.
+async def submit(connection: Connection, notification: UUID, intent: ValidatedIntent, request: str) -> UUID:
+    """Keep an intent and its routes; return its id, or that of the one which has its key already. One statement.
 
     A second one only for who lost a race: their statement could not see yet what the winner has committed.
     """
@@ -111,7 +111,7 @@ async def submit(connection: Connection, notification: UUID, intent: Checked, re
 
 
 async def find_payloads(connection: Connection, ids: Collection[UUID]) -> dict[UUID, str]:
-    """Give the payloads of intents, as JSON, by their ids."""
+    """Return the payloads of intents, as JSON, by their ids."""
     return {row.id: row.payload for row in await connection.execute(_INTENTS, {"ids": list(ids)})}
 
 
@@ -124,7 +124,7 @@ async def list_notifications(
     channel: Channel | None = None,
     account: UUID | None = None,
 ) -> tuple[Sequence[Row[Any]], int]:
-    """Give one page of intents with all their routes, the newest first: those with a route that fits the filters."""
+    """Return one page of intents with all their routes, the newest first: those with a route that fits."""
     wanted: list[ColumnElement[bool]] = []
     if state == "dead_lettered":
         wanted.append(literal_column("state = 'dead_lettered'", Boolean))  # literally, to use the index of dead letters
@@ -143,7 +143,7 @@ async def list_notifications(
 
 
 async def find_notification(connection: Connection, notification: UUID) -> Row[*tuple[Any, ...]] | None:
-    """Give one intent with its routes."""
+    """Return one intent with its routes."""
     statement: Select[*tuple[Any, ...]] = _with_routes().where(_n.id == notification)
     return (await connection.execute(statement)).first()
 
@@ -151,7 +151,7 @@ async def find_notification(connection: Connection, notification: UUID) -> Row[*
 async def list_of_account(
     connection: Connection, account: UUID, paging: Paging, *, unread: bool
 ) -> tuple[Sequence[Row[Any]], int]:
-    """Give one page of an account's notifications, the newest first, with the account's own routes alone."""
+    """Return one page of an account's notifications, the newest first, with the account's own routes alone."""
     mine = and_(_r.notification_id == _n.id, _r.account_id == account)
     read_at = select(func.min(_r.read_at)).where(mine).scalar_subquery()
     statement = select(_n.id, _n.kind, _n.created_at, _n.payload, read_at.label("read_at"), _routes(mine))
@@ -161,7 +161,7 @@ async def list_of_account(
 
 
 async def mark_read(connection: Connection, account: UUID, now: datetime, notification: UUID | None = None) -> int:
-    """Mark an account's notifications as read, or one of them; give how many routes it has of what was asked for.
+    """Mark an account's notifications as read, or one of them; return how many routes it has of what was asked for.
 
     They are locked in the order of ids, as by a worker that records results: neither can lock the other out.
     """
@@ -172,13 +172,13 @@ async def mark_read(connection: Connection, account: UUID, now: datetime, notifi
 
 
 async def count_unread(connection: Connection, account: UUID) -> int:
-    """Give how many notifications an account has not read."""
+    """Return how many notifications an account has not read."""
     statement = select(func.count(_r.notification_id.distinct())).where(_r.account_id == account, _r.read_at.is_(None))
     return int((await connection.execute(statement)).scalar_one())
 
 
 async def lock_route(connection: Connection, route: UUID) -> Row[*tuple[Any, ...]] | None:
-    """Give `notification_id`, `account_id` and `state` of a route, and keep others from changing it."""
+    """Return `notification_id`, `account_id` and `state` of a route, and keep others from changing it."""
     statement = select(_r.notification_id, _r.account_id, _r.state).where(_r.id == route).with_for_update()
     return (await connection.execute(statement)).first()
 
@@ -204,7 +204,7 @@ async def skip_account(connection: Connection, account: UUID) -> None:
 
 
 async def find_mutes(connection: Connection, accounts: Collection[UUID]) -> set[tuple[UUID, str, str]]:
-    """Give what accounts have switched off, as account, kind and channel."""
+    """Return what accounts have switched off, as account, kind and channel."""
     found = await connection.execute(_MUTES, {"accounts": list(accounts)})
     return {(row.account_id, row.kind, row.channel) for row in found}
 
@@ -230,7 +230,7 @@ def _with_routes() -> Select[Any]:
 
 
 def _routes(which: ColumnElement[bool], **more: Any) -> Any:
-    """Give the routes of an intent as one JSON array, so that a page of intents is one round trip."""
+    """Return the routes of an intent as one JSON array, so that a page of intents is one round trip."""
     shown = {
         "id": _r.id,
         "channel": _r.channel,

@@ -8,7 +8,7 @@ from uuid import UUID
 from galaxy_contracts.notification import AdminChannelState, Audience, Channel
 from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route
 from galaxy_notification.domain import State
-from galaxy_notification.service import Desk, Inbox
+from galaxy_notification.service import Inbox, NotificationAdmin
 
 USER, ADMIN = "/api/v1/user/notifications", "/api/v1/admin/notifications"
 
@@ -141,8 +141,8 @@ class AdminChannelSwitch(Model):
     enabled: bool
 
 
-def routes(inbox: Inbox, desk: Desk) -> Sequence[Route]:
-    """Give the plugin's routes."""
+def routes(inbox: Inbox, desk: NotificationAdmin) -> Sequence[Route]:
+    """Return the plugin's routes."""
     return (*_inbox_routes(inbox), *_preference_routes(inbox), *_desk_routes(desk), *_channel_routes(desk))
 
 
@@ -194,7 +194,7 @@ def _preference_routes(inbox: Inbox) -> Sequence[Route]:
     )
 
 
-def _desk_routes(desk: Desk) -> Sequence[Route]:
+def _desk_routes(desk: NotificationAdmin) -> Sequence[Route]:
     async def search(query: NotificationQuery) -> Page[NotificationView]:
         chosen = {"kind": query.kind, "state": query.state, "channel": query.channel, "account": query.account_id}
         rows, total = await desk.list(query, **chosen)
@@ -249,7 +249,7 @@ def _desk_routes(desk: Desk) -> Sequence[Route]:
     )
 
 
-def _channel_routes(desk: Desk) -> Sequence[Route]:
+def _channel_routes(desk: NotificationAdmin) -> Sequence[Route]:
     async def show() -> AdminChannelView:
         return _channel(await desk.admin_channel())
 
@@ -272,6 +272,6 @@ def _channel_routes(desk: Desk) -> Sequence[Route]:
 
 
 def _sliced(found: Sequence[Any], query: Paging) -> Page[Any]:
-    """Give one page of what is in memory."""
+    """Return one page of what is in memory."""
     first = (query.page - 1) * query.page_size
     return query.page_of(found[first : first + query.page_size], len(found))

@@ -59,20 +59,20 @@ class NotificationService:
         self._context, self._catalogue = context, catalogue
 
     def register(self, kind: NotificationKind) -> None:
-        """Make a kind known, and its mail; see the contract. Raises ValueError."""
+        """Make a kind known, and its mail; see the contract. Raise ValueError."""
         self._catalogue.register(kind)
         if Channel.EMAIL in kind.channels:
             self._context.require(OUTBOX).register(MailKind(name=kind.name, package=kind.package))
 
     async def submit(self, connection: Connection, intent: Intent) -> UUID:
-        """Keep an intent and its routes; see the contract. Raises IntentError, a ValueError."""
+        """Keep an intent and its routes; see the contract. Raise IntentError, a ValueError."""
         checked = self._catalogue.check(intent)
         found = await queries.submit(connection, new_id(), checked, request_id())
         self._context.wakeups.after_commit(connection, DELIVER)
         return found
 
     async def prune(self) -> bool:
-        """Delete what is older than the retention and settled; give whether there may be more."""
+        """Delete what is older than the retention and settled; return whether there may be more."""
         age = self._context.settings.retention
         async with self._context.database.transaction() as connection:
             return await queries.prune(connection, age, _PRUNED_AT_ONCE) == _PRUNED_AT_ONCE
@@ -85,7 +85,7 @@ class Inbox:
         self._context, self._catalogue = context, catalogue
 
     async def list(self, account: UUID, paging: Paging, *, unread: bool) -> tuple[Sequence[Row[Any]], int]:
-        """Give one page of an account's notifications, the newest first."""
+        """Return one page of an account's notifications, the newest first."""
         async with self._context.database.reading() as connection:
             return await queries.list_of_account(connection, account, paging, unread=unread)
 
@@ -96,14 +96,14 @@ class Inbox:
                 raise not_found("notification")
 
     async def mark_all_read(self, account: UUID) -> int:
-        """Mark all as read, and give how many were not."""
+        """Mark all as read, and return how many were not."""
         async with self._context.database.transaction() as connection:
             unread = await queries.count_unread(connection, account)
             await queries.mark_read(connection, account, self._now())
             return unread
 
     async def preferences(self, account: UUID) -> Sequence[tuple[NotificationKind, Channel, bool]]:
-        """Give every kind and channel for players, and whether it is on."""
+        """Return every kind and channel for players, and whether it is on."""
         async with self._context.database.reading() as connection:
             muted = await queries.find_mutes(connection, [account])
         kinds = [kind for kind in self._catalogue.all() if kind.audience is Audience.ACCOUNT]
@@ -133,7 +133,7 @@ class Inbox:
         return self._context.clock.now()
 
 
-class Desk:
+class NotificationAdmin:
     """What operators see and do."""
 
     def __init__(
@@ -152,21 +152,21 @@ class Desk:
         return bool(self._context.settings.admin_email)
 
     def kinds(self) -> Sequence[NotificationKind]:
-        """Give the catalogue, by name."""
+        """Return the catalogue, by name."""
         return self._catalogue.all()
 
     async def list(self, paging: Paging, **filters: Any) -> tuple[Sequence[Row[Any]], int]:
-        """Give one page of intents with their routes, the newest first; see `queries.list_notifications`."""
+        """Return one page of intents with their routes, the newest first; see `queries.list_notifications`."""
         async with self._context.database.reading() as connection:
             return await queries.list_notifications(connection, paging, **filters)
 
     async def show(self, notification: UUID) -> Row[Any]:
-        """Give one intent with its routes. Raises the problem 404."""
+        """Return one intent with its routes. Raises the problem 404."""
         async with self._context.database.reading() as connection:
             return await self._found(connection, notification)
 
     async def retry(self, route: UUID) -> Row[Any]:
-        """Make a route that was not delivered due now, with a fresh budget of attempts; give its intent.
+        """Make a route that was not delivered due now, with a fresh budget of attempts; return its intent.
 
         Raises the problems 404 `not_found`, 409 `route_already_sent`, `account_deleted`.
         """
@@ -177,7 +177,7 @@ class Desk:
             if found.state == "sent":
                 raise conflict("route_already_sent", "The route was delivered; submit a new intent instead.")
             self._refuse_deleted(found.account_id)
-            await self._queue.revive(connection, route)
+            await self._queue.requeue(connection, route)
             self._context.wakeups.after_commit(connection, DELIVER)
             return await self._found(connection, found.notification_id)
 
@@ -208,7 +208,7 @@ class Desk:
             raise Problem(422, "invalid_request", str(error), faults=faults) from None
 
     async def admin_channel(self) -> AdminChannelState | None:
-        """Tell whether the admin channel is on; None where it is not installed."""
+        """Return whether the admin channel is on; None where it is not installed."""
         channel = self._context.find(ADMIN_CHANNEL)
         if channel is None:
             return None

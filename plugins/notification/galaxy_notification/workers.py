@@ -13,20 +13,20 @@ from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.notification import ADMIN_CHANNEL, Audience, Channel
 from galaxy_contracts.push import PUSH
 from galaxy_kernel.api import (
-    Attempts,
     Batches,
     Claim,
     Connection,
     Context,
     LeasedQueue,
     Outcome,
+    QueueMetrics,
     Result,
     Worker,
-    working,
+    request_context,
 )
 from galaxy_notification import queries
 from galaxy_notification.catalogue import Catalogue
-from galaxy_notification.channels import EmailChannel, OperatorsChannel, Parcel, PushChannel, skip
+from galaxy_notification.channels import EmailChannel, OperatorsChannel, OutgoingRoute, PushChannel, skip
 from galaxy_notification.domain import Reason, refusal_of
 from galaxy_notification.service import DELIVER, NotificationService
 from galaxy_notification.settings import NotificationSettings
@@ -40,7 +40,7 @@ _PRUNE_INTERVAL = timedelta(hours=1)
 
 
 def route_queue(context: Context[NotificationSettings]) -> LeasedQueue:
-    """Give the queue over `notification_routes`."""
+    """Return the queue over `notification_routes`."""
     return LeasedQueue(
         notification_routes,
         lease=LEASE,
@@ -55,7 +55,7 @@ def route_queue(context: Context[NotificationSettings]) -> LeasedQueue:
 def workers(
     context: Context[NotificationSettings], deliverer: "Deliverer", service: NotificationService
 ) -> list[Worker]:
-    """Give the plugin's workers."""
+    """Return the plugin's workers."""
     return [
         Worker(DELIVER, deliverer.run, context.settings.worker_interval),
         Worker("notification.prune", service.prune, _PRUNE_INTERVAL, singleton=True),
@@ -63,7 +63,7 @@ def workers(
 
 
 class _Way(Protocol):
-    async def deliver(self, connection: Connection, parcels: Sequence[Parcel]) -> list[Result]: ...
+    async def deliver(self, connection: Connection, parcels: Sequence[OutgoingRoute]) -> list[Result]: ...
 
 
 class Deliverer:
@@ -80,7 +80,7 @@ class Deliverer:
             (Audience.ACCOUNT, Channel.PUSH): push,
             (Audience.OPERATORS, Channel.EMAIL): operators,
         }
-        self._attempts = Attempts("notification", queue, "kind", "channel", log=context.log, meter=context.meter)
+        self._attempts = QueueMetrics("notification", queue, "kind", "channel", log=context.log, meter=context.meter)
         c = notification_routes.c
         self._batches = Batches(
             queue,
@@ -106,7 +106,7 @@ class Deliverer:
         accounts = {claim.row.account_id for claim in claims if claim.row.account_id is not None}
         muted = await queries.find_mutes(connection, accounts) if accounts else set()
         results: list[Result] = []
-        ways: dict[tuple[Audience, Channel], list[Parcel]] = defaultdict(list)
+        ways: dict[tuple[Audience, Channel], list[OutgoingRoute]] = defaultdict(list)
         for claim in claims:
             prepared = self._prepare(claim, payloads, muted)
             if isinstance(prepared, Result):
@@ -119,8 +119,8 @@ class Deliverer:
 
     def _prepare(
         self, claim: Claim, payloads: Mapping[UUID, str], muted: Collection[tuple[UUID, str, str]]
-    ) -> Parcel | Result:
-        """Give what is to be delivered, or the result where nothing is.
+    ) -> OutgoingRoute | Result:
+        """Return what is to be delivered, or the result where nothing is.
 
         What this replica does not know, a newer one may, while a deployment is rolled: that is tried again.
         """
@@ -138,7 +138,7 @@ class Deliverer:
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False))
             return Result(claim, Outcome.RETRYING, f"its payload does not fit its kind here: {fields}")
-        parcel = Parcel(claim, kind, payload, account)
+        parcel = OutgoingRoute(claim, kind, payload, account)
         refusal = None if account is None else refusal_of(account)
         if refusal is None and (claim.row.account_id, kind.name, claim.row.channel) in muted and not kind.mandatory:
             refusal = Reason.PREFERENCE
@@ -147,5 +147,5 @@ class Deliverer:
     def _recorded(self, results: Sequence[Result]) -> None:
         for result in results:
             row = result.claim.row
-            with working("notification", row.request_id):
+            with request_context("notification", row.request_id):
                 self._attempts.note(result, row.kind, row.channel, route_id=str(result.claim.id))

@@ -104,18 +104,18 @@ class World:
             return response.status, await response.json() if response.content_length else None
 
     async def routes(self, notification: UUID | str) -> list[dict[str, Any]]:
-        """Give the routes of an intent as operators see them."""
+        """Return the routes of an intent as operators see them."""
         status, shown = await self.ask("GET", f"{ADMIN}/{notification}")
         assert status == 200, shown
         routes: list[dict[str, Any]] = shown["routes"]
         return routes
 
     async def states(self, notification: UUID | str) -> set[tuple[str, str, str | None]]:
-        """Give channel, state and reason of an intent's routes."""
+        """Return channel, state and reason of an intent's routes."""
         return {(route["channel"], route["state"], route["reason"]) for route in await self.routes(notification)}
 
     async def settled(self, notification: UUID | str) -> set[tuple[str, str, str | None]]:
-        """Wait until nothing of an intent is pending, and give its states."""
+        """Wait until nothing of an intent is pending, and return its states."""
         async with asyncio.timeout(10):
             while True:
                 found = await self.states(notification)
@@ -126,7 +126,7 @@ class World:
     async def tell_deletion(self, account: Account) -> None:
         """Delete an account, as its plugin would."""
         self.fakes[ACCOUNTS].accounts[account.id] = msgspec.structs.replace(account, email=None, deleted_at=NOW)
-        shared = self.booted.kernel.assembly.require_shared()
+        shared = self.booted.kernel.assembly.require_resources()
         async with self.database.transaction() as connection:
             await shared.facts.record(connection, AccountDeleted(account.id, account.email or "", NOW))
 
@@ -137,7 +137,7 @@ class World:
 
 @pytest.fixture
 async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
-    """Give what boots the plugin: without the capabilities in `absent`, with settings by name."""
+    """Return what boots the plugin: without the capabilities in `absent`, with settings by name."""
     async with AsyncExitStack() as stack:
 
         async def make(*, absent: Any = (), **settings: str) -> World:
@@ -166,5 +166,5 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def world(make_world: Any) -> Any:
-    """Give the plugin with everything there is, and two kinds for players."""
+    """Return the plugin with everything there is, and two kinds for players."""
     return await make_world()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from galaxy_contracts.notification import Intent
-from galaxy_kernel.api import new_id, working
+from galaxy_kernel.api import new_id, request_context
 from galaxy_notification.errors import IntentError
 
 ADMIN, TURN_READY = "/api/v1/admin/notifications", "lobby.turn_ready"
@@ -104,9 +104,9 @@ async def test_a_fault(world: Any, changed: dict[str, Any], field: str) -> None:
 async def test_the_request_id_follows_to_mail_and_event(world: Any) -> None:
     """What is delivered in a set goes back to the request of each intent."""
     account = world.account()
-    with working("test", "request-1"):
+    with request_context("test", "request-1"):
         first = await world.submit(account, key="1")
-    with working("test", "request-2"):
+    with request_context("test", "request-2"):
         second = await world.submit(account, key="2")
     await world.settled(first)
     await world.settled(second)

@@ -160,7 +160,7 @@ async def made_due(world: Any, **changed: str) -> None:
     """Make routes due, with some columns changed, as if they had been submitted so."""
     due = {"state": "'pending'", "next_attempt_at": "now()", "finished_at": "NULL", **changed}
     await world.execute(f"UPDATE notification_routes SET {', '.join(f'{name} = {due[name]}' for name in due)}")
-    world.booted.kernel.assembly.require_shared().wakeups.wake("notification.deliver")
+    world.booted.kernel.assembly.require_resources().wakeups.wake("notification.deliver")
 
 
 async def test_a_kind_whose_plugin_is_gone(make_world: Any) -> None:
@@ -232,7 +232,7 @@ async def test_an_account_of_a_moment_ago(world: Any) -> None:
             await asyncio.sleep(0.01)
     known.update({id_: msgspec.structs.replace(each) for id_, each in kept.items()})
     await world.execute("UPDATE notification_routes SET next_attempt_at = now()")
-    world.booted.kernel.assembly.require_shared().wakeups.wake("notification.deliver")
+    world.booted.kernel.assembly.require_resources().wakeups.wake("notification.deliver")
     async with asyncio.timeout(10):
         while {state for _, state, _ in await world.states(found)} != {"sent"}:
             await asyncio.sleep(0.01)

@@ -17,7 +17,7 @@ _GATEWAY = "backend-push-listen"
 
 
 def commands() -> typer.Typer:
-    """Give the commands."""
+    """Return the commands."""
     app = typer.Typer(help="Live events.", no_args_is_help=True)
 
     @app.callback()

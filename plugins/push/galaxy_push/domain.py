@@ -54,12 +54,12 @@ class Standing:
     """Events up to this one may be gone."""
 
     def has_all_after(self, seq: int) -> bool:
-        """Tell whether every event after this number is there, or still to come."""
+        """Return whether every event after this number is there, or still to come."""
         return self.trimmed_seq <= seq <= self.last_seq
 
 
 def draft(event: PushEvent, request_id: str) -> Draft:
-    """Check an event; `request_id` is that of the work in hand. Raises ValueError with what is wrong with it."""
+    """Check an event; `request_id` is that of the work in hand. Raise ValueError with what is wrong with it."""
     if (event.account_id is None) == (event.session_id is None):
         raise ValueError(f"push event {event.kind!r}: give one target, account_id or session_id")
     if _KIND.fullmatch(event.kind) is None:
@@ -80,7 +80,7 @@ def draft(event: PushEvent, request_id: str) -> Draft:
 
 
 def parse_cursor(cursor: str) -> int | None:
-    """Give the number behind a cursor, None for the empty one, which means from now on. Raises ValueError."""
+    """Return the number behind a cursor, None for the empty one, which means from now on. Raise ValueError."""
     if not cursor:
         return None
     if _CURSOR.fullmatch(cursor) is None or int(cursor) > MAX_CURSOR:
@@ -89,7 +89,7 @@ def parse_cursor(cursor: str) -> int | None:
 
 
 def check_gateway_id(gateway_id: str) -> str:
-    """Give the name back. Raises ValueError."""
+    """Return the name again. Raise ValueError."""
     if _GATEWAY_ID.fullmatch(gateway_id) is None:
         raise ValueError("gateway_id: must be 1 to 64 letters, digits, dots, hyphens and underscores")
     return gateway_id

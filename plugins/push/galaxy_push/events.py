@@ -7,7 +7,7 @@ from galaxy_push.service import PushService
 
 
 def subscriptions(service: PushService) -> Subscriptions:
-    """Give the listeners."""
+    """Return the listeners."""
 
     async def on_sessions_revoked(connection: Connection, fact: SessionsRevoked) -> None:
         await service.sessions_revoked(connection, fact.account_id, fact.session_ids)

@@ -12,7 +12,7 @@ MAX_BYTES = 512 * 1024
 
 
 def encode(event: StoredEvent) -> bytes:
-    """Give the frame of one event.
+    """Return the frame of one event.
 
     Frames in a row are, byte for byte, the frame of all their events: protobuf merges messages that are concatenated.
     """
@@ -29,14 +29,14 @@ def encode(event: StoredEvent) -> bytes:
 
 
 def opening(seq: int, *, resync_required: bool) -> bytes:
-    """Give the first frame of a stream."""
+    """Return the first frame of a stream."""
     frame = Frame(opening=Opening(cursor=str(seq), resync_required=resync_required))
     encoded: bytes = frame.SerializeToString()
     return encoded
 
 
 def fitting(encoded: Sequence[bytes]) -> int:
-    """Tell how many of these events, from the first, go into one frame: one at least."""
+    """Return how many of these events, from the first, go into one frame: one at least."""
     size = 0
     for number, event in enumerate(encoded[:MAX_EVENTS]):
         size += len(event)

@@ -71,7 +71,7 @@ class Hub:
             await self._bell.wait()
 
     def take(self, number: int) -> tuple[int, bytes] | None:
-        """Give the next frame after this number, with the number of its last event; None: that is not held here.
+        """Return the next frame after this number, with the number of its last event; None: that is not held here.
 
         There must be something after it.
         """

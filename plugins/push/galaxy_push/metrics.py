@@ -23,7 +23,7 @@ class Metrics:
         self._cut_off = meter.create_counter("push.cut_off", description="Subscribers cut off, by reason.")
 
     def hand_over(self, *, read: int) -> None:
-        """Give the numbers so far to the meter."""
+        """Return the numbers so far to the meter."""
         self._subscribers.set(self.subscribers)
         self._read.add(read)
         self._sent.add(self.sent)

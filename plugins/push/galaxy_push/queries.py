@@ -106,12 +106,12 @@ async def add(connection: Connection, drafts: Sequence[Draft]) -> None:
 
 
 async def standing(connection: Connection) -> Standing:
-    """Tell how far the stream reaches."""
+    """Return how far the stream reaches."""
     return Standing(*(await connection.execute(_STANDING)).one())
 
 
 async def read(connection: Connection, after: int, limit: int) -> Page:
-    """Give the events that follow a number, `limit` at most."""
+    """Return the events that follow a number, `limit` at most."""
     rows = (await connection.execute(_READ, {"after": after, "limit": limit})).all()
     last_seq, trimmed_seq, waiting = rows[0][:3]
     events = [StoredEvent(*row[3:]) for row in rows if row[3] is not None]
@@ -119,7 +119,7 @@ async def read(connection: Connection, after: int, limit: int) -> Page:
 
 
 async def number(connection: Connection) -> int:
-    """Number events that are committed and have none, after whoever is at it, and give the highest number now."""
+    """Number events that are committed and have none, after whoever is at it, and return the highest number now."""
     stalled = f"{STALLED // timedelta(milliseconds=1)}ms"
     last: int = (await connection.execute(_LOCK, {"stalled": stalled})).one().last_seq
     given = await connection.execute(_NUMBER, {"last": last, "limit": NUMBERED_AT_ONCE})

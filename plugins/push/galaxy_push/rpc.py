@@ -132,7 +132,7 @@ class _Stream:
         """Whether it has once heard everything there was: from then on it must keep up."""
 
     async def write(self, frame: bytes) -> None:
-        """Send a frame; gRPC keeps it until the subscriber's window takes it. Raises BlockedError."""
+        """Send a frame; gRPC keeps it until the subscriber's window takes it. Raise BlockedError."""
         try:
             async with asyncio.timeout(self._patience):
                 await self._context.write(frame)
@@ -152,7 +152,7 @@ class _Stream:
 
 
 def service(subscriptions: Subscriptions) -> RpcService:
-    """Give the service for the kernel's listener. What it sends is bytes already."""
+    """Return the service for the kernel's listener. What it sends is bytes already."""
     handlers = {
         "Subscribe": grpc.unary_stream_rpc_method_handler(
             subscriptions.subscribe, request_deserializer=SubscribeRequest.FromString
@@ -163,7 +163,7 @@ def service(subscriptions: Subscriptions) -> RpcService:
 
 
 def _lost(error: Exception) -> Exception:
-    """Give what a subscriber hears of a database error."""
+    """Return what a subscriber hears of a database error."""
     if not is_unavailable(error):
         return error
     return SubscriptionEndedError(f"The backend cannot reach its database now: {_AGAIN}.")

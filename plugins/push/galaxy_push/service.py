@@ -41,7 +41,7 @@ class PushService:
             self._wake(connection)
 
     async def sessions_revoked(self, connection: Connection, account_id: UUID, session_ids: Sequence[UUID]) -> None:
-        """Tell gateways that sessions have ended, each by an event of its own, and nothing else to them any more."""
+        """Notify gateways that sessions have ended, each by an event of its own, the last to that session."""
         await queries.forget_sessions(connection, session_ids)
         await self.publish(
             connection,

@@ -27,7 +27,7 @@ class Reader:
         self._looked_at: float | None = None
 
     async def run(self) -> bool:
-        """Make one pass; give whether there is more to do at once."""
+        """Make one pass; return whether there is more to do at once."""
         async with self._database.reading() as connection:
             if self._hub.head is None:
                 self._hub.open((await queries.standing(connection)).last_seq)
@@ -44,7 +44,7 @@ class Reader:
         return more or len(page.events) == PAGE
 
     async def health(self) -> Health:
-        """Tell when nobody has looked for a while: subscribers here hear nothing meanwhile."""
+        """Report when nobody has looked for a while: subscribers here hear nothing meanwhile."""
         if self._looked_at is None:
             return Health("degraded", "events were not read yet")
         since = self._clock.monotonic() - self._looked_at
@@ -58,7 +58,7 @@ class Reader:
 
 
 def workers(database: Database, reader: Reader, retention: timedelta) -> Sequence[Worker]:
-    """Give the workers."""
+    """Return the workers."""
 
     async def trim() -> bool:
         async with database.transaction() as connection:

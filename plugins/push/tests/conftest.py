@@ -160,7 +160,7 @@ class Backend:
 
     async def tell(self, fact: Any) -> None:
         """Record a fact as its plugin would."""
-        shared = self.booted.kernel.assembly.require_shared()
+        shared = self.booted.kernel.assembly.require_resources()
         async with self.database.transaction() as connection:
             await shared.facts.record(connection, fact)
 
@@ -195,7 +195,7 @@ class Backend:
         hub._drop_to(hub.head)
 
     def count_pages(self) -> Callable[[], int]:
-        """Give what tells how often subscribers have read the table from now on."""
+        """Return what tells how often subscribers have read the table from now on."""
         subscriptions, number = self.plugin._subscriptions, 0
         read = subscriptions._page
 
@@ -228,19 +228,19 @@ class Backend:
 
 @pytest.fixture
 def gateway() -> Gateway:
-    """Give a gateway that has not subscribed yet."""
+    """Return a gateway that has not subscribed yet."""
     return Gateway()
 
 
 @pytest.fixture
 def make_gateway() -> type[Gateway]:
-    """Give what makes a gateway of a name."""
+    """Return what makes a gateway of a name."""
     return Gateway
 
 
 @pytest.fixture
 async def make_backend(boot: Boot) -> AsyncIterator[Any]:
-    """Give what boots a backend; `beside` another one it is a replica on the same database."""
+    """Return what boots a backend; `beside` another one it is a replica on the same database."""
     async with AsyncExitStack() as stack:
 
         async def make(beside: Backend | None = None, *more: type[Any], dsn: str | None = None, **settings: str) -> Any:
@@ -253,6 +253,6 @@ async def make_backend(boot: Boot) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def backend(make_backend: Any) -> Backend:
-    """Give a backend with default settings."""
+    """Return a backend with default settings."""
     made: Backend = await make_backend()
     return made

@@ -20,7 +20,7 @@ def stored(*numbers: int, size: int = 2) -> list[StoredEvent]:
 
 
 def taken(hub: Hub, after: int) -> list[int]:
-    """Give the numbers in the next frame."""
+    """Return the numbers in the next frame."""
     found = hub.take(after)
     assert found is not None
     last, frame = found

@@ -62,7 +62,7 @@ async def publishing(*backends: Any) -> AsyncIterator[None]:
 
 
 async def everything(backend: Any, start: str) -> list[str]:
-    """Give the cursors of all events after a start, once each of them has its place."""
+    """Return the cursors of all events after a start, once each of them has its place."""
     async with asyncio.timeout(30):
         while await backend.rows("SELECT 1 FROM push_events WHERE seq IS NULL LIMIT 1"):
             await asyncio.sleep(0.01)

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from galaxy_chassis.request_context import working
+from galaxy_chassis.request_context import request_context
 from galaxy_contracts.push import PushEvent
 
 
@@ -36,7 +36,7 @@ async def test_events_of_one_call_keep_their_order(backend: Any, gateway: Any) -
 
 async def test_the_request_id_is_that_of_the_work_in_hand(backend: Any) -> None:
     """Events carry the request that they go back to, unless they bring another one."""
-    with working("test", "request-0001"):
+    with request_context("test", "request-0001"):
         await backend.publish(1)
         await backend.publish(2, request_id="request-0002")
     rows = await backend.rows("SELECT request_id FROM push_events ORDER BY id")

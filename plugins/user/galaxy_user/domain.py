@@ -24,5 +24,5 @@ class ProfileChange(TypedDict, total=False):
 
 
 def first_display_name(source: random.Random) -> str:
-    """Give the name of a new account until its player chooses one: nothing in it comes from the address."""
+    """Return the name of a new account until its player chooses one: nothing in it comes from the address."""
     return "Player-" + "".join(source.choices(_LETTERS, k=4))

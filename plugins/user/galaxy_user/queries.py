@@ -27,12 +27,12 @@ _FOR_OPERATORS: Select[Any] = select(accounts, _state.label("state"))
 
 
 async def find_by_address(connection: Connection, folded: str) -> Account | None:
-    """Give the account of a folded address."""
+    """Return the account of a folded address."""
     return await _one(connection, _BY_ADDRESS.params(folded=folded))
 
 
 async def lock_by_address(connection: Connection, folded: str) -> Account | None:
-    """Give the account of a folded address, which can be neither blocked nor deleted until this transaction ends."""
+    """Return the account of a folded address, locked against blocking and deletion until this transaction ends."""
     return await _one(connection, _BY_ADDRESS_LOCKED.params(folded=folded))
 
 
@@ -49,7 +49,7 @@ async def change_profile(connection: Connection, account_id: UUID, change: Profi
 
 
 async def lock_account(connection: Connection, account_id: UUID) -> Account | None:
-    """Give the account and keep others from changing it until this transaction ends."""
+    """Return the account and keep others from changing it until this transaction ends."""
     return await _one(connection, select(*_ACCOUNT).where(accounts.c.id == account_id).with_for_update(key_share=True))
 
 
@@ -79,7 +79,7 @@ async def scrub(connection: Connection, account_id: UUID, deleted_at: datetime) 
 
 
 async def find_for_operators(connection: Connection, account_id: UUID) -> Row[Any] | None:
-    """Give the whole row of an account, and its state."""
+    """Return the whole row of an account, and its state."""
     row: Row[Any] | None = (await connection.execute(_FOR_OPERATORS.where(accounts.c.id == account_id))).first()
     return row
 
@@ -87,7 +87,7 @@ async def find_for_operators(connection: Connection, account_id: UUID) -> Row[An
 async def list_accounts(
     connection: Connection, paging: Paging, *, folded: str | None = None, state: AccountState | None = None
 ) -> tuple[Sequence[Row[Any]], int]:
-    """Give one page of accounts as operators see them, the newest first, and how many there are."""
+    """Return one page of accounts as operators see them, the newest first, and how many there are."""
     statement = _FOR_OPERATORS.order_by(accounts.c.id.desc())
     if folded is not None:
         statement = statement.where(accounts.c.email_folded == folded)

@@ -77,7 +77,7 @@ class ProfilePatch(Model):
         return self
 
     def change(self) -> ProfileChange:
-        """Give what was sent and nothing else."""
+        """Return what was sent and nothing else."""
         return cast("ProfileChange", self.model_dump(exclude_unset=True))
 
 
@@ -97,7 +97,7 @@ class UserQuery(Paging):
 
 
 def routes(service: AccountService) -> Sequence[Route]:
-    """Give the plugin's routes."""
+    """Return the plugin's routes."""
     return (*_own_routes(service), *_admin_routes(service))
 
 

@@ -36,11 +36,11 @@ class AccountService:
         self._context, self._cache = context, cache
 
     def get(self, account_id: UUID) -> Account | None:
-        """Give the account from memory, deleted ones included; None when there never was one."""
+        """Return the account from memory, deleted ones included; None when there never was one."""
         return self._cache.get(account_id)
 
     async def find(self, connection: Connection, email: str) -> Account | None:
-        """Give the account of an address, whatever its case, or None, for what is no address too."""
+        """Return the account of an address, whatever its case, or None, for what is no address too."""
         try:
             folded = parse_address(email).folded
         except ValueError:
@@ -48,10 +48,10 @@ class AccountService:
         return await queries.find_by_address(connection, folded)
 
     async def find_or_create(self, connection: Connection, registration: Registration) -> tuple[Account, bool]:
-        """Give the account of the address, made now if there is none, and whether it was made.
+        """Return the account of the address, made now if there is none, and whether it was made.
 
         The account is locked against block and deletion until the caller's transaction ends: a session that the caller
-        starts is either seen by whoever then hears of the block, or not started. Raises ValueError for no address.
+        starts is either seen by whoever then hears of the block, or not started. Raise ValueError for no address.
         """
         address = parse_address(registration.email)
         while True:  # again only if the account that stood in the way was deleted between the two statements
@@ -64,7 +64,7 @@ class AccountService:
                 return account, True
 
     def own(self, account_id: UUID) -> Account:
-        """Give the caller's account from memory."""
+        """Return the caller's account from memory."""
         account = self.get(account_id)
         if account is None or account.deleted_at is not None:
             raise not_found("account")
@@ -110,7 +110,7 @@ class AccountService:
             return await self._row(connection, account_id)
 
     async def show(self, account_id: UUID) -> tuple[Row[Any], Sequence[CountryCount] | None]:
-        """Give an account as operators see it, and the countries it was seen from; None where nobody counts them."""
+        """Return an account as operators see it, and the countries it was seen from; None where nobody counts."""
         countries = self._context.find(COUNTRIES)
         async with self._context.database.reading() as connection:
             row = await self._row(connection, account_id)
@@ -119,9 +119,9 @@ class AccountService:
     async def list_accounts(
         self, paging: Paging, *, email: str | None, state: AccountState | None
     ) -> tuple[Sequence[Row[Any]], int]:
-        """Give one page of accounts, the newest first, and how many there are; of one address where `email` is given.
+        """Return one page of accounts, the newest first, and how many there are; of one address where `email` is given.
 
-        Raises ValueError when that is no address.
+        Raise ValueError when that is no address.
         """
         folded = None if email is None else parse_address(email).folded
         async with self._context.database.reading() as connection:

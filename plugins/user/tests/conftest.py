@@ -51,7 +51,7 @@ class World:
             return response.status, await response.json() if response.content_length else None
 
     async def row(self, account: Account) -> dict[str, Any]:
-        """Give the account's row."""
+        """Return the account's row."""
         async with self.database.reading() as connection:
             rows = await connection.execute(text("SELECT * FROM accounts WHERE id = :id"), {"id": account.id})
             return dict(rows.one()._mapping)
@@ -72,13 +72,13 @@ def listening(name: str, heard: list[Any], *kinds: type[Any]) -> type[Any]:
 
 @pytest.fixture
 def heard() -> list[Any]:
-    """Give the facts that were told so far."""
+    """Return the facts that were told so far."""
     return []
 
 
 @pytest.fixture
 async def world(boot: Boot, clock: ManualClock, heard: list[Any]) -> AsyncIterator[World]:
-    """Give the plugin, booted."""
+    """Return the plugin, booted."""
     users = FakeUsers()
     fakes = offering("fakes", {USER_AUTHENTICATOR: users, ADMIN_AUTHENTICATOR: FakeAdmins()})
     listener = listening("listener", heard, AccountBlocked, AccountDeleted)

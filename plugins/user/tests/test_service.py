@@ -20,7 +20,7 @@ Subject = tuple[Accounts, Callable[[], AbstractAsyncContextManager[Any]]]
 
 @pytest.fixture(params=["real", "fake"])
 def subject(request: pytest.FixtureRequest) -> Subject:
-    """Give an implementation of `Accounts` and where its connections come from."""
+    """Return an implementation of `Accounts` and where its connections come from."""
     if request.param == "fake":
         return FakeAccounts(), lambda: nullcontext(None)
     world: Any = request.getfixturevalue("world")

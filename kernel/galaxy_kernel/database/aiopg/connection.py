@@ -106,7 +106,7 @@ class Connection(aiopg.Connection):
             raise
 
     def _poll_raw(self) -> int:
-        """Let libpq go on; give what it waits for."""
+        """Let libpq go on; return what it waits for."""
         state: int = self._conn.poll()
         if state == psycopg2.extensions.POLL_ERROR:
             self._conn.close()

@@ -15,7 +15,7 @@ from galaxy_kernel.database.aiopg import connection as under_test
 
 @pytest.fixture
 async def database(empty_database: str) -> AsyncIterator[Database]:
-    """Give a database of one connection, through aiopg."""
+    """Return a database of one connection, through aiopg."""
     database = Database(make_engine(empty_database, pool_size=1), "backend")
     async with database.transaction() as connection:
         await connection.exec_driver_sql("CREATE SCHEMA backend")
@@ -25,7 +25,7 @@ async def database(empty_database: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give the list of what goes to the server."""
+    """Return the list of what goes to the server."""
     statements: list[str] = []
     run = under_test.Connection.run
 

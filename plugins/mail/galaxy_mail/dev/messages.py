@@ -50,7 +50,7 @@ class View:
 
 
 def envelope(sender: str, recipients: list[str]) -> bytes:
-    """Give the headers that final delivery puts before a mail (RFC 5321, section 4.4), from its envelope."""
+    """Return the headers that final delivery puts before a mail (RFC 5321, section 4.4), from its envelope."""
     lines = [f"Return-Path: <{sender}>", *(f"Delivered-To: {recipient}" for recipient in recipients)]
     return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
 
@@ -110,7 +110,7 @@ def _header(raw: str) -> str:
 
 
 def _part(message: Message, wanted: str) -> str:
-    """Give the first part of a type that is no attachment, decoded."""
+    """Return the first part of a type that is no attachment, decoded."""
     try:
         for part in _leaves(message):
             if part.get_content_type() == wanted and part.get_content_disposition() != "attachment":
@@ -121,7 +121,7 @@ def _part(message: Message, wanted: str) -> str:
 
 
 def _leaves(message: Message) -> Iterator[Message]:
-    """Give the parts that hold something, in their order; without recursion, since a mail nests as deep as it likes."""
+    """Return the parts that hold something, in order; without recursion, since a mail nests as deep as it likes."""
     waiting = [message]
     while waiting:
         part = waiting.pop()

@@ -64,7 +64,7 @@ class MailPage:
         self._files["index.html"] = self._files["index.html"].replace("{smtp_port}", str(smtp_port))
 
     def application(self) -> web.Application:
-        """Give the application."""
+        """Return the application."""
         application = web.Application(middlewares=[_own_names_only])
         application.on_response_prepare.append(_harden)
         application.add_routes(
@@ -180,7 +180,7 @@ async def _harden(_: web.Request, response: web.StreamResponse) -> None:
 
 @asynccontextmanager
 async def serving_page(store: MailStore, port: int, *, smtp_port: int) -> AsyncIterator[int]:
-    """Serve the page on 127.0.0.1; give the port."""
+    """Serve the page on 127.0.0.1; return the port."""
     application = MailPage(store, smtp_port=smtp_port).application()
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()

@@ -55,7 +55,7 @@ class _Handler(Pipelining):
 
 @asynccontextmanager
 async def serving_smtp(store: MailStore, port: int) -> AsyncIterator[int]:
-    """Take mails on 127.0.0.1 in the running loop; give the port."""
+    """Take mails on 127.0.0.1 in the running loop; return the port."""
     logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's, which writes addresses at `info`
     loop, handler = asyncio.get_running_loop(), _Handler(store)
     conversations: set[SMTP] = set()

@@ -52,11 +52,11 @@ class MailStore:
         await self._trim()
 
     def mails(self) -> list[Kept]:
-        """Give all mails, the newest first."""
+        """Return all mails, the newest first."""
         return sorted(self._mails.values(), key=lambda mail: mail.id, reverse=True)
 
     async def add(self, sender: str, recipients: list[str], content: bytes) -> Kept:
-        """Keep a mail. Raises OSError when the disk does not take it."""
+        """Keep a mail. Raise OSError when the disk does not take it."""
         self._last = max(self._last + 1, self.now())
         name = f"{self._last:0{_DIGITS}d}"
         whole = envelope(sender, recipients) + content
@@ -67,7 +67,7 @@ class MailStore:
         return mail
 
     async def read(self, name: str) -> bytes | None:
-        """Give a mail as it is kept; None when there is none of this id."""
+        """Return a mail as it is kept; None when there is none of this id."""
         if name not in self._mails:
             return None
         try:
@@ -143,7 +143,7 @@ def _is_id(stem: str) -> bool:
 
 
 def described(mail: Kept) -> Mapping[str, object]:
-    """Give a mail's line in the list as JSON has it."""
+    """Return a mail's line in the list as JSON has it."""
     return {
         "id": mail.id,
         "from": mail.summary.sender,

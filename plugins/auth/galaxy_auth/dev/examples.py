@@ -1,6 +1,6 @@
 """Signing in by hand: the first thing a newcomer does."""
 
-from galaxy_kernel.api import Trial
+from galaxy_kernel.api import DevExample
 
 _POST = "curl -sw '\\n' {api}/api/v1/public/auth/%s \\\n  -H 'Content-Type: application/json'"
 _PICK = """tee /dev/stderr | sed -n 's/.*"%s": *"\\([^"]*\\)".*/\\1/p'"""
@@ -20,8 +20,8 @@ TOKEN=$({_POST % "confirm-email-code"} \\
 curl -sw '\\n' {{api}}/api/v1/user/account -H "Authorization: Bearer $TOKEN\""""
 
 SIGN_IN = (
-    Trial("Ask for a sign-in code:", _ASK),
-    Trial("Read it at {mail}, or here:", _READ),
-    Trial("Sign in with it, and see your account:", _CONFIRM),
+    DevExample("Ask for a sign-in code:", _ASK),
+    DevExample("Read it at {mail}, or here:", _READ),
+    DevExample("Sign in with it, and see your account:", _CONFIRM),
 )
 """The same three steps as a client makes. They need `curl` and `sed`."""
