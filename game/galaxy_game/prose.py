@@ -73,7 +73,7 @@ class _Teller:
         # The winner counts the wrecks; the others know roughly what they saw coming.
         mine, won = battle.sides[self._seat], battle.winner == self._seat
         enemies = {owner: ships for owner, ships in battle.sides.items() if owner != self._seat and ships}
-        counts = {owner: str(ships) if won else f"about {rough(ships)}" for owner, ships in enemies.items()}
+        counts = {owner: str(ships) if won else _about(rough(ships)) for owner, ships in enemies.items()}
         against = _list([f"{count} of {self._who(owner)}" for owner, count in counts.items()])
         tell = self._victory if won else self._defeat
         return tell(battle, self._name(battle.planet), mine, against)
@@ -135,7 +135,7 @@ class _Teller:
         return _section(
             "Seen:",
             [
-                f"{'a few' if stranger.about < 5 else f'about {stranger.about}'} ships of {self._who(stranger.owner)} "
+                f"{_about(stranger.about)} ships of {self._who(stranger.owner)} "
                 f"near {self._name(stranger.near)}, {'coming nearer' if stranger.approaching else 'flying past'}"
                 for stranger in self._known.strangers
             ],
@@ -185,6 +185,10 @@ def _table(game: Game, known: View) -> list[str]:
 
 def _ships(count: int) -> str:
     return f"{count} ship" if count == 1 else f"{count} ships"
+
+
+def _about(count: int) -> str:
+    return "a few" if count < 5 else f"about {count}"
 
 
 def _remain(count: int) -> str:
