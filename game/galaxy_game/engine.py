@@ -1,9 +1,11 @@
 """The calls of the engine contract, without HTTP: one game at a time, orders by seat, and the last turn's answer."""
 
 import copy
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from galaxy_game import advice, report, requests, rules
@@ -25,11 +27,12 @@ OPTIONS_SCHEMA: dict[str, Any] = {
 
 
 def package_version() -> str:
-    """Return the version of this distribution; `0.0.0` where only the source is there."""
+    """Return the version of this distribution; where it is not installed, as in its image, that of its source."""
     try:
         return version("galaxy-backend-game")
     except PackageNotFoundError:
-        return "0.0.0"
+        source = Path(__file__).parents[1] / "pyproject.toml"
+        return str(tomllib.loads(source.read_text("utf-8"))["project"]["version"])
 
 
 def _example(seats: int) -> dict[str, Any]:

@@ -66,7 +66,8 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; return whether another may follow."""
-        first = await asyncio.wait_for(reader.readexactly(1), IDLE_TIME)
+        async with asyncio.timeout(IDLE_TIME):  # not wait_for, which may swallow a cancellation (Python 3.11)
+            first = await reader.readexactly(1)
         try:
             async with asyncio.timeout(REQUEST_TIME):
                 request = await _read(first, reader, writer)
