@@ -25,6 +25,8 @@ def options(game: Game, seat: int) -> dict[str, Any]:
         listed += [_send(planet.number, other, ships) for other in nearest[:_TARGETS] for ships in amounts]
         targets = [{"planet": other, "turns": turns[other]} for other in nearest]
         planets.append({"planet": planet.number, "name": planet.name, "ships": planet.ships, "targets": targets})
+    if planets:  # one example of the order whose text is free
+        listed.append({"order": "name", "planet": planets[0]["planet"], "name": planets[0]["name"]})
     return {"turn": game.turn, "orders": listed, "complete": False, "data": {"planets": planets, "most_orders": MOST}}
 
 

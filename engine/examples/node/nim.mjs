@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // Nim, one seat after the other: a whole engine in one file, on Node's standard library.
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
@@ -87,9 +88,7 @@ function position(state, story) {
 
 let [state, move, last] = [null, null, null];
 
-function hold(next) {
-  [state, move, last] = [next, null, null];
-}
+const hold = (next) => ([state, move, last] = [next, null, null]);
 
 function expect(turn) {
   check(state && turn === state.turn && !over(state), 409, "wrong_turn", "That turn is not open.");

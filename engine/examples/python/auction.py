@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Sealed bids: a whole engine in one file, on Python's standard library."""
 
 import hashlib
@@ -25,12 +26,13 @@ DESCRIPTION = {
         "required": ["bid"],
         "properties": {"bid": {"type": "integer", "minimum": 0, "maximum": 20, "title": "Coins"}},
     },
+    "capabilities": ["validate"],
     "examples": [{"seats": 2, "turns": [{"1": [{"bid": 7}], "2": [{"bid": 4}]}, {"1": [{"bid": 3}], "2": []}]}],
 }
 COINS = 20
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """The call was not done, and nothing changed."""
 
     def __init__(self, status, code, message):
@@ -48,9 +50,9 @@ def begin(seed, seats, options):
     numbers = [row["seat"] for row in seats]
     rounds = options.get("rounds", 8)
     if not 2 <= len(seats) <= 6 or sorted(numbers) != list(range(1, len(seats) + 1)):
-        raise Refusal(422, "bad_seats", "2 to 6 seats, numbered from 1 without gaps.")
+        raise RefusedError(422, "bad_seats", "2 to 6 seats, numbered from 1 without gaps.")
     if type(rounds) is not int or not 1 <= rounds <= 50:
-        raise Refusal(422, "bad_options", "`rounds` is a whole number from 1 to 50.")
+        raise RefusedError(422, "bad_options", "`rounds` is a whole number from 1 to 50.")
     players = {str(number): {"coins": COINS, "points": 0} for number in sorted(numbers)}
     return {"turn": 0, "rounds": rounds, "prize": draw(seed, 0), "players": players}
 
@@ -112,7 +114,7 @@ class Engine:
     def expect(self, turn):
         """Refuse a call for a turn that the state is not at."""
         if self.state is None or turn != self.state["turn"] or turn >= self.state["rounds"]:
-            raise Refusal(409, "wrong_turn", "That turn is not open.")
+            raise RefusedError(409, "wrong_turn", "That turn is not open.")
 
     def init(self, body):
         """Begin a game."""
@@ -122,19 +124,24 @@ class Engine:
     def load(self, body):
         """Load a snapshot."""
         if body["state"]["turn"] != body["turn"] or set(body["state"]) != {"turn", "rounds", "prize", "players"}:
-            raise Refusal(422, "bad_state", "This is not a snapshot of that turn.")
+            raise RefusedError(422, "bad_state", "This is not a snapshot of that turn.")
         self.hold(body["state"])
         return {}
 
-    def order(self, seat, body):
-        """Replace the seat's bid, or refuse it and keep the former."""
+    def validate(self, seat, body):
+        """Judge a bid, and change nothing."""
         if self.state is None or seat not in self.state["players"]:
-            raise Refusal(404, "unknown_seat", "There is no such seat.")
+            raise RefusedError(404, "unknown_seat", "There is no such seat.")
         self.expect(body["turn"])
         errors = judge(self.state, seat, list(body["orders"]))
-        if not errors:
-            self.bids[seat] = body["orders"][0]["bid"] if body["orders"] else 0
         return {"accepted": not errors, "errors": errors}
+
+    def order(self, seat, body):
+        """Replace the seat's bid, or refuse it and keep the former."""
+        verdict = self.validate(seat, body)
+        if verdict["accepted"]:
+            self.bids[seat] = body["orders"][0]["bid"] if body["orders"] else 0
+        return verdict
 
     def turn(self, body):
         """Run a turn; the one that was run last is answered again as it was."""
@@ -163,9 +170,12 @@ def route(method, path, body):
         return DESCRIPTION
     if (method, path) in calls:
         return calls[method, path](json.loads(body))
-    if method == "POST" and path.startswith("/v1/seats/") and path.endswith("/orders"):
-        return engine.order(path.split("/")[3], json.loads(body))
-    raise Refusal(404, "not_found", "The contract has no such call.")
+    match method, path.split("/"):
+        case "POST", ["", "v1", "seats", seat, "orders"]:
+            return engine.order(seat, json.loads(body))
+        case "POST", ["", "v1", "seats", seat, "validate"]:
+            return engine.validate(seat, json.loads(body))
+    raise RefusedError(404, "not_found", "The contract has no such call.")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -187,12 +197,12 @@ class Handler(BaseHTTPRequestHandler):
         try:
             with lock:
                 return self.write(200, route(self.command, self.path, body))
-        except Refusal as refusal:
+        except RefusedError as refusal:
             return self.write(refusal.status, refusal.body)
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
             return self.write(422, {"code": "bad_request", "message": "The body is not what the contract says."})
 
-    do_GET = do_POST = do_PUT = answer  # noqa: N815 -- the names that http.server calls
+    do_GET = do_POST = do_PUT = answer
 
     def write(self, status, value):
         """Write head and body in one piece: two small writes would cost 40 ms."""
@@ -212,4 +222,4 @@ class Server(ThreadingHTTPServer):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    Server(("0.0.0.0", int(os.environ.get("PORT") or 8080)), Handler).serve_forever()  # noqa: S104
+    Server(("0.0.0.0", int(os.environ.get("PORT") or 8080)), Handler).serve_forever()
