@@ -55,8 +55,13 @@ def _data(game: Game, known: View, events: Sequence[Event]) -> dict[str, Any]:
         "industry": sum(planet.industry for planet in game.planets.values()),
         "planets": [asdict(planet) for planet in known.planets.values()],
         "fleets": [
-            {"from": fleet.origin, "to": fleet.target}
-            | {key: getattr(fleet, key) for key in ("ships", "left", "arrives")}
+            {
+                "from": fleet.origin,
+                "to": fleet.target,
+                "ships": fleet.ships,
+                "left": fleet.left,
+                "arrives": fleet.arrives,
+            }
             for fleet in known.fleets
         ],
         "sight": [asdict(stranger) for stranger in known.strangers],
