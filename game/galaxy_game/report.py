@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from galaxy_game.events import Battle, Built, Event, Fell, Joined
 from galaxy_game.model import Game
 from galaxy_game.prose import tell
-from galaxy_game.rules import Battle, Built, Event, Fell, Joined, goal
+from galaxy_game.rules import goal
 from galaxy_game.sight import View, view
 
 
