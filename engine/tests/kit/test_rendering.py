@@ -42,6 +42,13 @@ def test_a_failure_is_shown_in_full() -> None:
     assert text.splitlines()[-1] == "engine:1 does not conform: 1 failed, in 1.5 s"
 
 
+def test_the_cause_is_said_once() -> None:
+    """A check that needs a failed one names it; where that was not asked for, it says what failed."""
+    skipped = Result("K21", "t", "r", "skipped", "needs K18: differ; expected this, came that", cause="K18")
+    assert "K21  skipped  t: needs K18, which failed" in as_text(report(FAILURE, skipped))
+    assert "K21  skipped  t: needs K18: differ; expected this, came that" in as_text(report(skipped))
+
+
 def test_a_check_that_depends_on_a_failure_is_bad() -> None:
     """Skipping what could not be seen because of a fault does not make an engine conform."""
     skipped = Result("K21", "t", "r", "skipped", "needs K18", cause="K18")
