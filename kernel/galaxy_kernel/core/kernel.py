@@ -150,7 +150,8 @@ class Kernel:
 
     def _add_probes(self) -> None:
         async def phase() -> Health:
-            return Health() if self.phase == "ready" else Health("failed", self.phase)
+            detail = f"{self.phase}: {self._lifespans.current}" if self._lifespans.current else self.phase
+            return Health() if self.phase == "ready" else Health("failed", detail)
 
         async def postgres() -> Health:
             try:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -188,6 +189,35 @@ async def test_offers_must_be_those_of_the_manifest(boot: Boot) -> None:
     with pytest.raises(PluginError, match=r"'base' offers \[\] from its lifespan but lists \['base.answers'\]"):
         async with boot(Forgetful):
             pass
+
+
+async def test_readyz_names_the_plugin_that_is_starting(boot: Boot) -> None:
+    """While a plugin's lifespan hangs, readiness says whose, and since when."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def hangs(self: object) -> AsyncIterator[Sequence[Offer[Any]]]:
+        entered.set()
+        await go_on.wait()
+        yield []
+
+    async def look() -> dict[str, Any]:
+        await entered.wait()
+        async with aiohttp.ClientSession(f"http://{address}") as client:
+            status, checks = await ready(client)
+        go_on.set()
+        assert status == 503
+        return checks
+
+    looking = asyncio.create_task(look())
+    environment = {"BACKEND_HTTP_LISTEN_ADDR": address}
+    async with boot(with_hooks("culprit", backend_lifespan=hangs), environment=environment) as booted:
+        checks = await looking
+        assert "building: plugin 'culprit' is starting since 20" in checks["lifecycle"]["detail"]
+        booted.kernel.probes.forget()
+        assert (await ready(booted.client))[1]["lifecycle"]["detail"] == ""
 
 
 async def test_missing_secret_refuses_with_78(boot: Boot) -> None:
