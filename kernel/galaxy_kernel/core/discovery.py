@@ -29,6 +29,11 @@ class InstalledPlugin:
         manifest: Manifest = self.factory.manifest
         return manifest
 
+    @property
+    def package(self) -> str:
+        """The package that the class stands in, `galaxy_mail` for `galaxy_mail.plugin`."""
+        return self.factory.__module__.rpartition(".")[0] or self.factory.__module__
+
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
