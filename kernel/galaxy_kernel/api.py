@@ -1,5 +1,6 @@
 """The face of the kernel that plugins see. What is not here is not theirs."""
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, NoSettings, Settings
 from galaxy_chassis.health import Health, Probe
@@ -27,6 +28,7 @@ from galaxy_migrations.conventions import plugin_metadata
 
 __all__ = [
     "Access",
+    "Backoff",
     "Batches",
     "Cache",
     "Call",

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 from structlog.typing import FilteringBoundLogger
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock, wait_for_event
 from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.request_context import request_context
@@ -19,9 +20,8 @@ FAILURES_UNTIL_UNREADY = 5
 """Passes that may fail in a row before `/readyz` says so."""
 LONGEST_PASS = 300.0
 """Seconds after which a pass counts as stuck: every pass is cut into sets, or ends after far less."""
-_FIRST_DELAY = 0.2
-_LONGEST_DELAY = 30.0
-"""Seconds between a failed pass and the next, doubled each time, with jitter."""
+_BACKOFF = Backoff(0.2, 30.0)
+"""Between a failed pass and the next."""
 
 Span = Callable[[str, str], AbstractContextManager[object]]
 
@@ -109,8 +109,7 @@ class Supervised:
 
     async def _rest(self) -> None:
         if self._failures:
-            delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(self._failures - 1, 16))
-            await wait_for_event(self._stopping, delay * self._random.uniform(0.5, 1.0))
+            await wait_for_event(self._stopping, _BACKOFF.delay(self._failures, self._random))
         else:
             await self._wake.wait(self.worker.interval.total_seconds())
 

@@ -13,6 +13,7 @@ from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.notification import ADMIN_CHANNEL, Audience, Channel
 from galaxy_contracts.push import PUSH
 from galaxy_kernel.api import (
+    Backoff,
     Batches,
     Claim,
     Connection,
@@ -34,8 +35,8 @@ from galaxy_notification.tables import notification_routes
 
 LEASE = timedelta(seconds=30)
 """Far longer than a set takes, which is two statements a channel; a killed worker's routes are taken up after it."""
-_FIRST_DELAY, _MAX_DELAY = timedelta(seconds=10), timedelta(hours=1)
-"""Bounds of the back-off, as those of mail."""
+_BACKOFF = Backoff(10.0, 3600.0, jitter=1.0)
+"""Between the attempts of one route, as mail's."""
 _PRUNE_INTERVAL = timedelta(hours=1)
 
 
@@ -45,8 +46,7 @@ def route_queue(context: Context[NotificationSettings]) -> LeasedQueue:
         notification_routes,
         lease=LEASE,
         max_attempts=context.settings.max_attempts,
-        first_delay=_FIRST_DELAY,
-        max_delay=_MAX_DELAY,
+        backoff=_BACKOFF,
         random=context.random,
         monotonic=context.clock.monotonic,
     )
