@@ -1,5 +1,6 @@
 """The worker that delivers routes, and the one that deletes what is old."""
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
@@ -23,6 +24,7 @@ from galaxy_kernel.api import (
     QueueMetrics,
     Result,
     Worker,
+    field_errors,
     request_context,
 )
 from galaxy_notification import queries
@@ -136,7 +138,8 @@ class Deliverer:
         try:
             payload = kind.payload.model_validate_json(payloads[claim.row.notification_id])
         except ValidationError as error:
-            fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False))
+            stored = json.loads(payloads[claim.row.notification_id])
+            fields = ", ".join(fault.field for fault in field_errors(error, stored, whole="payload"))
             return Result(claim, Outcome.RETRYING, f"its payload does not fit its kind here: {fields}")
         parcel = OutgoingRoute(claim, kind, payload, account)
         refusal = None if account is None else refusal_of(account)
