@@ -15,7 +15,7 @@ from galaxy_kernel.database import Connection, Database, after_commit, is_unavai
 from galaxy_kernel.facts import Facts, Subscriptions
 from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.faults import field_errors
-from galaxy_kernel.http.fields import DisplayName, Email, Language, TimeZone
+from galaxy_kernel.http.fields import DisplayName, Email, Language, Timestamp, TimeZone
 from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.queue.batches import Batches
@@ -72,6 +72,7 @@ __all__ = [
     "Settings",
     "Subscriptions",
     "TimeZone",
+    "Timestamp",
     "Wakeups",
     "Worker",
     "after_commit",
