@@ -7,6 +7,7 @@ from opentelemetry.metrics import Meter
 from structlog.typing import FilteringBoundLogger
 
 from galaxy_kernel.api import (
+    Backoff,
     Claim,
     Clock,
     Database,
@@ -30,10 +31,10 @@ DELIVER = "mail.deliver"
 
 LEASE = timedelta(seconds=75)
 """Longer than any one mail may take (60 s); a killed worker's mails are taken up again within 90 s (SPEC M-2)."""
-_FIRST_DELAY, _MAX_DELAY = timedelta(seconds=10), timedelta(hours=1)
-"""Bounds of the back-off: 8 attempts are spread over half an hour to an hour."""
-_FIRST_PAUSE, _MAX_PAUSE = 1.0, 30.0
-"""Seconds of a pause, doubled each time; short at most, for a sign-in code lives five minutes."""
+_BACKOFF = Backoff(10.0, 3600.0, jitter=1.0)
+"""Between the attempts of one mail: 8 are spread over up to 21 minutes, about half of that on average."""
+_PAUSE = Backoff(1.0, 30.0)
+"""While the relay is down; short at most, for a sign-in code lives five minutes."""
 _HOUSEKEEPING = 2.0
 """Seconds between two looks for expired mails."""
 PRUNE_INTERVAL = timedelta(hours=1)
@@ -49,8 +50,7 @@ def delivery_queue(
         mail_attempts,
         lease=lease,
         max_attempts=settings.max_attempts,
-        first_delay=_FIRST_DELAY,
-        max_delay=_MAX_DELAY,
+        backoff=_BACKOFF,
         wipe=("sealed",),
         random=random,
         monotonic=clock.monotonic,
@@ -86,7 +86,8 @@ class Deliverer:
             monotonic=clock.monotonic,
         )
         self._housekeeping_at = self._resume_at = clock.monotonic()
-        self._pause = 0.0
+        self._pauses = 0
+        """Pauses in a row."""
         self._down = ""
         self._attempts = QueueMetrics("mail", queue, "kind", log=log, meter=meter)
 
@@ -107,7 +108,7 @@ class Deliverer:
             self._attempts.hand_over()
         if self._down:
             self._log.info("mail_relay_recovered")
-        self._down, self._pause = "", 0.0
+        self._down, self._pauses = "", 0
         return more
 
     async def health(self) -> Health:
@@ -122,9 +123,9 @@ class Deliverer:
         self._housekeeping_at = self._clock.monotonic() + _HOUSEKEEPING
 
     def _pause_for(self, down: RelayDown) -> None:
-        """Pause twice as long as last time, less up to half of it, so that replicas do not return all at once."""
-        self._pause = min(_MAX_PAUSE, self._pause * 2 or _FIRST_PAUSE)
-        self._resume_at = self._clock.monotonic() + self._pause * self._random.uniform(0.5, 1.0)
+        """Send nothing for a while, longer each time in a row."""
+        self._pauses += 1
+        self._resume_at = self._clock.monotonic() + _PAUSE.delay(self._pauses, self._random)
         if str(down) != self._down:
             self._log.error("mail_relay_down", reason=str(down))
         self._down = str(down)

@@ -1,5 +1,6 @@
 """The worker that delivers routes, and the one that deletes what is old."""
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
@@ -13,6 +14,7 @@ from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.notification import ADMIN_CHANNEL, Audience, Channel
 from galaxy_contracts.push import PUSH
 from galaxy_kernel.api import (
+    Backoff,
     Batches,
     Claim,
     Connection,
@@ -22,6 +24,7 @@ from galaxy_kernel.api import (
     QueueMetrics,
     Result,
     Worker,
+    field_errors,
     request_context,
 )
 from galaxy_notification import queries
@@ -34,8 +37,8 @@ from galaxy_notification.tables import notification_routes
 
 LEASE = timedelta(seconds=30)
 """Far longer than a set takes, which is two statements a channel; a killed worker's routes are taken up after it."""
-_FIRST_DELAY, _MAX_DELAY = timedelta(seconds=10), timedelta(hours=1)
-"""Bounds of the back-off, as those of mail."""
+_BACKOFF = Backoff(10.0, 3600.0, jitter=1.0)
+"""Between the attempts of one route, as mail's."""
 _PRUNE_INTERVAL = timedelta(hours=1)
 
 
@@ -45,8 +48,7 @@ def route_queue(context: Context[NotificationSettings]) -> LeasedQueue:
         notification_routes,
         lease=LEASE,
         max_attempts=context.settings.max_attempts,
-        first_delay=_FIRST_DELAY,
-        max_delay=_MAX_DELAY,
+        backoff=_BACKOFF,
         random=context.random,
         monotonic=context.clock.monotonic,
     )
@@ -136,7 +138,8 @@ class Deliverer:
         try:
             payload = kind.payload.model_validate_json(payloads[claim.row.notification_id])
         except ValidationError as error:
-            fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False))
+            stored = json.loads(payloads[claim.row.notification_id])
+            fields = ", ".join(fault.field for fault in field_errors(error, stored, whole="payload"))
             return Result(claim, Outcome.RETRYING, f"its payload does not fit its kind here: {fields}")
         parcel = OutgoingRoute(claim, kind, payload, account)
         refusal = None if account is None else refusal_of(account)
