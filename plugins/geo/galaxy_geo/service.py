@@ -13,6 +13,7 @@ whatever it still has in memory.
 
 import asyncio
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 from uuid import UUID
 
@@ -45,18 +46,12 @@ class CountryService:
 
     def __init__(self, context: Context[GeoSettings]) -> None:
         self._context = context
-        self._file = CountryFile(None, log=context.log)
         self._notes, self._tally = Notes(), Tally()
         self._counted = context.meter.create_counter("geo.requests", description="Requests by what became of them.")
         self._full = False
         self._unwritten = ""
         """Why the last flush failed; empty when it did not."""
         self._flushing = asyncio.Lock()
-
-    async def open(self) -> None:
-        """Read the country database, if there is one. Called from the plugin's lifespan."""
-        self._file = CountryFile(self._context.settings.db_path, log=self._context.log)
-        await self._file.look()
 
     async def close(self) -> None:
         """Write what was counted, as far as the database takes it. Called when the plugin stops."""
@@ -113,7 +108,7 @@ class CountryService:
         await queries.forget(connection, account_id)
 
     async def reload(self) -> None:
-        """Take over the country database if its file has changed."""
+        """Take over the country database if there is one whose file has changed."""
         await self._file.look()
 
     async def database_health(self) -> Health:
@@ -133,6 +128,10 @@ class CountryService:
         """Return what is known of the country database."""
         health = self._file.health()
         return DatabaseState(health.state, health.detail, self._file.database)
+
+    @cached_property
+    def _file(self) -> CountryFile:
+        return CountryFile(self._context.settings.db_path, log=self._context.log)
 
     async def _flush(self) -> bool:
         noted, dropped = self._notes.take()

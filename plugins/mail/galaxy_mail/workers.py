@@ -1,6 +1,7 @@
 """The worker that empties the queue into the relay, and pauses while the relay serves nobody."""
 
 import random as random_module
+from collections.abc import Sequence
 from datetime import timedelta
 
 from opentelemetry.metrics import Meter
@@ -17,44 +18,24 @@ from galaxy_kernel.api import (
     Pump,
     QueueMetrics,
     Result,
+    Worker,
     request_context,
 )
 from galaxy_mail.domain import envelope_of
 from galaxy_mail.errors import Refusal, RelayDown
+from galaxy_mail.queue import DELIVER
 from galaxy_mail.sealing import Sealer
+from galaxy_mail.service import Deliveries
 from galaxy_mail.settings import MailSettings
-from galaxy_mail.tables import mail_attempts, mail_deliveries
+from galaxy_mail.tables import mail_deliveries
 from galaxy_mail.transport import Transport
 
-DELIVER = "mail.deliver"
-"""The worker's name, by which it is woken."""
-
-LEASE = timedelta(seconds=75)
-"""Longer than any one mail may take (60 s); a killed worker's mails are taken up again within 90 s (SPEC M-2)."""
-_BACKOFF = Backoff(10.0, 3600.0, jitter=1.0)
-"""Between the attempts of one mail: 8 are spread over up to 21 minutes, about half of that on average."""
 _PAUSE = Backoff(1.0, 30.0)
 """While the relay is down; short at most, for a sign-in code lives five minutes."""
 _HOUSEKEEPING = 2.0
 """Seconds between two looks for expired mails."""
-PRUNE_INTERVAL = timedelta(hours=1)
+_PRUNE_INTERVAL = timedelta(hours=1)
 """Between two looks for mails past their retention."""
-
-
-def delivery_queue(
-    settings: MailSettings, *, clock: Clock, random: random_module.Random, lease: timedelta = LEASE
-) -> LeasedQueue:
-    """Return the queue over `mail_deliveries`."""
-    return LeasedQueue(
-        mail_deliveries,
-        mail_attempts,
-        lease=lease,
-        max_attempts=settings.max_attempts,
-        backoff=_BACKOFF,
-        wipe=("sealed",),
-        random=random,
-        monotonic=clock.monotonic,
-    )
 
 
 class Deliverer:
@@ -161,3 +142,11 @@ class Deliverer:
             return Result(claim, Outcome.DEAD_LETTERED, str(error))
         reply = await self._transport.send(envelope_of(recipient), content)
         return Result(claim, Outcome.SENT, reply.text, reply.code)
+
+
+def workers(deliverer: Deliverer, deliveries: Deliveries, interval: timedelta) -> Sequence[Worker]:
+    """Return the workers: every replica sends, one of them prunes."""
+    return (
+        Worker(DELIVER, deliverer.run, interval),
+        Worker("mail.prune", deliveries.prune, _PRUNE_INTERVAL, singleton=True),
+    )

@@ -14,7 +14,6 @@ from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.notification import ADMIN_CHANNEL, Audience, Channel
 from galaxy_contracts.push import PUSH
 from galaxy_kernel.api import (
-    Backoff,
     Batches,
     Claim,
     Connection,
@@ -31,27 +30,12 @@ from galaxy_notification import queries
 from galaxy_notification.catalogue import Catalogue
 from galaxy_notification.channels import EmailChannel, OperatorsChannel, OutgoingRoute, PushChannel, skip
 from galaxy_notification.domain import Reason, refusal_of
-from galaxy_notification.service import DELIVER, NotificationService
+from galaxy_notification.queue import DELIVER
+from galaxy_notification.service import NotificationService
 from galaxy_notification.settings import NotificationSettings
 from galaxy_notification.tables import notification_routes
 
-LEASE = timedelta(seconds=30)
-"""Far longer than a set takes, which is two statements a channel; a killed worker's routes are taken up after it."""
-_BACKOFF = Backoff(10.0, 3600.0, jitter=1.0)
-"""Between the attempts of one route, as mail's."""
 _PRUNE_INTERVAL = timedelta(hours=1)
-
-
-def route_queue(context: Context[NotificationSettings]) -> LeasedQueue:
-    """Return the queue over `notification_routes`."""
-    return LeasedQueue(
-        notification_routes,
-        lease=LEASE,
-        max_attempts=context.settings.max_attempts,
-        backoff=_BACKOFF,
-        random=context.random,
-        monotonic=context.clock.monotonic,
-    )
 
 
 def workers(
@@ -72,7 +56,7 @@ class Deliverer:
     """One replica's worker."""
 
     def __init__(self, context: Context[NotificationSettings], catalogue: Catalogue, queue: LeasedQueue) -> None:
-        """Find the channels there are. In the plugin's lifespan."""
+        """Find the channels there are: every plugin offers its own by now."""
         self._database, self._catalogue = context.database, catalogue
         self._accounts = context.require(ACCOUNTS)
         email, push = EmailChannel(context.require(OUTBOX)), PushChannel(context.find(PUSH))
