@@ -1,4 +1,4 @@
-"""Log lines: their shape, what is taken out of them, and how they are written."""
+"""Log lines: their shape, what is removed from them, and how they are written."""
 
 import asyncio
 import io
@@ -84,7 +84,7 @@ def test_a_line_is_json_with_time_level_event_and_logger(log: Log) -> None:
 
 
 def test_a_line_inside_a_work_carries_its_ids(log: Log) -> None:
-    """Inside a work every line carries its four ids, those of standard-library loggers included."""
+    """Inside a request context every line carries its four ids, those of standard-library loggers included."""
     token = current_request.set(RequestContext("request-1", "mail", "t" * 32, "s" * 16))
     get_logger("ours").info("one")
     logging.getLogger("theirs").info("two %s", 2)
@@ -97,7 +97,7 @@ def test_a_line_inside_a_work_carries_its_ids(log: Log) -> None:
 
 
 def test_a_logger_of_a_plugin_keeps_its_plugin(log: Log) -> None:
-    """A plugin's own logger names that plugin, whoever's request it works in."""
+    """A plugin's own logger names that plugin, whichever plugin's request it runs in."""
     with request_context("auth") as context:
         get_logger("galaxy_mail", plugin="mail").info("queued")
     (line,) = log.lines
@@ -113,7 +113,7 @@ def test_a_field_never_overwrites_the_kernels(log: Log) -> None:
 
 
 def test_an_access_line_stands_like_any_other(log: Log) -> None:
-    """It has the fields of an ordinary line inside its work, in the same order and in its turn among the others."""
+    """It has an ordinary line's fields in the same order, and keeps its place among the others."""
     request_context = RequestContext("request-1", "user", "t" * 32, "s" * 16)
     token = current_request.set(request_context)
     get_logger("galaxy_kernel.http").info("request", method="GET", route="/a/{id}", status=200, duration_ms=1.5)
@@ -197,7 +197,7 @@ def test_structlogs_own_test_helper_works(log: Log) -> None:
     assert captured == [{"event": "inside", "n": 1, "plugin": "mail", "log_level": "info"}]
 
 
-@settings(deadline=None, max_examples=60)  # other work on the machine is no failure
+@settings(deadline=None, max_examples=60)  # other load on the machine is not a failure
 @given(st.text(), st.dictionaries(st.text(max_size=8), st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.uuids() | st.datetimes(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -259,7 +259,7 @@ AROUND = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60)  # other work on the machine is no failure
+@settings(deadline=None, max_examples=60)  # other load on the machine is not a failure
 @given(ADDRESSES, AROUND)
 def test_an_address_becomes_its_hash(address: str, around: str) -> None:
     """An e-mail address in any text becomes `email:<hash>`, the same hash in whatever case."""
@@ -354,7 +354,7 @@ def test_what_is_no_secret_is_kept(key: str, value: Any) -> None:
     assert rendered(event="e", **{key: value})[key] == value
 
 
-@settings(deadline=None, max_examples=60)  # other work on the machine is no failure
+@settings(deadline=None, max_examples=60)  # other load on the machine is not a failure
 @given(st.text(st.characters(blacklist_characters="@%:="), max_size=200))
 def test_plain_text_is_kept(text: str) -> None:
     """Text without an address, an assignment or credentials is kept as it is."""
@@ -434,7 +434,7 @@ async def test_a_busy_event_loop_writes_its_own_batches() -> None:
 
 
 async def test_lines_of_a_stuck_event_loop_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an event loop has logged before it got stuck is seen while it is stuck."""
+    """What an event loop logged before it blocked is written while it is blocked."""
     monkeypatch.setattr(writer, "_WATCH", 0.02)
     stream = Counting()
     logging_ = configure_logging(stream=stream)
@@ -456,7 +456,7 @@ def test_a_warning_is_written_at_once() -> None:
 
 
 def test_a_reader_that_stops_reading_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With nobody reading stdout, log calls return at once, memory is bounded, and the loss is reported later."""
+    """While stdout is not read, log calls return at once, memory is bounded, and the loss is reported later."""
     monkeypatch.setattr(writer, "HELD_BYTES", 200_000)
     reader, sink = pipe()
     logging_ = configure_logging(stream=sink)
@@ -469,13 +469,13 @@ def test_a_reader_that_stops_reading_stops_nobody(monkeypatch: pytest.MonkeyPatc
     received = bytearray()
     collect = threading.Thread(target=read_all, args=(reader, received))
     collect.start()
-    until(lambda: b"log lines dropped" in received or logger.warning("again") or False)
+    until(lambda: b"log_lines_dropped" in received or logger.warning("again") or False)
     logging_.close()
     sink.close()
     collect.join()
     os.close(reader)
     lines = [json.loads(line) for line in received.splitlines()]
-    dropped = [line for line in lines if line["event"] == "log lines dropped"]
+    dropped = [line for line in lines if line["event"] == "log_lines_dropped"]
     numbers = [line["number"] for line in lines if line["event"] == "line"]
     assert numbers == sorted(numbers)
     assert len(numbers) + sum(line["count"] for line in dropped) >= 3000

@@ -98,7 +98,7 @@ def served(http: HttpTelemetry, headers: dict[str, str] | None = None, status: i
         return work.trace_id, work.span_id
 
 
-@settings(deadline=None, max_examples=60)  # other work on the machine is no failure
+@settings(deadline=None, max_examples=60)  # other load on the machine is not a failure
 @given(st.text() | st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", fullmatch=True))
 @example(SAMPLED)
 @example(SAMPLED + "-more")
@@ -222,7 +222,7 @@ def test_the_resource_names_the_service(collector: Collector, monkeypatch: pytes
     assert first["service.instance.id"] != second["service.instance.id"]
 
 
-@settings(deadline=None, max_examples=60)  # other work on the machine is no failure
+@settings(deadline=None, max_examples=60)  # other load on the machine is not a failure
 @given(st.lists(st.floats(0, 60) | st.sampled_from(BOUNDS), min_size=1))
 def test_durations_are_what_the_sdk_would_measure(seconds: list[float]) -> None:
     """Count, sum, buckets and extremes are exactly those of the SDK's histogram with the same boundaries."""
@@ -247,7 +247,7 @@ def test_durations_are_what_the_sdk_would_measure(seconds: list[float]) -> None:
 
 
 def test_durations_and_gauges_are_exported(collector: Collector) -> None:
-    """Request durations go out by route and status, gauges by what their callbacks give."""
+    """Request durations go out by route and status, gauges by what their callbacks return."""
     telemetry = Telemetry(metrics_exporter="otlp")
     telemetry.start()
     telemetry.gauge("galaxy.database.pool.used", lambda: 3, unit="{connection}")
@@ -296,7 +296,7 @@ def test_prometheus_reads_metrics_apart_from_the_api() -> None:
 
 
 def test_a_taken_prometheus_port_refuses_the_boot() -> None:
-    """A port that somebody has refuses the boot, naming the variable."""
+    """A port that is in use refuses the boot, naming the variable."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         telemetry = Telemetry(metrics_exporter="prometheus", prometheus_listen_addr=address)
@@ -370,7 +370,7 @@ def test_an_unreachable_collector_never_slows_the_service(collector_at: Any, mon
         took = time.perf_counter() - begun
     assert slowest < 1.0
     assert took < 2.0
-    assert len([line for line in lines if line["event"] == "telemetry_trouble"]) <= 1
+    assert len([line for line in lines if line["event"] == "telemetry_export_failed"]) <= 1
     assert [line for line in lines if line["level"] == "error"] == []
 
 
@@ -378,7 +378,7 @@ def test_no_span_is_made_that_has_no_room(collector: Collector, monkeypatch: pyt
     """Work beyond what the collector takes is not traced, so what has a span id in the log is never dropped."""
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "8")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
-    monkeypatch.setattr(throttle, "_throttle", Throttle())  # another test's may have had its line of this minute
+    monkeypatch.setattr(throttle, "_throttle", Throttle())  # another test may have used this minute's line
     telemetry = Telemetry(traces_exporter="otlp", sample_ratio=1.0)
     telemetry.start()
     http = HttpTelemetry(telemetry)
@@ -392,7 +392,7 @@ def test_no_span_is_made_that_has_no_room(collector: Collector, monkeypatch: pyt
     assert {span.span_id.hex() for span in collector.spans} == traced
     assert 8 < len(traced) < 3000
     assert all(trace_id for trace_id, _ in ids)
-    assert ["full" in line["detail"] for line in lines if line["event"] == "telemetry_trouble"] == [True]
+    assert ["full" in line["detail"] for line in lines if line["event"] == "telemetry_export_failed"] == [True]
 
 
 def test_nothing_is_global() -> None:
@@ -422,7 +422,7 @@ def test_the_sdk_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_exporter_trouble_is_one_line_a_minute() -> None:
-    """Of any number of complaints one a minute is written, with the number held back since the last."""
+    """Of any number of warnings one a minute is written, with the number held back since the last."""
     import logging
 
     now = 0.0
