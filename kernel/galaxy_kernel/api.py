@@ -1,4 +1,4 @@
-"""The face of the kernel that plugins see. What is not here is not theirs."""
+"""The kernel's interface for plugins, which import nothing else of it."""
 
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, NoSettings, Settings

@@ -1,4 +1,4 @@
-"""From a DSN to an engine that is set as it should be."""
+"""An engine made from a DSN has the right settings."""
 
 import string
 from dataclasses import fields
@@ -25,7 +25,7 @@ PORTS = st.integers(1, 65535)
 def test_what_is_written_is_read(
     user: str, password: str, hosts: list[tuple[str, int]], database: str, schema: str
 ) -> None:
-    """Whatever characters the parts are made of, they come back, and the password shows nowhere."""
+    """Parts of any characters are parsed back, and the password is never shown."""
     login = f"{quote(user, safe='')}:{quote(password, safe='')}"
     places = ",".join(f"{host}:{port}" for host, port in hosts)
     dsn = f"postgres://{login}@{places}/{quote(database, safe='')}?search_path={schema}"
@@ -110,7 +110,7 @@ def test_the_driver_is_the_dsns_choice(scheme: str, driver: str) -> None:
     ],
 )
 def test_a_dsn_that_cannot_be_used(dsn: str, complaint: str) -> None:
-    """The error says what is wrong and repeats nothing that might be a password."""
+    """The error says what is wrong and repeats no text that might be a password."""
     with pytest.raises(DsnError, match=complaint) as caught:
         make_engine(dsn)
     assert not {"SEC", "RET"} & {str(caught.value)[at : at + 3] for at in range(len(str(caught.value)))}
@@ -147,7 +147,7 @@ SETTINGS = {
 
 
 async def test_what_the_server_is_told(dsn: str) -> None:
-    """Each driver gives the server the same settings, whatever characters are in them."""
+    """Each driver sends the server the same settings, whatever characters are in them."""
     address = f"{dsn}?search_path=backend,public&sslmode=prefer"
     database = Database(make_engine(address, statement_timeout=1.5, application_name="it's a \\ test"), "backend")
     async with database.reading() as connection:
@@ -167,7 +167,7 @@ async def test_the_dsn_goes_before_the_arguments(dsn: str) -> None:
 
 
 async def test_the_connection_is_kept_alive(dsn: str) -> None:
-    """TCP asks after a silent peer."""
+    """TCP keep-alives are on."""
     import socket as sockets
 
     database = Database(make_engine(dsn), "backend")
@@ -188,7 +188,7 @@ async def test_the_connection_is_kept_alive(dsn: str) -> None:
 
 
 async def test_no_parameters_in_errors(dsn: str) -> None:
-    """What was bound does not show in the error of a statement."""
+    """Bound values are not shown in the error of a statement."""
     database = Database(make_engine(dsn), "backend")
     with pytest.raises(DBAPIError) as caught:
         async with database.reading() as connection:
@@ -211,7 +211,7 @@ async def test_a_unix_socket(dsn: str, postgres_cluster: PostgresCluster) -> Non
 
 
 async def test_a_name_is_resolved(dsn: str) -> None:
-    """A host is a name as well as an address; one that nobody knows is an unreachable database."""
+    """A host is a name or an address; an unknown name is an unreachable database."""
     from galaxy_kernel.database import is_unavailable
 
     database = Database(make_engine(dsn.replace("127.0.0.1", "localhost")), "backend")

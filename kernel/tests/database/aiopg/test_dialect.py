@@ -1,4 +1,4 @@
-"""What our own dialect does on the wire and beyond what all drivers share."""
+"""What our own dialect does on the wire, beyond what all drivers share."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ async def database(empty_database: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the list of what goes to the server."""
+    """Return the list of statements sent to the server."""
     statements: list[str] = []
     run = under_test.Connection.run
 
@@ -42,7 +42,7 @@ async def raw(connection: Connection) -> Any:
 
 
 async def test_a_read_is_one_round_trip(database: Database, sent: list[str]) -> None:
-    """A connection that was in use just now is not asked, and a read begins nothing."""
+    """A connection that was in use just now is not pinged, and a read begins no transaction."""
     async with database.reading() as connection:
         await connection.execute(text("SELECT 1"))
     assert sent == ["SELECT 1"]
@@ -61,7 +61,7 @@ async def test_begin_rides_along(database: Database, sent: list[str]) -> None:
 async def test_a_rested_connection_is_asked(
     database: Database, sent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that rested longer than PING_AFTER is asked before use."""
+    """A connection that was idle for longer than PING_AFTER is pinged before use."""
     monkeypatch.setattr(under_test, "PING_AFTER", 0.0)
     async with database.reading() as connection:
         await connection.execute(text("SELECT 2"))
@@ -69,7 +69,7 @@ async def test_a_rested_connection_is_asked(
 
 
 async def test_begin_knows_the_level(database: Database, sent: list[str]) -> None:
-    """Isolation level, READ ONLY and DEFERRABLE stand in the BEGIN."""
+    """Isolation level, READ ONLY and DEFERRABLE are part of the BEGIN."""
     async with database.transaction() as connection:
         await connection.execution_options(
             isolation_level="SERIALIZABLE", postgresql_readonly=True, postgresql_deferrable=True
@@ -90,7 +90,7 @@ async def test_what_was_never_sent_aborts_nothing(database: Database) -> None:
 
 
 async def test_large_statements_and_answers(database: Database) -> None:
-    """What does not fit the socket's buffers goes through, both ways."""
+    """Data larger than the socket's buffers is transferred, both ways."""
     payload = "x" * 12_000_000
     async with database.reading() as connection:
         found = await connection.execute(text("SELECT :payload"), {"payload": payload})
@@ -98,7 +98,7 @@ async def test_large_statements_and_answers(database: Database) -> None:
 
 
 async def test_a_write_can_be_cancelled(database: Database) -> None:
-    """A task cancelled while a large statement is on its way leaves a whole pool behind."""
+    """A task cancelled while a large statement is being sent leaves the pool complete."""
     payload = "x" * 30_000_000
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02), database.reading() as connection:
@@ -120,7 +120,7 @@ async def test_one_task_at_a_time(database: Database) -> None:
 
 
 async def test_two_phase_commit_is_refused(database: Database) -> None:
-    """What the driver cannot do it says."""
+    """Operations that the driver lacks are refused."""
     connection = await database.engine.connect()
     with pytest.raises((NotSupportedError, psycopg2.NotSupportedError), match="two-phase"):
         await connection.run_sync(lambda sync: sync.begin_twophase())
@@ -128,7 +128,7 @@ async def test_two_phase_commit_is_refused(database: Database) -> None:
 
 
 async def test_a_dropped_connection_closes_itself(empty_database: str) -> None:
-    """A connection that nobody holds any more closes without a word."""
+    """A connection that is no longer referenced closes silently."""
     engine = make_engine(empty_database)
     connection = await engine.connect()
     driver = await raw(connection)
