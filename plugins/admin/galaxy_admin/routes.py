@@ -32,7 +32,7 @@ class AdminView(Model):
 
 
 class NewAdmin(Model):
-    """An account to make."""
+    """An account to create."""
 
     username: Username
     password: Password
@@ -48,7 +48,7 @@ class PasswordChange(Model):
 
 
 class AuditQuery(Paging):
-    """Which rows of the audit log."""
+    """Filters of the audit log."""
 
     username: str | None = None
     action: str | None = None
@@ -57,7 +57,7 @@ class AuditQuery(Paging):
 
 
 class AuditEntry(Model):
-    """What an operator did."""
+    """An entry of the audit log."""
 
     id: UUID
     at: datetime
@@ -106,7 +106,7 @@ def _account_routes(service: AdminService) -> Sequence[Route]:
             path,
             create,
             name="admin.create",
-            summary="Make an operator's account.",
+            summary="Create an operator's account.",
             access=admin,
             status=201,
             errors=("409 username_taken",),
@@ -134,7 +134,7 @@ def _account_routes(service: AdminService) -> Sequence[Route]:
             f"{path}/me/password",
             change_own_password,
             name=CHANGE_OWN_PASSWORD,
-            summary="Change one's own password.",
+            summary="Change your own password.",
             access=admin,
             errors=("403 current_password_wrong", "409 changed_meanwhile"),
         ),
@@ -147,4 +147,4 @@ def _audit_route(audit: AdminAuditLog) -> Route:
         rows, total = await audit.list_entries(query, **chosen, outcome=query.outcome)
         return query.page_of([AuditEntry.of(row) for row in rows], total)
 
-    return Route("GET", "/api/v1/admin/audit", list_entries, "admin.audit", "Read what operators did.", Access.ADMIN)
+    return Route("GET", "/api/v1/admin/audit", list_entries, "admin.audit", "List audit entries.", Access.ADMIN)
