@@ -19,7 +19,7 @@ DOCSTRING_START = re.compile(r"(Gives?|Tells?|Takes? (?!over\b)|Hears?)\b")
 PROSE = {
     re.compile(r"\banew\b"): "again",
     re.compile(r"\bsurely\b"): "at least once",
-    re.compile(r"(?<!there )\b(is|are|was|were|be) no (?!longer\b|more\b|less\b|better\b|worse\b)\w"): "is not a",
+    re.compile(r"(?<![Tt]here )\b(is|are|was|were|be) no (?!longer\b|more\b|less\b|better\b|worse\b)\w"): "is not a",
     re.compile(r"\b(what|that|which|who) (is|are|was|were) none\b"): "anything else",
     re.compile(r"\bin hand\b"): "current, in progress",
     re.compile(r"\bgives? \w+ back\b"): "return",

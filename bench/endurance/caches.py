@@ -53,9 +53,9 @@ async def run(*, seed: int, short: bool) -> Verdict:
             stack.push_async_callback(control.close)
             await _make_table(control)
             replicas = [await stack.enter_async_context(replica(f"r{n}", dsn)) for n in range(REPLICAS)]
-            example = _Trial(replicas, control, seed, writes, cuts)
-            await example.run()
-            return await example.verdict()
+            running = _Scenario(replicas, control, seed, writes, cuts)
+            await running.run()
+            return await running.verdict()
 
 
 async def _make_table(control: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -70,7 +70,7 @@ class _Rolled(Exception):  # noqa: N818 - no error
     """A writer rolls back on purpose."""
 
 
-class _Trial:
+class _Scenario:
     def __init__(
         self, replicas: list[Replica], control: "asyncpg.Connection[asyncpg.Record]", seed: int, writes: int, cuts: int
     ) -> None:

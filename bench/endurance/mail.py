@@ -62,16 +62,16 @@ async def run(*, seed: int, short: bool) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="galaxy-endurance-") as folder:
         settings = {"synchronous_commit": "on"}
         async with EmbeddedPostgres(Path(folder) / "postgres", settings=settings, durable=not short) as server:
-            example = _Trial(server, size, seed)
+            running = _Scenario(server, size, seed)
             await example.start()
             try:
-                await example.run()
+                await running.run()
             finally:
                 await example.close()
             return example.verdict(await read_ledger(example.dsn))
 
 
-class _Trial:
+class _Scenario:
     def __init__(self, server: EmbeddedPostgres, size: Size, seed: int) -> None:
         self.size, self.seed, self._server = size, seed, server
         faults = draw(

@@ -13,7 +13,7 @@ class Node:
         self.itself = self
 
 
-def test_at_rest_and_back() -> None:
+def test_paused_and_back() -> None:
     """It is off within the block only, and stays off where it was off."""
     with gc_tuning.paused():
         assert not gc.isenabled()

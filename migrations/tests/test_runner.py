@@ -167,7 +167,7 @@ async def test_schema_of_another_owner_will_do(engine: AsyncEngine, empty_databa
 
 
 async def _to_first_fleet_revision(engine: AsyncEngine, schema: str) -> None:
-    """Take the schema to fleet_0001: to the head, and back by hand."""
+    """Bring the schema to fleet_0001: to the head, and back by hand."""
     await migrate(engine, schema, [FLEET])
     async with engine.begin() as connection:
         await connection.exec_driver_sql(f"ALTER TABLE {schema}.fleet_ships DROP COLUMN fuel")

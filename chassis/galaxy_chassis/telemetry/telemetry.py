@@ -87,7 +87,7 @@ class Telemetry:
         return None if self._listener is None else self._listener.address
 
     def tracer(self, name: str) -> Tracer:
-        """Return a tracer; its spans are recorded where the work in hand is."""
+        """Return a tracer; its spans are recorded where the current request context is."""
         return self._tracers.get_tracer(name)
 
     def meter(self, name: str) -> Meter:

@@ -38,7 +38,7 @@ class Account:
         return self.uid != -1
 
     def take(self, path: Path) -> None:
-        """Give a file or a tree to the account, unless it has it already; only root can."""
+        """Make the account the owner of a file or a tree, unless it is already; only root can."""
         if not self.changes or path.stat().st_uid == self.uid:
             return
         for place, folders, files in os.walk(path):

@@ -67,7 +67,7 @@ def discover(disabled: Iterable[str] = (), points: Iterable[EntryPoint] | None =
 
 
 def from_classes(*factories: type[Any]) -> Discovery:
-    """Take plugins from the given classes instead of entry points, as tests do."""
+    """Return the plugins of given classes instead of entry points, for tests."""
     return Discovery(tuple(InstalledPlugin(factory.manifest.name, "(given)", "0", factory) for factory in factories))
 
 

@@ -67,7 +67,7 @@ def _unavailable(error: BaseException) -> bool:
     if isinstance(code, str):
         return code in _UNAVAILABLE or code.startswith("08")
     # without a code it is the client's own error: an OperationalError when it cannot connect or lost the
-    # connection, an InterfaceError when it is told to use one that is closed, but also for plain misuse
+    # connection, an InterfaceError when the connection is closed, but also for plain misuse
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if "OperationalError" in kinds:
         return True

@@ -105,7 +105,7 @@ async def test_a_page_has_its_rows_and_the_total(connection: AsyncConnection, pa
 
 
 async def test_an_empty_list_is_a_page_too(connection: AsyncConnection) -> None:
-    """Nothing found is no rows and a total of 0, in one statement."""
+    """An empty list has no rows and a total of 0, with one statement."""
     executed: list[Any] = []
     sa.event.listen(connection.sync_connection, "before_cursor_execute", lambda *given: executed.append(given[2]))
     statement = sa.select(numbers.c.number).where(numbers.c.number > 7).order_by(numbers.c.number)

@@ -41,7 +41,7 @@ def test_what_is_no_address_is_none(text: str) -> None:
     [("AT", "AT"), ("at", "AT"), ("ZZ", None), ("", None), ("AUT", None), ("A1", None), ("ÄÖ", None), (None, None)],
 )
 def test_countries_are_two_letters(value: object, country: str | None) -> None:
-    """Anything but a code of two letters, and the code for unknown, is no country."""
+    """Anything but a code of two letters, and the code for unknown, is not a country."""
     assert parse_country(value) == country
 
 

@@ -32,7 +32,7 @@ class Interleaving:
         self.heard: list[Any] = []
 
     async def step(self, what: str, which: int) -> None:
-        """Take one step."""
+        """Do one step."""
         match what:
             case "publish":
                 await self._publish(which)
