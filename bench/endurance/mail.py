@@ -63,12 +63,12 @@ async def run(*, seed: int, short: bool) -> Verdict:
         settings = {"synchronous_commit": "on"}
         async with EmbeddedPostgres(Path(folder) / "postgres", settings=settings, durable=not short) as server:
             running = _Scenario(server, size, seed)
-            await example.start()
+            await running.start()
             try:
                 await running.run()
             finally:
-                await example.close()
-            return example.verdict(await read_ledger(example.dsn))
+                await running.close()
+            return running.verdict(await read_ledger(running.dsn))
 
 
 class _Scenario:

@@ -75,7 +75,7 @@ def test_a_record_without_a_country_tells_none(write: Write, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, -1, -200])
-def test_a_file_cut_short_is_refused(path: Path, cut: int) -> None:
+def test_a_truncated_file_is_refused(path: Path, cut: int) -> None:
     """A truncated database is refused, wherever it was cut."""
     content = path.read_bytes()
     path.write_bytes(content[:cut])
