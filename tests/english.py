@@ -23,7 +23,7 @@ PROSE = {
     re.compile(r"\b(what|that|which|who) (is|are|was|were) none\b"): "anything else",
     re.compile(r"\bin hand\b"): "current, in progress",
     re.compile(r"\bgives? \w+ back\b"): "return",
-    re.compile(r"\b(is|are|was|were|be) told (of|by|to)\b"): "reported",
+    re.compile(r"\b(is|are|was|were|be) told (of|by)\b"): "reported",
     re.compile(r"\bwhat becomes? of\b"): "the outcome of",
     re.compile(r"\bturn the hands\b"): "move the clock",
 }

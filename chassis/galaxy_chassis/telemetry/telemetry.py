@@ -232,7 +232,7 @@ def _joined(threads: Sequence[threading.Thread], timeout: float) -> bool:
     return not any(thread.is_alive() for thread in threads)
 
 
-_random = random.Random()  # noqa: S311  trace ids are no secrets
+_random = random.Random()  # noqa: S311  trace ids are not secrets
 
 
 def _resource(service_name: str) -> Resource:

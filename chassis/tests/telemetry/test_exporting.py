@@ -1,4 +1,4 @@
-"""Where traces and metrics go, and what becomes of them when nobody takes them."""
+"""Where traces and metrics go, also when the collector does not accept them."""
 
 import socket
 import threading

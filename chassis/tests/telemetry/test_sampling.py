@@ -51,7 +51,7 @@ def test_a_span_follows_its_parent(ratio: float, flags: int) -> None:
 
 
 def test_a_plugins_span_in_untraced_work_is_no_root() -> None:
-    """The decision about work in hand has been made; outside any, the ratio decides."""
+    """Inside a request context the decision has been made; outside any, the ratio decides."""
     sampler = KernelSampler(1.0)
     with request_context("things"):
         assert not sampled(sampler, Context())

@@ -42,7 +42,7 @@ def test_directory_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_a_crash_leaves_no_empty_secret(tmp_path: Path) -> None:
-    """What was half written is thrown away, and the secret made anew."""
+    """A half-written secret is discarded and created again."""
     with opened(tmp_path) as home:
         (tmp_path / "secret_key.half").write_text("half of o")
         assert len(home.secret("secret_key")) >= 48

@@ -49,7 +49,7 @@ class Lifespans:
 
     @contextmanager
     def _watched(self, name: str, phase: str) -> Iterator[None]:
-        """Note what is in hand, for `/readyz`, and name it in the log when it takes long."""
+        """Record what is running, for `/readyz`, and log it when it takes long."""
         loop, begun = asyncio.get_running_loop(), self._clock.monotonic()
         self.current = f"plugin {name!r} is {phase} since {self._clock.now():%Y-%m-%dT%H:%M:%SZ}"
 

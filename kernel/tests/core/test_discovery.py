@@ -82,7 +82,7 @@ def test_manifest_and_entry_point_must_agree(tmp_path: Path) -> None:
 
 
 def test_field_of_the_manifest_must_be_of_its_type(tmp_path: Path) -> None:
-    """A comma that was forgotten in a tuple of one is told of by field, plugin and distribution."""
+    """A missing comma in a tuple of one is reported with field, plugin and distribution."""
     source = MODULE.format(name="letters").replace("summary=", "requires='mail.outbox', summary=")
     install(tmp_path, "odd", "letters", "d_type:Plugin", source, "d_type")
     with pytest.raises(PluginError, match=r"'letters' \(distribution odd 1.0\), field 'requires' of Manifest.*got str"):

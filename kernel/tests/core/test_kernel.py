@@ -223,12 +223,12 @@ async def test_readyz_names_the_plugin_that_is_starting(boot: Boot) -> None:
 
 
 async def test_a_plugin_that_holds_the_event_loop_is_named(boot: Boot) -> None:
-    """A route that computes for longer than a second is told of with its plugin."""
+    """A route that computes for longer than a second is reported with its plugin."""
 
     async def grind(call: Call) -> None:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and not any(line["event"] == "event_loop_blocked" for line in lines):
-            time.sleep(0.01)  # noqa: ASYNC251 - it is what is told of
+            time.sleep(0.01)  # noqa: ASYNC251 - it is what is reported
 
     def routes(self: object) -> list[Route]:
         return [Route("GET", "/api/v1/public/grind", grind, "culprit.grind", "Grind.", Access.PUBLIC)]

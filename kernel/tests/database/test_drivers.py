@@ -81,7 +81,7 @@ async def test_a_name_is_resolved(dsn: str) -> None:
 
 
 def test_settings_of_the_server() -> None:
-    """Seconds become the server's milliseconds, and no statement time-out is 0, which is none."""
+    """Seconds become the server's milliseconds; 0 turns the statement time-out off."""
     told = server_settings(parse_dsn("postgres://h/d?search_path=ours,public"), 1.5)
     assert told["search_path"] == "ours, public"
     assert told["statement_timeout"] == "1500"
