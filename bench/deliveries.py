@@ -11,10 +11,11 @@ from bench.rounds import Values
 from galaxy_chassis.clock import SystemClock
 from galaxy_chassis.gc_tuning import freeze
 from galaxy_chassis.logs import configure_logging, get_logger
+from galaxy_mail.queue import delivery_queue
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.settings import MailSettings, SmtpSettings
 from galaxy_mail.transport import Transport
-from galaxy_mail.workers import Deliverer, delivery_queue
+from galaxy_mail.workers import Deliverer
 
 SIZE = 2_000
 """Bytes of a mail: about the length of a short one in text and HTML."""

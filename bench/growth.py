@@ -20,9 +20,9 @@ from bench.rounds import Figure, Rounds, Run, Values, interleave
 from bench.serve import SIGNED_IN, TOKEN, backend
 from galaxy_chassis.clock import SystemClock
 from galaxy_kernel.queue.queue import Outcome, Result
+from galaxy_mail.queue import delivery_queue
 from galaxy_mail.settings import MailSettings, SmtpSettings
 from galaxy_mail.tables import mail_deliveries as mails
-from galaxy_mail.workers import delivery_queue
 
 SIZES = (1_000, 10_000, 100_000)
 CLAIMS = 20

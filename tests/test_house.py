@@ -28,8 +28,8 @@ OWN_PARTS = {
     "admin": {"audit", "passwords"},
     "auth": {"notices", "sessions"},
     "geo": {"counting", "databases", "watching"},
-    "notification": {"catalogue", "channels", "kinds"},
-    "mail": {"conversation", "mime", "rendering", "sealing", "transport"},
+    "notification": {"catalogue", "channels", "kinds", "queue"},
+    "mail": {"conversation", "mime", "queue", "rendering", "sealing", "transport"},
     "push": {"frames", "hub", "metrics"},
 }
 """Files named after a real second part of a plugin."""

@@ -17,8 +17,10 @@ from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from galaxy_chassis.config.settings import Settings, TypeName, format_duration
+from galaxy_chassis.config.settings import Settings, TypeName
+from galaxy_chassis.durations import format_duration
 from galaxy_chassis.errors import ConfigurationError, Fault
+from galaxy_chassis.validation import explain
 
 S = TypeVar("S", bound=Settings)
 
@@ -244,10 +246,10 @@ def _default(info: FieldInfo) -> str | None:
 
 def _faults(error: ValidationError, group: type[Settings], plugin: str) -> Iterator[Fault]:
     names = {variable.path: variable.name for variable in describe(plugin, group)}
-    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+    for detail in error.errors(include_url=False, include_input=False):
         path = tuple(str(part) for part in detail["loc"])
         known = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in names), None)
-        yield Fault(_group_name(plugin, group, path) if known is None else names[known], _expected(detail["msg"]))
+        yield Fault(_group_name(plugin, group, path) if known is None else names[known], _expected(explain(detail)))
 
 
 def _group_name(plugin: str, group: type[Settings], path: tuple[str, ...]) -> str:
@@ -259,8 +261,11 @@ def _group_name(plugin: str, group: type[Settings], path: tuple[str, ...]) -> st
 
 
 def _expected(message: str) -> str:
-    message = message.removeprefix("Value error, ").replace("Input should be", "expected")
-    return "required" if message == "Field required" else message
+    """Say what was expected of a variable, as every other fault of the configuration does."""
+    for verb in ("must be ", "must have "):
+        if message.startswith(verb):
+            return f"expected {message.removeprefix(verb)}"
+    return "required" if message == "is required" else message
 
 
 def _clashes(described: Mapping[str, list[Variable]]) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock, SystemClock, wait_for_event
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.health import Health, Probe, Probes
@@ -27,6 +28,9 @@ from galaxy_kernel.database import Database, is_unavailable, make_engine, reason
 from galaxy_kernel.errors import PhaseError
 from galaxy_kernel.http.service import HttpService
 from galaxy_kernel.rpc.server import RpcServer
+
+_BACKOFF = Backoff(0.1, 2.0, jitter=0.0)
+"""Between attempts to reach Postgres when the process comes up."""
 
 _log = get_logger("galaxy_kernel.core.kernel", plugin=KERNEL)
 
@@ -130,16 +134,17 @@ class Kernel:
 
     async def _reach_postgres(self) -> None:
         """Wait for Postgres, however long it takes; `/readyz` shows it as missing meanwhile."""
-        delay = 0.1
+        failures = 0
         while True:
             try:
                 return await self.database.ping()
             except Exception as error:
                 if not is_unavailable(error):
                     raise PhaseError(KERNEL, "connecting to Postgres (BACKEND_POSTGRES_DSN)", error) from error
+                failures += 1
+                delay = _BACKOFF.delay(failures, self._random)
                 _log.warning("postgres_connection_failed", retry_in_seconds=delay, reason=reason(error))
             await wait_for_event(self._stop, delay)
-            delay = min(2.0, delay * 2)
 
     async def _drain(self) -> None:
         """Finish what is in progress within `BACKEND_SHUTDOWN_TIMEOUT`: requests, calls and passes of workers."""

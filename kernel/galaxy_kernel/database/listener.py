@@ -2,26 +2,27 @@
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from random import SystemRandom
 from typing import Any, Protocol
 
 import structlog
 from sqlalchemy import text
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_kernel.database.drivers import Opener
 from galaxy_kernel.database.engine import opener_of
 from galaxy_kernel.database.transactions import Connection, Database
 
 PROBE_INTERVAL = 5.0
 """Seconds between checks that the server still answers."""
-FIRST_DELAY = 0.05
-LAST_DELAY = 2.0
-"""Seconds between attempts to connect: doubled each time up to this, and each shortened at random by up to a half."""
+BACKOFF = Backoff(0.05, 2.0)
+"""Back-off between attempts to connect."""
 MAX_PAYLOAD = 7999
 """Bytes of UTF-8 (PostgreSQL's manual, NOTIFY)."""
 
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+_random = SystemRandom()
 _log = structlog.get_logger()
 
 
@@ -54,21 +55,19 @@ class Listener:
 
     async def run(self) -> None:
         """Listen until cancelled. No fault of the server ends it."""
-        delay = FIRST_DELAY
+        failures = 0
         while True:
             try:
                 await self._listen()
             except Exception as exc:
-                if self._lost(exc):
-                    delay = FIRST_DELAY
+                failures = 1 if self._lost(exc) else failures + 1
                 # once for each loss: later failures are the same, until it is back
-                log = _log.warning if delay == FIRST_DELAY else _log.debug
+                log = _log.warning if failures == 1 else _log.debug
                 log("listener_disconnected", channel=self._channel, error=f"{type(exc).__name__}: {exc}")
             except BaseException:
                 self._lost(None)
                 raise
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 # spreads reconnects, guards nothing
-            delay = min(delay * 2, LAST_DELAY)
+            await asyncio.sleep(BACKOFF.delay(failures, _random))
 
     async def _listen(self) -> None:
         async with self._link(self._open, self._channel, self._deliver) as link:

@@ -9,7 +9,7 @@ from aiohttp.web import BaseRequest, RequestPayloadError
 from pydantic import TypeAdapter, ValidationError
 
 from galaxy_chassis.http.problems import FieldError, Problem
-from galaxy_kernel.http.faults import faults_of, invalid_request, nul_faults
+from galaxy_kernel.http.faults import field_errors, invalid_request, nul_faults
 
 WHOLE = "body"
 """The name of the body itself in faults."""
@@ -94,7 +94,7 @@ def _second_reading(error: ValidationError, raw: bytes, adapter: TypeAdapter[Any
             return adapter.validate_json(whole, strict=True)
         except ValidationError as second:
             error = second
-    raise invalid_request(faults_of(error, given, whole=WHOLE))
+    raise invalid_request(field_errors(error, given, whole=WHOLE))
 
 
 def _with_whole_numbers(given: Any) -> Any:

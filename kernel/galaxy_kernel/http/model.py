@@ -1,11 +1,10 @@
 """Models of requests and answers, and lists cut into pages."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, Self, TypeVar, cast
+from datetime import datetime
+from typing import Annotated, Any, Generic, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,37 +16,12 @@ MAX_PAGE_SIZE = 200
 """Most items of one page (SPEC K-9)."""
 
 
-_OPAQUE = frozenset({"metadata", "default", "expected", "members", "serialization"})
-"""Parts of a core schema that hold values, not schemas."""
-
-
-def _utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must lie in the years 1 to 9999, in UTC") from None
-
-
-def _in_utc(schema: Any) -> Any:
-    """Return a core schema whose datetimes require an offset and become UTC, which pydantic writes with a `Z`."""
-    if isinstance(schema, list | tuple):
-        return type(schema)(_in_utc(part) for part in schema)
-    if not isinstance(schema, dict):
-        return schema
-    if schema.get("type") == "function-after" and schema["function"]["function"] is _utc:
-        return schema  # a nested model has its own
-    if schema.get("type") == "datetime":
-        aware = {**schema, "tz_constraint": "aware"}
-        return {"type": "function-after", "function": {"type": "no-info", "function": _utc}, "schema": aware}
-    return {key: part if key in _OPAQUE else _in_utc(part) for key, part in schema.items()}
-
-
 class Model(BaseModel):
     """Base of request and answer models.
 
-    Unknown fields are refused. A body is validated strictly, so a number is never taken for a string. Times
-    must carry an offset and are written in UTC, as RFC 3339 with a `Z`. The doc string after a field
-    describes it in the API's documentation.
+    Unknown fields are refused. A body is validated strictly, so a number is never taken for a string. Times are
+    fields of the type `Timestamp`; a plain `datetime` is refused when the class is made. The doc string after a
+    field describes it in the API's documentation.
     """
 
     model_config = ConfigDict(
@@ -60,8 +34,17 @@ class Model(BaseModel):
         return cls.model_validate(source, from_attributes=True)
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return cast("CoreSchema", _in_utc(handler(source)))
+    def __pydantic_on_complete__(cls) -> None:
+        for name, field in cls.model_fields.items():
+            if _mentions(field.annotation, datetime):
+                raise TypeError(
+                    f"{cls.__qualname__}.{name}: declare a time as Timestamp, not datetime: it demands an offset and "
+                    "is written in UTC"
+                )
+
+
+def _mentions(annotation: Any, wanted: type) -> bool:
+    return annotation is wanted or any(_mentions(part, wanted) for part in get_args(annotation))
 
 
 class Paging(Model):

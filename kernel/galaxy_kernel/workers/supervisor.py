@@ -8,6 +8,7 @@ from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock, wait_for_event
 from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.health import Health, Probe
@@ -21,9 +22,8 @@ FAILURES_UNTIL_UNREADY = 5
 """Passes that may fail in a row before `/readyz` says so."""
 LONGEST_PASS = 300.0
 """Seconds after which a pass counts as stuck: every pass is cut into sets, or ends after far less."""
-_FIRST_DELAY = 0.2
-_LONGEST_DELAY = 30.0
-"""Seconds between a failed pass and the next, doubled each time, with jitter."""
+_BACKOFF = Backoff(0.2, 30.0)
+"""Between a failed pass and the next."""
 
 Span = Callable[[str, str], AbstractContextManager[object]]
 
@@ -81,7 +81,7 @@ class Supervised:
         """Note that its task ended without being asked to, and return the seconds until it is to be started again."""
         self._failures += 1
         self._last_error, self._ended = type(error).__name__, True
-        delay = self._backoff()
+        delay = _BACKOFF.delay(self._failures, self._random)
         self._log.critical("worker_ended", retry_in_seconds=round(delay, 1), exc_info=error)
         return delay
 
@@ -143,13 +143,9 @@ class Supervised:
 
     async def _rest(self) -> None:
         if self._failures:
-            await wait_for_event(self._stopping, self._backoff())
+            await wait_for_event(self._stopping, _BACKOFF.delay(self._failures, self._random))
         else:
             await self._wake.wait(self.worker.interval.total_seconds())
-
-    def _backoff(self) -> float:
-        delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(self._failures - 1, 16))
-        return delay * self._random.uniform(0.5, 1.0)
 
 
 def _being_cancelled() -> bool:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from pydantic import Field, JsonValue, TypeAdapter
 from galaxy_chassis.http.problems import Problem
 from galaxy_devkit.testing.http import Api, make_route
 from galaxy_kernel.http import body as bodies
+from galaxy_kernel.http.fields import Timestamp
 from galaxy_kernel.http.model import Model
 
 
@@ -30,7 +30,7 @@ class Thing(Model):
     count: Annotated[int, Field(ge=0)] = 0
     ratio: float = 0.0
     owner: UUID | None = None
-    at: datetime | None = None
+    at: Timestamp | None = None
     schedule: Cron | Every | None = None
     tags: tuple[str, ...] = ()
     options: JsonValue = None

@@ -2,27 +2,28 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, create_model
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galaxy_kernel.database import make_engine
+from galaxy_kernel.http.fields import Timestamp
 from galaxy_kernel.http.model import MAX_PAGE, Model, Page, Paging, fetch_page
 
 
 class Inner(Model):
-    at: datetime
+    at: Timestamp
 
 
 class Outer(Model):
-    at: datetime | None = None
+    at: Timestamp | None = None
     """When it happened."""
-    all: tuple[datetime, ...] = ()
+    all: tuple[Timestamp, ...] = ()
     inner: Inner | None = None
     ratio: float = 0.0
 
@@ -41,6 +42,23 @@ def test_a_time_without_an_offset_is_refused() -> None:
     """Naive times are refused, in answers too."""
     with pytest.raises(ValidationError, match="timezone"):
         Inner(at=datetime(2030, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [datetime, datetime | None, list[datetime], dict[str, tuple[datetime, ...]], Annotated[datetime, Field(title="T")]],
+    ids=str,
+)
+def test_a_time_that_could_lack_an_offset_is_refused_with_its_class(kind: Any) -> None:
+    """An author who writes `datetime` hears of `Timestamp` before any request comes."""
+    with pytest.raises(TypeError, match=r"Late\.at: declare a time as Timestamp"):
+        create_model("Late", __base__=Model, at=(kind, ...))
+
+
+def test_a_page_of_plain_times_is_refused() -> None:
+    """Type parameters are looked at too."""
+    with pytest.raises(TypeError, match="declare a time as Timestamp"):
+        Page[datetime]
 
 
 def test_a_model_is_frozen_closed_and_documented() -> None:

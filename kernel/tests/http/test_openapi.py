@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
@@ -18,6 +17,7 @@ from galaxy_devkit.testing.http import GATEWAY, OPERATOR_AUTH, SESSION, make_rou
 from galaxy_kernel.errors import PluginError
 from galaxy_kernel.http import openapi
 from galaxy_kernel.http.call import Call, Response
+from galaxy_kernel.http.fields import Timestamp
 from galaxy_kernel.http.model import Model, Page, Paging
 from galaxy_kernel.http.route import Access
 
@@ -37,7 +37,7 @@ class Thing(Model):
     name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]+$")]
     colour: Colour = Colour.RED
     parts: tuple[Part, ...] = ()
-    made_at: datetime | None = None
+    made_at: Timestamp | None = None
 
 
 class Filter(Paging):

@@ -8,9 +8,12 @@ from uuid import UUID
 
 import msgspec
 
+from galaxy_kernel.api import Backoff
+
 FREE_TRIES = 4
 """Wrong passwords in a row before the account is locked at all."""
-_LONGEST_LOCK = timedelta(minutes=15)
+_LOCK = Backoff(1.0, 900.0, jitter=0.0)
+"""How long an account is locked."""
 
 SHORTEST_PASSWORD = 12
 """Characters; NIST SP 800-63B asks for at least 8, and more where there is no second factor."""
@@ -44,6 +47,4 @@ def fold(username: str) -> str:
 def lock_after(failures: int) -> timedelta | None:
     """Return how long an account is locked after so many wrong passwords in a row: 1 s, doubled up to 15 min."""
     beyond = failures - FREE_TRIES
-    if beyond <= 0:
-        return None
-    return min(_LONGEST_LOCK, timedelta(seconds=2.0 ** min(beyond - 1, 20)))
+    return timedelta(seconds=_LOCK.bound(beyond)) if beyond > 0 else None

@@ -1,7 +1,6 @@
 """The plugin's HTTP operations (SPEC D-1, D-2)."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from pydantic import Field, StringConstraints
 from galaxy_admin.audit import AdminAuditLog
 from galaxy_admin.domain import Outcome
 from galaxy_admin.service import CHANGE_OWN_PASSWORD, AdminService
-from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route
+from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route, Timestamp
 
 Username = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"^[^\s:\x00-\x1f\x7f]+$")
@@ -26,9 +25,9 @@ class AdminView(Model):
     username: str
     must_rotate: bool
     """Whether the password opens nothing but the route that changes it."""
-    created_at: datetime
-    password_changed_at: datetime | None
-    disabled_at: datetime | None
+    created_at: Timestamp
+    password_changed_at: Timestamp | None
+    disabled_at: Timestamp | None
 
 
 class NewAdmin(Model):
@@ -60,8 +59,8 @@ class AuditEntry(Model):
     """An entry of the audit log."""
 
     id: UUID
-    at: datetime
-    finished_at: datetime | None
+    at: Timestamp
+    finished_at: Timestamp | None
     admin_id: UUID | None
     """None: from the command line."""
     username: str

@@ -1,12 +1,11 @@
 """The plugin's HTTP operations (SPEC G-3)."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from galaxy_geo.service import CountryService, DatabaseState
-from galaxy_kernel.api import Access, Model, Page, Paging, Route
+from galaxy_kernel.api import Access, Model, Page, Paging, Route, Timestamp
 
 
 class CountryView(Model):
@@ -16,7 +15,7 @@ class CountryView(Model):
     """ISO 3166-1 alpha-2; `ZZ` where it is unknown."""
     requests: int
     """Authenticated requests."""
-    last_seen_at: datetime
+    last_seen_at: Timestamp
     """Exact to a few seconds."""
 
 
@@ -35,7 +34,7 @@ class DatabaseView(Model):
     """What is wrong and what to do; empty when nothing is wrong."""
     type: str | None
     """The database's own name for it, for example `GeoLite2-Country`; null where none is in use."""
-    built_at: datetime | None
+    built_at: Timestamp | None
     """When it was built, from its metadata."""
 
 

@@ -14,6 +14,7 @@ whatever it still has in memory.
 
 import asyncio
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 from uuid import UUID
 
@@ -46,18 +47,12 @@ class CountryService:
 
     def __init__(self, context: Context[GeoSettings]) -> None:
         self._context = context
-        self._file = CountryFile(None, log=context.log)
         self._notes, self._tally = Notes(), Tally()
         self._counted = context.meter.create_counter("geo.requests", description="Requests by outcome.")
         self._full = False
         self._unwritten = ""
         """Why the last flush failed; empty when it succeeded."""
         self._flushing = asyncio.Lock()
-
-    async def open(self) -> None:
-        """Read the country database, if there is one. Called from the plugin's lifespan."""
-        self._file = CountryFile(self._context.settings.db_path, log=self._context.log)
-        await self._file.look()
 
     async def close(self) -> None:
         """Write the counts, as far as the database accepts them. Called when the plugin stops."""
@@ -114,7 +109,7 @@ class CountryService:
         await queries.forget(connection, account_id)
 
     async def reload(self) -> None:
-        """Load the country database if its file has changed."""
+        """Load the country database, if there is one and its file has changed."""
         await self._file.look()
 
     async def database_health(self) -> Health:
@@ -134,6 +129,10 @@ class CountryService:
         """Return the state of the country database."""
         health = self._file.health()
         return DatabaseState(health.state, health.detail, self._file.database)
+
+    @cached_property
+    def _file(self) -> CountryFile:
+        return CountryFile(self._context.settings.db_path, log=self._context.log)
 
     async def _flush(self) -> bool:
         noted, dropped = self._notes.take()

@@ -1,13 +1,24 @@
 """The plugin's HTTP operations (SPEC U-2, U-3)."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any, cast
 from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
-from galaxy_kernel.api import Access, Call, DisplayName, Email, Language, Model, Page, Paging, Route, TimeZone
+from galaxy_kernel.api import (
+    Access,
+    Call,
+    DisplayName,
+    Email,
+    Language,
+    Model,
+    Page,
+    Paging,
+    Route,
+    Timestamp,
+    TimeZone,
+)
 from galaxy_user.domain import MAX_REASON, AccountState, ProfileChange
 from galaxy_user.service import AccountService
 
@@ -31,17 +42,17 @@ class AccountView(Model):
     """Name in the IANA database: the zone of times in mails."""
     declared_country: str | None
     """ISO 3166-1 alpha-2, as found at registration."""
-    created_at: datetime
+    created_at: Timestamp
 
 
 class AdminAccountView(AccountView):
     """An account, as operators see it."""
 
     state: AccountState
-    blocked_at: datetime | None
+    blocked_at: Timestamp | None
     blocked_reason: str | None
     """For operators only."""
-    deleted_at: datetime | None
+    deleted_at: Timestamp | None
 
 
 class AccountCountry(Model):
@@ -50,7 +61,7 @@ class AccountCountry(Model):
     country: str
     """ISO 3166-1 alpha-2; `ZZ` where it is unknown."""
     requests: int
-    last_seen_at: datetime
+    last_seen_at: Timestamp
 
 
 class AdminAccountDetail(AdminAccountView):
