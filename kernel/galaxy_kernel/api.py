@@ -1,4 +1,4 @@
-"""The face of the kernel that plugins see. What is not here is not theirs."""
+"""The kernel's interface for plugins, which import nothing else of it."""
 
 from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock

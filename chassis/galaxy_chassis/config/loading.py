@@ -1,7 +1,7 @@
 """Configuration: from environment variables and an optional file to settings groups (SPEC K-1).
 
-Every fault is collected and reported at once, by the name of its variable, with what was expected and never
-with what was given. Nothing here needs a database.
+Every fault is collected and reported at once, by the name of its variable, with what was expected and never with the
+value found. Nothing here needs a database.
 """
 
 import difflib
@@ -35,7 +35,7 @@ class Variable:
     name: str
     plugin: str
     path: tuple[str, ...]
-    """Where its value stands in the plugin's settings."""
+    """The path to its value in the plugin's settings."""
     type: str
     default: str | None
     secret: bool
@@ -53,7 +53,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Configuration:
-    """What was loaded. `settings_of` raises where a group is faulty; everything else works all the same."""
+    """The configuration as loaded. `settings_of` raises where a group is faulty; everything else works."""
 
     variables: tuple[Variable, ...]
     raw: Mapping[str, Raw]
@@ -62,7 +62,7 @@ class Configuration:
     warnings: tuple[Fault, ...] = ()
 
     def check(self, command: str) -> None:
-        """Raise ConfigurationError for every fault, among them what `command` cannot do without."""
+        """Raise ConfigurationError with every fault, including missing settings that `command` requires."""
         missing = [
             Fault(
                 variable.name, f"required by `backend {command}`: {variable.doc.partition('. ')[0].removesuffix('.')}"
@@ -104,7 +104,7 @@ class Configuration:
 
 @dataclass
 class _Loading:
-    """Collects while the groups are read."""
+    """Collects variables and faults while the groups are read."""
 
     raw: Mapping[str, Raw]
     faults: list[Fault] = field(default_factory=list)
@@ -282,7 +282,7 @@ def _clashes(described: Mapping[str, list[Variable]]) -> Iterator[Fault]:
 
 def _unknown(raw: Mapping[str, Raw], known: set[str], root: str, ignored: tuple[str, ...]) -> list[Fault]:
     passed_over = tuple(root + name for name in _KUBERNETES) + ignored
-    endings = [name.removeprefix(root) for name in known]  # what all names share would make any two look alike
+    endings = [name.removeprefix(root) for name in known]  # a shared prefix would make any two look alike
     faults = []
     for name in sorted(set(raw) - known):
         if name.startswith(passed_over):

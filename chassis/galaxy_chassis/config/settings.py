@@ -13,9 +13,9 @@ from galaxy_chassis.durations import format_duration, parse_duration
 class Settings(BaseModel):
     """A group of settings: one environment variable a field, `<prefix><FIELD>` in upper case.
 
-    Each field is followed by its doc string, which becomes the documentation. A field whose type is another
-    group is read with that group's prefix. A field named for a word of Python's ends in an underscore, which
-    the variable has not: `from_` is read from `<prefix>FROM`.
+    Each field is followed by its doc string, which becomes the documentation. A field whose type is another group is
+    read with that group's prefix. A field named after a Python keyword ends in an underscore, which the variable does
+    not have: `from_` is read from `<prefix>FROM`.
     """
 
     model_config = ConfigDict(
@@ -41,7 +41,7 @@ class RequiredBy:
 
     @property
     def extra(self) -> dict[str, JsonValue]:
-        """What `Field(json_schema_extra=...)` takes to carry the mark."""
+        """The mark as a value for `Field(json_schema_extra=...)`."""
         return {"required_by": list(self.commands)}
 
 

@@ -73,7 +73,7 @@ def test_values_are_read_typed() -> None:
 
 
 def test_every_fault_is_reported_at_once_by_variable() -> None:
-    """One run shows all that is wrong, with what was expected."""
+    """One run shows every fault, with what was expected."""
     found = faults(
         configure(
             {
@@ -114,7 +114,7 @@ def test_bounds_are_said_as_operators_write_them(variable: str, text: str, messa
 
 
 def test_unknown_variable_is_a_warning_when_not_strict() -> None:
-    """Strictness can be taken off."""
+    """Strictness can be turned off."""
     configuration = configure({"BACKEND_MIAL": "1"}, strict=False)
     assert configuration.faults == ()
     assert [fault.variable for fault in configuration.warnings] == ["BACKEND_MIAL"]
@@ -132,7 +132,7 @@ def test_what_kubernetes_injects_is_passed_over() -> None:
 
 
 def test_variables_of_disabled_plugins_are_known() -> None:
-    """Switching a plugin off does not turn its settings into errors; a broken one's prefix is passed over."""
+    """Switching a plugin off does not turn its settings into errors; a broken one's prefix is ignored."""
     environment = {"BACKEND_MAIL_MAX_ATTEMPTS": "3", "BACKEND_GEO_ANYTHING": "x"}
     assert configure(environment, {}, known={"mail": Mail}, ignored_prefixes=("BACKEND_GEO_",)).faults == ()
 
@@ -149,7 +149,7 @@ def test_empty_variable_counts_as_not_set() -> None:
 
 
 def test_file_stands_behind_the_environment(tmp_path: Path) -> None:
-    """The env file gives values, the environment overrides them, and each names its source."""
+    """The env file provides values, the environment overrides them, and each names its source."""
     path = tmp_path / "env"
     path.write_text("BACKEND_SMTP_HOST=file.example # here\nexport BACKEND_MAIL_MAX_ATTEMPTS=3\nPATH=/nowhere\n")
     configuration = configure(

@@ -30,7 +30,7 @@ class Model(BaseModel):
 
     @classmethod
     def of(cls, source: object) -> Self:
-        """Show an object by those of its attributes that are fields of the model: a row, or a plugin's own value."""
+        """Make a model of an object, such as a row, from the attributes that are fields of the model."""
         return cls.model_validate(source, from_attributes=True)
 
     @classmethod
@@ -51,12 +51,12 @@ class Paging(Model):
     """The query parameters of a list; the base of a list's own filters."""
 
     page: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 1
-    """Which page, from 1."""
+    """Number of the page, from 1."""
     page_size: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = 50
     """How many items a page has."""
 
     def page_of(self, items: Sequence[T], total: int) -> "Page[T]":
-        """Return the page that was asked for: its items, of `total` on all pages."""
+        """Return the requested page: its items, of `total` on all pages."""
         return Page(items=items, page=self.page, page_size=self.page_size, total=total)
 
 
@@ -66,7 +66,7 @@ class Page(Model, Generic[T]):
     items: Sequence[T]
     """The items of this page; none on a page past the end."""
     page: int
-    """Which page this is, from 1."""
+    """Number of this page, from 1."""
     page_size: int
     """How many items a page has at most."""
     total: int
@@ -78,8 +78,8 @@ async def fetch_page(
 ) -> tuple[Sequence[Row[*tuple[Any, ...]]], int]:
     """Return the rows of one page and how many rows there are in all, in one round trip.
 
-    `statement` is the whole list: ordered so that no two rows tie, without DISTINCT or LIMIT. The rows have
-    one more column, the last, with the total. Only a page past the end costs a second round trip.
+    `statement` is the whole list: ordered so that no two rows tie, without DISTINCT or LIMIT. The rows have one more
+    column, the last, with the total. Only a page past the end needs a second round trip.
     """
     offset = (paging.page - 1) * paging.page_size
     counted = statement.add_columns(func.count().over().label("total_of_all_pages"))

@@ -1,4 +1,4 @@
-"""Parameters of path and query: from strings to what the handler's annotations say."""
+"""Parameters of path and query: converts strings to the types of the handler's annotations."""
 
 from collections.abc import Sequence
 from types import UnionType
@@ -85,14 +85,14 @@ class Query:
 
 
 def refuse_query(raw: str) -> None:
-    """Refuse the parameters of a query where the operation takes none."""
+    """Refuse a query where the operation has none."""
     names = _split(raw)
     if names:
         raise invalid_request([FieldError(name, "is not a known parameter") for name in names])
 
 
 def repeatable(annotation: Any) -> bool:
-    """Return whether a parameter of this type may be given several times."""
+    """Return whether a parameter of this type may be repeated."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return repeatable(get_args(annotation)[0])

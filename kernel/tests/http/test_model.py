@@ -39,7 +39,7 @@ def test_a_time_is_written_in_utc_with_a_z_wherever_it_stands(naive: datetime, m
 
 
 def test_a_time_without_an_offset_is_refused() -> None:
-    """Nobody knows what a naive time means, in an answer neither."""
+    """Naive times are refused, in answers too."""
     with pytest.raises(ValidationError, match="timezone"):
         Inner(at=datetime(2030, 1, 1))
 
@@ -71,13 +71,13 @@ def test_a_model_is_frozen_closed_and_documented() -> None:
 
 
 def test_infinity_is_no_number_of_json() -> None:
-    """It could not be written: it is refused before."""
+    """A time that cannot be written is refused on input."""
     with pytest.raises(ValidationError):
         Outer(ratio=float("inf"))
 
 
 def test_a_validation_error_never_shows_the_value() -> None:
-    """What was given may be a secret: errors do not carry it into logs."""
+    """Errors never hold the value, which may be a secret."""
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(Outer).validate_python({"ratio": "the secret"})
     assert "the secret" not in str(caught.value)
@@ -123,7 +123,7 @@ async def test_a_page_has_its_rows_and_the_total(connection: AsyncConnection, pa
 
 
 async def test_an_empty_list_is_a_page_too(connection: AsyncConnection) -> None:
-    """Nothing found is no rows and a total of 0, in one statement."""
+    """An empty list has no rows and a total of 0, with one statement."""
     executed: list[Any] = []
     sa.event.listen(connection.sync_connection, "before_cursor_execute", lambda *given: executed.append(given[2]))
     statement = sa.select(numbers.c.number).where(numbers.c.number > 7).order_by(numbers.c.number)

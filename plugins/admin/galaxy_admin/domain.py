@@ -19,10 +19,10 @@ SHORTEST_PASSWORD = 12
 """Characters; NIST SP 800-63B asks for at least 8, and more where there is no second factor."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-"""What neither a user name nor a password may hold (RFC 7617, 2): nobody could sign in with it."""
+"""Characters that neither a user name nor a password may have (RFC 7617, 2): signing in would be impossible."""
 
 Outcome = Literal["unknown", "done", "refused", "failed"]
-"""How an action ended; `unknown` until it has, and for good when the process died in it."""
+"""How an action ended; `unknown` until then, and permanently when the process died in it."""
 
 
 class AdminAccount(msgspec.Struct, frozen=True):

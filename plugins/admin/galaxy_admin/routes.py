@@ -31,7 +31,7 @@ class AdminView(Model):
 
 
 class NewAdmin(Model):
-    """An account to make."""
+    """An account to create."""
 
     username: Username
     password: Password
@@ -47,7 +47,7 @@ class PasswordChange(Model):
 
 
 class AuditQuery(Paging):
-    """Which rows of the audit log."""
+    """Filters of the audit log."""
 
     username: str | None = None
     action: str | None = None
@@ -56,7 +56,7 @@ class AuditQuery(Paging):
 
 
 class AuditEntry(Model):
-    """What an operator did."""
+    """An entry of the audit log."""
 
     id: UUID
     at: Timestamp
@@ -105,7 +105,7 @@ def _account_routes(service: AdminService) -> Sequence[Route]:
             path,
             create,
             name="admin.create",
-            summary="Make an operator's account.",
+            summary="Create an operator's account.",
             access=admin,
             status=201,
             errors=("409 username_taken",),
@@ -133,7 +133,7 @@ def _account_routes(service: AdminService) -> Sequence[Route]:
             f"{path}/me/password",
             change_own_password,
             name=CHANGE_OWN_PASSWORD,
-            summary="Change one's own password.",
+            summary="Change your own password.",
             access=admin,
             errors=("403 current_password_wrong", "409 changed_meanwhile"),
         ),
@@ -146,4 +146,4 @@ def _audit_route(audit: AdminAuditLog) -> Route:
         rows, total = await audit.list_entries(query, **chosen, outcome=query.outcome)
         return query.page_of([AuditEntry.of(row) for row in rows], total)
 
-    return Route("GET", "/api/v1/admin/audit", list_entries, "admin.audit", "Read what operators did.", Access.ADMIN)
+    return Route("GET", "/api/v1/admin/audit", list_entries, "admin.audit", "List audit entries.", Access.ADMIN)
