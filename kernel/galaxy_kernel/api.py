@@ -22,6 +22,7 @@ from galaxy_kernel.queue.batches import Batches
 from galaxy_kernel.queue.metrics import QueueMetrics
 from galaxy_kernel.queue.pump import Halt, Pump
 from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result, history_columns, queue_columns, queue_indexes
+from galaxy_kernel.queue.states import QueueStates
 from galaxy_kernel.rpc.service import RpcService
 from galaxy_kernel.wakeups import Wakeups
 from galaxy_kernel.workers.worker import Worker
@@ -65,6 +66,7 @@ __all__ = [
     "Problem",
     "Pump",
     "QueueMetrics",
+    "QueueStates",
     "Response",
     "Result",
     "Route",

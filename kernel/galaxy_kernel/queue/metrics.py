@@ -7,10 +7,7 @@ from opentelemetry.metrics import Meter
 from structlog.typing import FilteringBoundLogger
 
 from galaxy_kernel.database import Connection
-from galaxy_kernel.queue.queue import DEPTH, LeasedQueue, Outcome, Result
-
-_LEVELS = {Outcome.RETRYING.value: logging.INFO, Outcome.DEAD_LETTERED.value: logging.WARNING}
-"""How loudly an attempt is told of, by what became of its row; what went well is for debugging."""
+from galaxy_kernel.queue.queue import DEPTH, LeasedQueue, Result
 
 
 class QueueMetrics:
@@ -19,6 +16,8 @@ class QueueMetrics:
     def __init__(self, plugin: str, queue: LeasedQueue, *labels: str, log: FilteringBoundLogger, meter: Meter) -> None:
         """Name the labels that attempts are counted by, besides their outcome."""
         self._event, self._queue, self._labels, self._log = f"{plugin}_attempt", queue, labels, log
+        self._levels = {queue.states.retrying: logging.INFO, queue.states.dead_lettered: logging.WARNING}
+        """How loudly an attempt is told of, by what became of its row; what went well is for debugging."""
         self._outcomes: Counter[tuple[str, ...]] = Counter()
         """Attempts since the last hand-over, by outcome and labels."""
         self._attempts = meter.create_counter(f"{plugin}.attempts", description="Attempts to deliver, by outcome.")
@@ -27,7 +26,7 @@ class QueueMetrics:
     def note(self, result: Result, *labels: str, **fields: object) -> None:
         """Report one attempt, under the request id of its row; `fields` are for the log alone."""
         state = self._queue.state_after(result)
-        level = _LEVELS.get(state, logging.DEBUG)
+        level = self._levels.get(state, logging.DEBUG)
         if self._log.is_enabled_for(level):
             named = dict(zip(self._labels, labels, strict=True))
             self._log.log(level, self._event, **named, **fields, attempt_no=result.claim.attempt, outcome=state)

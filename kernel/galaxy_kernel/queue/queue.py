@@ -1,6 +1,7 @@
 """A leased work queue in a Postgres table: what mail and notification stand on.
 
-A row is `pending` or `retrying` until it ends as `sent`, `skipped` or `dead_lettered`. Three ideas carry it:
+A row is pending or retrying until it ends as done, skipped or dead-lettered; each queue has its own words for these
+states (`QueueStates`). Three ideas carry it:
 
 - **A claim is a lease.** Claiming moves `next_attempt_at` to the end of the lease, so the rows of a killed worker
   become due again by themselves: there is no rescuer. The attempt is counted at the claim, so a row that kills
@@ -14,7 +15,8 @@ A row is `pending` or `retrying` until it ends as `sent`, `skipped` or `dead_let
 
 Only the database's clock decides what is due, leased or expired: `statement_timestamp()`, which moves on within a
 transaction and yet is stable within a statement, as an index needs it. The owner's table has a UUID `id` as its primary
-key, the columns of `queue_columns()` and the indexes of `queue_indexes()`.
+key, the columns of `queue_columns()` and the indexes of `queue_indexes()`; columns, indexes and queue name the same
+states.
 """
 
 import random as random_module
@@ -43,7 +45,8 @@ from sqlalchemy.sql.selectable import TextualSelect
 
 from galaxy_chassis.backoff import Backoff
 from galaxy_contracts.database import Connection
-from galaxy_kernel.queue.sql import PENDING, QueueSql
+from galaxy_kernel.queue.sql import QueueSql
+from galaxy_kernel.queue.states import QueueStates
 
 DEPTH = 10_000
 """Rows that `depth` counts up to, unless told otherwise: enough to see a jam, and quick."""
@@ -52,9 +55,9 @@ MAX_DETAIL = 500
 
 
 class Outcome(StrEnum):
-    """How a claim ended."""
+    """How a claim ended; the state that it leads to has the word of the queue's own."""
 
-    SENT = "sent"
+    DONE = "done"
     RETRYING = "retrying"
     """Failed, and worth another try: back-off, or `dead_lettered` when the tries are used up."""
     DEAD_LETTERED = "dead_lettered"
@@ -66,7 +69,7 @@ class Outcome(StrEnum):
 
 _OWN = 5
 """The queue's own columns, which stand first in a claimed row."""
-_TRIED = (Outcome.SENT, Outcome.RETRYING, Outcome.DEAD_LETTERED)
+_TRIED = (Outcome.DONE, Outcome.RETRYING, Outcome.DEAD_LETTERED)
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -124,9 +127,9 @@ class _Record(msgspec.Struct, omit_defaults=True):
     delay: float = 0.0
 
 
-def queue_columns(*states: str) -> list[Column[Any]]:
-    """Return the queue's columns; further terminal `states` than `sent` and `dead_lettered` may be named."""
-    named = ", ".join(f"'{state}'" for state in ("pending", "retrying", "sent", "dead_lettered", *states))
+def queue_columns(states: QueueStates) -> list[Column[Any]]:
+    """Return the queue's columns."""
+    named = ", ".join(f"'{state}'" for state in states.all)
     now = text("now()")
     return [
         Column(
@@ -134,7 +137,7 @@ def queue_columns(*states: str) -> list[Column[Any]]:
             Text,
             CheckConstraint(f"state IN ({named})", name="state"),
             nullable=False,
-            server_default="pending",
+            server_default=states.pending,
         ),
         Column("attempts", Integer, nullable=False, server_default="0"),
         Column("attempts_before_resend", Integer, nullable=False, server_default="0"),
@@ -149,14 +152,15 @@ def queue_columns(*states: str) -> list[Column[Any]]:
     ]
 
 
-def queue_indexes(table: str, *, wipe: str | None = None) -> list[Index]:
+def queue_indexes(table: str, states: QueueStates, *, wipe: str | None = None) -> list[Index]:
     """Return the queue's indexes: what is due, what expires, and dead letters with a column still to wipe."""
+    expiring = text(f"{states.open} AND expires_at IS NOT NULL")
     indexes = [
-        Index(f"{table}_due_idx", "next_attempt_at", postgresql_where=text(PENDING)),
-        Index(f"{table}_expiring_idx", "expires_at", postgresql_where=text(f"{PENDING} AND expires_at IS NOT NULL")),
+        Index(f"{table}_due_idx", "next_attempt_at", postgresql_where=text(states.open)),
+        Index(f"{table}_expiring_idx", "expires_at", postgresql_where=expiring),
     ]
     if wipe is not None:
-        unwiped = text(f"state = 'dead_lettered' AND {wipe} IS NOT NULL")
+        unwiped = text(f"state = '{states.dead_lettered}' AND {wipe} IS NOT NULL")
         indexes.append(Index(f"{table}_unwiped_idx", "expires_at", postgresql_where=unwiped))
     return indexes
 
@@ -185,6 +189,7 @@ class LeasedQueue:
         table: Table,
         history: Table | None = None,
         *,
+        states: QueueStates,
         lease: timedelta,
         max_attempts: int,
         backoff: Backoff,
@@ -195,17 +200,24 @@ class LeasedQueue:
         """Build the statements.
 
         `backoff` says how long a row waits after the failed attempts of its cycle. `wipe` names columns that are
-        emptied when a row is sent or expires.
+        emptied when a row is done or expires.
         """
-        self.table, self.history = table, history
+        self.table, self.history, self.states = table, history, states
         self.lease, self.max_attempts = lease.total_seconds(), max_attempts
         self._backoff = backoff
         self._random = random or random_module.SystemRandom()
         self._monotonic = monotonic
-        self._sql = QueueSql(table, history, tuple(wipe))
+        self._sql = QueueSql(table, history, states, tuple(wipe))
         self._claims: dict[tuple[Column[Any], ...], TextualSelect] = {}
-        self._complete, self._expire, self._revive = self._sql.complete(), self._sql.expire(), self._sql.requeue()
+        self._complete, self._expire, self._requeue = self._sql.complete(), self._sql.expire(), self._sql.requeue()
         self._depth = self._sql.depth()
+        self._state_after = {
+            Outcome.DONE: states.done,
+            Outcome.RETRYING: states.retrying,
+            Outcome.DEAD_LETTERED: states.dead_lettered,
+            Outcome.SKIPPED: states.skipped or Outcome.SKIPPED,
+            Outcome.RELEASED: Outcome.RELEASED,
+        }
 
     async def claim(self, connection: Connection, limit: int, *columns: Column[Any]) -> list[Claim]:
         """Lease up to `limit` due rows, the longest due first, and give them with `columns`.
@@ -245,25 +257,26 @@ class LeasedQueue:
     async def expire(self, connection: Connection, limit: int = 1000) -> int:
         """Dead-letter up to `limit` rows that have expired, wipe expired dead letters, and return how many ended.
 
-        Rows under a live lease are left to their worker: they may have been sent in time.
+        Rows under a live lease are left to their worker: they may have been done in time.
         """
         return len((await connection.execute(self._expire, {"limit": limit})).all())
 
     async def requeue(self, connection: Connection, id: UUID) -> bool:  # noqa: A002 - the column's own name
-        """Make a row that was not sent due now, with a fresh budget of tries; return whether there was one.
+        """Make a row that is not done due now, with a fresh budget of tries; return whether there was one.
 
-        Attempt numbers go on. A row under a live lease keeps it, so that it is not sent twice.
+        Attempt numbers go on. A row under a live lease keeps it, so that it is not done twice.
         """
-        return (await connection.execute(self._revive, {"id": id})).first() is not None
+        return (await connection.execute(self._requeue, {"id": id})).first() is not None
 
     async def depth(self, connection: Connection, limit: int = DEPTH) -> int:
         """Return how many rows have not ended, counting no further than `limit`."""
         return int((await connection.execute(self._depth, {"limit": limit})).scalar_one())
 
     def state_after(self, result: Result) -> str:
-        """Return the state that a result leads to, as far as can be told before it is recorded: for metrics."""
-        last = result.outcome is Outcome.RETRYING and result.claim.attempts_in_cycle >= self.max_attempts
-        return Outcome.DEAD_LETTERED if last else result.outcome
+        """Return the state that a result leads to, `released` for one that leaves it as it is: for metrics."""
+        if result.outcome is Outcome.RETRYING and result.claim.attempts_in_cycle >= self.max_attempts:
+            return self.states.dead_lettered
+        return self._state_after[result.outcome]
 
     def _claimed(self, row: Any, begun: float) -> Claim:
         # By position: names of the owner's columns may clash with the queue's own.

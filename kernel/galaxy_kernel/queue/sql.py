@@ -1,14 +1,16 @@
 """All SQL of the leased work queue (`galaxy_kernel.queue.queue`, which says what it is for)."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Double, Integer, Table, Text, bindparam, text
 from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.sql.selectable import TextualSelect
 
-PENDING = "state IN ('pending', 'retrying')"
-"""Stands literally in statements and indexes: a planner matches a partial index only by constants."""
+from galaxy_kernel.queue.states import QueueStates
+
+# The states' words are filled in literally, as constants: a planner matches a partial index only by these.
 
 # Rows that are known by id are sought by `= ANY (ARRAY (SELECT ...))`, never by a join alone: of an array the planner
 # expects few elements and takes the primary key, where for a join of hundreds it reads a table of thousands whole.
@@ -23,7 +25,7 @@ _LOST = """
 _CLAIM = """
 WITH picked AS MATERIALIZED (
     SELECT id, attempts, claimed_at FROM {table}
-    WHERE {pending} AND next_attempt_at <= statement_timestamp()
+    WHERE {open} AND next_attempt_at <= statement_timestamp()
         AND (expires_at IS NULL OR expires_at > statement_timestamp())
     ORDER BY next_attempt_at LIMIT :limit
     FOR UPDATE SKIP LOCKED
@@ -38,11 +40,14 @@ RETURNING q.id, q.lease, q.attempts, q.attempts - q.attempts_before_resend,
     CAST(extract(epoch FROM q.expires_at - clock_timestamp()) AS double precision){columns}
 """
 
-_AFTER = """CASE
-        WHEN r.outcome = 'released' THEN q.state
-        WHEN r.outcome = 'retrying' AND q.attempts - q.attempts_before_resend >= :max_attempts THEN 'dead_lettered'
-        ELSE r.outcome END"""
-"""The state that a result leads to."""
+_AFTER = """CASE r.outcome
+        WHEN 'done' THEN {done}
+        WHEN 'retrying' THEN CASE WHEN q.attempts - q.attempts_before_resend >= :max_attempts
+            THEN {dead_lettered} ELSE {retrying} END
+        WHEN 'dead_lettered' THEN {dead_lettered}
+        WHEN 'skipped' THEN {skipped}
+        WHEN 'released' THEN q.state END"""
+"""The state that a result leads to, by its `Outcome`; NULL, which the column refuses, where there is none."""
 
 _COMPLETE = """
 WITH results AS (
@@ -54,10 +59,10 @@ WITH results AS (
     SET state = {after},
         attempts = q.attempts - CASE WHEN r.tried THEN 0 ELSE 1 END,
         claimed_at = NULL,
-        next_attempt_at = CASE WHEN {after} IN ('pending', 'retrying')
+        next_attempt_at = CASE WHEN {after} IN ({pending}, {retrying})
             THEN statement_timestamp() + make_interval(secs => coalesce(r.delay, 0)) END,
-        finished_at = CASE WHEN {after} NOT IN ('pending', 'retrying') THEN statement_timestamp() END,
-        last_error = CASE WHEN r.outcome <> 'sent' THEN coalesce(r.detail, q.last_error) END{wipe_when_sent}
+        finished_at = CASE WHEN {after} NOT IN ({pending}, {retrying}) THEN statement_timestamp() END,
+        last_error = CASE WHEN r.outcome <> 'done' THEN coalesce(r.detail, q.last_error) END{wipe_when_done}
     FROM results AS r
     WHERE q.id = ANY (ARRAY (SELECT id FROM results)) AND q.id = r.id
         AND CASE WHEN q.claimed_at IS NOT NULL THEN q.lease = r.lease ELSE false END
@@ -78,46 +83,47 @@ _ATTEMPTED = """
 _EXPIRE = """
 WITH picked AS MATERIALIZED (
     SELECT id, attempts, claimed_at FROM {table}
-    WHERE {pending} AND expires_at <= statement_timestamp()
+    WHERE {open} AND expires_at <= statement_timestamp()
         AND (claimed_at IS NULL OR next_attempt_at <= statement_timestamp())
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 ), lost AS ({lost}), wiped AS ({wipe_dead_letters})
 UPDATE {table} AS q
-SET state = 'dead_lettered', last_error = 'expired', claimed_at = NULL, next_attempt_at = NULL,
+SET state = {dead_lettered}, last_error = 'expired', claimed_at = NULL, next_attempt_at = NULL,
     finished_at = statement_timestamp(){wipe}
 WHERE q.id = ANY (ARRAY (SELECT id FROM picked))
 RETURNING q.id
 """
 
 _WIPE_DEAD_LETTERS = """
-    UPDATE {table} SET {emptied} WHERE state = 'dead_lettered' AND expires_at <= statement_timestamp() AND ({unwiped})
+    UPDATE {table} SET {emptied} WHERE state = {dead_lettered} AND expires_at <= statement_timestamp() AND ({unwiped})
 """
 
-_REVIVE = """
+_REQUEUE = """
 UPDATE {table}
-SET state = 'pending',
+SET state = {pending},
     attempts_before_resend = attempts,
     next_attempt_at = CASE WHEN claimed_at IS NOT NULL AND next_attempt_at > statement_timestamp()
         THEN next_attempt_at ELSE statement_timestamp() END,
     finished_at = NULL
-WHERE id = :id AND state <> 'sent'
+WHERE id = :id AND state <> {done}
 RETURNING id
 """
 
 
-_DEPTH = "SELECT count(*) AS depth FROM (SELECT 1 FROM {table} WHERE {pending} LIMIT :limit) AS queued"
+_DEPTH = "SELECT count(*) AS depth FROM (SELECT 1 FROM {table} WHERE {open} LIMIT :limit) AS queued"
 
 
 class QueueSql:
-    """Fills the statements in with the names of one table, its history and its columns to wipe."""
+    """Fills the statements in with the names of one table, its states, its history and its columns to wipe."""
 
-    def __init__(self, table: Table, history: Table | None, wipe: tuple[str, ...]) -> None:
+    def __init__(self, table: Table, history: Table | None, states: QueueStates, wipe: tuple[str, ...]) -> None:
         self._id = Column("id", table.c.id.type)
-        names = {"table": table.name, "pending": PENDING, "after": _AFTER}
+        names = {"table": table.name, "open": states.open} | _literals(states)
+        names["after"] = _AFTER.format_map(names)
         names["wipe"] = "".join(f", {name} = NULL" for name in wipe)
-        names["wipe_when_sent"] = "".join(
-            f", {name} = CASE WHEN r.outcome <> 'sent' THEN q.{name} END" for name in wipe
+        names["wipe_when_done"] = "".join(
+            f", {name} = CASE WHEN r.outcome <> 'done' THEN q.{name} END" for name in wipe
         )
         names["emptied"] = ", ".join(f"{name} = NULL" for name in wipe)
         names["unwiped"] = " OR ".join(f"{name} IS NOT NULL" for name in wipe)
@@ -157,7 +163,7 @@ class QueueSql:
 
     def requeue(self) -> TextualSelect:
         """Takes `id`."""
-        return self._text(_REVIVE).bindparams(bindparam("id", type_=self._id.type)).columns(self._id)
+        return self._text(_REQUEUE).bindparams(bindparam("id", type_=self._id.type)).columns(self._id)
 
     def depth(self) -> TextualSelect:
         """Takes `limit`."""
@@ -165,3 +171,9 @@ class QueueSql:
 
     def _text(self, template: str, **names: str) -> TextClause:
         return text(template.format_map(self._names | names))
+
+
+def _literals(states: QueueStates) -> dict[str, str]:
+    """Return each state as SQL has it; NULL where the queue has no such state."""
+    words = {field.name: getattr(states, field.name) for field in fields(states)}
+    return {name: "NULL" if word is None else f"'{word}'" for name, word in words.items()}

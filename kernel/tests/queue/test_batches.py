@@ -14,9 +14,13 @@ from galaxy_chassis.backoff import Backoff
 from galaxy_kernel.database import Connection, Database, make_engine
 from galaxy_kernel.queue.batches import Batches
 from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result, queue_columns, queue_indexes
+from galaxy_kernel.queue.states import QueueStates
 
 metadata = MetaData()
-jobs = Table("jobs", metadata, Column("id", Uuid, primary_key=True), *queue_columns("skipped"), *queue_indexes("jobs"))
+STATES = QueueStates(done="sent", skipped="skipped")
+jobs = Table(
+    "jobs", metadata, Column("id", Uuid, primary_key=True), *queue_columns(STATES), *queue_indexes("jobs", STATES)
+)
 effects = Table("effects", metadata, Column("job_id", Uuid, nullable=False))
 
 Work = Callable[[Connection, Sequence[Claim]], Awaitable[Sequence[Result]]]
@@ -29,6 +33,7 @@ class Setting:
         self.database = database
         self.queue = LeasedQueue(
             jobs,
+            states=STATES,
             lease=timedelta(seconds=30),
             max_attempts=3,
             backoff=Backoff(60.0, 3600.0, jitter=1.0),
@@ -44,7 +49,7 @@ class Setting:
     async def work(self, connection: Connection, claims: Sequence[Claim]) -> list[Result]:
         self.sets.append(len(claims))
         await connection.execute(effects.insert(), [{"job_id": claim.id} for claim in claims])
-        return [Result(claim, Outcome.SENT) for claim in claims]
+        return [Result(claim, Outcome.DONE) for claim in claims]
 
     async def add(self, count: int) -> list[UUID]:
         ids = [uuid7() for _ in range(count)]

@@ -16,9 +16,13 @@ from galaxy_chassis.clock import wait_for_event
 from galaxy_kernel.database import Connection, Database, make_engine
 from galaxy_kernel.queue.pump import Halt, Pump
 from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result, history_columns, queue_columns, queue_indexes
+from galaxy_kernel.queue.states import QueueStates
 
 metadata = MetaData()
-jobs = Table("jobs", metadata, Column("id", Uuid, primary_key=True), *queue_columns(), *queue_indexes("jobs"))
+STATES = QueueStates(done="sent")
+jobs = Table(
+    "jobs", metadata, Column("id", Uuid, primary_key=True), *queue_columns(STATES), *queue_indexes("jobs", STATES)
+)
 tries = Table("tries", metadata, *history_columns("job_id"))
 
 
@@ -39,6 +43,7 @@ class Watched(LeasedQueue):
         super().__init__(
             jobs,
             tries,
+            states=STATES,
             lease=timedelta(seconds=75),
             max_attempts=8,
             backoff=Backoff(60.0, 3600.0, jitter=1.0),
@@ -73,7 +78,7 @@ class Setting:
 
     async def send(self, claim: Claim) -> Result:
         self.sent.append(claim.id)
-        return Result(claim, Outcome.SENT)
+        return Result(claim, Outcome.DONE)
 
     async def add(self, count: int) -> list[UUID]:
         ids = [uuid7() for _ in range(count)]
@@ -127,7 +132,7 @@ async def test_no_more_at_once_than_senders(setting: Setting) -> None:
         most = max(most, under_way)
         await asyncio.sleep(0)
         under_way -= 1
-        return Result(claim, Outcome.SENT)
+        return Result(claim, Outcome.DONE)
 
     await setting.pump(send).run()
     assert most == 3
@@ -236,7 +241,7 @@ async def test_results_gather_for_a_moment(setting: Setting) -> None:
 
     async def slowly(claim: Claim) -> Result:
         await asyncio.sleep(0.002)
-        return Result(claim, Outcome.SENT)
+        return Result(claim, Outcome.DONE)
 
     await setting.add(60)
     while await setting.pump(slowly, senders=1).run():
@@ -280,7 +285,7 @@ async def test_halt_lets_the_others_finish(setting: Setting) -> None:
         if first:
             raise Halt("down")
         await asyncio.sleep(0)
-        return Result(claim, Outcome.SENT)
+        return Result(claim, Outcome.DONE)
 
     with pytest.raises(Halt):
         await setting.pump(send).run()
@@ -436,5 +441,5 @@ async def test_a_failed_commit_leaves_others_alone(setting: Setting) -> None:
     with pytest.raises(ConnectionResetError):
         await pump.run()
     async with setting.database.transaction() as connection:
-        held = await setting.queue.complete(connection, [Result(claim, Outcome.SENT) for claim in theirs])
+        held = await setting.queue.complete(connection, [Result(claim, Outcome.DONE) for claim in theirs])
     assert held == {claim.id for claim in theirs} and len(held) == 2

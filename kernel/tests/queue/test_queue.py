@@ -18,15 +18,17 @@ from uuid_utils.compat import uuid7
 from galaxy_chassis.backoff import Backoff
 from galaxy_kernel.database import Connection, Database, make_engine
 from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result, history_columns, queue_columns, queue_indexes
+from galaxy_kernel.queue.states import QueueStates
 
 metadata = MetaData()
+STATES = QueueStates(done="sent", skipped="skipped")
 jobs = Table(
     "jobs",
     metadata,
     Column("id", Uuid, primary_key=True),
-    *queue_columns("skipped"),
+    *queue_columns(STATES),
     Column("secret", LargeBinary),
-    *queue_indexes("jobs", wipe="secret"),
+    *queue_indexes("jobs", STATES, wipe="secret"),
 )
 tries = Table("tries", metadata, *history_columns("job_id"))
 
@@ -42,6 +44,7 @@ class Longest(random.Random):
 
 def make_queue(**changed: Any) -> LeasedQueue:
     options: dict[str, Any] = {
+        "states": STATES,
         "lease": timedelta(seconds=LEASE),
         "max_attempts": MAX_ATTEMPTS,
         "backoff": Backoff(FIRST_DELAY, MAX_DELAY, jitter=1.0),
@@ -153,7 +156,7 @@ async def test_stale_worker_changes_nothing(database: Database) -> None:
         await advance(connection, LEASE)
         [fresh] = await queue.claim(connection, 1)
         assert await queue.complete(connection, [Result(stale, Outcome.DEAD_LETTERED, "stale")]) == set()
-        assert await queue.complete(connection, [Result(fresh, Outcome.SENT)]) == {identity}
+        assert await queue.complete(connection, [Result(fresh, Outcome.DONE)]) == {identity}
         assert await queue.complete(connection, [Result(stale, Outcome.RETRYING, "stale")]) == set()
         assert (await row_of(connection, identity)).state == "sent"
         assert await history(connection, identity) == [(1, "lost"), (2, "sent")]
@@ -181,22 +184,22 @@ async def test_every_outcome_in_one_statement(database: Database) -> None:
         found = await rows(connection)
     states = {result.outcome: found[result.claim.id] for result in results}
     assert {outcome: row.state for outcome, row in states.items()} == {
-        Outcome.SENT: "sent",
+        Outcome.DONE: "sent",
         Outcome.RETRYING: "retrying",
         Outcome.DEAD_LETTERED: "dead_lettered",
         Outcome.SKIPPED: "skipped",
         Outcome.RELEASED: "pending",
     }
     assert {outcome: row.attempts for outcome, row in states.items()} == {
-        Outcome.SENT: 1,
+        Outcome.DONE: 1,
         Outcome.RETRYING: 1,
         Outcome.DEAD_LETTERED: 1,
         Outcome.SKIPPED: 0,
         Outcome.RELEASED: 0,
     }
     ended = [outcome for outcome, row in states.items() if row.next_attempt_at is None and row.finished_at is not None]
-    assert sorted(ended) == ["dead_lettered", "sent", "skipped"]
-    assert states[Outcome.SENT].last_error is None
+    assert set(ended) == {Outcome.DONE, Outcome.DEAD_LETTERED, Outcome.SKIPPED}
+    assert states[Outcome.DONE].last_error is None
     assert states[Outcome.SKIPPED].last_error == "as skipped"
 
 
@@ -208,7 +211,7 @@ async def test_history_has_the_times_of_the_attempt(database: Database) -> None:
         await add(connection)
         [claim] = await queue.claim(connection, 1)
         now = 1060.0
-        result = Result(claim, Outcome.SENT, "queued", 250, started=1010.0, finished=1013.0)
+        result = Result(claim, Outcome.DONE, "queued", 250, started=1010.0, finished=1013.0)
         await queue.complete(connection, [result])
         row = (await connection.execute(select(tries, text("clock_timestamp() AS now")))).one()
     assert row.finished_at - row.started_at == pytest.approx(timedelta(seconds=3), abs=timedelta(milliseconds=100))
@@ -298,7 +301,7 @@ async def test_expiry_leaves_a_live_lease_alone(database: Database) -> None:
         claims = {claim.id: claim for claim in await queue.claim(connection, 2)}
         await advance(connection, 60)
         assert await queue.expire(connection) == 0
-        assert await queue.complete(connection, [Result(claims[sent], Outcome.SENT)]) == {sent}
+        assert await queue.complete(connection, [Result(claims[sent], Outcome.DONE)]) == {sent}
         await advance(connection, LEASE)
         assert await queue.expire(connection) == 1
         assert (await row_of(connection, lost)).last_error == "expired"
@@ -312,7 +315,7 @@ async def test_wiping(database: Database) -> None:
         [sent, dead] = await add(connection, 2, expires_in=50)
         claims = {claim.id: claim for claim in await queue.claim(connection, 2)}
         await queue.complete(
-            connection, [Result(claims[sent], Outcome.SENT), Result(claims[dead], Outcome.DEAD_LETTERED, "550")]
+            connection, [Result(claims[sent], Outcome.DONE), Result(claims[dead], Outcome.DEAD_LETTERED, "550")]
         )
         await queue.expire(connection)
         assert [(await row_of(connection, each)).secret for each in (sent, dead)] == [None, b"code"]
@@ -332,7 +335,7 @@ async def test_requeued_rows_number_on(database: Database) -> None:
         assert await queue.requeue(connection, identity)
         [claim] = await queue.claim(connection, 1)
         assert (claim.attempt, claim.attempts_in_cycle) == (2, 1)
-        await queue.complete(connection, [Result(claim, Outcome.SENT)])
+        await queue.complete(connection, [Result(claim, Outcome.DONE)])
         assert await history(connection, identity) == [(1, "dead_lettered"), (2, "sent")]
         assert not await queue.requeue(connection, identity)
 
@@ -345,7 +348,7 @@ async def test_reviving_does_not_send_twice(database: Database) -> None:
         [claim] = await queue.claim(connection, 1)
         assert await queue.requeue(connection, identity)
         assert await queue.claim(connection, 1) == []
-        assert await queue.complete(connection, [Result(claim, Outcome.SENT)]) == {identity}
+        assert await queue.complete(connection, [Result(claim, Outcome.DONE)]) == {identity}
 
 
 async def test_rows_in_hand_are_sought_by_id(database: Database) -> None:
@@ -383,7 +386,7 @@ async def test_many_workers_once_each(database: Database) -> None:
                 return
             handled.extend(claim.id for claim in claims)
             async with database.transaction() as connection:
-                await queue.complete(connection, [Result(claim, Outcome.SENT) for claim in claims])
+                await queue.complete(connection, [Result(claim, Outcome.DONE) for claim in claims])
 
     await asyncio.gather(*(work() for _ in range(3)))
     assert sorted(handled) == sorted(ids)
@@ -508,9 +511,9 @@ class QueueMachine(RuleBasedStateMachine):
                 self.now + min(MAX_DELAY, FIRST_DELAY * 2 ** (result.claim.attempts_in_cycle - 1)),
             )
         else:
-            row.end("dead_lettered" if outcome is Outcome.RETRYING else outcome.value)
-        row.secret = row.secret and outcome is not Outcome.SENT
-        if outcome in (Outcome.SENT, Outcome.RETRYING, Outcome.DEAD_LETTERED):
+            row.end({Outcome.DONE: "sent", Outcome.SKIPPED: "skipped"}.get(outcome, "dead_lettered"))
+        row.secret = row.secret and outcome is not Outcome.DONE
+        if outcome in (Outcome.DONE, Outcome.RETRYING, Outcome.DEAD_LETTERED):
             row.history.append((row.attempts, row.state))
 
     @rule()

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from galaxy_kernel.api import Backoff, Clock, LeasedQueue
 from galaxy_mail.settings import MailSettings
-from galaxy_mail.tables import mail_attempts, mail_deliveries
+from galaxy_mail.tables import STATES, mail_attempts, mail_deliveries
 
 DELIVER = "mail.deliver"
 """The worker's name, by which it is woken."""
@@ -23,6 +23,7 @@ def delivery_queue(
     return LeasedQueue(
         mail_deliveries,
         mail_attempts,
+        states=STATES,
         lease=lease,
         max_attempts=settings.max_attempts,
         backoff=_BACKOFF,

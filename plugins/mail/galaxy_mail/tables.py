@@ -2,9 +2,12 @@
 
 from sqlalchemy import CheckConstraint, Column, Index, LargeBinary, Table, Text, Uuid, text
 
-from galaxy_kernel.api import history_columns, plugin_metadata, queue_columns, queue_indexes
+from galaxy_kernel.api import QueueStates, history_columns, plugin_metadata, queue_columns, queue_indexes
 
 metadata = plugin_metadata()
+
+STATES = QueueStates(done="sent")
+"""What becomes of a delivery."""
 
 mail_deliveries = Table(
     "mail_deliveries",
@@ -16,7 +19,7 @@ mail_deliveries = Table(
     Column("idempotency_key", Text),
     Column("mime", LargeBinary),
     Column("sealed", LargeBinary),
-    *queue_columns(),
+    *queue_columns(STATES),
     CheckConstraint("mime IS NULL OR sealed IS NULL", name="one_content"),
     Index(
         "mail_deliveries_idempotency_key",
@@ -27,7 +30,7 @@ mail_deliveries = Table(
     ),
     Index("mail_deliveries_recipient_idx", text("lower(recipient)")),
     Index("mail_deliveries_dead_idx", "id", postgresql_where=text("state = 'dead_lettered'")),
-    *queue_indexes("mail_deliveries", wipe="sealed"),
+    *queue_indexes("mail_deliveries", STATES, wipe="sealed"),
 )
 """One mail to one recipient. `recipient` is NULL once its account is deleted; a mail is in `mime`, or, if it carries a
 secret, in `sealed`, until it is wiped. Ids are UUIDv7, so they sort by the time they were made."""

@@ -147,7 +147,7 @@ class Deliverer:
         except ValueError as error:
             return Result(claim, Outcome.DEAD_LETTERED, str(error))
         reply = await self._transport.send(envelope_of(recipient), content)
-        return Result(claim, Outcome.SENT, reply.text, reply.code)
+        return Result(claim, Outcome.DONE, reply.text, reply.code)
 
 
 def workers(deliverer: Deliverer, deliveries: Deliveries, interval: timedelta) -> Sequence[Worker]:

@@ -76,7 +76,7 @@ class PushChannel:
         if self._push is None:
             return skip(parcels, Reason.PUSH_NOT_INSTALLED)
         await self._push.publish(connection, [parcel.event() for parcel in parcels])
-        return [Result(parcel.claim, Outcome.SENT) for parcel in parcels]
+        return [Result(parcel.claim, Outcome.DONE) for parcel in parcels]
 
 
 class OperatorsChannel:
@@ -106,7 +106,7 @@ def _queued(parcels: Sequence[OutgoingRoute], outcomes: Sequence[UUID | ValueErr
     return [
         Result(parcel.claim, Outcome.DEAD_LETTERED, str(outcome))
         if isinstance(outcome, ValueError)
-        else Result(parcel.claim, Outcome.SENT)
+        else Result(parcel.claim, Outcome.DONE)
         for parcel, outcome in zip(parcels, outcomes, strict=True)
     ]
 

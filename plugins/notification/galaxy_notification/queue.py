@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from galaxy_kernel.api import Backoff, Context, LeasedQueue
 from galaxy_notification.settings import NotificationSettings
-from galaxy_notification.tables import notification_routes
+from galaxy_notification.tables import STATES, notification_routes
 
 DELIVER = "notification.deliver"
 """The worker's name, by which it is woken."""
@@ -18,6 +18,7 @@ def route_queue(context: Context[NotificationSettings]) -> LeasedQueue:
     """Return the queue over `notification_routes`."""
     return LeasedQueue(
         notification_routes,
+        states=STATES,
         lease=LEASE,
         max_attempts=context.settings.max_attempts,
         backoff=_BACKOFF,

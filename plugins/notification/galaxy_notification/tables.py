@@ -3,9 +3,12 @@
 from sqlalchemy import Column, DateTime, Index, Table, Text, UniqueConstraint, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from galaxy_kernel.api import plugin_metadata, queue_columns, queue_indexes
+from galaxy_kernel.api import QueueStates, plugin_metadata, queue_columns, queue_indexes
 
 metadata = plugin_metadata()
+
+STATES = QueueStates(done="sent", skipped="skipped")
+"""What becomes of a route."""
 
 notifications = Table(
     "notifications",
@@ -30,11 +33,11 @@ notification_routes = Table(
     Column("account_id", Uuid),
     Column("channel", Text, nullable=False),
     Column("read_at", DateTime(timezone=True)),
-    *queue_columns("skipped"),
+    *queue_columns(STATES),
     Index(None, "notification_id"),
     Index(None, "account_id", "notification_id"),
     Index("notification_routes_dead_idx", "notification_id", postgresql_where=text("state = 'dead_lettered'")),
-    *queue_indexes("notification_routes"),
+    *queue_indexes("notification_routes", STATES),
 )
 """One row a recipient and channel; `account_id` is NULL for operators. `last_error` is what the API calls `reason`.
 
