@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from galaxy_engine.kit.subject import Subject
     from galaxy_engine.kit.trace import Trace
 
-app = typer.Typer(help="Game engines: hold one against the contract, or print the contract.", no_args_is_help=True)
+app = typer.Typer(
+    help="Game engines: hold one against the contract, or print the contract.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 
 FAILED, USAGE = 1, 2
 _RUNS_ALREADY = 5.0
