@@ -13,15 +13,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from galaxy_engine.drivers.docker.networks import Reach
     from galaxy_engine.kit.examination import Settings
     from galaxy_engine.kit.registry import Check
     from galaxy_engine.kit.running import Report
     from galaxy_engine.kit.subject import Subject
     from galaxy_engine.kit.trace import Trace
 
-app = typer.Typer(help="Game engines: hold one against the contract, or print the contract.", no_args_is_help=True)
+app = typer.Typer(
+    help="Game engines: hold one against the contract, or print the contract.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 
 FAILED, USAGE = 1, 2
+_NETWORK = "galaxy-engine-check"
+"""The network of containers that are checked: made once, without a way out, and left for the next time."""
 _RUNS_ALREADY = 5.0
 """Seconds that an engine which somebody else has started may take to be healthy."""
 
@@ -166,7 +173,10 @@ def _subject(name: str, trace: "Trace", token: str, runtime_dir: Path) -> "Subje
     if path.exists():
         kind = "a directory" if path.is_dir() else "a file that is not executable"
         raise _usage(f"{name} is {kind}: give an executable, an image or a URL")
-    raise _usage(f"{name}: images cannot be checked here")
+    from galaxy_engine.drivers.docker import DockerDriver, default_host  # noqa: PLC0415
+
+    reach: Reach = "network" if sys.platform == "linux" else "published"
+    return LaunchedSubject(name, DockerDriver(owner, default_host(os.environ), _NETWORK, reach=reach), owner, trace)
 
 
 def _progress() -> "Callable[[Check], None] | None":

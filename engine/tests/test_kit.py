@@ -87,8 +87,9 @@ class ModuleSubject:
     async def state(self, engine: Engine) -> str:
         return "running"
 
-    async def close(self) -> None:
+    async def close(self) -> str:
         self.transport.engines.clear()
+        return ""
 
 
 @pytest.fixture
@@ -175,6 +176,7 @@ FAULTS = [
     ("only_after_init", "K23", "$.state.log[0] is true in one, false in the other"),
     ("absent_unknown", "K24", "orders_missing"),
     ("vacant_breaks", "K25", "status 500"),
+    ("dies_afterwards", "K25", "ended with exit code 3"),
     ("turn_number_jumps", "K26", "position 5: turn is 6, not 5"),
     ("awaits_eliminated", "K27", "which is eliminated"),
     ("eliminated_returns", "K28", "were eliminated, and are not now"),
@@ -220,6 +222,7 @@ PROCESSES = {
     "exits",
     "never_healthy",
     "deep_kills",
+    "dies_afterwards",
     "clock",
     "hash_order",
     "locale",

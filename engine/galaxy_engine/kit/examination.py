@@ -119,11 +119,15 @@ class Examination:
             await asyncio.sleep(0.2)
         return False
 
-    async def revive(self) -> bool:
-        """Whether the engine answers; one that the kit started is started again if not."""
+    async def why_down(self) -> str:
+        """Return in words how the engine is if it does not answer any more; "" if it does, or was never up."""
         if self._engine is None or await self.alive(self._engine):
-            return True
-        if not self.subject.launches:
+            return ""
+        return await self.subject.state(self._engine)
+
+    async def start_again(self) -> bool:
+        """Whether another engine is up in place of the one that does not answer."""
+        if not self.subject.launches or self._engine is None:
             return False
         await self.subject.stop(self._engine, grace=0)
         self._engine = await self.started(0)

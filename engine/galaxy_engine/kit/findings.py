@@ -17,7 +17,7 @@ class Finding(Exception):  # noqa: N818
         self.expected = expected
         self.came = came
         self.cause = cause
-        """The id of the check whose failure stands in the way of this one."""
+        """The id of the check, or the code of the host's failure, that stands in the way of this one."""
         self.calls: tuple[str, ...] = ()
         """What was done, as curl lines; set by whoever holds the trace."""
 

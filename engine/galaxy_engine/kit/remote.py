@@ -32,10 +32,11 @@ class RemoteSubject:
         """Return what is known of it."""
         return f"at {engine.address}, not started by the kit"
 
-    async def close(self) -> None:
+    async def close(self) -> str:
         """Close the connections."""
         for transport in self._transports:
             await transport.close()
+        return ""
 
 
 def address_of(url: str) -> str:

@@ -40,6 +40,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
         yield from _in_full(result)
     yield ""
+    if report.left_behind:
+        yield f"warning: {_plain(report.left_behind)}"
     counts = Counter(result.outcome for result in report.results)
     parts = [f"{counts[outcome]} {outcome}" for outcome in _SIGNS if counts[outcome]]
     verdict = "conforms" if report.conforms else "does not conform"

@@ -7,7 +7,7 @@ import msgspec
 
 from galaxy_engine.kit.checks import all_checks
 from galaxy_engine.kit.examination import Examination, Settings
-from galaxy_engine.kit.findings import Finding, Result, Skipped
+from galaxy_engine.kit.findings import Failed, Finding, Result, Skipped
 from galaxy_engine.kit.orders import SOURCES, Counts, only_empty, summary
 from galaxy_engine.kit.registry import Check
 from galaxy_engine.kit.subject import Subject
@@ -32,6 +32,8 @@ class Report(msgspec.Struct, frozen=True):
     accepted: Counts
     only_empty: bool
     """Whether no orders but empty sets were accepted: many checks could see little."""
+    left_behind: str
+    """Why engines that the kit started may still be there; "" if none is."""
     results: tuple[Result, ...]
 
     @property
@@ -54,17 +56,32 @@ async def examine(
                 continue
             if progress:
                 progress(check)
-            result = (
-                _result(check, Skipped(f"the engine does not answer since {killed_by}", cause=killed_by))
-                if killed_by
-                else await _make(x, check)
-            )
-            if not killed_by and not await x.revive():
-                killed_by = check.id
+            if killed_by:
+                gone = f"the engine does not answer since {killed_by}"
+                results.append(_result(check, Skipped(gone, cause=killed_by)))
+                continue
+            result, up = await _see_to_it(x, check, await _make(x, check))
+            killed_by = "" if up else check.id
             results.append(result)
     finally:
-        await subject.close()
-    return await _report(x, tuple(results), time.monotonic() - began)
+        left_behind = await subject.close()
+    return _report(x, tuple(results), time.monotonic() - began, left_behind)
+
+
+async def _see_to_it(x: Examination, check: Check, result: Result) -> tuple[Result, bool]:
+    """Return the result and whether the engine is up; one that does not survive a check has not passed it."""
+    try:
+        down = await x.why_down()
+        if not down:
+            return result, True
+        if result.outcome not in ("failed", "skipped"):
+            expected = "200 from /healthz after the check"
+            failed = Failed("the engine does not survive it", expected=expected, came=down)
+            failed.calls = x.trace.curl(check.id)
+            result = _result(check, failed)
+        return result, await x.start_again()
+    except Finding:
+        return result, False
 
 
 async def _make(x: Examination, check: Check) -> Result:
@@ -93,7 +110,7 @@ def _result(check: Check, finding: Finding) -> Result:
     )
 
 
-async def _report(x: Examination, results: tuple[Result, ...], seconds: float) -> Report:
+def _report(x: Examination, results: tuple[Result, ...], seconds: float, left_behind: str) -> Report:
     tried = x.sources.tried if x.sources else dict.fromkeys(SOURCES, 0)
     accepted = x.sources.accepted if x.sources else dict.fromkeys(SOURCES, 0)
     return Report(
@@ -106,5 +123,6 @@ async def _report(x: Examination, results: tuple[Result, ...], seconds: float) -
         tried=tried,
         accepted=accepted,
         only_empty=any(tried.values()) and only_empty(accepted),
+        left_behind=left_behind,
         results=results,
     )

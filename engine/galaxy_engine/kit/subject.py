@@ -226,6 +226,6 @@ class Subject(Protocol):
         """Return in words how the engine is, as its host sees it: "running", or how it ended and what it wrote."""
         ...
 
-    async def close(self) -> None:
-        """Remove every engine that was started."""
+    async def close(self) -> str:
+        """Remove every engine that was started; return why some may be left, "" if none is."""
         ...

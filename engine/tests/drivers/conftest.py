@@ -1,18 +1,65 @@
 """The hosts that the suite runs on."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import aiodocker
+import image
 import pytest
-from hosts import Host, ProcessHost
+from hosts import DockerHost, Host, ProcessHost
 
 from galaxy_engine.drivers.driver import EngineDriver
+from galaxy_engine.testing.fixtures import no_docker
 
 
-@pytest.fixture(params=["process"])
-def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
+@pytest.fixture(scope="session")
+def docker_images(docker_host: str) -> dict[str, str]:
+    """The test images by what is special with them."""
+    busybox = image.busybox()
+    if busybox is None:
+        no_docker("the test image is made of a static busybox, and there is none: install busybox-static")
+    return asyncio.run(image.make_all(docker_host, str(busybox)))
+
+
+@pytest.fixture(scope="session")
+def docker_network(docker_host: str) -> Iterator[str]:
+    """The name of the network of this worker's engines; removed in the end."""
+    name = f"galaxy-test-{os.getpid()}"
+    yield name
+    asyncio.run(remove_networks(docker_host, name))
+
+
+async def remove_networks(host: str, prefix: str) -> None:
+    """Remove the networks whose names begin so."""
+    async with aiodocker.Docker(host) as docker:
+        for network in await docker.networks.list(filters={"name": prefix}):
+            await docker._query_json(f"networks/{network['Id']}", "DELETE")
+
+
+@pytest.fixture
+async def docker_engines(
+    docker_host: str, docker_network: str, docker_images: dict[str, str]
+) -> AsyncIterator[DockerHost]:
+    """The Docker daemon as a place for engines."""
+    host = DockerHost(docker_host, docker_network, docker_images)
+    yield host
+    await host.close()
+
+
+@pytest.fixture
+def process_engines(tmp_path: Path) -> ProcessHost:
+    """This machine as a place for engines."""
     return ProcessHost(tmp_path)
+
+
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+def host(request: pytest.FixtureRequest) -> Host:
+    """Each place where engines run."""
+    host: Host = request.getfixturevalue(f"{request.param}_engines")
+    return host
 
 
 @pytest.fixture

@@ -1,14 +1,19 @@
 """What the suite needs from a host of engines besides the driver: a hand from outside."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
+import aiodocker
+from aiodocker.containers import DockerContainer
+
+from galaxy_engine.drivers.docker import DockerDriver
 from galaxy_engine.drivers.driver import EngineDriver, EngineId, EngineSpec, Limits, Observed
 from galaxy_engine.drivers.process import ProcessDriver
 
@@ -59,6 +64,54 @@ class ProcessHost:
     async def occupy(self, identity: EngineId) -> None:
         self.folder.mkdir(exist_ok=True)
         (self.folder / identity.name).write_text("a list of things to do\n")
+
+
+class DockerHost:
+    """A Docker daemon, seen through a client of its own."""
+
+    name = "docker"
+
+    def __init__(self, host: str, network: str, images: Mapping[str, str]) -> None:
+        self.owner = str(uuid4())
+        self.host = host
+        self.network = network
+        self.images = images
+        """The test images by what is special with them."""
+        self.image = images["engine"]
+        self.missing = "127.0.0.1:1/galaxy-test/missing:1"
+        self.docker = aiodocker.Docker(host)
+        self._occupied: list[DockerContainer] = []
+
+    def driver(self, owner: str | None = None, **settings: Any) -> DockerDriver:
+        return DockerDriver(owner or self.owner, self.host, settings.pop("network", self.network), **settings)
+
+    def container(self, handle: str) -> DockerContainer:
+        return self.docker.containers.container(handle)
+
+    async def inspect(self, handle: str) -> dict[str, Any]:
+        return await self.container(handle).show()
+
+    async def networks(self, name: str) -> list[dict[str, Any]]:
+        return await self.docker.networks.list(filters={"name": name})
+
+    async def find_network(self, network: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self.docker._query_json(f"networks/{network}")
+        return found
+
+    async def kill(self, engine: Observed) -> None:
+        await self.container(engine.handle).kill()
+
+    async def occupy(self, identity: EngineId, **config: Any) -> DockerContainer:
+        whole = {"Image": self.image, "HostConfig": {"NetworkMode": "none"}, **config}
+        container = await self.docker.containers.create(whole, name=identity.name)
+        self._occupied.append(container)
+        return container
+
+    async def close(self) -> None:
+        for container in self._occupied:
+            with contextlib.suppress(aiodocker.DockerError):
+                await container.delete(force=True)
+        await self.docker.close()
 
 
 def a_spec(host: Host, *, owner: str | None = None, limits: Limits | None = None, **environment: str) -> EngineSpec:

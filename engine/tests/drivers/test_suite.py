@@ -27,11 +27,20 @@ async def test_prepare_returns_what_can_be_launched(driver: EngineDriver, host: 
     assert prepared.size > 100
 
 
-@pytest.mark.parametrize("policy", ["if_missing", "never", "always"])
-async def test_prepare_of_what_is_not_there(driver: EngineDriver, host: Host, policy: str) -> None:
-    """A missing image is `image_not_found` under each policy."""
+async def test_prepare_of_what_is_not_there(driver: EngineDriver, host: Host) -> None:
+    """What is not here is `image_not_found` under `never`."""
     with pytest.raises(ImageNotFound, match="missing"):
-        await driver.prepare(host.missing, policy)  # type: ignore[arg-type]
+        await driver.prepare(host.missing, "never")
+
+
+@pytest.mark.parametrize("image", ["", "../../containers/json", "a b", "a\0b", "a" * 5000, "http://registry/image"])
+async def test_image_that_is_none(driver: EngineDriver, host: Host, image: str) -> None:
+    """What cannot be the name of an image is `image_not_found`, and asked of nobody."""
+    with pytest.raises(ImageNotFound):
+        await driver.prepare(image, "if_missing")
+    with pytest.raises(ImageNotFound):
+        await driver.launch(msgspec.structs.replace(a_spec(host), image=image))
+    assert await driver.observe() == []
 
 
 async def test_launched_engine_is_observed(driver: EngineDriver, host: Host) -> None:

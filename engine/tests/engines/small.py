@@ -180,6 +180,7 @@ class Game:
             raise Refused(409, "turn")
         if ask["absent"] and FAULT == "absent_unknown":
             raise Refused(422, "orders_missing")
+        MEMORY.update(dict.fromkeys(["vacant"] if "vacant" in ask else []))
         if ask.get("vacant") and FAULT == "vacant_breaks":
             raise KeyError("vacant")
         if FAULT == "strict_turn" and "k34_unknown_member" in ask:
@@ -293,6 +294,8 @@ GAME, LOCK, MEMORY, CALLS = Game(), threading.RLock(), {}, set()
 def respond(path, authorization, body):
     """Return status and document of an answer."""
     if path == "/healthz":
+        if FAULT == "dies_afterwards" and "vacant" in MEMORY:
+            os._exit(3)
         return (503 if FAULT == "never_healthy" else 200), {}
     if TOKEN and FAULT != "no_token" and authorization != f"Bearer {TOKEN}":
         return (500 if FAULT == "token_breaks" else 401), {"code": "token"}

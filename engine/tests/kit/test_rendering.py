@@ -17,6 +17,7 @@ def report(*results: Result, **changes: object) -> Report:
         "tried": dict.fromkeys(SOURCES, 0),
         "accepted": dict.fromkeys(SOURCES, 0),
         "only_empty": False,
+        "left_behind": "",
         "results": results,
     }
     return Report(**{**values, **changes})  # type: ignore[arg-type]

@@ -25,6 +25,8 @@ async def comes_up(x: Examination) -> str:
 async def listens_on_port(x: Examination) -> str:
     if not x.subject.launches:
         raise Skipped("the kit did not start this engine")
+    if x.subject.kind == "docker":
+        raise Skipped("containers always get the port that is the default, 8080; check the executable")
     return " and ".join(engine.address for engine in (await x.engine(), await x.other()) if engine)
 
 

@@ -1,0 +1,1 @@
+"""What tests with engines need: a Docker daemon, found or started (`dockerd`), and fixtures (`fixtures`)."""

@@ -1,0 +1,109 @@
+"""Images are checked in containers, which are gone afterwards."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from galaxy_engine.cli import app
+
+pytestmark = pytest.mark.docker
+
+ENGINES = Path(__file__).parent / "engines"
+LEFT_OUT = {"__pycache__", "ensurepip", "idlelib", "lib2to3", "site-packages", "test", "tkinter", "turtledemo"}
+
+
+def python_tree() -> Iterator[Path]:
+    """Yield the files that this interpreter needs: itself, its standard library, and the libraries that they load."""
+    program, library = Path(sys.executable).resolve(), Path(sysconfig.get_path("stdlib"))
+    modules = [path for path in library.rglob("*") if not LEFT_OUT & set(path.relative_to(library).parts)]
+    yield program
+    yield from (path for path in modules if path.is_file())
+    binaries = [program, *(path for path in modules if path.suffix == ".so")]
+    listed = subprocess.run(["ldd", *binaries], capture_output=True, text=True, check=False).stdout
+    yield from sorted({Path(found) for found in re.findall(r"(/\S+) \(0x", listed)})
+
+
+def image_of(files: dict[str, Path]) -> bytes:
+    """Return a root file system with these files, as a tar."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, path in files.items():
+            info = tarfile.TarInfo(name.lstrip("/"))
+            content = path.read_bytes()
+            info.size, info.mode = len(content), 0o755
+            tar.addfile(info, io.BytesIO(content))
+    return archive.getvalue()
+
+
+@pytest.fixture(scope="module")
+def images(docker_host: str) -> Iterator[dict[str, str]]:
+    """The small engine as an image, and the same with a fault that only a second process shows, by fault."""
+    tree = image_of({str(path): path for path in python_tree()} | {"/small.py": ENGINES / "small.py"})
+    command = f'CMD ["{Path(sys.executable).resolve()}", "-S", "/small.py"]'
+    references = {fault: f"galaxy-test/small-{fault or 'conforms'}:{os.getpid()}" for fault in ("", "hash_order")}
+    for fault, reference in references.items():
+        changes = ["-c", "USER 1000", "-c", command, "-c", f"ENV FAULT={fault or 'none'}"]
+        docker(docker_host, "import", *changes, "-", reference, content=tree)
+    yield references
+    docker(docker_host, "rmi", "-f", *references.values())
+
+
+def docker(host: str, *arguments: str, content: bytes = b"") -> str:
+    finished = subprocess.run(["docker", "-H", host, *arguments], input=content, capture_output=True, check=True)
+    return finished.stdout.decode()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(docker_host: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command finds the daemon where `docker` does, and leaves no container on its network."""
+    monkeypatch.setenv("DOCKER_HOST", docker_host)
+    yield
+    assert docker(docker_host, "ps", "-aq", "--filter", "network=galaxy-engine-check") == ""
+
+
+def check(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["check", *arguments])
+
+
+def outcomes(result: Result) -> dict[str, str]:
+    """Return how each check ended, of those that did not pass."""
+    lines = (line.split() for line in result.output.splitlines() if re.match(r"K\d\d  ", line))
+    return {identity: outcome for identity, outcome, *_ in lines if outcome != "ok"}
+
+
+def test_an_image_that_conforms(images: dict[str, str]) -> None:
+    """Every check passes in the box, but for the port, which is the default in every container."""
+    result = check(images[""], "--time", "10")
+    assert (result.exit_code, outcomes(result)) == (0, {"K02": "skipped"})
+    assert "lives within the box: a turn was played within it" in result.output
+
+
+def test_a_fault_in_an_image(images: dict[str, str]) -> None:
+    """It is found in containers as in processes."""
+    result = check(images["hash_order"], "--only", "K18")
+    assert (result.exit_code, outcomes(result)) == (1, {"K18": "FAILED"})
+    assert "expected: the same bytes from a second process" in result.output
+
+
+def test_an_image_that_is_not_there() -> None:
+    """That is said by the first check, and by no traceback."""
+    result = check("localhost:1/nobody/has-this:1", "--only", "K01")
+    assert (result.exit_code, outcomes(result)) == (1, {"K01": "FAILED"})
+    assert "came: pull_failed" in result.output
+
+
+def test_no_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that does not answer is named."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    result = check("engine:1", "--only", "K01")
+    assert (result.exit_code, outcomes(result)) == (1, {"K01": "FAILED"})
+    assert "host_unreachable" in result.output
