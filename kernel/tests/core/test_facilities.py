@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import grpc
@@ -19,8 +19,11 @@ from galaxy_chassis.clock import SystemClock
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.health import Health, Probe, Probes
 from galaxy_chassis.process import BackgroundTasks
+from galaxy_contracts.database import Connection
+from galaxy_contracts.fact import Fact
 from galaxy_devkit.testing.kernel import ENVIRONMENT
 from galaxy_kernel.api import Access, Cache, Context, Manifest, Model, Route, RpcService, Worker
+from galaxy_kernel.caches.registry import Caches
 from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.core.assembly import assemble
 from galaxy_kernel.core.context import make_resources
@@ -186,10 +189,63 @@ async def test_what_plugins_contribute_works_once_built(site: Sites) -> None:
         await ran.wait()
         checks = await made.checks()
         assert checks["relay"] == checks["worker:p.work"] == ("p", "ok")
-        assert checks["worker:kernel.feed_trim"] == ("kernel", "ok")
+        assert checks["worker:kernel.feed_trim"] == checks["feed"] == ("kernel", "ok")
         assert "grpc_listener" not in checks
         assert made.facilities.rpc is None
     assert not made.crashed.is_set()
+
+
+class Held:
+    """A worker and a route that go on until they are let go."""
+
+    def __init__(self) -> None:
+        self.working, self.serving, self.release = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.finished: list[str] = []
+
+    async def work(self) -> None:
+        self.working.set()
+        await self.release.wait()
+        self.finished.append("work")
+
+    async def serve(self) -> Word:
+        self.serving.set()
+        await self.release.wait()
+        self.finished.append("serve")
+        return Word(word="at last")
+
+    def plugin(self) -> type[Any]:
+        return plugin("p", routes=[route(self.serve)], workers=[Worker("p.work", self.work, timedelta(hours=1))])
+
+
+class Dawned(Fact, frozen=True):
+    """A fact that a plugin listens to."""
+
+    fact: ClassVar[str] = "p.dawned"
+    day: int
+
+
+async def test_a_listener_hears_of_facts(site: Sites) -> None:
+    """Its worker is the kernel's, and supervised like any."""
+    heard = asyncio.Queue[int]()
+
+    async def hear(connection: Connection, fact: Dawned) -> None:
+        heard.put_nowait(fact.day)
+
+    made = await site(plugin("p", subscriptions={Dawned: hear}))
+    async with built(made), asyncio.timeout(10):
+        async with made.database.transaction() as connection:
+            await made.resources.facts.record(connection, Dawned(7))
+        assert await heard.get() == 7
+
+
+async def test_leaving_ends_the_workers(site: Sites) -> None:
+    """A pass that goes on for ever is cut off before what it stands on is taken away."""
+    held = Held()
+    made = await site(held.plugin())
+    async with built(made), asyncio.timeout(10):
+        await held.working.wait()
+    assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("worker ")] == []
+    assert held.finished == []
 
 
 async def test_grpc_is_opened_when_a_plugin_contributes_a_service(site: Sites) -> None:
@@ -250,26 +306,16 @@ async def test_caches_that_cannot_be_loaded_refuse_the_boot(site: Sites) -> None
     assert (await made.get(PATH))[1]["code"] == "starting"
 
 
-class Held:
-    """A worker and a route that go on until they are let go."""
+async def test_a_refusal_of_the_caches_own_is_passed_on(site: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says already what is wrong, and with what."""
 
-    def __init__(self) -> None:
-        self.working, self.serving, self.release = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self.finished: list[str] = []
+    async def load(self: Caches) -> None:
+        raise PluginError("plugin 'p': cache 'p.things' on purpose")
 
-    async def work(self) -> None:
-        self.working.set()
-        await self.release.wait()
-        self.finished.append("work")
-
-    async def serve(self) -> Word:
-        self.serving.set()
-        await self.release.wait()
-        self.finished.append("serve")
-        return Word(word="at last")
-
-    def plugin(self) -> type[Any]:
-        return plugin("p", routes=[route(self.serve)], workers=[Worker("p.work", self.work, timedelta(hours=1))])
+    monkeypatch.setattr(Caches, "load", load)
+    made = await site()
+    with pytest.raises(PluginError, match="on purpose"):
+        await made.facilities.build(made.resources)
 
 
 async def test_draining_finishes_what_is_in_hand(site: Sites) -> None:
@@ -316,7 +362,6 @@ async def test_draining_before_anything_is_built_is_fine(site: Sites) -> None:
 
 async def test_a_cache_task_that_ends_stops_the_process(site: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
     """A replica that no longer follows would serve what is gone."""
-    from galaxy_kernel.caches.registry import Caches
 
     async def run(self: Caches) -> None:
         raise RuntimeError("lost the feed")

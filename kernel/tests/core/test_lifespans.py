@@ -43,7 +43,7 @@ class Fleet:
         offers: tuple[Capability[Any], ...] | None = None,
     ) -> "Fleet":
         """Add a plugin; it offers what it provides unless `offers` says otherwise."""
-        yielded = [Offer(each, name) for each in (provides if offers is None else offers)]
+        yielded = [Offer(each, f"{each.name} of {name}") for each in (provides if offers is None else offers)]
 
         class Plugin:
             @asynccontextmanager
@@ -104,7 +104,8 @@ async def test_services_are_there_from_start_to_stop() -> None:
     async with AsyncExitStack() as stack:
         await fleet.lifespans().enter(stack)
     await look()
-    assert seen == [(None, None), ("a", "a"), ("a", "a"), ("a", "a"), (None, None)]
+    both = ("a.one of a", "a.two of a")
+    assert seen == [(None, None), both, both, both, (None, None)]
 
 
 async def test_a_start_that_fails_is_named_and_the_others_are_stopped() -> None:
