@@ -11,11 +11,13 @@ from galaxy_kernel.core.companions import Companion, CompanionRun, DevExample
 from galaxy_kernel.core.context import Context
 from galaxy_kernel.core.manifest import Manifest, Migrations, Offer
 from galaxy_kernel.database import Connection, Database, after_commit, is_unavailable, sqlstate, unique_violation
+from galaxy_kernel.database.locks import advisory_lock
 from galaxy_kernel.facts import Facts, Subscriptions
 from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.fields import DisplayName, Email, Language, TimeZone
 from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
 from galaxy_kernel.http.route import Access, Route
+from galaxy_kernel.keyed_locks import KeyedLocks
 from galaxy_kernel.queue.batches import Batches
 from galaxy_kernel.queue.metrics import QueueMetrics
 from galaxy_kernel.queue.pump import Halt, Pump
@@ -45,6 +47,7 @@ __all__ = [
     "FieldError",
     "Halt",
     "Health",
+    "KeyedLocks",
     "Language",
     "LeasedQueue",
     "ListenAddress",
@@ -71,6 +74,7 @@ __all__ = [
     "TimeZone",
     "Wakeups",
     "Worker",
+    "advisory_lock",
     "after_commit",
     "conflict",
     "email_hash",
