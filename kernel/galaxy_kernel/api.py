@@ -12,12 +12,14 @@ from galaxy_kernel.core.companions import Companion, CompanionRun, DevExample
 from galaxy_kernel.core.context import Context
 from galaxy_kernel.core.manifest import Manifest, Migrations, Offer
 from galaxy_kernel.database import Connection, Database, after_commit, is_unavailable, sqlstate, unique_violation
+from galaxy_kernel.database.locks import advisory_lock
 from galaxy_kernel.facts import Facts, Subscriptions
 from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.faults import field_errors
 from galaxy_kernel.http.fields import DisplayName, Email, Language, Timestamp, TimeZone
 from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
 from galaxy_kernel.http.route import Access, Route
+from galaxy_kernel.keyed_locks import KeyedLocks
 from galaxy_kernel.queue.batches import Batches
 from galaxy_kernel.queue.metrics import QueueMetrics
 from galaxy_kernel.queue.pump import Halt, Pump
@@ -49,6 +51,7 @@ __all__ = [
     "FieldError",
     "Halt",
     "Health",
+    "KeyedLocks",
     "Language",
     "LeasedQueue",
     "ListenAddress",
@@ -77,6 +80,7 @@ __all__ = [
     "Timestamp",
     "Wakeups",
     "Worker",
+    "advisory_lock",
     "after_commit",
     "conflict",
     "email_hash",

@@ -1,10 +1,42 @@
-"""Advisory locks of Postgres."""
+"""Advisory locks of Postgres: by names, which belong to the backend's schema, so that two backends never meet.
 
+Migrations take a lock of their own (`galaxy_migrations.session`): they run before there is a schema to name it by, and
+their key must never change, since runners of two releases exclude each other by it.
+"""
+
+from sqlalchemy import ARRAY, Text, TextClause, bindparam, text
 from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from galaxy_kernel.database.transactions import Database
+from galaxy_kernel.database.transactions import Connection, Database, require_transaction
+
+_KEY = "hashtextextended('galaxy/' || coalesce(current_schema(), '') || '/' || name, 0)"
+"""The number of the lock `name`. Should two names ever have one number, they wait for each other and no more."""
+_IN_ORDER = """
+    SELECT {function}(key)
+    FROM (SELECT DISTINCT {key} AS key FROM unnest(:names) AS name ORDER BY key) AS keys
+"""
+_TRY = "SELECT pg_try_advisory_lock({key}) FROM (SELECT CAST(:name AS text)) AS given (name)"
+
+
+def _in_order(function: str) -> TextClause:
+    names = bindparam("names", type_=ARRAY(Text))
+    return text(_IN_ORDER.format(function=function, key=_KEY)).bindparams(names)
+
+
+_EXCLUSIVE, _SHARED = _in_order("pg_advisory_xact_lock"), _in_order("pg_advisory_xact_lock_shared")
+_TRY_LOCK = text(_TRY.format(key=_KEY))
+
+
+async def advisory_lock(connection: Connection, *names: str, shared: bool = False) -> None:
+    """Hold locks until the connection's transaction ends; wait for whoever holds one of them.
+
+    A name is `<plugin>/<what>`. The locks of one call are taken in one order everywhere, so that calls do not deadlock:
+    take all that a transaction needs at once. `shared` ones exclude only those that are not. What they protect must be
+    read by a later statement: the snapshot of this one is older than the locks.
+    """
+    require_transaction(connection, "advisory_lock")  # without one the locks would end with the statement
+    await connection.execute(_SHARED if shared else _EXCLUSIVE, {"names": list(names)})
 
 
 class Lock:
@@ -33,9 +65,7 @@ class Lock:
     async def _take(self) -> bool:
         connection = await self._database.engine.connect()
         self._connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        key = f"galaxy/worker/{self._database.schema}/{self._name}"
-        query = text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
-        if (await self._connection.execute(query, {"key": key})).scalar_one():
+        if (await self._connection.execute(_TRY_LOCK, {"name": f"worker/{self._name}"})).scalar_one():
             await self._connection.run_sync(_detach)  # or each singleton would cost the pool one
             return True
         await self._connection.close()

@@ -58,11 +58,20 @@ def after_commit(connection: Connection, action: Callable[[], None]) -> None:
     `connection.begin_nested()`; those made by SQL or on the synchronous connection of `run_sync` are not noticed.
     Raises RuntimeError when the connection is not inside `Database.transaction()`.
     """
+    _transaction(connection, "after_commit").actions.append(action)
+
+
+def require_transaction(connection: Connection, function: str) -> None:
+    """Raise RuntimeError, naming the function, when a connection is not inside `Database.transaction()`."""
+    _transaction(connection, function)
+
+
+def _transaction(connection: Connection, function: str) -> "_Transaction":
     if not isinstance(connection, _Transaction) or connection.closed:
         raise RuntimeError(
-            "after_commit needs a transaction: pass the connection of an open `async with database.transaction()`"
+            f"{function} needs a transaction: pass the connection of an open `async with database.transaction()`"
         )
-    connection.actions.append(action)
+    return connection
 
 
 class _Transaction(AsyncConnection):

@@ -106,11 +106,6 @@ def _network(client_address: str) -> str:
     return address.packed[:8].hex()
 
 
-def lock_number(key: bytes) -> int:
-    """Return the number of the advisory lock that serialises what is counted under a key."""
-    return int.from_bytes(key[:8], "big", signed=True)
-
-
 class Sent(msgspec.Struct, frozen=True):
     """What the throttles look at: when challenges were made that still count."""
 

@@ -1,6 +1,6 @@
 """Every statement of the plugin, as functions of a connection. Times are given: the service's clock decides."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -24,7 +24,6 @@ from sqlalchemy import (
     insert,
     or_,
     select,
-    text,
     update,
 )
 
@@ -34,18 +33,6 @@ from galaxy_auth.tables import device_sessions as sessions
 from galaxy_kernel.api import Connection, Paging, fetch_page
 
 _SESSION = tuple(sessions.c[name] for name in Session.__struct_fields__)
-
-_LOCK = text("SELECT pg_advisory_xact_lock(number) FROM unnest(:numbers) AS number").bindparams(
-    bindparam("numbers", type_=ARRAY(BigInteger))
-)
-
-
-async def take_locks(connection: Connection, numbers: Iterable[int]) -> None:
-    """Take advisory locks until the transaction ends, in one order for everybody, so that none deadlock.
-
-    What is read after it must be read by a later statement: this one's snapshot is older than the locks.
-    """
-    await connection.execute(_LOCK, {"numbers": sorted(set(numbers))})
 
 
 def _made(key: ColumnElement[bytes], value: str, since: str, place: str | int) -> ScalarSelect[datetime]:

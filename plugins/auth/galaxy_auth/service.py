@@ -27,7 +27,6 @@ from galaxy_auth.domain import (
     address_key,
     client_key,
     code_hash,
-    lock_number,
     new_challenge_id,
     new_code,
     spaced,
@@ -41,7 +40,7 @@ from galaxy_contracts.formats import Address, parse_address
 from galaxy_contracts.geo import COUNTRIES
 from galaxy_contracts.mail import OUTBOX, MailKind, Message
 from galaxy_contracts.sessions import SessionStarted
-from galaxy_kernel.api import Connection, Context, Problem, invalid, throttled
+from galaxy_kernel.api import Connection, Context, Problem, advisory_lock, invalid, throttled
 
 SIGN_IN_CODE = MailKind(name="auth.sign_in_code", package="galaxy_auth", secret=True)
 
@@ -104,7 +103,7 @@ class SignInService:
             "expires_at": challenge.expires_at,
         }
         async with context.database.transaction() as connection:
-            await queries.take_locks(connection, (lock_number(by_address), lock_number(by_client)))
+            await advisory_lock(connection, f"auth/{by_address.hex()}", f"auth/{by_client.hex()}")
             await self._throttle(connection, by_address, by_client)
             await queries.insert_challenge(connection, row)
             await self._enqueue(connection, address, locale, challenge, code)

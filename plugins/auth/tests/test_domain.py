@@ -102,12 +102,6 @@ def test_keys_of_addresses_and_clients_never_meet() -> None:
     assert domain.address_key(b"key", "x") != domain.client_key(b"key", "x")
 
 
-@given(st.binary(min_size=32, max_size=32))
-def test_lock_number_fits_a_bigint(key: bytes) -> None:
-    """The number of a lock is a signed 64-bit integer."""
-    assert -(2**63) <= domain.lock_number(key) < 2**63
-
-
 AGO = st.none() | st.timedeltas(timedelta(0), timedelta(days=2))
 
 

@@ -15,13 +15,11 @@ from galaxy_contracts.geo import CountryCount
 from galaxy_geo.domain import Counted, CountrySummary, Key
 from galaxy_geo.tables import geo_forgotten_accounts as forgotten
 from galaxy_geo.tables import user_country_counters as counters
-from galaxy_kernel.api import Connection, Paging, fetch_page
+from galaxy_kernel.api import Connection, Paging, advisory_lock, fetch_page
 
 _c = counters.c
 
-_NUMBER = "hashtextextended('galaxy/geo/' || current_schema(), 0)"
-_LOCK_TO_WRITE = text(f"SELECT pg_advisory_xact_lock_shared({_NUMBER})")
-_LOCK_TO_FORGET = text(f"SELECT pg_advisory_xact_lock({_NUMBER})")
+_LOCK = "geo/counters"
 
 _ADD = text("""
     INSERT INTO user_country_counters AS kept (account_id, country, requests, last_seen_at)
@@ -57,7 +55,7 @@ async def add(connection: Connection, counted: Mapping[Key, Counted]) -> None:
 
     The rows are locked in one order, so that replicas that add to the same ones never deadlock.
     """
-    await connection.execute(_LOCK_TO_WRITE)
+    await advisory_lock(connection, _LOCK, shared=True)
     values = {
         "accounts": [account for account, _ in counted],
         "countries": [country for _, country in counted],
@@ -69,7 +67,7 @@ async def add(connection: Connection, counted: Mapping[Key, Counted]) -> None:
 
 async def forget(connection: Connection, account_id: UUID) -> None:
     """Delete an account's counters, and prevent new ones."""
-    await connection.execute(_LOCK_TO_FORGET)
+    await advisory_lock(connection, _LOCK)
     await connection.execute(insert(forgotten).values(account_id=account_id).on_conflict_do_nothing())
     await connection.execute(delete(counters).where(_c.account_id == account_id))
 
