@@ -20,7 +20,7 @@ class Lock:
         self._connection: AsyncConnection | None = None
 
     async def held(self) -> bool:
-        """Take the lock if it is free, and return whether this replica holds it now."""
+        """Acquire the lock if it is free, and return whether this replica holds it now."""
         try:
             if self._connection is not None:
                 await self._connection.execute(text("SELECT 1"))
@@ -36,7 +36,7 @@ class Lock:
         key = f"galaxy/worker/{self._database.schema}/{self._name}"
         query = text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
         if (await self._connection.execute(query, {"key": key})).scalar_one():
-            await self._connection.run_sync(_detach)  # or each singleton would cost the pool one
+            await self._connection.run_sync(_detach)  # otherwise each singleton would use up one of the pool
             return True
         await self._connection.close()
         self._connection = None
@@ -52,7 +52,7 @@ class Lock:
 
 
 def _detach(held: SyncConnection) -> None:
-    """Take a connection out of its pool, which may open another one in its place."""
+    """Detach a connection from its pool, which may open another one in its place."""
     if not held.connection.is_detached:
         held.connection.detach()
 
