@@ -67,6 +67,6 @@ async def drain(dsn: str, count: int, transport: Transport, smtp: SmtpSettings) 
         )
         freeze()
         started = time.perf_counter()
-        while await deliverer.run():
+        while await deliverer.run() is True:
             pass
         return {"rate": count / (time.perf_counter() - started)}

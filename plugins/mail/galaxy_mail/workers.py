@@ -72,19 +72,22 @@ class Deliverer:
         self._down = ""
         self._attempts = QueueMetrics("mail", queue, "kind", log=log, meter=meter)
 
-    async def run(self) -> bool:
-        """Make one pass: expire mails, and send due ones unless the relay is down."""
+    async def run(self) -> bool | timedelta:
+        """Make one pass: expire mails, and send due ones unless the relay is down.
+
+        Return whether there may be more to do, or how long the pause for the relay still lasts.
+        """
         if self._clock.monotonic() >= self._housekeeping_at:
             await self._housekeep()
         if self._clock.monotonic() < self._resume_at:
-            return False
+            return self._pause_left()
         try:
             if self._down:
                 await self._transport.check()
             more = await self._pump.run()
         except RelayDown as down:
             self._pause_for(down)
-            return False
+            return self._pause_left()
         finally:
             self._attempts.hand_over()
         if self._down:
@@ -110,6 +113,9 @@ class Deliverer:
         if str(down) != self._down:
             self._log.error("mail_relay_failed", reason=str(down))
         self._down = str(down)
+
+    def _pause_left(self) -> timedelta:
+        return timedelta(seconds=self._resume_at - self._clock.monotonic())
 
     async def _send(self, claim: Claim) -> Result:
         """Send one mail under the request id that queued it, and return the result (SPEC K-8)."""
