@@ -6,6 +6,7 @@ instead. Text between backticks, being code, is not prose and is not searched in
 
 import ast
 import io
+import os
 import re
 import tokenize
 from collections.abc import Iterator
@@ -46,6 +47,9 @@ IDENTIFIERS = {
 TABLE_HEADS = {"asked": "goal", "its": "rival"}
 """Heads of columns in documents."""
 
+GENERATED = {"build", "dist", "node_modules"}
+"""Folders whose files are not ours."""
+
 _METAPHOR = re.compile(rf"(?<![a-z])({'|'.join(sorted(IDENTIFIERS, key=len, reverse=True))})(?![a-z])", re.IGNORECASE)
 
 
@@ -59,13 +63,14 @@ class Finding(NamedTuple):
 
 def in_python(source: str) -> Iterator[Finding]:
     """Yield the findings in a Python file: docstrings, comments, strings with a space, and identifiers."""
+    if not _suspicious(source):
+        return
     tree = ast.parse(source)
-    docstrings = {id(value): value for value in _docstrings(tree)}
-    for value in docstrings.values():
-        text = value.value.lstrip()
-        if start := DOCSTRING_START.match(text):
+    docstrings = {id(value) for value, _ in _docstrings(tree)}
+    for value, text in _docstrings(tree):
+        if start := DOCSTRING_START.match(text.lstrip()):
             yield Finding(value.lineno, start[0], 'begin with "Return", "Report" or what it is')
-        yield from _in_prose(value.value, value.lineno)
+        yield from _in_prose(text, value.lineno)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield from () if id(node) in docstrings else _in_prose(node.value, node.lineno, wrapped=False)
@@ -91,38 +96,51 @@ def in_markdown(text: str) -> Iterator[Finding]:
 
 def python_files(root: Path) -> Iterator[Path]:
     """Yield our own Python files, without generated code and without the list of words itself."""
-    for path in _files(root, "*.py"):
+    for path in _files(root, ".py"):
         if not path.name.endswith("_pb2.py") and path.name not in ("english.py", "test_english.py"):
             yield path
 
 
 def documents(root: Path) -> Iterator[Path]:
     """Yield our own documents."""
-    yield from _files(root, "*.md")
+    yield from _files(root, ".md")
 
 
-def _files(root: Path, pattern: str) -> Iterator[Path]:
-    for path in sorted(root.rglob(pattern)):
-        parts = path.relative_to(root).parts
-        if not any(part.startswith(".") or part in ("build", "dist", "node_modules") for part in parts):
-            yield path
+def _files(root: Path, ending: str) -> Iterator[Path]:
+    """Yield files outside hidden and generated folders, which are not even entered."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in GENERATED)
+        yield from (Path(folder, name) for name in sorted(names) if name.endswith(ending))
 
 
-def _docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
+def _suspicious(source: str) -> bool:
+    """Return whether a file may have findings at all: most do not, and need no parsing."""
+    flat = " ".join(source.split())
+    return (
+        any(pattern.search(flat) for pattern in PROSE)
+        or any(word in flat.lower() for word in IDENTIFIERS)
+        or re.search(rf'"""\s*{DOCSTRING_START.pattern}', flat) is not None
+    )
+
+
+def _docstrings(tree: ast.AST) -> Iterator[tuple[ast.Constant, str]]:
     """Yield docstrings, those of attributes included."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         for statement in body if isinstance(body, list) else ():
             value = getattr(statement, "value", None)
             if isinstance(statement, ast.Expr) and isinstance(value, ast.Constant) and isinstance(value.value, str):
-                yield value
+                yield value, value.value
 
 
 def _in_prose(text: str, line: int, *, wrapped: bool = True) -> Iterator[Finding]:
     """Yield the findings in a text that begins in a line; `wrapped` texts have the line breaks of their file."""
-    starts, words = [], []
+    starts: list[tuple[int, int]] = []
+    words: list[str] = []
+    length = 0
     for word in re.finditer(r"\S+", text):
-        starts.append((sum(map(len, words)) + len(words), text.count("\n", 0, word.start())))
+        starts.append((length, text.count("\n", 0, word.start())))
+        length += len(word[0]) + 1
         words.append(word[0])
     flat = " ".join(words)
     found = [(match, instead) for pattern, instead in PROSE.items() for match in pattern.finditer(flat)]

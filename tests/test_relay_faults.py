@@ -85,7 +85,7 @@ async def test_refused_mail_is_a_dead_letter_that_operators_see(operated: Booted
     assert len(await mailbox.code_to("ada@example.test")) == 8
 
 
-@pytest.mark.parametrize(("fault", "said"), [("drop", "may have taken it"), ("slow", "no answer within 1 s")])
+@pytest.mark.parametrize(("fault", "said"), [("drop", "may have accepted it"), ("slow", "no answer within 1 s")])
 async def test_mail_that_may_have_gone_goes_again_as_it_was(
     operated: Booted, mailbox: FaultyMailbox, fault: str, said: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""How long to wait after failures in a row: exponential back-off with a bound and jitter."""
+"""Exponential back-off with a bound and jitter: delays after consecutive failures."""
 
 from dataclasses import dataclass
 from random import Random
@@ -11,7 +11,7 @@ _MOST_DOUBLINGS = 1023
 class Backoff:
     """Delays that double with each failure in a row, up to a bound, and are shortened at random.
 
-    Jitter keeps those that failed together from coming back together. With 0.5 a delay is drawn from the upper half
+    Jitter prevents clients that failed together from retrying together. With 0.5 a delay is drawn from the upper half
     below its bound ("equal jitter"), with 1.0 from all of it ("full jitter"): see "Exponential Backoff And Jitter",
     AWS Architecture Blog, 2015.
     """
@@ -21,7 +21,7 @@ class Backoff:
     longest: float
     """Seconds: the bound that no delay exceeds."""
     jitter: float = 0.5
-    """The share of each delay that is left to chance: from 0, none of it, to 1, all of it."""
+    """The random share of each delay, from 0 (none) to 1 (all)."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.first <= self.longest < float("inf"):

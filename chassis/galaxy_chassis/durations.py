@@ -9,7 +9,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
 def parse_duration(value: Any) -> Any:
-    """Read `500ms`, `2s`, `5m`, `1h` or `30d`; pass on what is a timedelta already."""
+    """Return the duration in `500ms`, `2s`, `5m`, `1h` or `30d`; a timedelta is returned unchanged."""
     if not isinstance(value, str):
         return value
     match = _DURATION.fullmatch(value.strip())
@@ -19,7 +19,7 @@ def parse_duration(value: Any) -> Any:
 
 
 def format_duration(value: timedelta) -> str:
-    """Write a duration as it is read, in the largest unit that keeps it whole."""
+    """Return a duration as text, in the largest unit that represents it exactly."""
     milliseconds = round(value.total_seconds() * 1000)
     for unit in ("d", "h", "m", "s"):
         size = int(_UNITS[unit] * 1000)

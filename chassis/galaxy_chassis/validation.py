@@ -1,6 +1,6 @@
-"""What pydantic finds, in plain words: never the value that was given, which may be a secret.
+"""pydantic's findings in plain words, without the value, which may be a secret.
 
-Settings, the HTTP API and payloads of notifications say it alike.
+Used for settings, the HTTP API and payloads of notifications.
 """
 
 import re
@@ -75,7 +75,7 @@ _WORDS: dict[str, str] = {
 
 
 def findings(error: ValidationError, given: Any) -> list[tuple[str, str]]:
-    """Return every finding once: the path of its field in what was given, "" for the whole, and what it means."""
+    """Return every finding once: the path of its field, "" for the value itself, and its meaning."""
     found = {
         (field_path(one["loc"], given, missing=one["type"] == "missing"), explain(one)): None
         for one in error.errors(include_url=False, include_input=False)
@@ -84,7 +84,7 @@ def findings(error: ValidationError, given: Any) -> list[tuple[str, str]]:
 
 
 def explain(error: ErrorDetails) -> str:
-    """Say what one finding means, so that it follows a field's name: "must be a whole number".
+    """Return the meaning of a finding, in a form that follows a field's name: "must be a whole number".
 
     A message of our own validators is passed on; it must not hold the value.
     """
@@ -98,8 +98,8 @@ def explain(error: ErrorDetails) -> str:
 def field_path(location: Sequence[int | str], given: Any, *, missing: bool = False) -> str:
     """Return the dotted path of a field.
 
-    pydantic puts the names of a union's members between the fields; what was given tells them apart: a part
-    that names neither a key nor an index of it is left out. A missing field's own name is kept.
+    pydantic puts the names of a union's members between the fields; a part that is neither a key nor an index of the
+    value is left out. A missing field's own name is kept.
     """
     parts: list[str] = []
     last = len(location) - 1

@@ -41,14 +41,14 @@ def test_the_bound_doubles_up_to_the_longest(backoff: Backoff, number: int) -> N
 
 @given(backoffs(), failures, st.integers())
 def test_a_delay_is_within_its_bounds(backoff: Backoff, number: int, seed: int) -> None:
-    """Whatever is drawn, a delay is no longer than its bound, and no more shorter than the jitter allows."""
+    """For any draw, a delay is at most its bound, and at least what the jitter allows."""
     bound = backoff.bound(number)
     assert (1.0 - backoff.jitter) * bound <= backoff.delay(number, random.Random(seed)) <= bound
 
 
 @given(backoffs(), failures)
 def test_the_bounds_of_jitter_are_exact(backoff: Backoff, number: int) -> None:
-    """The least draw gives the shortest delay that jitter allows, and the greatest one the bound itself."""
+    """The least draw is the shortest delay that jitter allows, the greatest one the bound itself."""
     bound = backoff.bound(number)
     assert backoff.delay(number, Drawn(0.0)) == (1.0 - backoff.jitter) * bound
     longest = backoff.delay(number, Drawn(math.nextafter(1.0, 0.0)))
@@ -58,7 +58,7 @@ def test_the_bounds_of_jitter_are_exact(backoff: Backoff, number: int) -> None:
 
 @given(st.floats(1e-3, 1e6), failures, st.integers())
 def test_without_jitter_a_delay_is_its_bound(first: float, number: int, seed: int) -> None:
-    """Nothing is left to chance."""
+    """Without jitter nothing is random."""
     backoff = Backoff(first, 1e6, jitter=0.0)
     assert backoff.delay(number, random.Random(seed)) == backoff.bound(number)
 
@@ -73,13 +73,13 @@ def test_jitter_spreads_delays_evenly() -> None:
 
 
 def test_no_failure_is_no_delay() -> None:
-    """Who has not failed does not wait."""
+    """Without failures there is no delay."""
     assert Backoff(1.0, 10.0).delay(0, random.Random(1)) == 0.0
 
 
 @pytest.mark.parametrize("given", [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0), (1.0, math.inf), (math.nan, 1.0)])
 def test_impossible_bounds_are_refused(given: tuple[float, float]) -> None:
-    """A back-off of nothing, backwards or without end is a mistake of its author."""
+    """A zero, negative or infinite back-off is refused."""
     with pytest.raises(ValueError, match="expected 0 < first <= longest"):
         Backoff(*given)
 

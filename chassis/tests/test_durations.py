@@ -1,4 +1,4 @@
-"""Lengths of time as operators write them."""
+"""Durations as operators write them."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from galaxy_chassis.durations import format_duration, parse_duration
 
 @given(st.integers(1, 10**9).map(lambda milliseconds: timedelta(milliseconds=milliseconds)))
 def test_durations_read_as_they_are_written(value: timedelta) -> None:
-    """What `backend config` prints can be given back."""
+    """The output of `backend config` can be read back."""
     assert parse_duration(format_duration(value)) == value
 
 

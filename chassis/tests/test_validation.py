@@ -1,4 +1,4 @@
-"""What pydantic finds, in plain words."""
+"""pydantic's findings in plain words."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -43,7 +43,7 @@ def refuse(value: str) -> str:
     ],
 )
 def test_words(kind: Any, given: Any, words: str) -> None:
-    """A finding follows the field's name; bounds are in the units that people write, a validator speaks for itself."""
+    """A finding follows the field's name; bounds are in people's units, and a validator's message is kept."""
     assert found(kind, given) == [("", words)]
 
 
@@ -62,7 +62,7 @@ class Thing(BaseModel):
 
 
 def test_fields_are_named_by_their_path_in_what_was_given() -> None:
-    """The members of a union are no part of it, and what is missing keeps its name."""
+    """The members of a union are not part of the path, and a missing field keeps its name."""
     given = {"schedules": [{"interval": 1}, {"interval": "soon"}], "numbers": {"a": "b"}}
     assert found(Thing, given) == [
         ("name", "is required"),
@@ -78,14 +78,14 @@ def test_a_finding_is_told_once() -> None:
 
 
 def test_long_names_are_cut() -> None:
-    """A caller's own names do not fill an answer."""
+    """Long names of the caller's are cut."""
     [(path, _)] = found(dict[str, int], {"x" * 1000: "y"})
     assert path == "x" * 80
 
 
 @given(st.text(min_size=12, max_size=40) | st.integers(10**12) | st.lists(st.uuids(), min_size=1))
 def test_what_was_given_is_never_told(value: Any) -> None:
-    """A value may be a secret: whatever is wrong with it, no finding holds it."""
+    """A value may be a secret: no finding holds it."""
     kinds = (bool, timedelta, Literal["a"], Annotated[str, Field(max_length=1)], Annotated[int, Le(1)], Cron, Thing)
     for kind in kinds:
         try:

@@ -1,19 +1,20 @@
-"""Facts: what happened in one plugin, told to each plugin that listens, surely and in transactions of their own.
+"""Facts: occurrences in one plugin, delivered to each listening plugin at least once, in transactions of their own.
 
 **Write paths: what happens if the process dies between any two lines.** Recording is (1) the statements that made it
-true and (2) one row a listener, in one transaction: both are there or neither. Telling is one transaction too: (3) the
+true and (2) one row a listener, in one transaction: both are there or neither. Delivery is one transaction too: (3) the
 row is taken by deleting it, which locks it, (4) the listener writes, (5) COMMIT.
 
 - Before (5), whether by a crash, an error or a lost connection: the row is back and the listener's writes are not. Any
-  replica tells it again.
-- In (5), the outcome unknown: either both are there or neither, and nobody has to know which.
-- After (5): done. The row is gone, and what personal data was in it.
+  replica delivers it again.
+- In (5), the outcome unknown: either both are there or neither, and it does not matter which.
+- After (5): done. The row is gone, with any personal data in it.
 
-So a listener's effects *in the database* happen exactly once. What it does elsewhere may happen again.
+So a listener's effects *in the database* happen exactly once. Its other effects may happen again.
 
-A listener that fails is told again later and later; how often and why is written in a transaction of its own, after the
-one that failed is gone. A crash before that forgets the attempt and no more. Each listening plugin has a worker of its
-own, so that one that hangs holds up nobody else. Facts of one listener are told mostly, but not surely, in their order.
+After a failure a fact is delivered again with growing delays; the number of failures and the reason are written in a
+transaction of their own, after the failed one has ended. A crash before that loses only this record. Each listening
+plugin has a worker of its own, so that one that hangs does not delay others. The order of one listener's facts is
+usual, but not guaranteed.
 """
 
 import asyncio
@@ -47,20 +48,20 @@ FactHandler = Callable[[Any, Any], Awaitable[None]]
 """`async (connection, fact)`: runs in a transaction that also marks the fact as handled by this listener."""
 
 Subscriptions = dict[type[Fact], FactHandler]
-"""What a plugin listens for."""
+"""The facts that a plugin listens to."""
 
 POLL_INTERVAL = timedelta(seconds=2)
-"""Between two looks for facts when nothing wakes the worker."""
+"""Time between two checks for facts without a wake-up."""
 HANDLER_TIMEOUT = 30.0
-"""Seconds a listener may take for one fact; then it counts as failed."""
+"""Seconds a listener may take for one fact before it counts as failed."""
 BACKOFF = Backoff(1.0, 600.0)
 """Until a fact is told again after a failure."""
 BATCH = 50
-"""Facts told in one pass."""
+"""Facts delivered in one pass."""
 _TROUBLED = 5
 """Failed attempts after which `/readyz` mentions a listener."""
 _LOOK_AGAIN = 30.0
-"""Seconds an answer of the probe is used again."""
+"""Seconds for which a result of the probe is reused."""
 
 _RECORD = text("""
     INSERT INTO facts (id, fact, listener, payload, request_id)
@@ -83,7 +84,7 @@ _TAKE = text("""
     RETURNING id, fact, payload, request_id, attempts
 """).bindparams(bindparam("listener", type_=Text), bindparam("names", type_=ARRAY(Text)))
 
-# another replica may have it in hand by now: then the next failure is that one's to write down
+# another replica may process it by now, and then records the next failure itself
 _FAILED = text("""
     UPDATE facts
     SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => :delay), last_error = :error
@@ -101,7 +102,7 @@ class FactsError(GalaxyError):
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A fact in hand."""
+    """A claimed fact."""
 
     id: UUID
     fact: str
@@ -123,18 +124,18 @@ class Facts:
         self._health, self._looked_at = Health(), float("-inf")
 
     def subscribe(self, plugin: str, subscriptions: Subscriptions) -> None:
-        """Take what a plugin listens to. Raise PluginError when two types of fact have one name."""
+        """Register a plugin's subscriptions. Raise PluginError when two types of fact have one name."""
         for kind, handler in subscriptions.items():
             if self._types.setdefault(kind.fact, kind) is not kind:
                 raise PluginError(
                     f"plugin {plugin!r} listens to {kind.__qualname__} as {kind.fact!r}, which is the name of "
-                    f"{self._types[kind.fact].__qualname__} too: give one of them another name"
+                    f"{self._types[kind.fact].__qualname__} too: rename one of them"
                 )
             self._handlers.setdefault(plugin, {})[kind.fact] = handler
             self._listeners.setdefault(kind.fact, []).append(plugin)
 
     def seal(self) -> None:
-        """Note that every plugin's subscriptions are known: from now on facts can be recorded."""
+        """Note that every plugin's subscriptions are known: facts can be recorded from now on."""
         self._assembled = True
 
     async def record(self, connection: Connection, *facts: Fact) -> None:
@@ -144,7 +145,7 @@ class Facts:
         """
         if not self._assembled:
             raise FactsError(
-                f"fact {facts[0].fact!r} was recorded before it was known who listens: "
+                f"fact {facts[0].fact!r} was recorded before the listeners were known: "
                 "record facts only once every plugin's lifespan is entered"
             )
         rows = [
@@ -168,9 +169,9 @@ class Facts:
         ]
 
     async def dispatch(self, plugin: str | None = None) -> bool:
-        """Deliver to a plugin, or to every one that listens, what is due, up to `BATCH` facts each.
+        """Deliver due facts to a plugin, or to every listener, up to `BATCH` each; return whether there may be more.
 
-        Return whether there may be more. A listener's failure is not raised; the database's is.
+        A listener's failure is not raised; the database's is.
         """
         plugins = list(self._handlers) if plugin is None else [plugin]
         more = await asyncio.gather(*(self._tell(each) for each in plugins), return_exceptions=True)
@@ -180,7 +181,7 @@ class Facts:
         return any(more)
 
     def probe(self) -> Probe:
-        """Return the check that reports facts nobody here listens to, and listeners that keep failing."""
+        """Return the check that reports facts without a listener here, and listeners that keep failing."""
         return Probe("facts", self._check)
 
     async def _tell(self, plugin: str) -> bool:
@@ -247,7 +248,7 @@ def _worker(plugin: str) -> str:
 
 
 def _stack(error: BaseException) -> list[str]:
-    """Say where an error was raised, innermost last: without its message, which may hold somebody's address."""
+    """Return where an error was raised, innermost last, without its message, which may hold an address."""
     return [
         f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)[-8:]
     ]

@@ -1,4 +1,4 @@
-"""Facts: told to every listener, their effects in the database exactly once."""
+"""Facts: delivered to every listener, with their effects in the database exactly once."""
 
 import asyncio
 import random
@@ -101,7 +101,7 @@ async def test_a_fact_reaches_every_listener(world: Any) -> None:
 
 
 async def test_a_rollback_takes_the_fact_along(world: Any) -> None:
-    """A fact of a transaction that rolled back is never told, and wakes nobody."""
+    """A fact of a transaction that rolled back is never delivered, and wakes no worker."""
     here = await replica(world, user=writes(world, "user"))
     with pytest.raises(ZeroDivisionError):
         async with here.database.transaction() as connection:
@@ -113,7 +113,7 @@ async def test_a_rollback_takes_the_fact_along(world: Any) -> None:
 
 
 async def test_recording_wakes_the_listeners(world: Any) -> None:
-    """With the commit, the workers of those who listen are woken, and no others."""
+    """The commit wakes the listeners' workers, and no others."""
     here = await replica(world, user=writes(world, "user"))
     here.facts.subscribe("lobby", {Ended: fails})
     async with here.database.transaction() as connection:
@@ -141,7 +141,7 @@ async def test_recording_too_early(world: Any) -> None:
     """Before every plugin's subscriptions are known a fact is refused rather than lost."""
     here = await world.replica(run=False, load=False)
     here.facts.subscribe("user", {Happened: fails})
-    with pytest.raises(FactsError, match=r"'test.happened' was recorded before it was known who listens"):
+    with pytest.raises(FactsError, match=r"'test.happened' was recorded before the listeners were known"):
         await record(here, happened())
 
 
@@ -157,7 +157,7 @@ async def test_two_facts_of_one_name(world: Any) -> None:
 
 
 async def test_a_failing_listener_stops_nobody(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 50 facts, with one listener that always fails and one that fails for some, everyone else's come through."""
+    """Of 50 facts, with one listener that always fails and one that fails for some, all others are delivered."""
     monkeypatch.setattr(module, "BACKOFF", Backoff(600.0, 600.0))  # however slow the machine, none is due again
 
     async def fussy(connection: Connection, fact: Happened) -> None:
@@ -178,7 +178,7 @@ async def test_a_failing_listener_stops_nobody(world: Any, monkeypatch: pytest.M
 
 
 async def test_a_failure_tells_no_secrets(world: Any) -> None:
-    """The row and the log say what failed and where, and nothing of the error's message."""
+    """The row and the log have the error's type and place, and not its message."""
     here = await replica(world, bad=fails)
     await record(here, happened())
     with capture_logs() as logs:
@@ -193,7 +193,7 @@ async def test_a_failure_tells_no_secrets(world: Any) -> None:
 
 
 async def test_back_off(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After each failure the fact waits twice as long, ten minutes at the most; when it works it is gone."""
+    """After each failure the fact waits twice as long, ten minutes at the most; when it succeeds it is gone."""
     monkeypatch.setattr(
         module, "BACKOFF", Backoff(100.0, 600.0)
     )  # however slow the machine, it is not due again at once
@@ -223,7 +223,7 @@ async def test_back_off(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_listener_that_hangs(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A listener that does not end counts as failed, and holds up no other listener's worker meanwhile."""
+    """A listener that does not end counts as failed, and does not delay other listeners' workers."""
     hanging = asyncio.Event()
 
     async def hangs(connection: Connection, fact: Happened) -> None:
@@ -260,7 +260,7 @@ async def test_memory_of_a_failed_listener_is_left_alone(world: Any) -> None:
 
 
 async def test_several_replicas(world: Any) -> None:
-    """Replicas that work at once tell each fact once."""
+    """Concurrent replicas deliver each fact once."""
     replicas = [await replica(world, user=writes(world, "user"), lobby=writes(world, "lobby")) for _ in range(3)]
     count = BATCH + 10
     await record(replicas[0], *(happened(f"{number}") for number in range(count)))
@@ -276,7 +276,7 @@ async def test_several_replicas(world: Any) -> None:
 
 
 async def test_a_fact_in_hand_holds_up_no_other_replica(world: Any) -> None:
-    """While one replica has a listener's fact in hand, another takes the next one of that listener."""
+    """While one replica processes a listener's fact, another processes the next one of that listener."""
     in_hand, may_end = asyncio.Event(), asyncio.Event()
 
     async def slow(connection: Connection, fact: Happened) -> None:
@@ -297,7 +297,7 @@ async def test_a_fact_in_hand_holds_up_no_other_replica(world: Any) -> None:
 
 
 async def test_facts_nobody_here_knows(world: Any) -> None:
-    """Rows of a plugin or a kind of fact that is not here are left alone, and the probe says so."""
+    """Rows of a plugin or a type of fact that is not here are not changed, and the probe reports them."""
     other = await replica(world, geo=writes(world, "geo"))
     await record(other, happened(), happened())
     here = await world.replica(run=False, load=False)
@@ -327,11 +327,11 @@ async def test_the_probe_names_a_listener_that_keeps_failing(world: Any) -> None
 
 
 class Boundary(Exception):
-    """Raised where the process is said to die."""
+    """Raised where the process dies in the test."""
 
 
 def die_at(world: Any, database: Any, number: int, how: str) -> list[str]:
-    """Let the n-th statement, or the COMMIT, of a database be the end: just before it is sent, or just after it."""
+    """Make the n-th statement, or the COMMIT, of a database the last one: fail just before or just after it."""
     seen: list[str] = []
     engine = database.engine.sync_engine
 
@@ -365,9 +365,9 @@ def die_at(world: Any, database: Any, number: int, how: str) -> list[str]:
 
 @pytest.mark.parametrize("how", ["killed", "cancelled", "raised"])
 async def test_a_crash_between_any_two_lines(world: Any, how: str) -> None:
-    """Wherever telling a fact is cut off, its effect is there once after another replica has worked."""
+    """Wherever the delivery of a fact is interrupted, its effect is there once after another replica has run."""
     number, steps = 0, [""]
-    while number <= len(steps):  # at last nothing strikes any more
+    while number <= len(steps):  # finally nothing fails any more
         dying, other = (
             await replica(world, user=writes(world, "user")),
             await replica(world, user=writes(world, "user")),
@@ -385,7 +385,7 @@ async def test_a_crash_between_any_two_lines(world: Any, how: str) -> None:
 
 
 async def test_a_database_that_is_gone_is_not_the_listeners_fault(world: Any) -> None:
-    """When facts cannot be read the error is the worker's to back off from, and nothing is counted."""
+    """When facts cannot be read the worker gets the error for its back-off, and nothing is counted."""
     here = await replica(world, user=writes(world, "user"))
     await record(here, happened())
     with world.admin() as cursor:

@@ -1,6 +1,6 @@
-"""One full-table cache: the rows of a table in memory, and the writes that keep every replica's in step.
+"""One full-table cache: the rows of a table in memory, and the writes that keep every replica in step.
 
-`caches` says how writing, following and loading fit together.
+`registry` describes how writing, following and loading fit together.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +26,8 @@ class Cache(Generic[K, V]):
     """All rows of one table, or those of a condition, by key.
 
     A plugin makes it in its constructor and returns it from `backend_caches()`; reading it works once the kernel has
-    loaded it. Writing works before that too, and in a command that loads no caches: then it only tells the others.
+    loaded it. Writing works before that too, and in a command that loads no caches: then it only reaches the other
+    replicas.
     """
 
     def __init__(
@@ -42,8 +43,8 @@ class Cache(Generic[K, V]):
 
         `name` is `<plugin>.<what>`. `row` is a frozen Struct whose fields are columns of `table`; later versions add
         fields only with defaults. `key` must be unique, by a constraint in the database, and never change for a row
-        (drop the old one and put the new). `where` says which rows are loaded, in constants: a row that leaves it is
-        dropped by whoever changes it.
+        (drop the old one and put the new). `where` selects the rows to load, by constants: the writer of a row that no
+        longer matches must drop it.
         """
         self.name = name
         self._table, self._key, self._where = table, key, where
@@ -69,22 +70,22 @@ class Cache(Generic[K, V]):
         return len(self._loaded())
 
     async def put(self, connection: Connection, row: V) -> None:
-        """Keep a row, new or changed, once the transaction has committed: here at once, elsewhere within moments.
+        """Store a row, new or changed, once the transaction has committed: here at once, elsewhere within moments.
 
         Call it after the INSERT or UPDATE, with the row as that left it (RETURNING).
         """
         await self.put_many(connection, (row,))
 
     async def put_many(self, connection: Connection, rows: Iterable[V]) -> None:
-        """Keep several rows, in one statement."""
+        """Store several rows, in one statement."""
         await self._write(connection, [(self._key(row), row) for row in rows])
 
     async def drop(self, connection: Connection, key: K) -> None:
-        """Forget a row once the transaction has committed. Call it after the DELETE."""
+        """Drop a row once the transaction has committed. Call it after the DELETE."""
         await self.drop_many(connection, (key,))
 
     async def drop_many(self, connection: Connection, keys: Iterable[K]) -> None:
-        """Forget several rows, in one statement."""
+        """Drop several rows, in one statement."""
         await self._write(connection, [(key, None) for key in keys])
 
     def _loaded(self) -> dict[K, V]:
@@ -119,21 +120,21 @@ class Cache(Generic[K, V]):
         else:
             self._rows[key] = row
 
-    # What follows is for `Caches` alone.
+    # The rest is for `Caches` only.
 
     def bind(self, tell_others: Callable[[], None]) -> None:
-        """Have `tell_others` called after each commit of a change."""
+        """Register `tell_others` for each commit of a change."""
         self._tell_others = tell_others
 
     def receive(self, change: Change) -> None:
         """Apply a change of the feed. Raises msgspec.ValidationError for a row of a shape that cannot be read."""
         key = cast("K", decode_key(change.key))
         if self._journal is None and change.id <= self._versions.get(key, 0):
-            return  # most often our own write, come round: spare the decoding
+            return  # most often our own write, read back: skip the decoding
         self._apply(change.id, key, None if change.payload is None else self._decoder.decode(change.payload))
 
     def begin_load(self) -> None:
-        """Note from now on what is applied, for `finish_load`. Call it before the snapshot is taken."""
+        """Record applied changes from now on, for `finish_load`. Call it before the snapshot is taken."""
         self._journal = []
 
     async def read(self, connection: Connection) -> dict[K, V]:
@@ -144,7 +145,7 @@ class Cache(Generic[K, V]):
         return rows
 
     def finish_load(self, rows: dict[K, V], versions: Mapping[str, int]) -> None:
-        """Put what was read in the place of what is in memory, and over it what was applied meanwhile.
+        """Replace memory by the rows read, and apply changes made meanwhile on top.
 
         `versions` are those of the snapshot that was read, by key as the feed writes it.
         """
@@ -160,11 +161,11 @@ class Cache(Generic[K, V]):
 
     @property
     def loaded(self) -> bool:
-        """Whether it can be read."""
+        """Whether it is loaded."""
         return self._rows is not None
 
     def forget_old_versions(self) -> None:
-        """Drop the versions that were there at the last call: call it once a retention of the feed."""
+        """Drop the versions that existed at the last call; call it once in each retention of the feed."""
         newest = max(self._versions.values(), default=self._stale_below)
         self._versions = {key: version for key, version in self._versions.items() if version > self._stale_below}
         self._stale_below = newest

@@ -1,4 +1,4 @@
-"""The change feed: what was committed, for every replica, once each and with nothing left out.
+"""The change feed: every committed change, for every replica, once each.
 
 **Writing.** A writer adds its change in its own transaction and *after* the UPDATE, INSERT or DELETE of the row, so
 while it holds the lock on that row: the ids of one key grow in the order of the row's versions. An id is therefore the
@@ -6,17 +6,17 @@ version of its key. The order of ids of different keys means nothing.
 
 **Reading.** Ids are handed out before the commit, so a reader that remembers the last id it saw skips what commits
 late. A reader's position is a snapshot instead (`pg_current_snapshot()`): in one statement, hence in one snapshot, it
-reads the rows that are visible now and were not visible then, and the snapshot to go on from. Every commit becomes
+reads the rows that are visible now and were not visible then, and the snapshot to continue from. Every commit becomes
 visible between exactly two consecutive snapshots, so each change is read once, whatever the order of commits, and a
-transaction left open for long delays nobody else's changes (reading in order of transactions, below the oldest open
-one, would; a revoked session must not wait for a report). It only makes the range that is looked through longer.
-A savepoint makes no difference: `pg_current_xact_id()` is the whole transaction's.
+transaction left open for long delays no other changes (reading in order of transactions, below the oldest open one,
+would; a revoked session must not wait for a report). It only makes the range to search longer. A savepoint
+makes no difference: `pg_current_xact_id()` is the whole transaction's.
 
-**Positions end** with the server that gave them: after a fail-over transaction ids may be given out again. And they end
-when trimmed changes may be missing. Then `read` raises PositionLostError, and the reader begins anew from the tables.
+**Positions end** with the server that issued them: after a fail-over transaction ids may be issued again. They also end
+when trimmed changes may be missing. Then `read` raises PositionLostError, and the reader loads the tables again.
 
-**Trimming.** A change must outlive its *commit*, not its insertion, by the retention, or one that was in the making for
-an hour would be gone before anybody read it. So each row says which transactions had ended when it was written
+**Trimming.** A change must outlive its *commit*, not its insertion, by the retention, or a change whose transaction
+took an hour would be gone before it was read. So each row says which transactions had ended when it was written
 (`horizon`), and what is trimmed is what had ended by then for some row that is old enough.
 """
 
@@ -68,7 +68,7 @@ _TRIM = text("""
 
 
 class PositionLostError(GalaxyError):
-    """The feed cannot be read on from this position: begin anew from the tables."""
+    """The feed cannot be read from this position: load the tables again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +77,25 @@ class Position:
 
     snapshot: str
     server: str
-    """When the server that gave the snapshot was started: there, and only there, does it mean anything."""
+    """The start time of the server that issued the snapshot, which is valid on that server only."""
     at: float
     """When, by the server's clock: seconds since 1970."""
 
 
 class Change(NamedTuple):
-    """What became of one key."""
+    """A change of one key."""
 
     id: int
     """The version of its key."""
     topic: str
     key: str
     payload: str | None
-    """JSON; None: it is gone."""
+    """JSON; None for a deleted row."""
     request_id: str
 
 
 class Reading(NamedTuple):
-    """What was read, and where to go on."""
+    """Changes, and the position to continue from."""
 
     position: Position
     changes: list[Change]
@@ -115,26 +115,26 @@ async def publish(connection: Connection, topic: str, changes: Sequence[tuple[st
 
 
 async def position(connection: Connection) -> Position:
-    """Return the position of the connection's snapshot: in a repeatable-read transaction, of all that it reads."""
+    """Return the position of the connection's snapshot: that of all reads of a repeatable-read transaction."""
     return Position(*(await connection.execute(_POSITION)).one())
 
 
 class Feed:
-    """Reading the feed, and keeping it short."""
+    """Reads the feed, and trims it."""
 
     def __init__(self, database: Database, *, retention: timedelta = RETENTION) -> None:
         """Do no I/O."""
         self._database, self._retention = database, retention.total_seconds()
 
     async def read(self, since: Position) -> Reading:
-        """Return what was committed since the position; raise PositionLostError when that cannot be told."""
+        """Return the changes committed since the position. Raise PositionLostError when they may be incomplete."""
         async with self._database.reading() as connection:
             rows = (await connection.execute(_READ, {"since": since.snapshot})).all()
         here = Position(*rows[0][:3])
         if here.server != since.server:
-            raise PositionLostError("the feed is on another server, or one started anew, since it was last read")
-        if here.at - since.at > self._retention / 2:  # half, so that no trimming on its way matters
-            raise PositionLostError(f"the feed was last read {here.at - since.at:.0f} s ago, too long to go on")
+            raise PositionLostError("the feed is on another server, or one restarted, since it was last read")
+        if here.at - since.at > self._retention / 2:  # half, so that a concurrent trimming does not matter
+            raise PositionLostError(f"the feed was last read {here.at - since.at:.0f} s ago, too long to continue")
         return Reading(here, [Change(*row[3:]) for row in rows if row[3] is not None])
 
     async def trim(self) -> bool:

@@ -4,18 +4,18 @@
 the row; (2) `put` or `drop` adds the change to the feed, in the same transaction; (3) COMMIT; (4) memory changes here;
 (5) the other replicas are woken.
 
-- Before (3): the transaction never was. No memory anywhere has seen it.
+- Before (3): the transaction never happened. No replica has seen it.
 - In (3), the outcome unknown to us: (4) and (5) do not happen. If it was committed, it is in the feed, and every
-  replica, this one included if it lives, reads it at its next look, at most `POLL_INTERVAL` later.
-- After (3), before (4) or (5): the same. Memory here is gone with the process; the others look by themselves.
+  replica, including this one if it lives, reads it within `POLL_INTERVAL`.
+- After (3), before (4) or (5): the same. Memory here is gone with the process; the others poll by themselves.
 
 A statement without (2) is not seen until the next load: nothing but `put` and `drop` keeps memory in step.
 
 **No step back.** A change counts only if its id is newer than the newest its key has seen, so it does not matter that
 the writer applies its own change before the feed brings an older one of another replica, or the same one again. A load
 swaps in what one repeatable-read snapshot saw, with the ids of that snapshot, and then applies once more what was
-applied while it ran, where that is newer. What was applied before it began is in its snapshot; unless a fail-over has
-lost it, and then memory must follow the database, back if need be.
+applied while it ran, where that is newer. Changes applied before it began are in its snapshot, unless a fail-over has
+lost them; then memory must follow the database, even backwards.
 """
 
 import asyncio
@@ -41,11 +41,11 @@ from galaxy_kernel.wakeups import Wakeups
 __all__ = ["Cache", "CacheNotLoadedError", "Caches", "CachesState"]
 
 FEED = "feed"
-"""The name that is woken when the feed has something new."""
+"""The wake-up name for new changes in the feed."""
 POLL_INTERVAL = 0.5
-"""Seconds between two looks at the feed when nothing wakes it: a lost notification costs no more."""
+"""Seconds between two reads of the feed without a wake-up: a lost notification costs no more."""
 POLL_TIMEOUT = 5.0
-"""Seconds until a look at the feed counts as failed."""
+"""Seconds until a read of the feed counts as failed."""
 LAG_LIMIT = 5.0
 """Seconds since memory was last in step after which it is too old to serve: not ready."""
 RELOAD_PAUSE = 0.5
@@ -63,7 +63,7 @@ _log = get_logger("galaxy_kernel.caches.registry", plugin="kernel")
 
 @dataclass(frozen=True, slots=True)
 class CachesState:
-    """How the caches of one process stand."""
+    """The state of the caches of one process."""
 
     warm: bool
     """Whether every cache has been loaded."""
@@ -95,7 +95,7 @@ class Caches:
         wakeups.on_reconnect(self.reload)
 
     def register(self, plugin: str, caches: Sequence[Cache[Any, Any]]) -> None:
-        """Take a plugin's caches, before the load. Raise PluginError for a name that is taken."""
+        """Register a plugin's caches, before the load. Raise PluginError for a name that is taken."""
         for cache in caches:
             if cache.name in self._caches:
                 owner, _ = self._caches[cache.name]
@@ -108,7 +108,7 @@ class Caches:
 
     @property
     def state(self) -> CachesState:
-        """How they stand now."""
+        """Their current state."""
         lag = None if self._position is None else self._clock.monotonic() - self._in_step_at
         return CachesState(self._position is not None, self._loaded_at, lag, self._loads, self._error)
 
@@ -121,7 +121,7 @@ class Caches:
         return [*checks, ("kernel", Probe("feed", self._following, gates="ready"))]
 
     async def load(self) -> None:
-        """Read every cache whole, all in one snapshot; until that is done memory stays as it is, errors included."""
+        """Load every cache, all in one snapshot; until that is done, or after an error, memory is not changed."""
         async with self._loading:
             started = self._clock.monotonic()
             caches = [cache for _, cache in self._caches.values()]
@@ -142,7 +142,7 @@ class Caches:
             self._loads += 1
 
     def reload(self) -> None:
-        """Have `run` load everything again, soon. Meanwhile memory serves, and follows the feed if it can."""
+        """Make `run` load everything again, soon. Meanwhile memory is used, and follows the feed if it can."""
         self._load_due.set()
 
     async def run(self) -> None:
@@ -154,7 +154,7 @@ class Caches:
             tasks.create_task(self._load_when_due())
 
     async def poll(self) -> None:
-        """Look at the feed once, and apply what is new. Raise PositionLostError, or what the driver raises."""
+        """Read the feed once, and apply new changes. Raise PositionLostError, or the driver's error."""
         since = self._position
         if since is None:
             return
@@ -168,7 +168,7 @@ class Caches:
                 cache.receive(change)
             except (msgspec.ValidationError, ValueError) as error:
                 self._unreadable(change.topic, error)
-        if self._position is since:  # otherwise a load has meanwhile set another to go on from
+        if self._position is since:  # otherwise a load has set another position meanwhile
             self._position, self._in_step_at = reading.position, started
         self._forget_old_versions()
 
@@ -213,7 +213,7 @@ class Caches:
                 await asyncio.sleep(_BACKOFF.bound(failures))
 
     async def _tried(self, attempt: Callable[[], Awaitable[None]], timeout: float | None) -> bool:
-        """Make an attempt; return whether the database let us."""
+        """Make an attempt; return whether it succeeded."""
         try:
             async with asyncio.timeout(timeout):
                 await attempt()
@@ -223,17 +223,17 @@ class Caches:
                 self.reload()
         except Exception as error:
             if not self._error:
-                _log.warning("feed_unavailable", error=type(error).__name__)
+                _log.warning("feed_read_failed", error=type(error).__name__)
             self._error = type(error).__name__
             return False
         if self._error:
-            _log.info("feed_available")
+            _log.info("feed_read_recovered")
             self._error = ""
         return True
 
     def _unreadable(self, topic: str, error: Exception) -> None:
-        # most likely another release of the backend wrote it; the columns of the table can be read all the same
-        _log.warning("feed_change_unreadable", cache=topic, error=type(error).__name__)
+        # most likely written by another release of the backend; the table's columns can still be read
+        _log.warning("feed_change_rejected", cache=topic, error=type(error).__name__)
         self.reload()
 
     def _forget_old_versions(self) -> None:

@@ -1,4 +1,4 @@
-"""From a table's rows to the structs that a cache holds, and a cache's keys as the feed writes them."""
+"""Converts a table's rows to a cache's structs, and a cache's keys to the feed's text."""
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,18 +16,18 @@ from sqlalchemy.dialects import postgresql
 from galaxy_kernel.database import Connection
 
 Key = str | UUID | bytes
-"""What a cache may have for a key."""
+"""The types of a cache's keys."""
 V = TypeVar("V", bound=msgspec.Struct)
 
 CHUNK = 1_000
 """Rows read at a time: other tasks run in between, and no statement gets near its timeout."""
 
 _AS_THEY_ARE = (str, int, float, bool, bytes, UUID, datetime, date, time, timedelta, Decimal, NoneType)
-"""Types that the drivers give as the struct has them."""
+"""Types that the drivers return as the struct has them."""
 
 
 def encode_key(key: Key) -> str:
-    """Write a key as text that tells its type. Raise TypeError for another type."""
+    """Return a key as text that includes its type. Raise TypeError for another type."""
     if isinstance(key, str):
         return f"s:{key}"
     if isinstance(key, UUID):
@@ -38,7 +38,7 @@ def encode_key(key: Key) -> str:
 
 
 def decode_key(encoded: str) -> Key:
-    """Read what `encode_key` wrote. Raise ValueError for anything else."""
+    """Return the key that `encode_key` wrote. Raise ValueError for anything else."""
     kind, _, value = encoded.partition(":")
     if kind == "s":
         return value
@@ -46,11 +46,11 @@ def decode_key(encoded: str) -> Key:
         return UUID(value)
     if kind == "b":
         return bytes.fromhex(value)
-    raise ValueError(f"{encoded!r} is no key of a cache")
+    raise ValueError(f"{encoded!r} is not a key of a cache")
 
 
 class RowReader(Generic[V]):
-    """How the rows of a table become structs: worked out once, since a load makes very many."""
+    """Makes structs of a table's rows; prepared once, since a load makes very many."""
 
     def __init__(self, cache: str, table: Table, row: type[V]) -> None:
         """Raise TypeError, naming the cache, for a struct that does not fit."""

@@ -52,7 +52,7 @@ class Lock:
         self._connection: AsyncConnection | None = None
 
     async def held(self) -> bool:
-        """Take the lock if it is free, and return whether this replica holds it now."""
+        """Acquire the lock if it is free, and return whether this replica holds it now."""
         try:
             if self._connection is not None:
                 await self._connection.execute(text("SELECT 1"))
@@ -66,7 +66,7 @@ class Lock:
         connection = await self._database.engine.connect()
         self._connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
         if (await self._connection.execute(_TRY_LOCK, {"name": f"worker/{self._name}"})).scalar_one():
-            await self._connection.run_sync(_detach)  # or each singleton would cost the pool one
+            await self._connection.run_sync(_detach)  # otherwise each singleton would use up one of the pool
             return True
         await self._connection.close()
         self._connection = None
@@ -82,7 +82,7 @@ class Lock:
 
 
 def _detach(held: SyncConnection) -> None:
-    """Take a connection out of its pool, which may open another one in its place."""
+    """Detach a connection from its pool, which may open another one in its place."""
     if not held.connection.is_detached:
         held.connection.detach()
 

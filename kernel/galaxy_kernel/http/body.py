@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from galaxy_chassis.http.problems import FieldError, Problem
 from galaxy_kernel.http.faults import field_errors, invalid_request, nul_faults
 
-WHOLE = "body"
+ROOT = "body"
 """The name of the body itself in faults."""
 _EXACT = 2**53
 """Up to this, doubles represent every whole number exactly."""
@@ -76,7 +76,7 @@ def parse(raw: bytes, adapter: TypeAdapter[Any]) -> Any:
 def refuse(raw: bytes) -> None:
     """Refuse a body where the operation has none; an empty object is accepted, since many clients send one."""
     if raw and raw.strip() != b"{}":
-        raise invalid_request([FieldError(WHOLE, "must be absent: this operation takes no body")])
+        raise invalid_request([FieldError(ROOT, "must be absent: this operation takes no body")])
 
 
 def _second_reading(error: ValidationError, raw: bytes, adapter: TypeAdapter[Any]) -> Any:
@@ -90,11 +90,11 @@ def _second_reading(error: ValidationError, raw: bytes, adapter: TypeAdapter[Any
         ) from None
     if any(fault["type"] == "int_type" for fault in error.errors(include_url=False, include_input=False)):
         try:
-            whole = pydantic_core.to_json(_with_whole_numbers(given), inf_nan_mode="constants")
-            return adapter.validate_json(whole, strict=True)
+            converted = pydantic_core.to_json(_with_whole_numbers(given), inf_nan_mode="constants")
+            return adapter.validate_json(converted, strict=True)
         except ValidationError as second:
             error = second
-    raise invalid_request(field_errors(error, given, whole=WHOLE))
+    raise invalid_request(field_errors(error, given, root=ROOT))
 
 
 def _with_whole_numbers(given: Any) -> Any:
@@ -114,7 +114,7 @@ def _check_exotic(raw: bytes) -> None:
         given = json.loads(raw, parse_constant=_not_json)
     except ValueError as error:
         raise _malformed(str(error)) from None
-    faults = nul_faults(given, WHOLE)
+    faults = nul_faults(given, ROOT)
     if faults:
         raise invalid_request(faults)
 

@@ -1,4 +1,4 @@
-"""From what is wrong with a request to the problem that its caller is told."""
+"""Makes problems of what is wrong with a request."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,12 +14,12 @@ _LONGEST_NAME = 80
 """Names of fields may be the caller's own; longer ones are cut."""
 
 
-def field_errors(error: ValidationError, given: Any, *, whole: str) -> list[FieldError]:
-    """Return pydantic's findings in plain words, without values; one that concerns no field is said of `whole`.
+def field_errors(error: ValidationError, given: Any, *, root: str) -> list[FieldError]:
+    """Return pydantic's findings in plain words, without values; one that concerns no field is named `root`.
 
-    `given` is what was validated, as JSON has it: its keys and indexes tell fields from the members of unions.
+    `given` is the validated value as JSON: its keys and indexes distinguish fields from members of unions.
     """
-    return [FieldError(path or whole, message) for path, message in findings(error, given)][:MOST_FAULTS]
+    return [FieldError(path or root, message) for path, message in findings(error, given)][:MOST_FAULTS]
 
 
 def invalid_request(faults: Sequence[FieldError]) -> Problem:
@@ -29,10 +29,10 @@ def invalid_request(faults: Sequence[FieldError]) -> Problem:
     return Problem(422, "invalid_request", detail, faults=faults)
 
 
-def nul_faults(given: Any, whole: str) -> list[FieldError]:
+def nul_faults(given: Any, root: str) -> list[FieldError]:
     """Find strings with the character NUL, which Postgres stores in neither text nor jsonb."""
     found: list[FieldError] = []
-    _walk(given, (), lambda path: found.append(FieldError(".".join(path) or whole, "must not hold the character NUL")))
+    _walk(given, (), lambda path: found.append(FieldError(".".join(path) or root, "must not hold the character NUL")))
     return found[:MOST_FAULTS]
 
 

@@ -88,5 +88,5 @@ async def fetch_page(
         return rows, int(rows[0][-1])
     if offset == 0:
         return rows, 0
-    whole = select(func.count()).select_from(statement.order_by(None).subquery())
-    return rows, int((await connection.execute(whole)).scalar_one())
+    total = select(func.count()).select_from(statement.order_by(None).subquery())
+    return rows, int((await connection.execute(total)).scalar_one())

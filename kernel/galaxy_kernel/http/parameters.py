@@ -38,7 +38,7 @@ class PathParameter:
         try:
             return self.adapter.validate_strings(text)
         except ValidationError as error:
-            faults += field_errors(error, text, whole=self.name)
+            faults += field_errors(error, text, root=self.name)
             return None
 
 
@@ -77,7 +77,7 @@ class Query:
             value = self._adapter.validate_python(given)
         except ValidationError as error:
             known = {fault.field for fault in faults}
-            faults += [fault for fault in field_errors(error, given, whole="query") if fault.field not in known]
+            faults += [fault for fault in field_errors(error, given, root="query") if fault.field not in known]
             value = None
         if faults:
             raise invalid_request(faults)

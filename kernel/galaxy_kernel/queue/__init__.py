@@ -1,1 +1,1 @@
-"""The leased work queue in a table, and the two ways of working it off."""
+"""The leased work queue in a table, and the two ways of processing it."""

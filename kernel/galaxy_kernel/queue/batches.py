@@ -1,14 +1,14 @@
-"""Works a leased queue whose rows are done inside the database, in sets: a notification's routes, for example.
+"""Processes a leased queue whose work is inside the database, in sets: a notification's routes, for example.
 
-The counterpart of `pump`. A pass is two transactions: one claims, and one does the work *and* records it. So what
-becomes of a row and that it is done are one commit:
+The counterpart of `pump`. A pass is two transactions: one claims, and one does the work *and* records it. So the
+effects of a row and its completion are one commit:
 
 - Killed between the two, or in the second: nothing was done; the rows come due again when their leases end.
 - The outcome of the second COMMIT is unknown: both are there or neither. If they are, the rows have ended.
-- A worker that slept through its lease finds, as it records, that a row is no longer its own: everything is rolled
+- A worker that was paused beyond its lease finds, as it records, that a row is no longer its own: everything is rolled
   back and done again without that row.
 
-A set that fails is halved until the row at fault stands alone: that one is recorded as failed, the others are done.
+A set that fails is halved until the row at fault is isolated: that one is recorded as failed, the others are done.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ from galaxy_kernel.database import Connection, Database, is_retryable, is_unavai
 from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result
 
 _AGAIN = 0.2
-"""Seconds between tries while the database is away, or when two transactions lock each other out."""
+"""Seconds between attempts while the database is down, or after a deadlock."""
 
 Work = Callable[[Connection, Sequence[Claim]], Awaitable[Sequence[Result]]]
-"""Does claims on the connection of the transaction that records its results, one for each claim."""
+"""Processes claims on the connection of the transaction that records its results, one for each claim."""
 
 _log = get_logger("galaxy_kernel.queue.batches", plugin="kernel")
 
@@ -41,7 +41,7 @@ class _NotHeldError(Exception):
 
 
 class Batches:
-    """Works off a queue, one set after the other."""
+    """Processes a queue, one set after the other."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Batches:
         batch: int = 500,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Describe the work: `work` gets claims with `columns`; `recorded` hears of results once they are committed."""
+        """Configure the work: `work` is called with claims with `columns`, `recorded` with results once committed."""
         self.queue, self.database, self.work, self.recorded = queue, database, work, recorded
         self.columns, self.batch, self.monotonic = tuple(columns), batch, monotonic
 
@@ -66,7 +66,7 @@ class Batches:
         return bool(claims)
 
     async def _settle(self, claims: Sequence[Claim]) -> None:
-        """Do a set, whatever it takes; the database being away is waited for as long as the leases last."""
+        """Process a set; while the database is down, wait for as long as the leases last."""
         while claims:
             try:
                 results = await self._do(claims)
@@ -97,7 +97,7 @@ class Batches:
         return results
 
     async def _fail(self, claim: Claim, error: Exception) -> None:
-        """Record that a row failed by itself. What was done for it is rolled back."""
+        """Record that a row failed by itself. Its effects are rolled back."""
         _log.error("queued_work_failed", table=self.queue.table.name, id=str(claim.id), exc_info=error)
         result = Result(claim, Outcome.RETRYING, f"internal error: {type(error).__name__}")
         async with self.database.transaction() as connection:

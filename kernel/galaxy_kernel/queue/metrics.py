@@ -1,4 +1,4 @@
-"""Tells of what becomes of a queue's rows: log lines, counters, and how many are waiting."""
+"""Observes a queue's rows: log lines and counters of attempts, and a gauge of waiting rows."""
 
 import logging
 from collections import Counter
@@ -14,12 +14,12 @@ class QueueMetrics:
     """The attempts of one plugin's queue: `<plugin>_attempt` in the log, `<plugin>.attempts` and `<plugin>.queued`."""
 
     def __init__(self, plugin: str, queue: LeasedQueue, *labels: str, log: FilteringBoundLogger, meter: Meter) -> None:
-        """Name the labels that attempts are counted by, besides their outcome."""
+        """Set the labels by which attempts are counted, besides their outcome."""
         self._event, self._queue, self._labels, self._log = f"{plugin}_attempt", queue, labels, log
         self._levels = {queue.states.retrying: logging.INFO, queue.states.dead_lettered: logging.WARNING}
-        """How loudly an attempt is told of, by what became of its row; what went well is for debugging."""
+        """The log level of an attempt, by the state of its row; successes are for debugging."""
         self._outcomes: Counter[tuple[str, ...]] = Counter()
-        """Attempts since the last hand-over, by outcome and labels."""
+        """Attempts since the last report to the meter, by outcome and labels."""
         self._attempts = meter.create_counter(f"{plugin}.attempts", description="Attempts to deliver, by outcome.")
         self._queued = meter.create_gauge(f"{plugin}.queued", description=f"Rows still to deliver, at most {DEPTH:,}.")
 
@@ -33,11 +33,11 @@ class QueueMetrics:
         self._outcomes[state, *labels] += 1
 
     def hand_over(self) -> None:
-        """Return the attempts so far to the meter, all at once."""
+        """Report the attempts so far to the meter, all at once."""
         for labels, number in self._outcomes.items():
             self._attempts.add(number, dict(zip(("outcome", *self._labels), labels, strict=True)))
         self._outcomes.clear()
 
     async def gauge(self, connection: Connection) -> None:
-        """Look how many rows are waiting."""
+        """Update the number of waiting rows."""
         self._queued.set(await self._queue.depth(connection))

@@ -1,8 +1,8 @@
-"""Works a leased queue whose rows go to something slow outside, one by one: a mail relay, for example.
+"""Processes a leased queue whose rows are sent to a slow external system, one by one: a mail relay, for example.
 
 One pass claims, sends and records at the same time: the next batches are claimed while this one is sent, and while
 statements record results the next results gather, for a moment at most. So the batches follow the load, and a process
-killed at any moment leaves only those sent in the last tenth of a second or so as sent but not recorded.
+killed at any moment leaves only rows sent in about the last tenth of a second as sent but not recorded.
 
 Work that happens inside the database needs no pump: claim in one transaction, and do the work together with
 `LeasedQueue.complete` in another.
@@ -25,21 +25,21 @@ from galaxy_kernel.database import Database, is_retryable, is_unavailable
 from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result
 
 _CLAIMERS = _RECORDINGS = 2
-"""Claims, and recordings, under way at once while there is much to do: a third made nothing faster on two cores."""
+"""Concurrent claims, and concurrent recordings, under load: a third made nothing faster on two cores."""
 _GROWTH = 8
-"""How many times as many the next claim may take: the pace of a few tells little."""
+"""The factor by which the next claim may grow: the rate of a few rows is not reliable."""
 _GATHERING, _MANY = 0.05, 100
-"""Seconds in which results gather between two recordings, and how many are not waited with."""
+"""Seconds in which results gather between two recordings, and the number that is recorded at once."""
 _RECORDING_RETRY = 0.2
-"""Seconds between tries to record while the database is away."""
+"""Seconds between attempts to record while the database is down."""
 _SALVAGE = 5.0
-"""Seconds for recording what is known when a pass is cancelled."""
+"""Seconds for recording known results when a pass is cancelled."""
 
 Send = Callable[[Claim], Awaitable[Result]]
 
 
 class Halt(GalaxyError):  # noqa: N818 - a signal to stop, as StopIteration is
-    """Raised by a sender: nothing can be sent just now. Its claim and those not begun go back untried."""
+    """Raised by a sender: nothing can be sent just now. Its claim and those not begun are released untried."""
 
 
 class Pump:
@@ -58,11 +58,11 @@ class Pump:
         pass_duration: timedelta = timedelta(seconds=3),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Describe the work.
+        """Configure the work.
 
-        `send` is given claims with `columns` and never takes longer than `reserve`: none is begun with less than
-        that left of its lease. A pass claims for one `pass_duration`, each time as many as are sent in a quarter of
-        it, but no fewer than there are senders and no more than `batch`, which is also how many one statement records.
+        `send` is called with claims with `columns` and never takes longer than `reserve`: none is begun with less than
+        that left of its lease. A pass claims for one `pass_duration`, each time as many as are sent in a quarter of it,
+        but no fewer than there are senders and no more than `batch`, which is also how many one statement records.
         """
         self.queue, self.database, self.send, self.monotonic = queue, database, send, monotonic
         self.columns, self.senders, self.batch = tuple(columns), senders, batch
@@ -75,29 +75,29 @@ class Pump:
         return await _Pass(self).run()
 
     def adapt(self, tried: int, took: float) -> None:
-        """Fit the next claim to the pace of late: so many tried, whatever became of them, in so many seconds."""
+        """Adjust the next claim to the recent rate: so many attempts, whatever their outcome, in so many seconds."""
         if tried:
             fits = int(tried * self.pass_duration / 4 / max(took, 1e-6))
             self.limit = max(self.senders, min(self.batch, self.limit * _GROWTH, fits))
 
 
 class _Pass:
-    """What one pass has in hand."""
+    """The claims and results of one pass."""
 
     def __init__(self, pump: Pump) -> None:
         self.pump = pump
         self.until = pump.monotonic() + pump.pass_duration
         self.claims: deque[Claim] = deque()
-        """What the senders take from."""
+        """The claims from which the senders take the next."""
         self.next: deque[list[Claim]] = deque()
-        """Claimed, and waiting for the senders to have taken the batch before."""
+        """Claims that wait until the senders have taken the batch before."""
         self.begun = 0.0
-        """When the batch that is being sent was handed to the senders."""
+        """When the batch that is being sent was passed to the senders."""
         self.tried = 0
-        """How many were tried since then."""
+        """The number of attempts since then."""
         self.results: list[Result] = []
         self.recording: list[list[Result]] = []
-        """Those that are being recorded; emptied once they are."""
+        """Results that are being recorded; emptied once they are."""
         self.more = True
         self.all_claimed = self.all_sent = False
         self.error: Exception | None = None
@@ -128,14 +128,14 @@ class _Pass:
         return self.more
 
     async def _claim_all(self) -> None:
-        """Claim once, which mostly gives all there is; then several at a time: none waits for another's COMMIT."""
+        """Claim once, which is mostly enough; then several at a time, so that none waits for another's COMMIT."""
         await self._claim_on(once=True)
         await asyncio.gather(*(self._claim_on() for _ in range(_CLAIMERS)))
         self.all_claimed = True
         self.claims_ready.set()
 
     async def _claim_on(self, *, once: bool = False) -> None:
-        """Claim until nothing is due or the pass is over. A failure lets the senders finish what they have."""
+        """Claim until nothing is due or the pass is over. After a failure the senders finish what they have."""
         try:
             while self.more and self.error is None and self.pump.monotonic() < self.until:
                 limit = self.pump.limit
@@ -153,7 +153,7 @@ class _Pass:
             self.error = error
 
     async def _claim(self, limit: int) -> list[Claim]:
-        """Claim and commit. Claims whose commit failed are nobody's: another worker may hold the same leases."""
+        """Claim and commit. Claims whose commit failed are void: another worker may hold the same leases."""
         async with self.pump.database.transaction() as connection:
             return await self.pump.queue.claim(connection, limit, *self.pump.columns)
 
@@ -166,7 +166,7 @@ class _Pass:
         self.claims_ready.set()
 
     async def _send_all(self) -> None:
-        """Take claims as long as there are some: a queue's wake-ups and locks would cost more than most of the rest."""
+        """Send claims one by one as long as there are any: an asyncio queue would cost more than most of the rest."""
         while self.claims or not self.all_claimed:
             if not self.claims:
                 self.claims_ready.clear()
@@ -178,7 +178,7 @@ class _Pass:
             if not self.may_send.is_set():
                 await self.may_send.wait()
             result = await self._send(claim)
-            self.results.append(result)  # not in one line: the list may be another after the await
+            self.results.append(result)  # not in one line: the list may be replaced during the await
             self.recordable.set()
             if len(self.results) >= _MANY:
                 self.set_full.set()
@@ -198,7 +198,7 @@ class _Pass:
         return result
 
     async def _record_all(self) -> None:
-        """Record what has gathered, several sets at a time: none waits for another's COMMIT."""
+        """Record gathered results, several sets at a time, so that none waits for another's COMMIT."""
         free = asyncio.Semaphore(_RECORDINGS)
         async with asyncio.TaskGroup() as recordings:
             while self.results or not self.all_sent:
@@ -214,7 +214,7 @@ class _Pass:
                 await wait_for_event(self.set_full, _GATHERING)
 
     async def _record(self, results: list[Result]) -> None:
-        """Record for as long as the leases may hold; nothing more is sent while the database is away."""
+        """Record for as long as the leases last; nothing more is sent while the database is down."""
         patience = self.pump.monotonic() + self.pump.queue.lease
         while results:
             try:
@@ -233,9 +233,11 @@ class _Pass:
             await self.pump.queue.complete(connection, results)
 
     async def _salvage(self) -> None:
-        """After a pass was cut short: record what is known, hand back what was not begun. The rest has its lease.
+        """After an interruption: record known results and release claims that were not begun.
 
-        Set by set, for one of them may be why the pass was cut short.
+        The rest keeps its lease.
+
+        Set by set, for one of them may be the cause of the interruption.
         """
         untried = [Result(claim, Outcome.RELEASED) for claim in chain(self.claims, *self.next)]
         with contextlib.suppress(TimeoutError):

@@ -1,20 +1,20 @@
-"""A leased work queue in a Postgres table: what mail and notification stand on.
+"""A leased work queue in a Postgres table, used by mail and notification.
 
 A row is pending or retrying until it ends as done, skipped or dead-lettered; each queue has its own words for these
 states (`QueueStates`). Three ideas carry it:
 
 - **A claim is a lease.** Claiming moves `next_attempt_at` to the end of the lease, so the rows of a killed worker
-  become due again by themselves: there is no rescuer. The attempt is counted at the claim, so a row that kills
-  its worker still reaches its limit; `claimed_at` stands while a claim is open, so the next claim knows that one
-  was lost and writes it into the history.
-- **`lease` is a fencing token** (as in chapter 8 of Kleppmann, "Designing Data-Intensive Applications"). It grows
-  with each claim, and a completion counts only for the lease it was claimed under: a worker that slept through its
-  lease changes nothing.
-- **Sets, not rows.** Claiming, completing and expiring are one statement each, whatever their number: round
-  trips are what a queue's speed is made of.
+  become due again by themselves, without a clean-up job. The attempt is counted at the claim, so a row that kills its
+  worker still reaches its limit; `claimed_at` is set while a claim is open, so the next claim knows that one was lost
+  and writes it into the history.
+- **`lease` is a fencing token** (as in chapter 8 of Kleppmann, "Designing Data-Intensive Applications"). It grows with
+  each claim, and a completion counts only for the lease it was claimed under: a worker that was paused beyond its lease
+  changes nothing.
+- **Sets, not rows.** Claiming, completing and expiring are one statement each, whatever their number: round trips limit
+  a queue's speed.
 
-Only the database's clock decides what is due, leased or expired: `statement_timestamp()`, which moves on within a
-transaction and yet is stable within a statement, as an index needs it. The owner's table has a UUID `id` as its primary
+Only the database's clock decides what is due, leased or expired: `statement_timestamp()`, which advances within a
+transaction but is stable within a statement, as an index requires. The owner's table has a UUID `id` as its primary
 key, the columns of `queue_columns()` and the indexes of `queue_indexes()`; columns, indexes and queue name the same
 states.
 """
@@ -49,7 +49,7 @@ from galaxy_kernel.queue.sql import QueueSql
 from galaxy_kernel.queue.states import QueueStates
 
 DEPTH = 10_000
-"""Rows that `depth` counts up to, unless told otherwise: enough to see a jam, and quick."""
+"""The default limit of `depth`: enough to notice a backlog, and fast."""
 MAX_DETAIL = 500
 """Characters of a detail that are kept."""
 
@@ -59,16 +59,16 @@ class Outcome(StrEnum):
 
     DONE = "done"
     RETRYING = "retrying"
-    """Failed, and worth another try: back-off, or `dead_lettered` when the tries are used up."""
+    """Failed, to be tried again: after a back-off, or `dead_lettered` when the attempts are used up."""
     DEAD_LETTERED = "dead_lettered"
     SKIPPED = "skipped"
-    """Ended on purpose without being tried."""
+    """Ended on purpose without an attempt."""
     RELEASED = "released"
-    """Handed back untried: burns no attempt."""
+    """Released untried: uses no attempt."""
 
 
 _OWN = 5
-"""The queue's own columns, which stand first in a claimed row."""
+"""The queue's own columns, the first of a claimed row."""
 _TRIED = (Outcome.DONE, Outcome.RETRYING, Outcome.DEAD_LETTERED)
 
 
@@ -81,7 +81,7 @@ class Claim(msgspec.Struct, frozen=True):
     attempt: int
     """Number of this attempt in the row's whole life, from 1."""
     attempts_in_cycle: int
-    """Number of this attempt since the row was made or last requeued, from 1: what back-off grows with."""
+    """Number of this attempt since the row was made or last requeued, from 1; the back-off grows with it."""
     begun: float
     """Monotonic seconds, a little before the claim."""
     deadline: float
@@ -89,16 +89,16 @@ class Claim(msgspec.Struct, frozen=True):
     expires: float
     """Monotonic seconds at which the row expires, rather too early than too late; infinite when it does not."""
     row: Row[Any]
-    """The columns that were asked for, by name."""
+    """The requested columns, by name."""
 
     @property
     def values(self) -> Sequence[Any]:
-        """The columns that were asked for, in their order: ten times as quick as by name."""
+        """The requested columns, in their order: ten times as fast as by name."""
         return self.row[_OWN:]
 
 
 class Result(msgspec.Struct):
-    """What became of a claim."""
+    """The result of a claim."""
 
     claim: Claim
     outcome: Outcome
@@ -114,7 +114,7 @@ class Result(msgspec.Struct):
 
 
 class _Record(msgspec.Struct, omit_defaults=True):
-    """A result as the completing statement reads it."""
+    """A result in the form for the completing statement."""
 
     id: UUID
     lease: int
@@ -166,7 +166,8 @@ def queue_indexes(table: str, states: QueueStates, *, wipe: str | None = None) -
 
 
 def history_columns(owner: str, *, code: str = "code") -> list[Column[Any]]:
-    """Return the history's columns: `owner` is the one with the row's id, `code` is named by the owner's trade.
+    """Return the history's columns: `owner` names the column with the row's id, `code` the one with the other side's
+    status code.
 
     There is no foreign key: rows are written together with their owner's, and a key would lock it for each attempt.
     """
@@ -220,10 +221,10 @@ class LeasedQueue:
         }
 
     async def claim(self, connection: Connection, limit: int, *columns: Column[Any]) -> list[Claim]:
-        """Lease up to `limit` due rows, the longest due first, and give them with `columns`.
+        """Lease up to `limit` due rows, the longest due first, and return them with `columns`.
 
-        Never gives a row that has expired. A row whose every try ended with a lost worker is dead-lettered here.
-        The claims hold from the commit on: when it fails, forget them, for the same leases may be given out again.
+        Never returns an expired row. A row whose every attempt ended with a lost worker is dead-lettered here. The
+        claims are valid from the commit on: when it fails, drop them, for the same leases may be claimed again.
         """
         statement = self._claims.get(columns)
         if statement is None:
@@ -239,15 +240,15 @@ class LeasedQueue:
         return [claim for claim in claims if claim.attempts_in_cycle <= self.max_attempts]
 
     async def complete(self, connection: Connection, results: Collection[Result]) -> set[UUID]:
-        """Record results and their history, and return the ids for which the claim still held.
+        """Record results and their history, and return the ids whose claim was still valid.
 
-        The others were claimed again, requeued or ended by somebody else meanwhile: nothing changed for them.
+        The others were claimed again, requeued or ended meanwhile: they are not changed.
         Recording a result a second time changes nothing either.
         """
         if not results:
             return set()
         now = self._monotonic()
-        # In the order of ids, so that two completions wait for each other's rows and do not lock each other out.
+        # In the order of ids, so that two completions wait for each other and do not deadlock.
         ordered = sorted(results, key=_id_of)
         records = msgspec.json.encode([self._record(result, now) for result in ordered]).decode()
         values = {"results": records, "max_attempts": self.max_attempts}
@@ -262,9 +263,9 @@ class LeasedQueue:
         return len((await connection.execute(self._expire, {"limit": limit})).all())
 
     async def requeue(self, connection: Connection, id: UUID) -> bool:  # noqa: A002 - the column's own name
-        """Make a row that is not done due now, with a fresh budget of tries; return whether there was one.
+        """Make a row that is not done due now, with a fresh budget of attempts; return whether there was one.
 
-        Attempt numbers go on. A row under a live lease keeps it, so that it is not done twice.
+        Attempt numbers continue. A row under a live lease keeps it, so that it is not done twice.
         """
         return (await connection.execute(self._requeue, {"id": id})).first() is not None
 
@@ -305,7 +306,7 @@ def _id_of(result: Result) -> UUID:
 
 
 def _printable(detail: str) -> str:
-    """Cut a detail and take out what Postgres cannot store or a terminal should not show."""
+    """Cut a detail and remove what Postgres cannot store or a terminal should not show."""
     cut = detail[:MAX_DETAIL]
     if cut.isprintable():
         return cut

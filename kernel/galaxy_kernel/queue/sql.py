@@ -1,4 +1,4 @@
-"""All SQL of the leased work queue (`galaxy_kernel.queue.queue`, which says what it is for)."""
+"""All SQL of the leased work queue (see `galaxy_kernel.queue.queue`)."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -12,15 +12,15 @@ from galaxy_kernel.queue.states import QueueStates
 
 # The states' words are filled in literally, as constants: a planner matches a partial index only by these.
 
-# Rows that are known by id are sought by `= ANY (ARRAY (SELECT ...))`, never by a join alone: of an array the planner
-# expects few elements and takes the primary key, where for a join of hundreds it reads a table of thousands whole.
+# Rows that are known by id are found by `= ANY (ARRAY (SELECT ...))`, never by a join alone: of an array the planner
+# expects few elements and uses the primary key, where for a join of hundreds it scans a table of thousands.
 
 _LOST = """
     INSERT INTO {history} ({owner}, attempt_no, started_at, outcome, detail)
     SELECT id, attempts, claimed_at, 'lost', 'the worker was lost and may have succeeded'
     FROM picked WHERE claimed_at IS NOT NULL
 """
-"""Writes down an attempt that was claimed and never completed."""
+"""Records an attempt that was claimed and never completed."""
 
 _CLAIM = """
 WITH picked AS MATERIALIZED (
@@ -70,8 +70,9 @@ WITH results AS (
 ), attempted AS ({attempted})
 SELECT id FROM results WHERE id NOT IN (SELECT id FROM finished)
 """
-"""The fence is a CASE so that the planner makes nothing of it: one that saw the table while nothing was claimed expects
-no claimed row, and would compare every row found with every result."""
+"""The fence is a CASE so that the planner ignores it: with statistics from a time without claims it expects no claimed
+row, and would compare every row found with every result.
+"""
 
 _ATTEMPTED = """
     INSERT INTO {history} ({owner}, attempt_no, started_at, finished_at, outcome, {code}, detail)
@@ -138,7 +139,7 @@ class QueueSql:
         }
 
     def claim(self, columns: Sequence[Column[Any]]) -> TextualSelect:
-        """Takes `limit` and `lease` (seconds)."""
+        """Parameters: `limit` and `lease` (seconds)."""
         extra = "".join(f", q.{column.name}" for column in columns)
         queue = (
             Column("lease", Integer),
@@ -153,20 +154,20 @@ class QueueSql:
         return statement.columns(self._id, *queue, *wanted)
 
     def complete(self) -> TextualSelect:
-        """Takes `results` (a JSON array of `galaxy_kernel.queue.queue._Record`) and `max_attempts`."""
+        """Parameters: `results` (a JSON array of `galaxy_kernel.queue.queue._Record`) and `max_attempts`."""
         parameters = (bindparam("results", type_=Text), bindparam("max_attempts", type_=Integer))
         return self._text(_COMPLETE).bindparams(*parameters).columns(self._id)
 
     def expire(self) -> TextualSelect:
-        """Takes `limit`."""
+        """Parameter: `limit`."""
         return self._text(_EXPIRE).bindparams(bindparam("limit", type_=BigInteger)).columns(self._id)
 
     def requeue(self) -> TextualSelect:
-        """Takes `id`."""
+        """Parameter: `id`."""
         return self._text(_REQUEUE).bindparams(bindparam("id", type_=self._id.type)).columns(self._id)
 
     def depth(self) -> TextualSelect:
-        """Takes `limit`."""
+        """Parameter: `limit`."""
         return self._text(_DEPTH).bindparams(bindparam("limit", type_=BigInteger)).columns(Column("depth", BigInteger))
 
     def _text(self, template: str, **names: str) -> TextClause:

@@ -20,15 +20,15 @@ from galaxy_kernel.wakeups import Wakeups
 from galaxy_kernel.workers.worker import NextPass, Worker
 
 FAILURES_UNTIL_UNREADY = 5
-"""Passes that may fail in a row before `/readyz` says so."""
+"""Passes that may fail in a row before `/readyz` reports it."""
 _BACKOFF = Backoff(0.2, 30.0)
-"""Between a failed pass and the next."""
+"""Back-off between a failed pass and the next."""
 
 Span = Callable[[str, str], AbstractContextManager[object]]
 
 
 class WorkerError(GalaxyError):
-    """A worker did what no pass may do."""
+    """A worker did what a pass must not do."""
 
 
 class Supervised:
@@ -56,13 +56,13 @@ class Supervised:
         self._failures = 0
         self._last_error = ""
         self._ended = False
-        """Whether its task has ended, and no pass of the one after it has yet succeeded."""
+        """Whether its task has ended, and no pass of the next one has succeeded yet."""
         self._begun: float | None = None
-        """When the pass in hand began, in monotonic seconds; None between two."""
+        """When the current pass began, in monotonic seconds; None between two."""
         self.passes = 0
 
     async def run(self) -> None:
-        """Run passes until asked to stop; a pass in hand is finished first."""
+        """Run passes until asked to stop; the current pass is finished first."""
         try:
             while not self._stopping.is_set():
                 self._wake.clear()
@@ -72,12 +72,12 @@ class Supervised:
                 await self._lock.release()
 
     def stop(self) -> None:
-        """Ask it to stop after the pass in hand."""
+        """Ask it to stop after the current pass."""
         self._stopping.set()
         self._wake.set()
 
     def ended(self, error: BaseException) -> float:
-        """Note that its task ended without being asked to, and return the seconds until it is to be started again."""
+        """Record that its task ended by itself, and return the seconds until its restart."""
         self._failures += 1
         self._last_error, self._ended = type(error).__name__, True
         delay = _BACKOFF.delay(self._failures, self._random)
@@ -102,14 +102,14 @@ class Supervised:
             try:
                 with self._span(self.plugin, self.worker.name):
                     if self._lock is not None and not await self._lock.held():
-                        self._succeeded()  # what failed here before is now the holder's matter
+                        self._succeeded()  # earlier failures here are superseded: another replica holds the lock
                         return self._interval
                     wanted = await asyncio.create_task(self._run_worker(), name=f"pass of {self.worker.name}")
                     pause = self._pause(wanted)
             except asyncio.CancelledError as error:
                 if _being_cancelled():
                     raise
-                # of the worker's own making: it awaited what was cancelled, or cancelled itself
+                # caused by the worker: it awaited something cancelled, or cancelled itself
                 return self._failed(error)
             except Exception as error:
                 return self._failed(error)
@@ -146,7 +146,7 @@ class Supervised:
     def _failed(self, error: BaseException) -> float:
         self._failures += 1
         self._last_error = type(error).__name__
-        if is_unavailable(error):  # Postgres is away, which `/readyz` says: a traceback of each worker adds nothing
+        if is_unavailable(error):  # Postgres is down, which `/readyz` reports: a traceback of each worker adds nothing
             self._log.warning("worker_failed", failures=self._failures, error=type(error).__name__)
         else:
             self._log.error("worker_failed", failures=self._failures, exc_info=error)
@@ -162,7 +162,7 @@ class Supervised:
 
 
 def _being_cancelled() -> bool:
-    """Return whether somebody cancels the current task, which is more than that something it awaits was cancelled."""
+    """Return whether the current task itself is being cancelled, not only something it awaits."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -187,7 +187,7 @@ class Supervisor:
         ]
 
     async def drain(self, timeout: float) -> list[str]:
-        """Let the passes in hand finish within `timeout` seconds, cancel the others, and return their names."""
+        """Let current passes finish within `timeout` seconds, cancel the others, and return their names."""
         self._draining = True
         for each in self._supervised:
             each.stop()
@@ -208,7 +208,7 @@ class Supervisor:
             task.add_done_callback(partial(self._ended, supervised))
 
     def _ended(self, supervised: Supervised, task: asyncio.Task[None]) -> None:
-        """Start a worker again whose task ended, whatever the reason: nothing else would notice."""
+        """Restart a worker whose task ended, whatever the reason: nothing else would notice."""
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if not self._draining:
             delay = supervised.ended(error or WorkerError("its task returned"))

@@ -39,7 +39,7 @@ def test_reading_before_the_load() -> None:
 
 
 def test_values_do_not_change_under_the_reader() -> None:
-    """What `values` gave stays as it was while the cache changes."""
+    """A result of `values` does not change with the cache."""
     cache = new_cache()
     cache.finish_load({"a": Row("a", 1)}, {})
     values = cache.values()
@@ -48,7 +48,7 @@ def test_values_do_not_change_under_the_reader() -> None:
 
 
 def test_an_unreadable_change_is_refused() -> None:
-    """A row of a shape that cannot be read raises, and leaves memory as it was."""
+    """A row that cannot be decoded raises, and leaves memory as it was."""
     cache = new_cache()
     cache.finish_load({"a": Row("a", 1)}, {})
     with pytest.raises(msgspec.ValidationError):
@@ -59,7 +59,7 @@ def test_an_unreadable_change_is_refused() -> None:
 
 
 def test_old_versions_are_forgotten() -> None:
-    """A version is kept for at least one interval, so that memory of what is gone does not grow for ever."""
+    """A version is kept for at least one interval, so that memory of deleted keys does not grow for ever."""
     cache = new_cache()
     cache.finish_load({}, {})
     cache.receive(Change(1, cache.name, encode_key("a"), None, ""))

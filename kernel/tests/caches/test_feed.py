@@ -1,4 +1,4 @@
-"""The change feed: once each, nothing left out, nobody held up."""
+"""The change feed: each change once, none missing, no reader delayed."""
 
 import asyncio
 import dataclasses
@@ -35,7 +35,7 @@ async def now(database: Database) -> Position:
 
 
 class Reader:
-    """Reads on from where it was."""
+    """Reads on from its position."""
 
     def __init__(self, feed: Feed, since: Position) -> None:
         self.feed, self.position = feed, since
@@ -47,7 +47,7 @@ class Reader:
 
 
 async def test_a_change_carries_what_was_written(database: Database, feed: Feed) -> None:
-    """Topic, key, payload and request id come out as they went in; ids are those that `publish` gave, in its order."""
+    """Topic, key, payload and request id are read as written; ids are those returned by `publish`, in its order."""
     start = await now(database)
     with request_context("test", "request-1"):
         async with database.transaction() as connection:
@@ -172,7 +172,7 @@ async def test_every_commit_is_read_once(database: Database, steps: list[tuple[s
 
 
 async def test_another_server(database: Database, feed: Feed) -> None:
-    """A position of another server, or of one started anew since, is refused."""
+    """A position of another server, or of one restarted since, is refused."""
     start = await now(database)
     with pytest.raises(PositionLostError, match="another server"):
         await feed.read(dataclasses.replace(start, server="2001-01-01 00:00:00+00"))
@@ -197,7 +197,7 @@ async def kept(database: Database) -> set[str]:
 
 
 async def test_trimming(database: Database, feed: Feed) -> None:
-    """What ended more than the retention ago goes; what is younger stays."""
+    """Changes committed longer ago than the retention are removed; younger ones stay."""
     for key in ("a", "b", "c"):
         async with database.transaction() as connection:
             await publish(connection, "t", [(key, "1")])
@@ -210,7 +210,7 @@ async def test_trimming(database: Database, feed: Feed) -> None:
     async with database.transaction() as connection:
         await publish(connection, "t", [("new", "1")])
     await feed.trim()
-    assert await kept(database) == {"c", "new"}  # c ended after its own horizon, so nothing tells yet that it is old
+    assert await kept(database) == {"c", "new"}  # c ended after its own horizon, so nothing shows yet that it is old
 
 
 async def test_trimming_spares_what_committed_lately(database: Database, feed: Feed) -> None:

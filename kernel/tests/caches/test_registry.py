@@ -100,7 +100,7 @@ async def test_a_failed_commit_leaves_memory_as_it_was(world: Any) -> None:
 
 
 async def test_a_commit_nobody_heard_of(world: Any) -> None:
-    """A writer that dies right after the COMMIT has told nobody; the feed still brings its change to everyone."""
+    """When a writer dies right after the COMMIT, the feed still brings its change to every replica."""
     dying, other = await world.replica(run=False), await world.replica(silent=True)
     dying.items._committed = lambda written: None
     item = world.item()
@@ -111,7 +111,7 @@ async def test_a_commit_nobody_heard_of(world: Any) -> None:
 
 
 async def test_writing_without_a_load(world: Any) -> None:
-    """A command that loads no caches writes through all the same: running replicas hear of it."""
+    """A command that loads no caches still writes through: running replicas follow."""
     running, command = await world.replica(), await world.replica(run=False, load=False)
     item = world.item()
     await command.write(item)
@@ -134,7 +134,7 @@ async def test_another_replica_hears_within_moments(world: Any) -> None:
 
 
 async def test_without_notifications(world: Any) -> None:
-    """With every notification suppressed a dropped row is dead on every replica within a second."""
+    """With every notification suppressed a dropped row is gone on every replica within a second."""
     replicas = [await world.replica(silent=True) for _ in range(3)]
     item = world.item()
     await replicas[0].write(item)
@@ -158,7 +158,7 @@ async def test_an_older_change_that_commits_elsewhere_first(world: Any) -> None:
 
 @asynccontextmanager
 async def load_held_up(world: Any, caches: Caches) -> AsyncIterator[asyncio.Task[None]]:
-    """Have a load under way that has its snapshot, and stands still until the block ends."""
+    """Pause a load, after its snapshot, until the block ends."""
     async with AsyncExitStack() as stack:
         cursor = stack.enter_context(world.admin())
         cursor.execute("BEGIN; LOCK TABLE gates IN ACCESS EXCLUSIVE MODE")
@@ -175,7 +175,7 @@ async def load_held_up(world: Any, caches: Caches) -> AsyncIterator[asyncio.Task
 
 
 async def test_writes_during_a_load(world: Any) -> None:
-    """What is written here and elsewhere while a load runs is seen at once, and neither lost nor undone by it."""
+    """Writes here and elsewhere during a load are seen at once, and neither lost nor undone by it."""
     here, there = await world.replica(), await world.replica()
     ours, theirs, deleted = world.item("ours"), world.item("theirs"), world.item("deleted")
     for item in (ours, theirs, deleted):
@@ -213,7 +213,7 @@ async def test_writes_during_the_first_load(world: Any) -> None:
 
 
 async def test_all_caches_are_loaded_from_one_snapshot(world: Any) -> None:
-    """What commits between the reading of one table and of another is in neither cache until the feed brings it."""
+    """A commit between reading two tables is in neither cache until the feed brings it."""
     replica, other = await world.replica(run=False), await world.replica(run=False)
     before, after = (
         Cache[UUID, Any](name=f"test.{name}", table=world.items, row=world.Item, key=lambda item: item.id)
@@ -228,7 +228,7 @@ async def test_all_caches_are_loaded_from_one_snapshot(world: Any) -> None:
 
 
 async def test_a_look_that_a_load_overtakes(world: Any) -> None:
-    """A look at the feed that began before a load and ends after it does not move the position that the load set."""
+    """A read of the feed that began before a load and ends after it does not move the load's position."""
     replica = await world.replica(run=False)
     read, reading, may_end = replica.feed.read, asyncio.Event(), asyncio.Event()
 
@@ -268,7 +268,7 @@ async def test_a_load_that_fails(world: Any) -> None:
 
 
 async def test_a_fail_over_that_lost_commits(world: Any) -> None:
-    """After a load memory follows the database, back if need be, and goes on with ids that were given out before."""
+    """After a load memory follows the database, even backwards, and continues with ids that were used before."""
     replica = await world.replica(run=False)
     item = world.item(version=1)
     await replica.write(item)
@@ -284,7 +284,7 @@ async def test_a_fail_over_that_lost_commits(world: Any) -> None:
 
 
 async def test_listening_again_loads_again(world: Any) -> None:
-    """A lost listening connection ends in a full load, which even finds what was written past the feed."""
+    """A lost listening connection leads to a full load, which also finds rows written without the feed."""
     replica = await world.replica()
     item = world.item()
     with world.admin() as cursor:
@@ -310,7 +310,7 @@ async def test_a_change_of_another_release(world: Any) -> None:
 
 
 async def test_a_topic_of_a_plugin_that_is_not_here(world: Any) -> None:
-    """Changes of a cache that this replica does not have are passed over."""
+    """Changes of a cache that this replica does not have are ignored."""
     replica, other = await world.replica(run=False), await world.replica(run=False)
     alone = Caches(other.database, other.feed, other.wakeups, ManualClock())
     alone.register("test", [other.gates])
@@ -321,7 +321,7 @@ async def test_a_topic_of_a_plugin_that_is_not_here(world: Any) -> None:
 
 
 async def test_a_server_started_anew(world: Any, postgres_cluster: Any) -> None:
-    """While the server is down memory serves; when it is back, everything is loaded again and writing goes on."""
+    """While the server is down memory is used; when it is back, everything is loaded again and writes succeed."""
     replicas = [await world.replica(), await world.replica()]
     item = world.item()
     await replicas[0].write(item)
@@ -380,7 +380,7 @@ async def test_readiness(world: Any) -> None:
 
 
 class Watcher:
-    """Reads a replica's memory between any two steps of the event loop, and notes what should never be seen."""
+    """Reads a replica's memory between any two steps of the event loop, and records what must never be seen."""
 
     def __init__(self, replica: Any, keys: list[UUID]) -> None:
         self.items, self.keys = replica.items, keys

@@ -26,7 +26,7 @@ def test_keys_round_trip(one: Any, other: Any) -> None:
 
 
 def test_strange_keys() -> None:
-    """A key of another type is refused, and so is text that is no key."""
+    """A key of another type is refused, and so is text that is not a key."""
     with pytest.raises(TypeError, match="not int"):
         encode_key(1)  # type: ignore[arg-type]
     for text in ("", "x:1", "u:1", "b:xyz"):
@@ -66,7 +66,7 @@ rich = sa.Table(
 
 @pytest.mark.parametrize("driver", ["aiopg", "asyncpg", "psycopg"])
 async def test_loaded_and_published_rows_are_equal(world: Any, driver: str) -> None:
-    """A row read from the table equals the same row come through JSON, with each driver, whatever its types."""
+    """A row read from the table equals the same row decoded from JSON, with each driver and type."""
     dsn = world.dsn.replace("postgres://", f"postgresql+{driver}://")
     database = (await world.replica(run=False, load=False, dsn=dsn)).database
     row = Rich(
@@ -91,7 +91,7 @@ async def test_loaded_and_published_rows_are_equal(world: Any, driver: str) -> N
 
 @pytest.mark.parametrize("driver", ["aiopg", "asyncpg", "psycopg"])
 async def test_reading_in_chunks(world: Any, driver: str) -> None:
-    """A table of many chunks is read whole, twice on one connection, and a condition is kept to."""
+    """A table of many chunks is read completely, twice on one connection, and a condition is applied."""
     dsn = world.dsn.replace("postgres://", f"postgresql+{driver}://")
     database = (await world.replica(run=False, load=False, dsn=dsn)).database
     gates = world.gates
@@ -113,7 +113,7 @@ async def test_reading_in_chunks(world: Any, driver: str) -> None:
 
 
 def test_structs_that_do_not_fit() -> None:
-    """A struct that can be changed, or has a field that is no column, is refused with the cache's name."""
+    """A struct that can be changed, or has a field that is not a column, is refused with the cache's name."""
 
     class Loose(msgspec.Struct):
         id: UUID

@@ -1,4 +1,4 @@
-"""Sets of work that commit with their completion: done once whatever happens, and one bad row harms no other."""
+"""Sets of work that commit with their completion: done once whatever happens; a bad row affects no other."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -81,7 +81,7 @@ async def setting(empty_database: str) -> AsyncIterator[Setting]:
 
 
 async def test_everything_due_is_done_once(setting: Setting) -> None:
-    """Set after set, each row's work and its end are there."""
+    """All sets are processed, each row with its effect and its completion."""
     ids = await setting.add(25)
     batches = setting.batches(batch=10)
     while await batches.run():
@@ -126,7 +126,7 @@ async def test_a_row_that_always_fails_ends_as_a_dead_letter(setting: Setting) -
 
 
 async def test_a_paused_worker_does_nothing_twice(setting: Setting) -> None:
-    """Rows that another worker took over meanwhile are left out; what was done for them here is rolled back."""
+    """Rows that another worker has claimed meanwhile are left out; their effects here are rolled back."""
     ids = await setting.add(4)
     overtaken = asyncio.Event()
 
@@ -162,7 +162,7 @@ async def test_killed_in_the_middle_nothing_is_lost_or_done_twice(setting: Setti
 
 
 async def test_a_cut_connection_is_waited_for(setting: Setting) -> None:
-    """When the server cuts the connection in mid-work, the set is done anew under the same claims."""
+    """When the server cuts the connection during the work, the set is done again under the same claims."""
     ids = await setting.add(3)
     cut = False
 

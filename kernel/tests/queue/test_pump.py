@@ -1,4 +1,4 @@
-"""The pump against a real queue: what is sent is recorded, what is not begun goes back."""
+"""The pump against a real queue: sent rows are recorded, rows not begun are released."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -114,7 +114,7 @@ OPEN = ("pending", 1, True)
 
 
 async def test_everything_due_is_sent_once(setting: Setting) -> None:
-    """One pass sends all that is due, each once, and says that there is no more."""
+    """One pass sends all due rows, each once, and returns that there are no more."""
     ids = await setting.add(100)
     assert await setting.pump().run() is False
     assert sorted(setting.sent) == ids
@@ -122,7 +122,7 @@ async def test_everything_due_is_sent_once(setting: Setting) -> None:
 
 
 async def test_no_more_at_once_than_senders(setting: Setting) -> None:
-    """As many are sent at the same time as there are senders, and no more."""
+    """As many rows are sent at the same time as there are senders, and no more."""
     await setting.add(20)
     under_way, most = 0, 0
 
@@ -148,11 +148,11 @@ async def test_batches_grow_with_the_load(setting: Setting) -> None:
 
 
 def test_batches_follow_the_pace() -> None:
-    """A claim is for a quarter of a pass at the pace of late: one for each sender at least, a batch at most."""
+    """A claim is for a quarter of a pass at the recent rate: at least one for each sender, at most a batch."""
     pump = Pump(None, None, None, columns=(), senders=4, reserve=timedelta(seconds=1))  # type: ignore[arg-type]
     pass_duration = 3.0
     for sent, took, limit in (
-        (4, 0.001, 32),  # eightfold at most, for four tell little of the pace
+        (4, 0.001, 32),  # eightfold at most, for the rate of four is not reliable
         (32, pass_duration / 2, 16),
         (0, 9.0, 16),  # nothing was sent: nothing is known
         (16, 0.0, 128),
@@ -165,7 +165,7 @@ def test_batches_follow_the_pace() -> None:
 
 
 async def test_a_halt_begins_anew_with_few(setting: Setting) -> None:
-    """After a relay served nobody the next claim takes one for each sender, however quickly all were handed back."""
+    """After a relay was down the next claim is one for each sender, however quickly all were released."""
     await setting.add(60)
 
     async def send(claim: Claim) -> Result:
@@ -218,7 +218,7 @@ async def test_claims_overlap_only_under_load(setting: Setting) -> None:
         if under_way == 2:
             together.set()
         try:
-            if claims > 2:  # behind the first one of a pass with much to do
+            if claims > 2:  # after the first one of a pass with much to do
                 async with asyncio.timeout(20):
                     await together.wait()
             return await claim(connection, limit, *columns)
@@ -250,7 +250,7 @@ async def test_results_gather_for_a_moment(setting: Setting) -> None:
     assert len(setting.queue.completions) < 20
 
 
-async def test_a_stint_ends(setting: Setting) -> None:
+async def test_a_pass_ends_after_its_duration(setting: Setting) -> None:
     """After its duration a pass claims no more, finishes what it has, and asks to be called again."""
     await setting.add(50)
 
@@ -264,7 +264,7 @@ async def test_a_stint_ends(setting: Setting) -> None:
 
 
 async def test_halt_hands_back_untried(setting: Setting) -> None:
-    """When nothing can be sent, all that is claimed goes back and no attempt is lost."""
+    """When nothing can be sent, all claims are released and no attempt is lost."""
     await setting.add(10)
 
     async def send(claim: Claim) -> Result:
@@ -276,7 +276,7 @@ async def test_halt_hands_back_untried(setting: Setting) -> None:
 
 
 async def test_halt_lets_the_others_finish(setting: Setting) -> None:
-    """What is under way when a sender halts is finished and recorded."""
+    """Sends in progress when a sender halts are finished and recorded."""
     await setting.add(3)
     begun = asyncio.Barrier(3)
 
@@ -293,7 +293,7 @@ async def test_halt_lets_the_others_finish(setting: Setting) -> None:
 
 
 async def test_no_sending_on_the_last_of_a_lease(setting: Setting) -> None:
-    """A claim that waited until its lease leaves less than one sending is handed back, not begun."""
+    """A claim whose remaining lease is shorter than one sending is released, not begun."""
     await setting.add(3)
 
     async def send(claim: Claim) -> Result:
@@ -324,13 +324,13 @@ async def test_recording_waits_for_the_database(setting: Setting) -> None:
 
     setting.queue.before_completion = fail
     await setting.pump(send).run()
-    assert sent_at_failure[1] == sent_at_failure[2] < 300  # after the first failure only what was under way went out
+    assert sent_at_failure[1] == sent_at_failure[2] < 300  # only sends in progress were finished
     assert await setting.states() == {SENT}
     assert len(setting.sent) == len(set(setting.sent)) == 300
 
 
 async def test_a_bug_in_recording_ends_the_pass(setting: Setting) -> None:
-    """An error that waiting does not mend is raised as it is, for the supervisor to see."""
+    """An error that waiting does not resolve is raised unchanged, for the supervisor."""
     await setting.add(1)
 
     def fail() -> None:
@@ -342,7 +342,7 @@ async def test_a_bug_in_recording_ends_the_pass(setting: Setting) -> None:
 
 
 async def test_a_bug_in_recording_spoils_no_other_set(setting: Setting) -> None:
-    """What is recorded beside a set that cannot be is recorded after all."""
+    """Results beside a set that cannot be recorded are still recorded."""
     ids = await setting.add(60)
     complete, beside = setting.queue.complete, asyncio.Event()
 
@@ -362,11 +362,11 @@ async def test_a_bug_in_recording_spoils_no_other_set(setting: Setting) -> None:
     unrecorded = {each for each in setting.sent if rows[each] == OPEN}
     assert ids[7] in unrecorded and len(unrecorded) <= 20
     assert {rows[each] for each in set(setting.sent) - unrecorded} == {SENT}
-    assert {rows[each] for each in set(ids) - set(setting.sent)} <= {UNTRIED, OPEN}  # a claim may have been under way
+    assert {rows[each] for each in set(ids) - set(setting.sent)} <= {UNTRIED, OPEN}  # a claim may have been in progress
 
 
 async def test_an_idle_pass_only_claims(setting: Setting) -> None:
-    """A pass that finds nothing records nothing; without a database it says so at once."""
+    """A pass that finds nothing records nothing; without a database it raises at once."""
     assert await setting.pump().run() is False
     assert setting.queue.completions == []
     setting.queue.claim_error = exc.TimeoutError("the pool is empty")
@@ -376,7 +376,7 @@ async def test_an_idle_pass_only_claims(setting: Setting) -> None:
 
 
 async def test_a_failing_claim_does_not_lose_results(setting: Setting) -> None:
-    """When the next claim fails, what is under way is finished and recorded before the error is raised."""
+    """When the next claim fails, sends in progress are finished and recorded before the error is raised."""
     await setting.add(9)
 
     async def send(claim: Claim) -> Result:
@@ -391,7 +391,7 @@ async def test_a_failing_claim_does_not_lose_results(setting: Setting) -> None:
 
 
 async def test_cancelled_pass_leaves_order(setting: Setting) -> None:
-    """A cancelled pass records what was sent, hands back what was not begun, and leaves the rest its lease."""
+    """A cancelled pass records sent rows, releases those not begun, and leaves the rest their leases."""
     await setting.add(6)
     stuck = asyncio.Event()
 
@@ -417,12 +417,12 @@ async def test_cancelled_pass_leaves_order(setting: Setting) -> None:
 
 
 async def test_a_failed_commit_leaves_others_alone(setting: Setting) -> None:
-    """A pass whose claiming did not commit hands nothing back: another worker may hold the very same leases."""
+    """A pass whose claiming did not commit releases nothing: another worker may hold the same leases."""
     await setting.add(2)
     theirs: list[Claim] = []
 
     class Forgetful(Database):
-        """Loses its connection at the COMMIT, and another worker is quicker to claim again."""
+        """Loses its connection at the COMMIT, after which another worker claims first."""
 
         @asynccontextmanager
         async def _losing(self) -> AsyncIterator[Connection]:

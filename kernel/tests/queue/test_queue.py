@@ -82,7 +82,7 @@ async def add(connection: Connection, count: int = 1, *, expires_in: float | Non
 
 
 async def advance(connection: Connection, seconds: float) -> None:
-    """Let time pass: everything that was, and will be, is so much earlier."""
+    """Let time pass: make all times of the table so much earlier."""
     for table, columns in {
         "jobs": ("next_attempt_at", "claimed_at", "expires_at", "finished_at", "created_at"),
         "tries": ("started_at", "finished_at"),
@@ -123,7 +123,7 @@ async def test_longest_due_first(database: Database) -> None:
 
 
 async def test_two_workers_never_share_a_row(database: Database) -> None:
-    """Claims at the same time, in open transactions, get different rows and wait for nobody."""
+    """Concurrent claims, in open transactions, get different rows and do not wait for each other."""
     queue = make_queue()
     async with database.transaction() as connection:
         ids = await add(connection, 10)
@@ -148,7 +148,7 @@ async def test_leased_rows_come_back(database: Database) -> None:
 
 
 async def test_stale_worker_changes_nothing(database: Database) -> None:
-    """A worker that slept through its lease is fenced off: row and history are its successor's."""
+    """A worker paused beyond its lease is fenced off: row and history are its successor's."""
     queue = make_queue()
     async with database.transaction() as connection:
         [identity] = await add(connection)
@@ -204,7 +204,7 @@ async def test_every_outcome_in_one_statement(database: Database) -> None:
 
 
 async def test_history_has_the_times_of_the_attempt(database: Database) -> None:
-    """The worker's own stop-watch, laid on the database's clock, dates the attempt."""
+    """The worker's own measurement, applied to the database's clock, dates the attempt."""
     now = 1000.0
     queue = make_queue(monotonic=lambda: now)
     async with database.transaction() as connection:
@@ -220,7 +220,7 @@ async def test_history_has_the_times_of_the_attempt(database: Database) -> None:
 
 
 async def test_details_cannot_break_the_row(database: Database) -> None:
-    """What a stranger says is cut and made printable: Postgres takes no NUL, an operator's terminal no escapes."""
+    """A foreign detail is cut and made printable: without NUL for Postgres and escapes for terminals."""
     queue = make_queue()
     async with database.transaction() as connection:
         [identity] = await add(connection)
@@ -233,7 +233,7 @@ async def test_details_cannot_break_the_row(database: Database) -> None:
 
 
 async def test_released_rows_keep_their_budget(database: Database) -> None:
-    """However often a row is handed back untried, it loses no attempt, and may be told to wait."""
+    """However often a row is released untried, it loses no attempt, and may be delayed."""
     queue = make_queue()
     async with database.transaction() as connection:
         [identity] = await add(connection)
@@ -249,7 +249,7 @@ async def test_released_rows_keep_their_budget(database: Database) -> None:
 
 
 async def test_tries_run_out(database: Database) -> None:
-    """The last failed try dead-letters, and says so in the history too."""
+    """The last failed attempt dead-letters, in the history too."""
     queue = make_queue()
     async with database.transaction() as connection:
         [identity] = await add(connection)
@@ -265,7 +265,7 @@ async def test_tries_run_out(database: Database) -> None:
 
 
 async def test_a_row_that_kills_its_workers_ends(database: Database) -> None:
-    """A row whose every worker dies is dead-lettered once its tries are used up, and is not given out again."""
+    """A row whose every worker dies is dead-lettered once its attempts are used up, and not claimed again."""
     queue = make_queue()
     async with database.transaction() as connection:
         [identity] = await add(connection)
@@ -326,7 +326,7 @@ async def test_wiping(database: Database) -> None:
 
 
 async def test_requeued_rows_number_on(database: Database) -> None:
-    """A requeued row is due at once, has all its tries again, and its attempts are numbered on."""
+    """A requeued row is due at once, with a full budget of attempts and continued numbers."""
     queue = make_queue(max_attempts=1)
     async with database.transaction() as connection:
         [identity] = await add(connection)

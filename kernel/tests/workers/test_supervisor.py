@@ -1,4 +1,4 @@
-"""What becomes of a worker's passes, and what its health tells."""
+"""A worker's passes, and its check."""
 
 import asyncio
 import random
@@ -81,7 +81,7 @@ async def until(supervised: Supervised, state: str, within: float = 20) -> None:
 
 
 async def test_a_pass_that_fails_has_a_span_that_says_so(empty_database: str) -> None:
-    """The error goes through the span of its pass, whose trace would else look well, and no further."""
+    """The error reaches the span of its pass, so that the trace shows it, and no further."""
     seen: list[str] = []
     failed = asyncio.Event()
 
@@ -109,7 +109,7 @@ async def test_a_pass_that_fails_has_a_span_that_says_so(empty_database: str) ->
 
 
 async def test_a_pass_that_does_not_end_is_told(empty_database: str) -> None:
-    """A worker in a pass for longer than it said fails its check, which a pass that ends does not."""
+    """A worker in a pass longer than its limit fails its check, until the pass ends."""
     clock, stuck, longest = ManualClock(), asyncio.Event(), timedelta(seconds=40)
 
     async def hang() -> None:
@@ -174,7 +174,7 @@ async def leave() -> None:
 
 @pytest.mark.parametrize("end", [cancel_itself, await_what_was_cancelled, leave])
 async def test_a_pass_that_ends_itself_is_a_failure(end: Callable[[], Awaitable[None]], empty_database: str) -> None:
-    """A pass cancelled from inside, or that asks for the process's exit, is logged by its name and made again."""
+    """A pass cancelled from inside, or that raises SystemExit, is logged by its name and repeated."""
     broken = True
 
     async def work() -> None:
@@ -195,7 +195,7 @@ async def test_a_pass_that_ends_itself_is_a_failure(end: Callable[[], Awaitable[
 
 
 async def test_a_stop_is_not_a_failure(empty_database: str) -> None:
-    """A pass that does not end in time is cancelled by the stop, named by it, and not made again."""
+    """A pass that does not end in time is cancelled by the stop, named by it, and not repeated."""
     begun = asyncio.Event()
 
     async def hang() -> None:
@@ -242,7 +242,7 @@ async def test_a_task_that_ends_is_started_again(empty_database: str) -> None:
 
 
 async def test_a_task_cancelled_by_somebody_else_is_started_again(empty_database: str) -> None:
-    """Code that cancels tasks which are not its own ends no worker for good."""
+    """Code that cancels foreign tasks does not end a worker permanently."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
@@ -281,7 +281,7 @@ def answering(database: Database, *answers: Any, interval: timedelta = timedelta
     ids=["true", "zero", "past", "soon", "due"],
 )
 async def test_a_pass_says_when_it_wants_the_next(at_once: Any, empty_database: str) -> None:
-    """True, and a time that has come or soon does, bring the next pass long before the interval ends."""
+    """True, and a time that is due soon, start the next pass long before the interval ends."""
     async with replica(empty_database) as database:
         supervised, passes = answering(database, at_once, at_once)
         async with supervising(supervised), asyncio.timeout(20):
@@ -300,7 +300,7 @@ async def test_the_interval_is_the_longest_wait(later: Any, empty_database: str)
 
 
 async def test_a_wake_up_cuts_a_wanted_wait_short(empty_database: str) -> None:
-    """Who is woken does not wait until the time it asked for."""
+    """A wake-up ends the wait for a requested time."""
     async with replica(empty_database) as database:
         supervised, passes = answering(database, timedelta(minutes=30))
         async with supervising(supervised), asyncio.timeout(20):
@@ -313,7 +313,7 @@ async def test_a_wake_up_cuts_a_wanted_wait_short(empty_database: str) -> None:
 
 @pytest.mark.parametrize("nonsense", [5, "soon", datetime(2030, 1, 1)], ids=["number", "text", "naive"])
 async def test_an_answer_of_another_type_is_a_failure(nonsense: Any, empty_database: str) -> None:
-    """A number, or a time without a zone, is not guessed at: the pass has failed, and the log says why."""
+    """A number, or a time without a zone, fails the pass with the reason in the log."""
     with capture_logs() as lines:
         async with replica(empty_database) as database:
             supervised, _ = answering(database, nonsense)

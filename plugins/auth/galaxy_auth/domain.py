@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 MAX_TRIES = 5
-"""Codes that may be tried on one challenge (SPEC A-2)."""
+"""Attempts for one challenge (SPEC A-2)."""
 CHALLENGES_KEPT = timedelta(days=1)
 """How long a challenge is kept: as long as the longest throttle counts it."""
 CODE_DIGITS = 8
@@ -25,7 +25,7 @@ TOKEN_LENGTH = len(TOKEN_PREFIX) + 43
 
 _CODE = re.compile(rf"[0-9]{{{CODE_DIGITS}}}")
 _SEPARATORS = re.compile(r"[\s\-\u2010-\u2015\u2212]+")
-"""What people and their mail programs put between the digits: spaces, hyphens and dashes of all kinds."""
+"""Characters that people and mail programs put between digits: spaces, hyphens and dashes of all kinds."""
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -37,28 +37,28 @@ class Session(msgspec.Struct, frozen=True):
     device_name: str
     created_at: datetime
     last_seen_at: datetime
-    """When it was last used, as far as it has been written down: the replica in use may know better."""
+    """When it was last used, as far as written to the database: the replica in use may know of a later use."""
     expires_at: datetime
     """Its absolute end."""
 
 
 def new_challenge_id(source: random.Random) -> UUID:
-    """Return an id that cannot be guessed: whoever knows it may use up the challenge's tries."""
+    """Return an id that cannot be guessed: knowing it allows using up the challenge's attempts."""
     return UUID(int=source.getrandbits(128), version=4)
 
 
 def new_code(source: random.Random) -> str:
-    """Return a code, every one as likely as any other, leading zeros included."""
+    """Return a code, uniformly distributed, leading zeros included."""
     return f"{source.randrange(10**CODE_DIGITS):0{CODE_DIGITS}d}"
 
 
 def spaced(code: str) -> str:
-    """Write a code for reading: `1234 5678`."""
+    """Return a code formatted for reading: `1234 5678`."""
     return f"{code[: CODE_DIGITS // 2]} {code[CODE_DIGITS // 2 :]}"
 
 
 def parse_code(text: str) -> str:
-    """Return the digits of a code that was typed or pasted. Raise ValueError when it is no code at all."""
+    """Return the digits of a code that was typed or pasted. Raise ValueError when it is not a code."""
     code = _SEPARATORS.sub("", text)
     if _CODE.fullmatch(code) is None:
         raise ValueError(f"must be {CODE_DIGITS} digits")
@@ -66,7 +66,7 @@ def parse_code(text: str) -> str:
 
 
 def code_hash(key: bytes, challenge_id: UUID, code: str) -> bytes:
-    """Return what is stored of a code. Bound to its challenge: equal codes of two challenges look unlike."""
+    """Return the stored form of a code. It is bound to its challenge: equal codes of two challenges differ."""
     return hmac.digest(key, challenge_id.bytes + code.encode("ascii"), hashlib.sha256)
 
 
@@ -77,7 +77,7 @@ def new_token(source: random.Random) -> str:
 
 
 def token_hash(token: str) -> bytes:
-    """Return what is stored of a token. Its 256 random bits need neither salt nor stretching."""
+    """Return the stored form of a token. Its 256 random bits need neither salt nor key stretching."""
     return hashlib.sha256(token.encode("ascii")).digest()
 
 
@@ -89,7 +89,7 @@ def address_key(key: bytes, folded: str) -> bytes:
 def client_key(key: bytes, client_address: str) -> bytes:
     """Return the key by which the codes of one client are counted; the address itself is not stored.
 
-    Of IPv6 the /64 network counts, since that is what one subscriber gets to choose addresses from.
+    Of IPv6 the /64 network counts, since a subscriber may choose any address in it.
     """
     return hmac.digest(key, b"client\0" + _network(client_address).encode(), hashlib.sha256)
 
@@ -107,17 +107,17 @@ def _network(client_address: str) -> str:
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """What the throttles look at: when challenges were made that still count."""
+    """The input of the throttles: when the counted challenges were created."""
 
     newest_of_address: datetime | None
     limiting_of_address: datetime | None
-    """The oldest of as many as an address may have a day; None while it had fewer."""
+    """The oldest of the allowed number for an address a day; None while it had fewer."""
     limiting_of_client: datetime | None
-    """The oldest of as many as a client may have an hour; None while it had fewer."""
+    """The oldest of the allowed number for a client an hour; None while it had fewer."""
 
 
 def wait_for(sent: Sent, now: datetime, resend_interval: timedelta) -> timedelta:
-    """Return how long the next code must wait: zero when none of the throttles holds it (SPEC A-3)."""
+    """Return how long the next code must wait: zero when no throttle applies (SPEC A-3)."""
     ends = (
         (sent.newest_of_address, resend_interval),
         (sent.limiting_of_address, timedelta(days=1)),

@@ -1,4 +1,4 @@
-"""What auth does when accounts are blocked or deleted. Telling it twice changes nothing more."""
+"""Reactions to blocked and deleted accounts. A repeated fact changes nothing."""
 
 from galaxy_auth.service import SignInService
 from galaxy_auth.sessions import SessionService
@@ -7,7 +7,7 @@ from galaxy_kernel.api import Connection, Subscriptions
 
 
 def subscriptions(sessions: SessionService, sign_in: SignInService) -> Subscriptions:
-    """Return the listeners. Until they are told, `authenticate` refuses the account's tokens by its state."""
+    """Return the listeners. Until they are called, `authenticate` refuses the account's tokens by its state."""
 
     async def on_account_blocked(connection: Connection, fact: AccountBlocked) -> None:
         await sessions.revoke_all(connection, fact.account_id)

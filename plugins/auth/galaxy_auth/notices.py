@@ -1,4 +1,4 @@
-"""What the plugin tells players: that somebody signed in to their account on a new device."""
+"""Notifications to players of sign-ins to their account on a new device."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from galaxy_kernel.api import Connection, Context, Model, Timestamp
 
 
 class NewDevice(Model):
-    """A sign-in to an account that was there before."""
+    """A sign-in to an existing account."""
 
     session_id: UUID = Field(examples=["01890a5d-ac96-774b-bcce-b302099a8057"])
     device_name: str = Field(examples=["Ada's phone"])

@@ -1,4 +1,4 @@
-"""Every statement of the plugin, as functions of a connection. Times are given: the service's clock decides."""
+"""Every statement of the plugin, as functions of a connection. Times are parameters from the service's clock."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ _SESSION = tuple(sessions.c[name] for name in Session.__struct_fields__)
 
 
 def _made(key: ColumnElement[bytes], value: str, since: str, place: str | int) -> ScalarSelect[datetime]:
-    """Return when the challenge was made that stands at `place`, from 0, among the newest of a key."""
+    """Return when the challenge at `place`, from 0, among the newest of a key was created."""
     statement = select(challenges.c.created_at).where(key == bindparam(value, type_=LargeBinary))
     statement = statement.where(challenges.c.created_at > bindparam(since, type_=DateTime(timezone=True)))
     offset = bindparam(place, type_=BigInteger) if isinstance(place, str) else place
@@ -53,7 +53,7 @@ _SENT = select(
 async def find_sent(
     connection: Connection, address: bytes, client: bytes, now: datetime, *, per_address: int, per_client: int
 ) -> Sent:
-    """Return what the throttles look at, in one statement of three index look-ups, whatever the limits are."""
+    """Return the input of the throttles, in one statement of three index look-ups, whatever the limits are."""
     values = {
         "address": address,
         "client": client,
@@ -85,26 +85,26 @@ _SPEND = (
 
 
 async def spend_try(connection: Connection, challenge_id: UUID, now: datetime) -> Row[Any] | None:
-    """Take one of the challenge's tries and lock it; None when it is closed or there never was one.
+    """Count an attempt on the challenge and lock it; return None when it is closed or unknown.
 
-    Parallel calls queue up at the row's lock and each looks at it anew, so no more than `MAX_TRIES` get a row.
+    Parallel calls queue for the row's lock and each checks the row again, so no more than `MAX_TRIES` get it.
     """
     return (await connection.execute(_SPEND, {"challenge": challenge_id, "now": now})).first()
 
 
 async def redeem_challenge(connection: Connection, challenge_id: UUID, now: datetime) -> None:
-    """Close a challenge whose code was given."""
+    """Close a redeemed challenge."""
     await connection.execute(update(challenges).where(challenges.c.id == challenge_id).values(redeemed_at=now))
 
 
 async def scrub_challenges(connection: Connection, address_key: bytes, until: datetime) -> None:
-    """Take the address out of its challenges made until then, which closes them; the throttles go on counting them."""
+    """Remove the address from its challenges made until then, which closes them; throttles still count them."""
     statement = update(challenges).where(challenges.c.address_key == address_key, challenges.c.created_at <= until)
     await connection.execute(statement.values(email=None))
 
 
 async def delete_challenges(connection: Connection, before: datetime) -> int:
-    """Delete the challenges made before then, and return how many there were."""
+    """Delete the challenges created before then, and return how many there were."""
     return (await connection.execute(delete(challenges).where(challenges.c.created_at < before))).rowcount
 
 
@@ -114,14 +114,14 @@ async def insert_session(connection: Connection, session: Session) -> None:
 
 
 def are_alive(now: datetime, idle: timedelta) -> ColumnElement[bool]:
-    """Return the condition of sessions that have not run out."""
+    """Return the condition of sessions that have not expired."""
     return (sessions.c.expires_at > now) & (sessions.c.last_seen_at > now - idle)
 
 
 async def list_sessions(
     connection: Connection, account_id: UUID, paging: Paging, *, now: datetime, idle: timedelta
 ) -> tuple[list[Session], int]:
-    """Return one page of a player's sessions that have not run out, the newest first, and how many there are."""
+    """Return one page of a player's sessions that have not expired, the newest first, and how many there are."""
     statement: Select[Any] = select(*_SESSION).where(sessions.c.account_id == account_id, are_alive(now, idle))
     newest_first = statement.order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
     rows, total = await fetch_page(connection, newest_first, paging)
@@ -131,7 +131,7 @@ async def list_sessions(
 async def delete_sessions(
     connection: Connection, which: ColumnElement[bool], *, limit: int | None = None
 ) -> list[Session]:
-    """Delete sessions and give them. The rows are locked in one order, so that parallel calls never deadlock."""
+    """Delete sessions and return them. The rows are locked in one order, so that parallel calls never deadlock."""
     picked = select(sessions.c.id).where(which).order_by(sessions.c.id).limit(limit).with_for_update().cte("picked")
     statement = delete(sessions).where(sessions.c.id.in_(select(picked.c.id))).returning(*_SESSION)
     return await _all(connection, statement)
@@ -153,7 +153,7 @@ def are_others(account_id: UUID, session_id: UUID) -> ColumnElement[bool]:
 
 
 def have_run_out(now: datetime, idle: timedelta, grace: timedelta) -> ColumnElement[bool]:
-    """Return the condition of sessions that ran out at least `grace` ago, or are past their absolute end."""
+    """Return the condition of sessions that expired at least `grace` ago, or are past their absolute end."""
     return or_(sessions.c.expires_at <= now, sessions.c.last_seen_at <= now - idle - grace)
 
 
@@ -181,7 +181,7 @@ _TOUCH = _touch()
 
 
 async def touch_sessions(connection: Connection, seen: Sequence[tuple[UUID, datetime]]) -> list[Session]:
-    """Write down when sessions were last used, and return those for which that was news."""
+    """Write when sessions were last used, and return those that changed."""
     ids, times = zip(*seen, strict=True)
     return await _all(connection, _TOUCH, {"ids": list(ids), "times": list(times)})
 

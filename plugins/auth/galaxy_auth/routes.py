@@ -30,31 +30,31 @@ Code = Annotated[str, StringConstraints(max_length=64), AfterValidator(parse_cod
 
 
 class SendCode(Model):
-    """Who wants to sign in."""
+    """A request for a sign-in code."""
 
     email: Email
-    """Where the code goes."""
+    """The address for the code."""
     locale: Language | None = None
     """BCP 47 tag: the language of the mail, and of the account if it is new."""
 
 
 class SentCode(Model):
-    """A code is on its way, if the address exists."""
+    """A challenge, whose code is sent if the address exists."""
 
     challenge_id: UUID
-    """Names the code when it is given: keep it where it was asked for."""
+    """Identifies the challenge in the confirmation."""
     expires_at: Timestamp
-    """When the code ceases to work."""
+    """When the code expires."""
 
 
 class ConfirmCode(Model):
-    """A code as it came by mail. What else is given is for the account if it is new."""
+    """A code from the mail. The other fields are for a new account."""
 
     challenge_id: UUID
     code: Code
     """Eight digits; spaces and hyphens between them do not matter."""
     device_name: DisplayName | None = None
-    """What the player will see in the list of sessions."""
+    """The name of the device in the list of sessions."""
     time_zone: TimeZone | None = None
     """Name in the IANA database."""
     language: Language | None = None
@@ -62,7 +62,7 @@ class ConfirmCode(Model):
 
 
 class SignedInAccount(Model):
-    """The account of who has signed in, as `GET /api/v1/user/account` shows it."""
+    """The signed-in account, as `GET /api/v1/user/account` shows it."""
 
     id: UUID
     email: str | None
@@ -77,7 +77,7 @@ class SignedIn(Model):
     """A new session."""
 
     session_token: str
-    """Opens the routes of access `user` as `Authorization: Bearer <session_token>`. It is shown only here."""
+    """The token for routes of access `user`, as `Authorization: Bearer <session_token>`. It is shown only here."""
     session_id: UUID
     account: SignedInAccount
 
@@ -89,28 +89,28 @@ class SessionView(Model):
     device_name: str
     created_at: Timestamp
     last_seen_at: Timestamp
-    """To within five minutes."""
+    """Exact to five minutes."""
     expires_at: Timestamp
     """When it ends even if it is used."""
     current: bool
-    """Whether it is the one that asks."""
+    """Whether it is the session of this request."""
 
 
 class Revoked(Model):
-    """What was ended."""
+    """The result of ending sessions."""
 
     revoked: int
-    """How many sessions."""
+    """The number of ended sessions."""
 
 
 class Introspect(Model):
-    """A token to look at."""
+    """A token to introspect."""
 
     session_token: Annotated[str, StringConstraints(max_length=512)]
 
 
 class Introspection(Model):
-    """What a token opens, in the manner of RFC 7662; the other fields are null unless it is active."""
+    """The state of a token, after RFC 7662; the other fields are null unless it is active."""
 
     active: bool
     account_id: UUID | None = None
@@ -145,7 +145,7 @@ def _sign_in_routes(service: SignInService) -> Sequence[Route]:
             f"{path}/send-email-code",
             send,
             name="auth.send_email_code",
-            summary="Ask for a sign-in code by e-mail.",
+            summary="Send a sign-in code by e-mail.",
             access=Access.PUBLIC,
             status=202,
             errors=("429 too_many_requests",),
@@ -195,7 +195,7 @@ def _session_routes(service: SessionService) -> Sequence[Route]:
 
 def _introspect_route(service: SessionService) -> Route:
     async def introspect(body: Introspect) -> Introspection:
-        identity = service.identify(body.session_token)  # not counted: it is no request of the player's
+        identity = service.identify(body.session_token)  # not counted: it is not a request of the player
         if identity is None:
             return Introspection(active=False)
         return Introspection(
@@ -210,6 +210,6 @@ def _introspect_route(service: SessionService) -> Route:
         "/api/v1/internal/sessions/introspect",
         introspect,
         name="auth.introspect",
-        summary="Tell what a session token opens.",
+        summary="Introspect a session token.",
         access=Access.INTERNAL,
     )

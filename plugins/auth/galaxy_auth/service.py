@@ -1,17 +1,17 @@
-"""Sign-in: a code to the mailbox, and a session for who can read it.
+"""Sign-in: a code to the mailbox, and a session for its confirmation.
 
 What happens if the process dies between any two lines:
 
-- `send` is one transaction of the locks, the look at the throttles, the challenge and its mail. Before the COMMIT
-  nothing has happened: no mail goes out, nothing is counted. After it both rows are there: the mail is sent by
-  whichever replica finds it, and the caller, who never heard the challenge's id, asks again after the interval.
-- `confirm` is one transaction too. Before the COMMIT the try is not spent, so the same code may be given again. A
-  wrong code commits its try before the answer goes out, so that cutting the connection does not win tries. After the
-  COMMIT of a right code there are account, session, feed, fact and notification, and the challenge is closed; a caller
-  who never heard the answer asks for a new code, and the session whose token nobody knows runs out unused.
+- `send` is one transaction of the locks, the throttles, the challenge and its mail. Before the COMMIT nothing has
+  happened: no mail is sent, nothing is counted. After it both rows exist: any replica sends the mail, and a caller that
+  did not receive the challenge's id asks again after the interval.
+- `confirm` is one transaction too. Before the COMMIT the attempt is not counted, so the same code may be sent again. A
+  wrong code commits its attempt before the answer is sent, so that cutting the connection gains no attempts. After the
+  COMMIT of a right code account, session, change in the feed, fact and notification exist, and the challenge is closed;
+  a caller that did not receive the answer asks for a new code, and the session with the unknown token expires unused.
 
-A code opens its own challenge alone: what others do with the same address closes no challenge and burns none of its
-tries. `send` does not look at accounts, so an answer cannot differ by whether there is one (SPEC A-1).
+A code is valid for its own challenge only: requests of others for the same address close no challenge and use none of
+its attempts. `send` does not read accounts, so the answer is the same whether there is one or not (SPEC A-1).
 """
 
 import hmac
@@ -47,7 +47,7 @@ SIGN_IN_CODE = MailKind(name="auth.sign_in_code", package="galaxy_auth", secret=
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What the person who asked for a code gets to know."""
+    """The answer to a request for a code."""
 
     id: UUID
     expires_at: datetime
@@ -55,20 +55,20 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A code that somebody gives, and what they say of themselves. Everything is checked for its form."""
+    """A code and the caller's data for a new account, all checked for their form."""
 
     challenge_id: UUID
     code: str
     device_name: str
     client_address: str
-    """Tells the country of an account that is new; it is not kept."""
+    """Determines the country of a new account; it is not stored."""
     time_zone: str | None = None
     language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """A session that has just begun. The token is known here and to the caller, nowhere else."""
+    """A new session with its token, which is not stored."""
 
     account: Account
     session: Session
@@ -76,7 +76,7 @@ class SignIn:
 
 
 class SignInService:
-    """Sending and redeeming codes."""
+    """Sends and redeems codes."""
 
     def __init__(self, context: Context[AuthSettings], sessions: SessionService) -> None:
         self._context, self._sessions = context, sessions
@@ -84,7 +84,7 @@ class SignInService:
     async def send(self, email: str, locale: str | None, client_address: str) -> Challenge:
         """Send a code to an address.
 
-        Raise ValueError when it is none, and the problem 429 with the seconds that the throttles still take.
+        Raise ValueError for anything that is not an address, and the problem 429 with the seconds left to wait.
         """
         context, settings = self._context, self._context.settings
         address, now = parse_address(email), context.clock.now()
@@ -112,23 +112,22 @@ class SignInService:
     async def confirm(self, confirmation: Confirmation) -> SignIn:
         """Redeem a code.
 
-        Raises the problems 401 `challenge_closed` and `code_wrong`, and 403 `account_blocked`, which only those hear
-        who can read the mailbox.
+        Raise the problems 401 `challenge_closed` and `code_wrong`, and 403 `account_blocked` (after the right code).
         """
         async with self._context.database.transaction() as connection:
             outcome = await self._redeem(connection, confirmation)
-        if isinstance(outcome, Problem):  # raised out here, so that the spent try has been committed
+        if isinstance(outcome, Problem):  # raised after the transaction, so that the attempt has been committed
             raise outcome
         return outcome
 
     async def prune(self) -> bool:
-        """Delete challenges that no throttle counts any more."""
+        """Delete challenges that no throttle counts any longer."""
         async with self._context.database.transaction() as connection:
             await queries.delete_challenges(connection, self._context.clock.now() - CHALLENGES_KEPT)
         return False
 
     async def forget(self, connection: Connection, email: str, until: datetime) -> None:
-        """Take the address of an account that was deleted at `until` out of its challenges."""
+        """Remove the address of an account that was deleted at `until` from its challenges."""
         try:
             address = parse_address(email)
         except ValueError:
@@ -150,7 +149,7 @@ class SignInService:
         )
         wait = wait_for(sent, now, settings.resend_interval)
         if wait > timedelta(0):
-            raise throttled("Too many codes were asked for: wait, then ask again.", wait.total_seconds())
+            raise throttled("Too many codes were requested: wait, then ask again.", wait.total_seconds())
 
     async def _enqueue(
         self, connection: Connection, address: Address, locale: str | None, challenge: Challenge, code: str
@@ -166,14 +165,14 @@ class SignInService:
         )
         try:
             await self._context.require(OUTBOX).enqueue(connection, message)
-        except ValueError:  # an outbox of another make may take less than the form that all of ours go by
+        except ValueError:  # another implementation of the outbox may accept fewer addresses than our format does
             raise invalid("email", "is an address that no mail can be sent to") from None
 
     async def _redeem(self, connection: Connection, given: Confirmation) -> SignIn | Problem:
         now = self._context.clock.now()
         challenge = await queries.spend_try(connection, given.challenge_id, now)
         if challenge is None:
-            return Problem(401, "challenge_closed", "The code has run out or was used up: ask for a new one.")
+            return Problem(401, "challenge_closed", "The code has expired or was used up: ask for a new one.")
         expected = code_hash(self._context.derive_key("code"), given.challenge_id, given.code)
         if not hmac.compare_digest(challenge.code_hash, expected):
             return _wrong(MAX_TRIES - challenge.tries)
@@ -195,6 +194,6 @@ class SignInService:
 
 def _wrong(left: int) -> Problem:
     if left == 0:
-        return Problem(401, "code_wrong", "The code is wrong, and that was the last try: ask for a new one.")
-    tries = "one try" if left == 1 else f"{left} tries"
+        return Problem(401, "code_wrong", "The code is wrong, and that was the last attempt: ask for a new one.")
+    tries = "one attempt" if left == 1 else f"{left} tries"
     return Problem(401, "code_wrong", f"The code is wrong: {tries} left.")

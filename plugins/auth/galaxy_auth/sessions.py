@@ -1,9 +1,9 @@
-"""Device sessions: authentication from memory, revocation, and when they were last used.
+"""Device sessions: authentication from memory, revocation, and the times of last use.
 
 What a crash leaves behind. Starting and ending sessions are single transactions of row, cache feed and fact: a process
-that dies before the COMMIT has done nothing, one that dies after it everything, for the feed and the fact are rows.
-When a session was last used is gathered in memory and written in batches: what a crash loses of it is at most one
-interval of the worker plus the precision, so a session that was about to run out unused may end that much too early.
+that dies before the COMMIT has done nothing, one that dies after it everything, for the change in the feed and the fact
+are rows. The times of last use are gathered in memory and written in batches: a crash loses at most one interval of the
+worker plus the precision, so a session that was about to expire unused may end that much too early.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,16 +26,16 @@ from galaxy_contracts.sessions import SessionsRevoked
 from galaxy_kernel.api import Cache, Connection, Context, Paging, new_id, not_found
 
 TOUCH_PRECISION = timedelta(minutes=5)
-"""A use is noted only when the last one noted is older: most requests write nothing anywhere."""
+"""A use is recorded only when the last recorded one is older than this: most requests write nothing."""
 BATCH = 1000
 """Most sessions written or deleted in one statement."""
 PRUNE_GRACE = timedelta(hours=1)
-"""How much longer a row stays that ran out unused: another replica may know of a use that is not written yet."""
+"""How much longer a row that expired unused is kept: another replica may know of an unwritten use."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Authentication:
-    """What `authenticate` goes by, looked up once: requests are many."""
+    """The services for `authenticate`, looked up once, since requests are many."""
 
     accounts: Accounts
     countries: Countries | None
@@ -63,12 +63,12 @@ class SessionService:
         )
 
     async def close(self) -> None:
-        """Write down the uses not written yet, as far as the database takes them. Called when the plugin stops."""
+        """Write the unwritten uses, as far as the database accepts them. Called when the plugin stops."""
         try:
             while await self.touch():
                 pass
-        except Exception as error:  # what is lost is a few minutes of precision, no reason to fail the stop
-            self._context.log.warning("last_uses_not_written", sessions=len(self._seen), error=type(error).__name__)
+        except Exception as error:  # only a few minutes of precision are lost, which is not a reason to fail the stop
+            self._context.log.warning("last_uses_lost", sessions=len(self._seen), error=type(error).__name__)
 
     def authenticate(self, token: str, *, client_address: str) -> UserIdentity | None:
         """Return the identity behind a request's token, or None, and count the country it came from."""
@@ -79,9 +79,9 @@ class SessionService:
         return identity
 
     def identify(self, token: str) -> UserIdentity | None:
-        """Return the identity behind a token, or None: from memory, and noting that the session is in use.
+        """Return the identity behind a token, or None: from memory, recording that the session is in use.
 
-        The look-up goes by the token's hash, so its timing tells nothing about tokens that exist.
+        The look-up is by the token's hash, so its timing reveals nothing about existing tokens.
         """
         if len(token) != TOKEN_LENGTH or not token.isascii():
             return None
@@ -101,7 +101,7 @@ class SessionService:
         return UserIdentity(session.account_id, session.id, session.expires_at)
 
     async def start(self, connection: Connection, account_id: UUID, device_name: str) -> tuple[Session, str]:
-        """Start a session with the caller's transaction, and give it with its token, which is not kept."""
+        """Start a session with the caller's transaction, and return it with its token, which is not stored."""
         now = self._context.clock.now()
         token = new_token(self._context.random)
         ends = now + self._context.settings.session_ttl
@@ -133,7 +133,7 @@ class SessionService:
         return [msgspec.structs.replace(each, last_seen_at=self._last_seen(each)) for each in sessions], total
 
     async def touch(self) -> bool:
-        """Write down when sessions were last used; return whether there is more to write."""
+        """Write when sessions were last used; return whether there is more to write."""
         seen = list(islice(self._seen.items(), BATCH))
         if not seen:
             return False
@@ -145,7 +145,7 @@ class SessionService:
         return len(seen) == BATCH
 
     async def prune(self) -> bool:
-        """Delete sessions that have run out; return whether there is more to delete."""
+        """Delete expired sessions; return whether there is more to delete."""
         run_out = queries.have_run_out(self._context.clock.now(), self._context.settings.session_idle_ttl, PRUNE_GRACE)
         async with self._context.database.transaction() as connection:
             ended = await queries.delete_sessions(connection, run_out, limit=BATCH)

@@ -36,9 +36,9 @@ auth_challenges = Table(
     Index(None, "client_key", "created_at"),
     Index(None, "created_at"),
 )
-"""One row a code that was asked for, kept for a day, since the throttles count them.
+"""One row for each requested code, kept for a day, since the throttles count them.
 
-`email` is as typed, and goes when the account of the address is deleted. `address_key` and `client_key` are keyed
+`email` is as typed, and removed when the account of the address is deleted. `address_key` and `client_key` are keyed
 hashes of the folded address and of the client's network.
 """
 
@@ -55,4 +55,4 @@ device_sessions = Table(
     UniqueConstraint("token_hash"),
     Index(None, "account_id"),
 )
-"""One row a session that has not ended: one that is revoked is deleted, one that has run out is pruned."""
+"""One row for each session that has not ended: a revoked one is deleted, an expired one is pruned."""

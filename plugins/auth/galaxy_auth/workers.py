@@ -12,7 +12,7 @@ PRUNE_INTERVAL = timedelta(minutes=10)
 
 
 def workers(sessions: SessionService, sign_in: SignInService) -> Sequence[Worker]:
-    """Return the workers: every replica writes down the uses that it has seen, one of them prunes."""
+    """Return the workers: every replica writes the uses that it has seen, one of them prunes."""
 
     async def prune() -> bool:
         await sign_in.prune()

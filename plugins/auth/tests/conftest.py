@@ -45,7 +45,7 @@ class World:
     async def ask(
         self, method: str, path: str, *, token: str | None = None, address: str | None = None, **request: Any
     ) -> tuple[int, Any]:
-        """Make a request, as who holds the token, or by way of the gateway from a client address."""
+        """Make a request, with a token, or through the gateway from a client address."""
         headers = request.pop("headers", {})
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -66,7 +66,7 @@ class World:
         return await self.ask("POST", f"{PUBLIC}/confirm-email-code", json=body)
 
     async def challenge(self, email: str = "ada@example.test", **request: Any) -> tuple[str, str]:
-        """Ask for a code, and return the challenge's id and the code as it stands in the mail."""
+        """Ask for a code, and return the challenge's id and the code from the mail."""
         status, answer = await self.send(email, **request)
         assert status == 202, answer
         message = next(m for m in self.outbox.messages if m.idempotency_key == answer["challenge_id"])
@@ -81,7 +81,7 @@ class World:
         return answer
 
     async def works(self, token: str) -> bool:
-        """Return whether a token opens anything."""
+        """Return whether a token is valid."""
         status, _ = await self.ask("GET", "/api/v1/user/sessions", token=token)
         assert status in (200, 401)
         return status == 200
@@ -106,14 +106,14 @@ class World:
         return "\n".join(row for each in rows for row in each)
 
     async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
-        """Wait for what the kernel does in the background."""
+        """Wait for background work of the kernel."""
         async with asyncio.timeout(seconds):
             while not condition():  # there is no event for it
                 await asyncio.sleep(0.01)
 
 
 def listener(heard: list[Any]) -> type[Any]:
-    """Make a plugin that keeps the facts it hears."""
+    """Make a plugin that keeps the facts it receives."""
 
     class Listener(offering("listener", {})):  # type: ignore[misc] # a class made at run time
         def backend_subscriptions(self) -> dict[type[Any], Any]:
@@ -127,7 +127,7 @@ def listener(heard: list[Any]) -> type[Any]:
 
 @pytest.fixture
 async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
-    """Return what boots the plugin: settings by name, `dsn` and fakes of another world for a second replica."""
+    """Return a function that boots the plugin; `dsn` and fakes of another world make a second replica."""
     async with AsyncExitStack() as stack:
 
         async def make(
@@ -154,7 +154,7 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
 
 @pytest.fixture
 def world_of() -> type[World]:
-    """Return what wraps a kernel that a test has booted itself."""
+    """Return a function that wraps a kernel that a test has booted itself."""
     return World
 
 

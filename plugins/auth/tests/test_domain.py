@@ -1,4 +1,4 @@
-"""Codes, tokens, keys and the arithmetic of the throttles."""
+"""Codes, tokens, keys and the arithmetic of throttles."""
 
 import base64
 import random
@@ -54,7 +54,7 @@ def test_code_total(typed: str) -> None:
 
 @pytest.mark.parametrize("typed", ["", "1234567", "123456789", "1234567x", "１２３４５６７８", "+1234567", "1.234.567"])
 def test_code_refuses(typed: str) -> None:
-    """What is not eight ASCII digits is no code."""
+    """Anything but eight ASCII digits is refused."""
     with pytest.raises(ValueError, match="8 digits"):
         domain.parse_code(typed)
 
@@ -67,7 +67,7 @@ def test_code_hash_is_bound_to_key_and_challenge() -> None:
 
 
 def test_token_holds_256_random_bits() -> None:
-    """A token is its mark and 32 bytes in URL-safe base64, all of them drawn."""
+    """A token is its prefix and 32 random bytes in URL-safe base64."""
     drawn = random.Random(7).getrandbits(256).to_bytes(32, "big")
     token = domain.new_token(random.Random(7))
     assert len(token) == domain.TOKEN_LENGTH
@@ -76,7 +76,7 @@ def test_token_holds_256_random_bits() -> None:
 
 
 def test_challenge_id_is_random() -> None:
-    """A challenge's id is a UUID of version 4: nothing in it can be told from the time."""
+    """A challenge's id is a UUID of version 4, which does not depend on the time."""
     assert domain.new_challenge_id(random.Random(1)).version == 4
     assert isinstance(domain.new_challenge_id(random.Random(1)), UUID)
 
@@ -109,7 +109,7 @@ AGO = st.none() | st.timedeltas(timedelta(0), timedelta(days=2))
 def test_wait_is_exact(
     newest: timedelta | None, address: timedelta | None, client: timedelta | None, interval: timedelta
 ) -> None:
-    """Right after the wait nothing holds the next code any more, and a moment before something did."""
+    """Right after the wait no throttle applies, and a moment before one did."""
     sent = Sent(*(None if ago is None else NOW - ago for ago in (newest, address, client)))
     wait = wait_for(sent, NOW, interval)
     assert wait >= timedelta(0)

@@ -1,4 +1,4 @@
-"""What auth does when accounts are blocked or deleted."""
+"""Reactions to blocked and deleted accounts."""
 
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,7 @@ async def _until_revoked(world: Any, *signed_in: Any) -> None:
 
 
 async def test_a_block_ends_all_sessions(world: Any) -> None:
-    """A block ends the account's sessions for good: lifting it does not bring them back. Others' stay."""
+    """A block ends the account's sessions permanently: unblocking does not restore them. Others' stay."""
     signed_in = [await world.sign_in() for _ in range(2)]
     foreign = await world.sign_in("bob@example.test")
     await world.tell(AccountBlocked(UUID(signed_in[0]["account"]["id"])))
@@ -25,7 +25,7 @@ async def test_a_block_ends_all_sessions(world: Any) -> None:
 
 
 async def test_a_deletion_scrubs_the_address(world: Any) -> None:
-    """A deletion ends the sessions and takes the address out of every challenge, which closes them; throttles stay."""
+    """A deletion ends the sessions and removes the address from every challenge, closing them; throttles stay."""
     signed_in = await world.sign_in("Ada.Lovelace@example.test")
     world.clock.advance(timedelta(minutes=1))
     challenge, code = await world.challenge("ada.lovelace@EXAMPLE.test")
@@ -43,7 +43,7 @@ async def test_a_deletion_scrubs_the_address(world: Any) -> None:
 
 
 async def test_a_late_deletion_spares_a_new_beginning(world: Any) -> None:
-    """A code that was asked for after the deletion works, even when the deletion is told only then."""
+    """A code requested after the deletion is valid, even when the fact is delivered later."""
     signed_in = await world.sign_in()
     account_id = UUID(signed_in["account"]["id"])
     deleted_at = world.clock.now()

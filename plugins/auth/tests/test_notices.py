@@ -1,4 +1,4 @@
-"""Players hear of sign-ins to an account that was there before."""
+"""Players are notified of sign-ins to an existing account."""
 
 from datetime import UTC
 from typing import Any
@@ -13,7 +13,7 @@ from galaxy_devkit.testing.kernel import Boot, offering
 
 
 async def test_a_second_device_is_told_of(boot: Boot, clock: ManualClock, world_of: Any) -> None:
-    """The first sign-in makes the account and tells nobody; the second tells its player, once, of device and time."""
+    """The first sign-in creates the account without a notification; the second notifies once, with device and time."""
     accounts, outbox, notifications = FakeAccounts(), FakeOutbox(), FakeNotifications()
     fakes = offering("fakes", {ACCOUNTS: accounts, OUTBOX: outbox, NOTIFICATIONS: notifications})
     async with boot(AuthPlugin, fakes, clock=clock) as booted:
@@ -29,6 +29,6 @@ async def test_a_second_device_is_told_of(boot: Boot, clock: ManualClock, world_
 
 
 async def test_without_notifications_sign_in_works(world: Any) -> None:
-    """A deployment without them signs in as ever."""
+    """A deployment without notifications signs in as usual."""
     await world.sign_in()
     assert (await world.sign_in())["session_token"]

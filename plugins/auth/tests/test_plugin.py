@@ -18,7 +18,7 @@ async def test_boots_alone(world: Any) -> None:
 
 
 async def test_with_user_and_mail(boot: Boot) -> None:
-    """With real accounts and the real queue a code asked for leaves a mail, and no account before its time."""
+    """With real accounts and the real queue a requested code leaves a mail, and no account before confirmation."""
     from galaxy_mail.plugin import MailPlugin
     from galaxy_user.plugin import UserPlugin
 
@@ -40,7 +40,7 @@ TEMPLATES = files("galaxy_auth") / "templates"
 @pytest.mark.parametrize("language", ["en", "de"])
 @pytest.mark.parametrize("minutes", [1, 5])
 def test_mail_shows_code_and_validity_and_no_link(language: str, minutes: int) -> None:
-    """The mail shows the code, how long it is valid, and nothing to click on; the subject does not tell the code."""
+    """The mail shows the code, how long it is valid, and no links; the subject does not contain the code."""
     layout = "{% block preheader %}{% endblock %}{% block content %}{% endblock %}{% block footer %}{% endblock %}"
     names = [f"sign_in_code.{language}.{kind}" for kind in ("txt", "html")]
     sources = {name: (TEMPLATES / name).read_text() for name in names}

@@ -1,4 +1,4 @@
-"""The HTTP operations: shapes, access and what is refused."""
+"""The HTTP operations: shapes, access and refusals."""
 
 from datetime import timedelta
 from typing import Any
@@ -70,7 +70,7 @@ async def test_nulls_stand_for_what_is_not_said(world: Any) -> None:
 
 
 async def test_introspection(world: Any) -> None:
-    """The gateway learns what a token opens, and of any other string that it opens nothing."""
+    """The gateway learns the session of a token, and that any other string is not active."""
     signed_in = await world.sign_in()
     gateway = {"X-Gateway-Token": GATEWAY_TOKEN}
 
@@ -120,7 +120,7 @@ async def test_requests_are_counted_by_country(make_world: Any) -> None:
 
 
 async def test_a_country_is_declared_once(make_world: Any) -> None:
-    """An account has the country of its first sign-in, where geo can tell it, whatever the later ones come from."""
+    """An account has the country of its first sign-in, where geo knows it, whatever the later ones are."""
     world = await make_world(countries=FakeCountries({"192.0.2.1": "AT", "198.51.100.1": "DE"}))
     for address in ("192.0.2.1", "198.51.100.1"):
         world.clock.advance(timedelta(minutes=1))
@@ -131,5 +131,5 @@ async def test_a_country_is_declared_once(make_world: Any) -> None:
 
 
 async def test_without_geo_no_country_is_declared(world: Any) -> None:
-    """Where nothing tells countries, the account's stays empty."""
+    """Without geo the account's country stays empty."""
     assert (await world.sign_in())["account"]["declared_country"] is None

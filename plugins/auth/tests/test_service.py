@@ -12,14 +12,14 @@ from galaxy_contracts.sessions import SessionStarted
 
 
 class Untouchable:
-    """`Accounts` that nobody may use."""
+    """`Accounts` that must not be used."""
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"accounts.{name} was used")
 
 
 class BrokenOutbox:
-    """An `Outbox` that can take no mail."""
+    """An `Outbox` that refuses every mail."""
 
     def register(self, kind: Any) -> None: ...
 
@@ -33,7 +33,7 @@ def wrong(code: str) -> str:
 
 
 async def test_send_does_not_look_at_accounts(make_world: Any) -> None:
-    """Asking for a code uses no account service at all, so the answer cannot tell who has an account."""
+    """Asking for a code uses no account service at all, so the answer cannot reveal who has an account."""
     world = await make_world(accounts=Untouchable())
     status, answer = await world.send("anybody@example.test")
     assert (status, set(answer)) == (202, {"challenge_id", "expires_at", "retry_after"})
@@ -69,7 +69,7 @@ async def test_mail_goes_with_the_challenge(world: Any) -> None:
 
 
 async def test_mail_that_cannot_be_queued_leaves_no_challenge(make_world: Any) -> None:
-    """An address that mail cannot go to is 422 and counts for nothing."""
+    """An address that mail refuses is 422 and is not counted."""
     world = await make_world(outbox=BrokenOutbox())
     status, problem = await world.send()
     assert (status, problem["errors"][0]["field"]) == (422, "email")
@@ -77,7 +77,7 @@ async def test_mail_that_cannot_be_queued_leaves_no_challenge(make_world: Any) -
 
 
 async def test_first_sign_in_makes_the_account(world: Any) -> None:
-    """The first right code makes account and session; the account takes what the caller says of themselves."""
+    """The first right code creates account and session; the account has the caller's data."""
     challenge, code = await world.challenge("Ada@example.test", locale="de")
     given = {"device_name": " Ada's phone ", "time_zone": "Europe/Vienna"}
     status, answer = await world.confirm(challenge, code, **given)
@@ -95,14 +95,14 @@ async def test_first_sign_in_makes_the_account(world: Any) -> None:
 
 
 async def test_wrong_codes_close_the_challenge(world: Any) -> None:
-    """Four wrong codes leave one try, the fifth closes the challenge, and then the right one is refused too."""
+    """Four wrong codes leave one attempt, the fifth closes the challenge, and then the right one is refused too."""
     challenge, code = await world.challenge()
     left = []
     for _ in range(5):
         status, problem = await world.confirm(challenge, wrong(code))
         assert (status, problem["code"]) == (401, "code_wrong")
         left.append(problem["detail"])
-    assert ["4 tries" in left[0], "one try" in left[3], "last try" in left[4]] == [True] * 3
+    assert ["4 tries" in left[0], "one attempt" in left[3], "last attempt" in left[4]] == [True] * 3
     assert (await world.confirm(challenge, code))[1]["code"] == "challenge_closed"
     assert world.accounts.accounts == {}
 
@@ -116,7 +116,7 @@ async def test_right_code_on_the_last_try(world: Any) -> None:
 
 
 async def test_malformed_codes_burn_no_try(world: Any) -> None:
-    """What is no code is 422 and costs nothing, as does a bad field beside a right code."""
+    """A malformed code is 422 and not counted, as is a bad field beside a right code."""
     challenge, code = await world.challenge()
     for _ in range(6):
         status, problem = await world.confirm(challenge, "1234567")
@@ -152,7 +152,7 @@ async def test_closed_challenges_look_alike(world: Any) -> None:
 
 
 async def test_blocked_accounts_are_refused_after_the_right_code(world: Any) -> None:
-    """Only who gives the right code hears that the account is blocked, and the code is used up by it."""
+    """Only the right code reveals that the account is blocked, and it is used up by that."""
     account = (await world.sign_in())["account"]
     world.accounts.change(next(iter(world.accounts.accounts)), blocked_at=world.clock.now())
     world.clock.advance(timedelta(minutes=1))
@@ -165,7 +165,7 @@ async def test_blocked_accounts_are_refused_after_the_right_code(world: Any) -> 
 
 
 async def test_200_wrong_codes_at_once(world: Any) -> None:
-    """Of 200 wrong codes at once exactly five are evaluated."""
+    """Of 200 concurrent wrong codes exactly five are evaluated."""
     challenge, code = await world.challenge()
     codes = [f"{(int(code.replace(' ', '')) + number) % 10**8:08d}" for number in range(1, 201)]
     answers = await asyncio.gather(*(world.confirm(challenge, each) for each in codes))
@@ -173,7 +173,7 @@ async def test_200_wrong_codes_at_once(world: Any) -> None:
 
 
 async def test_200_right_codes_at_once(world: Any) -> None:
-    """Of 200 right codes at once one makes the one session."""
+    """Of 200 concurrent right codes one makes the only session."""
     challenge, code = await world.challenge()
     answers = await asyncio.gather(*(world.confirm(challenge, code) for _ in range(200)))
     assert Counter(status for status, _ in answers) == {201: 1, 401: 199}
@@ -181,7 +181,7 @@ async def test_200_right_codes_at_once(world: Any) -> None:
 
 
 async def test_50_sends_at_once(world: Any) -> None:
-    """Of 50 codes asked for one address at once, in many spellings and from many places, exactly one is sent."""
+    """Of 50 concurrent requests for one address, in many spellings and from many places, exactly one code is sent."""
     emails = [("ada@example.test", "Ada@example.test", "ADA@EXAMPLE.TEST")[number % 3] for number in range(50)]
     sends = (world.send(email, address=f"192.0.2.{number}") for number, email in enumerate(emails))
     answers = await asyncio.gather(*sends)
@@ -191,7 +191,7 @@ async def test_50_sends_at_once(world: Any) -> None:
 
 
 async def test_resend_interval(world: Any) -> None:
-    """An address waits for the interval, hears exactly how long, and other addresses do not wait."""
+    """An address waits for the interval, with the exact time in the answer; other addresses do not wait."""
     await world.challenge()
     world.clock.advance(timedelta(seconds=17.5))
     status, problem = await world.send("ADA@example.test")
@@ -202,7 +202,7 @@ async def test_resend_interval(world: Any) -> None:
 
 
 async def test_codes_a_day(make_world: Any) -> None:
-    """An address gets so many codes in any 24 hours; refused ones count for nothing."""
+    """An address gets so many codes in any 24 hours; refused ones are not counted."""
     world = await make_world(codes_per_email_per_day="3", code_ttl="1m")
     for _ in range(3):
         await world.challenge()
@@ -230,7 +230,7 @@ async def test_codes_an_hour_of_one_client(make_world: Any) -> None:
 
 
 async def test_the_longest_wait_counts(make_world: Any) -> None:
-    """When several throttles hold a code, the answer names the longest wait: after it the code is sent."""
+    """When several throttles apply, the answer has the longest wait: after it the code is sent."""
     world = await make_world(codes_per_ip_per_hour="1", codes_per_email_per_day="1")
     await world.challenge()
     world.clock.advance(timedelta(seconds=1))
@@ -238,7 +238,7 @@ async def test_the_longest_wait_counts(make_world: Any) -> None:
 
 
 async def test_others_never_burn_a_challenge(world: Any) -> None:
-    """Somebody who knows only the address closes no challenge of its holder, by codes asked for or tried."""
+    """A caller who knows only the address cannot close a challenge of its holder."""
     challenge, code = await world.challenge()
     world.clock.advance(timedelta(minutes=1))
     foreign, _ = await world.challenge()
@@ -248,7 +248,7 @@ async def test_others_never_burn_a_challenge(world: Any) -> None:
 
 
 async def test_dump_yields_neither_code_nor_token(world: Any) -> None:
-    """No row of any table holds the code, the token, or the client's address, plain or in hexadecimal."""
+    """No row of any table has the code, the token, or the client's address, plain or in hexadecimal."""
     challenge, code = await world.challenge(address="198.51.100.77")
     _, answer = await world.confirm(challenge, code)
     dump = (await world.dump()).lower()

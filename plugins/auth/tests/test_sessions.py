@@ -1,4 +1,4 @@
-"""Device sessions: authentication from memory, expiry, revocation, and when they were last used."""
+"""Device sessions: authentication from memory, expiry, revocation, and times of last use."""
 
 import asyncio
 import secrets
@@ -19,7 +19,7 @@ SESSIONS = "/api/v1/user/sessions"
 
 
 async def test_only_real_tokens_open(world: Any) -> None:
-    """A token opens what it should; anything else opens nothing, whatever its shape."""
+    """A token identifies its player; anything else is refused, whatever its shape."""
     signed_in = await world.sign_in()
     token = signed_in["session_token"]
     identity = world.sessions.authenticate(token, client_address="")
@@ -30,7 +30,7 @@ async def test_only_real_tokens_open(world: Any) -> None:
 
 
 async def test_authentication_asks_no_database(world: Any) -> None:
-    """Establishing a player runs no statement."""
+    """Authentication runs no statement."""
     token = (await world.sign_in())["session_token"]
     statements: list[str] = []
     event.listen(world.database.engine.sync_engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
@@ -43,7 +43,7 @@ async def test_authentication_asks_no_database(world: Any) -> None:
 
 
 async def test_absolute_expiry(make_world: Any) -> None:
-    """A session in daily use ends at its time all the same."""
+    """A session in daily use still ends at its absolute end."""
     world = await make_world(session_ttl="10d", session_idle_ttl="3d")
     token = (await world.sign_in())["session_token"]
     for _ in range(9):
@@ -57,7 +57,7 @@ async def test_absolute_expiry(make_world: Any) -> None:
 
 @pytest.mark.parametrize("written", [False, True])
 async def test_idle_expiry(world: Any, written: bool) -> None:
-    """A session ends when it was not used for so long; a use counts from at once, written down or not."""
+    """A session ends when it was not used for so long; a use counts at once, written or not."""
     token = (await world.sign_in())["session_token"]
     world.clock.advance(timedelta(days=29))
     assert await world.works(token)
@@ -70,7 +70,7 @@ async def test_idle_expiry(world: Any, written: bool) -> None:
 
 
 async def test_blocked_and_deleted_accounts_are_out_at_once(world: Any) -> None:
-    """A token stops with its account's state in memory, before any session is revoked."""
+    """A token is refused by its account's state in memory, before any session is revoked."""
     token = (await world.sign_in())["session_token"]
     account_id = next(iter(world.accounts.accounts))
     for field in ("blocked_at", "deleted_at"):
@@ -104,7 +104,7 @@ async def test_listing_own_sessions(world: Any) -> None:
 
 
 async def test_revoking_one(world: Any) -> None:
-    """A revoked session is dead at once, the others live, and a session that is not one's own does not exist."""
+    """A revoked session is refused at once, others stay valid, and another player's session is 404."""
     mine, phone = await world.sign_in(), await world.sign_in()
     foreign = await world.sign_in("bob@example.test")
     assert (await world.ask("DELETE", f"{SESSIONS}/{foreign['session_id']}", token=mine["session_token"]))[0] == 404
@@ -124,7 +124,7 @@ async def test_signing_out(world: Any) -> None:
 
 
 async def test_revoking_all_others(world: Any) -> None:
-    """Ending all others spares the one in use and other players' sessions, and says how many there were."""
+    """Ending all others keeps the one in use and other players' sessions, and returns their number."""
     foreign = await world.sign_in("bob@example.test")
     signed_in = [await world.sign_in() for _ in range(3)]
     status, answer = await world.ask("DELETE", SESSIONS, token=signed_in[1]["session_token"])
@@ -147,7 +147,7 @@ async def test_revoking_rolls_back_with_its_caller(world: Any) -> None:
 
 
 async def test_parallel_revocations_and_touches(world: Any) -> None:
-    """Sessions written, revoked one by one and all at once end in peace, and each is told once."""
+    """Sessions written, revoked one by one and all together do not deadlock, and each is reported once."""
     signed_in = [await world.sign_in() for _ in range(12)]
     keeper = signed_in[0]["session_token"]
     world.clock.advance(timedelta(hours=1))
@@ -207,7 +207,7 @@ async def test_uses_are_written_in_batches(make_world: Any) -> None:
 
 
 async def test_uses_are_written_at_the_stop(boot: Boot, make_world: Any) -> None:
-    """What was not written yet is written when the plugin stops."""
+    """Unwritten uses are written when the plugin stops."""
     world = await make_world()
     token = (await world.sign_in())["session_token"]
     world.clock.advance(timedelta(hours=1))

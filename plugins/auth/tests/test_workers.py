@@ -5,7 +5,7 @@ from typing import Any
 
 
 async def prune(world: Any) -> None:
-    """Have the pruning worker make a pass."""
+    """Run a pass of the pruning worker."""
     workers = dict(world.booted.kernel.assembly.plugins.call("backend_workers"))["auth"]
     run = next(worker.run for worker in workers if worker.name == "auth.prune")
     while await run():

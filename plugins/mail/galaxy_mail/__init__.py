@@ -1,1 +1,1 @@
-"""Outgoing mail: a queue in the database, the worker that empties it into a relay, the operators' view of both."""
+"""Outgoing mail: a queue in the database, the worker that sends it through a relay, the operators' view of both."""

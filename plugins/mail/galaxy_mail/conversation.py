@@ -1,9 +1,9 @@
-"""The conversation with a relay that has let us in: mails, one after the other (RFC 5321).
+"""The conversation with a relay after the login: mails, one after the other (RFC 5321).
 
 Where the relay offers PIPELINING (RFC 2920), the commands of a mail go in one write, so that it costs two round trips
-instead of four. The message itself always waits for the relay's 354: a relay that is lost before has not taken it.
+instead of four. The message itself always waits for the relay's 354: a relay that is lost before has not accepted it.
 
-A conversation belongs to one task at a time. Who leaves it before an answer has come must close it.
+A conversation belongs to one task at a time, which must close it when it leaves before an answer has arrived.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from typing import NamedTuple
 MAIL, RCPT, DATA = "MAIL FROM", "RCPT TO", "DATA"
 """The stages of a mail. Its RSET counts as the first, its message as the last."""
 CLOSING = 421
-"""The relay hangs up, whatever it was asked (RFC 5321, section 3.8)."""
+"""The relay closes the connection, whatever the command (RFC 5321, section 3.8)."""
 _GO_ON = 354
 _MAX_REPLY = 1 << 15
 """Bytes of a reply, all its lines together: far above the 512 of a line (RFC 5321, section 4.5.3.1.5)."""
 _PIECE = 1 << 16
-"""Bytes of a message that are written before we look whether the relay keeps up."""
+"""Bytes of a message that are written before checking whether the relay keeps up."""
 _PATIENCE = 1.0
-"""Seconds for the answers to the rest of a group: some relays are slow on purpose to who was refused."""
+"""Seconds for the answers to the rest of a group: some relays are slow on purpose after a refusal."""
 _GOODBYE = 1.0
 """Seconds for a QUIT."""
 _LINE = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?\r?", re.DOTALL)
@@ -34,15 +34,15 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the relay answered."""
+    """A reply of the relay."""
 
     code: int
     text: str
-    """Its lines without code, joined by LF. Never with NUL or broken UTF-8, which no database keeps."""
+    """Its lines without code, joined by LF. Without NUL and broken UTF-8, which Postgres cannot store."""
 
 
 class Refused(Exception):  # noqa: N818 - the field's own word
-    """The relay answered, but not with what lets us go on."""
+    """The relay answered, but with a refusal."""
 
     def __init__(self, stage: str, reply: Reply) -> None:
         super().__init__(f"{stage}: {reply.code} {reply.text}")
@@ -50,13 +50,13 @@ class Refused(Exception):  # noqa: N818 - the field's own word
 
 
 class Lost(Exception):  # noqa: N818 - says what became of the connection
-    """There is no answer and will be none."""
+    """There is no answer and there will be none."""
 
     def __init__(self, stage: str, cause: str, *, handed_over: bool = False) -> None:
         super().__init__(cause)
         self.stage = stage
         self.handed_over = handed_over
-        """Whether the message was on its way: the relay may have taken it."""
+        """Whether the message was being sent: the relay may have accepted it."""
 
 
 class _Step(NamedTuple):
@@ -69,14 +69,14 @@ class Conversation(asyncio.Protocol):
     """States: usable → closed, by us or the relay; then every answer still awaited is `Lost`."""
 
     def __init__(self, transport: asyncio.Transport, extensions: Collection[str]) -> None:
-        """Take over a connection on which nothing is under way; `extensions` are EHLO's keywords in lower case."""
+        """Use an idle connection; `extensions` are EHLO's keywords in lower case."""
         self.extensions = extensions
         self._transport, self._parser = transport, ReplyParser()
         self._replies: deque[Reply] = deque()
         self._owed = 0
-        """Replies that the relay has yet to give."""
+        """Replies that the relay still owes."""
         self._dirty = False
-        """Whether a mail was begun and not ended: the next one needs RSET first."""
+        """Whether a mail was begun but not ended: the next one needs RSET first."""
         self._end: str | None = "the connection was lost" if transport.is_closing() else None
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
@@ -84,11 +84,11 @@ class Conversation(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether the relay has neither hung up nor said what it was not asked."""
+        """Whether the relay has neither closed the connection nor sent an unexpected reply."""
         return self._end is None
 
     async def mail(self, sender: bytes, recipient: bytes, content: bytes) -> Reply:
-        """Hand over one mail. Raise Refused and Lost, and ValueError for an address with control characters."""
+        """Send one mail. Raise Refused and Lost, and ValueError for an address with control characters."""
         steps = self._steps(sender, recipient, len(content))
         self._dirty = True
         for group in [steps] if "pipelining" in self.extensions else [[step] for step in steps]:
@@ -103,11 +103,11 @@ class Conversation(asyncio.Protocol):
         return reply
 
     async def noop(self) -> None:
-        """See whether the relay is there. Raise Refused and Lost."""
+        """Check that the relay answers. Raise Refused and Lost."""
         await self._say(_Step("NOOP", b"NOOP", (250,)))
 
     async def quit(self) -> None:
-        """Take leave and close; wait a moment for the answer, whatever it is."""
+        """Send QUIT and close; wait a moment for the answer, whatever it is."""
         try:
             with contextlib.suppress(Refused, Lost, TimeoutError):
                 async with asyncio.timeout(_GOODBYE):
@@ -116,10 +116,10 @@ class Conversation(asyncio.Protocol):
             self.close()
 
     def close(self, cause: str = "the connection was closed") -> None:
-        """Cut the connection; the first cause counts.
+        """Abort the connection; the first cause counts.
 
-        What is not sent yet is dropped: nobody waits for what becomes of half a message, and a relay that reads no
-        more could hold the connection for ever.
+        Unsent data is dropped: half a message has no use, and a relay that no longer reads could hold the connection
+        for ever.
         """
         if self._end is None:
             self._end = cause
@@ -139,7 +139,7 @@ class Conversation(asyncio.Protocol):
         return [_Step(MAIL, b"RSET", (250,)), *steps] if self._dirty else steps
 
     async def _say(self, *group: _Step) -> None:
-        """Say commands in one write. Raise Refused for the first that is, once all are answered, and Lost."""
+        """Send commands in one write. Raise Refused for the first refusal, once all are answered, and Lost."""
         self._write(b"".join(step.command + b"\r\n" for step in group), replies=len(group))
         for number, step in enumerate(group, start=1):
             reply = await self._reply(step.stage)
@@ -150,8 +150,8 @@ class Conversation(asyncio.Protocol):
     async def _back_out(self, refusal: Reply, left: int) -> None:
         """Read the answers to the rest of a group, so that the connection stays usable; or close it.
 
-        A relay that refused the recipient and wants the message all the same gets an empty one, which has nowhere to
-        go (RFC 2920, section 3.1). One that took the recipient alone might deliver that.
+        A relay that refused the recipient but still expects the message gets an empty one, which has no recipient (RFC
+        2920, section 3.1). A relay that accepted only the recipient might deliver that.
         """
         before = last = refusal
         try:
@@ -163,9 +163,9 @@ class Conversation(asyncio.Protocol):
                     await self._reply(DATA)
                     last = before
         except (Lost, TimeoutError):
-            self.close()  # the refusal counts all the same
+            self.close()  # the refusal still counts
         if min(refusal.code, last.code) < 400:
-            self.close()  # it answers something else than what it was asked
+            self.close()  # its answers do not match the commands
 
     async def _reply(self, stage: str, *, handed_over: bool = False) -> Reply:
         while not self._replies:
@@ -188,7 +188,7 @@ class Conversation(asyncio.Protocol):
             self._write(message[start : start + _PIECE], replies=0)
 
     async def _change(self) -> None:
-        """Wait until the relay says something, reads on, or is gone."""
+        """Wait until the relay replies, reads on, or is gone."""
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
@@ -200,7 +200,7 @@ class Conversation(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        """Keep the replies for who waits for them."""
+        """Keep the replies for the waiting task."""
         try:
             for reply in self._parser.feed(data):
                 self._take(reply)
@@ -209,23 +209,23 @@ class Conversation(asyncio.Protocol):
         self._wake()
 
     def _take(self, reply: Reply) -> None:
-        """Keep one reply. One that nobody asked for would be taken for the next one's, so it is the end."""
+        """Keep one reply. An unexpected one would be mistaken for the next command's, so it ends the conversation."""
         if self._end is not None:
             return
         if not self._owed:
-            self.close(f"it spoke unasked: {reply.code} {reply.text}")
+            self.close(f"unexpected reply: {reply.code} {reply.text}")
             return
         self._owed -= 1
         self._replies.append(reply)
         if reply.code == CLOSING:
-            self.close(f"it hung up: {reply.code} {reply.text}")
+            self.close(f"it closed the connection: {reply.code} {reply.text}")
 
     def eof_received(self) -> None:
-        """Take it for the end: a relay that says no more takes no more."""
+        """End the conversation: a relay that sends no more accepts no more."""
         self.close("the relay closed the connection")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Notify whoever waits."""
+        """Notify the waiting task."""
         self.close(f"the connection was lost: {exc}" if exc else "the connection was lost")
 
     def pause_writing(self) -> None:
@@ -239,7 +239,7 @@ class Conversation(asyncio.Protocol):
 
 
 class ReplyParser:
-    """Makes replies of bytes, in whatever pieces they come."""
+    """Parses replies from bytes, in any pieces."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -247,7 +247,7 @@ class ReplyParser:
         self._size = 0
 
     def feed(self, data: bytes) -> Iterator[Reply]:
-        """Return the replies that are complete now. Raise ValueError at what is none, or is too long."""
+        """Return the replies that are complete now. Raise ValueError for a malformed or too long one."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             match = _LINE.fullmatch(line)

@@ -1,4 +1,4 @@
-"""Deliveries, and the rules of mail: addresses, subjects, keys, what may be kept of what a relay says. No I/O."""
+"""Deliveries, and the rules of mail: addresses, subjects, keys, scrubbed replies. No I/O."""
 
 import re
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A mail as its templates made it."""
+    """A rendered mail."""
 
     subject: str
     text: str
@@ -28,12 +28,12 @@ class Rendered:
 
 
 Identity = UUID | tuple[str, str]
-"""What makes a delivery the same as another: its kind and key, or else its own id."""
+"""The identity of a delivery: its kind and key, or else its own id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A delivery as it is to be queued."""
+    """A delivery to queue."""
 
     id: UUID
     kind: str
@@ -45,11 +45,11 @@ class Draft:
     mime: bytes | None = None
     sealed: bytes | None = None
     last_error: str | None = None
-    """Why there is no mail in it: it is a dead letter from the beginning."""
+    """Why it has no mail: it is a dead letter from the beginning."""
 
     @property
     def identity(self) -> Identity:
-        """What it shares with whatever is the same delivery."""
+        """The identity that equal deliveries share."""
         return self.id if self.idempotency_key is None else (self.kind, self.idempotency_key)
 
 
@@ -67,7 +67,7 @@ def envelope_of(readable: str) -> str:
 
 
 def comparable(address: str) -> str:
-    """Return the form in which addresses are compared, but for their case; what is none is compared as it is."""
+    """Return the form in which addresses are compared, apart from case; other text is compared unchanged."""
     try:
         return parse_address(address.strip()).readable
     except ValueError:
@@ -75,10 +75,10 @@ def comparable(address: str) -> str:
 
 
 def check_subject(subject: str) -> str:
-    """Return a subject that is one line of a header. Raise ValueError that names the field for CR and LF.
+    """Return a subject that is one line of a header. Raise ValueError, naming the field, for CR and LF.
 
-    Other control characters and Unicode's line separators become spaces, for the standard library takes some of
-    them for line breaks; what looks like an encoded word is taken apart.
+    Other control characters and Unicode's line separators become spaces, for the standard library treats some of them
+    as line breaks; text that looks like an encoded word is broken up.
     """
     if _LINE_BREAKS.search(subject):
         raise ValueError("subject: must not contain CR or LF")
@@ -93,9 +93,9 @@ def check_key(key: str | None) -> str | None:
 
 
 def scrub(text: str, recipient: str | None = None) -> str:
-    """Take addresses out of what a relay says, since it goes into rows and logs."""
+    """Remove addresses from a relay's reply, which is kept in rows and logs."""
     local = (recipient or "").rpartition("@")[0]
-    if recipient and local.lower() in text.lower():  # seldom: patterns of their own for each recipient are not cheap
+    if recipient and local.lower() in text.lower():  # rarely: patterns for each recipient are not cheap
         text = re.sub(re.escape(recipient), "<address>", text, flags=re.IGNORECASE)
         text = re.sub(rf"(?<![\w.]){re.escape(local)}(?![\w])", "<address>", text, flags=re.IGNORECASE)
     return _ADDRESS.sub("<address>", text).replace("<<address>>", "<address>")

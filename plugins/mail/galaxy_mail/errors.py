@@ -1,4 +1,4 @@
-"""What goes wrong with mails.
+"""Errors of mails.
 
 Halt (kernel)
 └── RelayDown       the relay serves nobody just now: sending pauses, no mail loses an attempt
@@ -13,11 +13,11 @@ from galaxy_kernel.api import Halt
 
 
 class MailError(Exception):
-    """Base of what concerns one mail."""
+    """Base of errors that concern one mail."""
 
 
 class RelayDown(Halt):
-    """The relay cannot be reached, refuses our login, or refuses our sender: it saw none of our mails."""
+    """The relay cannot be reached, refuses our login, or refuses our sender: no mail was sent to it."""
 
 
 class Refusal(MailError):  # noqa: N818 - the field's own word

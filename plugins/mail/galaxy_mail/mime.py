@@ -1,4 +1,4 @@
-"""Composing a mail: from what the templates made to the bytes that every attempt sends (SPEC M-1)."""
+"""Composes a rendered mail into the bytes that every attempt sends (SPEC M-1)."""
 
 import re
 from datetime import datetime
@@ -17,8 +17,8 @@ _UNICODE = SMTPUTF8.clone(cte_type="7bit")
 def compose(rendered: Rendered, *, sender: Address, recipient: str, message_id: str, date: datetime) -> bytes:
     """Return the message as SMTP transports it: CRLF at the end of lines, none longer than 998 octets.
 
-    `recipient` is the form of the envelope. Raise ValueError when a header smuggles in another one: the last of
-    several defences.
+    `recipient` is the form of the envelope. Raise ValueError when a header contains another one: the last of several
+    checks.
     """
     policy = _ASCII if recipient.isascii() else _UNICODE
     message = EmailMessage(policy=policy)

@@ -70,7 +70,7 @@ _OLD = (
     .bindparams(bindparam("age", type_=BigInteger), bindparam("limit", type_=BigInteger))
     .columns(_d.id)
 )
-"""Goes by the time in the ids, 48 bits of milliseconds in front (RFC 9562, 5.7): no index of times is needed for it."""
+"""Uses the time in the ids, whose first 48 bits are milliseconds (RFC 9562, 5.7), so it needs no index of times."""
 _DELETE = text("""
     WITH attempts AS (DELETE FROM mail_attempts WHERE delivery_id = ANY (CAST(:ids AS uuid[])))
     DELETE FROM mail_deliveries WHERE id = ANY (CAST(:ids AS uuid[]))
@@ -90,7 +90,7 @@ DELIVERY = (
     _d.message_id,
     _d.request_id,
 )
-"""What operators see of a delivery, and nothing of its content."""
+"""The columns of a delivery that operators see, without its content."""
 
 _FOR_RESEND = select(
     _d.state,
@@ -100,9 +100,9 @@ _FOR_RESEND = select(
 
 
 async def insert_deliveries(connection: Connection, drafts: Iterable[Draft]) -> set[UUID]:
-    """Add deliveries, and return the ids of those added: not of one whose kind and key are there already.
+    """Add deliveries, and return the ids of those added: not of one whose kind and key exist already.
 
-    They are added in the order of their keys, so that two transactions wait for each other's and do not deadlock.
+    They are added in the order of their keys, so that two transactions wait for each other and do not deadlock.
     """
     ordered = sorted(drafts, key=lambda draft: (draft.kind, draft.idempotency_key or ""))
     columns = {name: [getattr(draft, name) for draft in ordered] for name in _DRAFT}
@@ -159,11 +159,11 @@ async def lock_for_resend(connection: Connection, delivery: UUID) -> Row[Any] | 
 
 
 async def scrub_recipient(connection: Connection, recipient: str, until: datetime, reason: str) -> int:
-    """Take an address and the contents sent to it out of its deliveries; dead-letter what is still to be sent.
+    """Remove an address and the contents sent to it from its deliveries; dead-letter those not sent yet.
 
-    Those made after `until` are left alone.
+    Deliveries created after `until` are not changed.
 
-    A mail being sent at this moment is fenced off from its worker: its completion changes nothing.
+    A mail that is being sent is fenced off from its worker, whose completion changes nothing.
     """
     pending = _d.state.in_(["pending", "retrying"])
     statement = (
@@ -187,7 +187,7 @@ async def scrub_recipient(connection: Connection, recipient: str, until: datetim
 async def prune(connection: Connection, age: timedelta, limit: int) -> int:
     """Delete up to `limit` deliveries older than `age` that have ended, with their attempts; return how many.
 
-    They are locked first, so that the second statement sees every attempt there is of them.
+    They are locked first, so that the second statement sees all of their attempts.
     """
     values = {"age": int(age.total_seconds() * 1000), "limit": limit}
     ids = (await connection.execute(_OLD, values)).scalars().all()

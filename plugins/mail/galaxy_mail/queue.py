@@ -11,9 +11,9 @@ DELIVER = "mail.deliver"
 """The worker's name, by which it is woken."""
 
 LEASE = timedelta(seconds=75)
-"""Longer than any one mail may take (60 s); a killed worker's mails are taken up again within 90 s (SPEC M-2)."""
+"""Longer than any one mail may take (60 s); a killed worker's mails are sent by another within 90 s (SPEC M-2)."""
 _BACKOFF = Backoff(10.0, 3600.0, jitter=1.0)
-"""Between the attempts of one mail: 8 are spread over up to 21 minutes, about half of that on average."""
+"""Back-off between the attempts of one mail: 8 are spread over up to 21 minutes, half of that on average."""
 
 
 def delivery_queue(

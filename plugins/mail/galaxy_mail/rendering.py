@@ -2,7 +2,7 @@
 
 A kind `auth.sign_in_code` has `templates/sign_in_code.<language>.txt`, whose first line is `Subject: …`, and
 `templates/sign_in_code.<language>.html`, which extends this package's `layout.html`. Both are Jinja2; HTML is escaped,
-and a parameter that is missing is an error, never an empty place in a mail.
+and a missing parameter is an error, never an empty place in a mail.
 """
 
 import re
@@ -35,7 +35,7 @@ class Renderer:
     """The templates of every registered kind."""
 
     def __init__(self, sender_name: str) -> None:
-        """Take the name that the layout shows as the sender's."""
+        """Set the name that the layout shows as the sender's."""
         self._sender_name = sender_name
         self._kinds: dict[str, tuple[MailKind, dict[str, _Templates]]] = {}
         self._environments: dict[str, jinja2.Environment] = {}
@@ -122,7 +122,7 @@ def _languages(environment: jinja2.Environment, name: str) -> set[str]:
 
 
 def _fallback(language: str, default: str) -> Iterator[str]:
-    """Return a language tag, then it without its last subtags (RFC 4647, section 3.4), then the default."""
+    """Yield a language tag, then the tag without its last subtags (RFC 4647, section 3.4), then the default."""
     parts = language.lower().replace("_", "-").split("-")
     for length in range(len(parts), 0, -1):
         yield "-".join(parts[:length])
@@ -136,12 +136,12 @@ def _source(environment: jinja2.Environment, file: str) -> str:
 
 
 def _split(environment: jinja2.Environment, file: str) -> tuple[jinja2.Template, jinja2.Template]:
-    """Compile a text template as two, so that a parameter of the subject cannot reach the text, nor the other way."""
+    """Compile a text template as two, so that a parameter of the subject cannot reach the text, and the reverse."""
     first, _, rest = _source(environment, file).partition("\n")
     if not first.startswith(_SUBJECT):
         raise ValueError(f"its first line must begin with `{_SUBJECT}`")
     subject = _template(environment, first.removeprefix(_SUBJECT).strip(), file)
-    return subject, _template(environment, "\n" + rest, file)  # the empty line keeps the numbers of lines right
+    return subject, _template(environment, "\n" + rest, file)  # the empty line keeps line numbers correct
 
 
 def _template(environment: jinja2.Environment, source: str, file: str) -> jinja2.Template:

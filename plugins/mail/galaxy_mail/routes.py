@@ -10,7 +10,7 @@ from galaxy_mail.service import Deliveries
 
 
 class DeliveryQuery(Paging):
-    """Which deliveries to list."""
+    """Filters of deliveries."""
 
     state: DeliveryState | None = None
     """Only those in this state."""
@@ -29,14 +29,14 @@ class DeliveryView(Model):
     """None once the recipient's account is deleted."""
     state: DeliveryState
     attempts: int
-    """How often it was tried, over its whole life."""
+    """The number of its attempts, over its whole life."""
     created_at: Timestamp
     next_attempt_at: Timestamp | None
-    """When it is due; while it is being sent, when another worker would take it up. None once it ended."""
+    """When it is due; while it is being sent, when its lease ends. None once it has ended."""
     sent_at: Timestamp | None
     expires_at: Timestamp | None
     last_error: str | None
-    """Why the last attempt failed, or why it was given up."""
+    """Why the last attempt failed, or why it was dead-lettered."""
     message_id: str
     request_id: str
     """The request that queued it."""
@@ -50,9 +50,9 @@ class AttemptView(Model):
     finished_at: Timestamp | None
     """None when the worker was lost."""
     outcome: Literal["sent", "retrying", "dead_lettered", "lost"]
-    """What it made of the mail; `lost`: the worker died, and the relay may have taken the mail."""
+    """Its outcome; `lost`: the worker died, and the relay may have accepted the mail."""
     smtp_code: int | None
-    """The relay's answer (RFC 5321), if it came to one."""
+    """The relay's reply code (RFC 5321), if there was one."""
     detail: str | None
 
 
@@ -74,7 +74,7 @@ def _list_routes(service: Deliveries) -> Sequence[Route]:
     path, dead, admin = "/api/v1/admin/mail/deliveries", "/api/v1/admin/mail/dead-letters", Access.ADMIN
     return (
         Route("GET", path, list_deliveries, "mail.list_deliveries", "List deliveries, the newest first.", admin),
-        Route("GET", dead, list_dead_letters, "mail.list_dead_letters", "List what was given up.", admin),
+        Route("GET", dead, list_dead_letters, "mail.list_dead_letters", "List dead letters.", admin),
     )
 
 

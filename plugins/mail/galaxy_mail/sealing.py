@@ -1,4 +1,4 @@
-"""Sealing of mails that carry a secret, so that a dump of the database yields none (SPEC M-8)."""
+"""Seals mails that carry a secret, so that a dump of the database does not reveal it (SPEC M-8)."""
 
 import os
 from uuid import UUID
@@ -7,14 +7,14 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _NONCE = 12
-"""Octets of a nonce, drawn at random: good for 2**32 mails under one key (NIST SP 800-38D, section 8.3)."""
+"""Octets of a random nonce: enough for 2**32 mails under one key (NIST SP 800-38D, section 8.3)."""
 
 
 class Sealer:
     """AES-GCM, with the delivery's id as associated data: a sealed mail cannot be moved to another row."""
 
     def __init__(self, key: bytes) -> None:
-        """Take a key of 32 bytes."""
+        """Use a key of 32 bytes."""
         self._cipher = AESGCM(key)
 
     def seal(self, delivery: UUID, content: bytes) -> bytes:

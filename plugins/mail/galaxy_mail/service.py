@@ -1,15 +1,15 @@
-"""The use cases: queueing mails (`MailOutbox`), and what operators do with the queue (`Deliveries`).
+"""Use cases: queueing mails (`MailOutbox`), and the operators' view of the queue (`Deliveries`).
 
 What happens if the process dies between any two lines:
 
-- `enqueue` and `enqueue_many` make the mails in memory, then add their rows with one statement of the caller's
-  transaction. Before the caller's COMMIT there is no mail; after it the rows are there and due, and whoever dies before
-  waking the worker loses the wake-up alone: the worker of any replica finds them within its interval.
+- `enqueue` and `enqueue_many` compose the mails in memory, then add their rows with one statement of the caller's
+  transaction. Before the caller's COMMIT there is no mail; after it the rows exist and are due, and a process that dies
+  before waking the worker loses only the wake-up: the worker of any replica finds them within its interval.
 - `resend` is one transaction: the delivery is due again, with its new budget, or as it was.
-- `forget` is a statement of the transaction that also removes the fact: before its COMMIT the deletion is told again.
-- `prune` is one transaction: a delivery goes together with its attempts, or stays until the next pass.
+- `forget` is a statement of the transaction that also removes the fact: before its COMMIT the fact is delivered again.
+- `prune` is one transaction: a delivery is deleted together with its attempts, or stays until the next pass.
 
-What becomes of a mail that is being sent stands in the kernel's `queue` and `pump`.
+The crash of a worker that sends a mail is described in the kernel's `queue` and `pump`.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class MailOutbox:
         self._renderer = Renderer(self._sender.display_name or self._sender.domain)
 
     def register(self, kind: MailKind) -> None:
-        """Make a kind known. Raise TemplateError for templates that are missing or broken."""
+        """Register a kind. Raise TemplateError for missing or broken templates."""
         self._renderer.register(kind)
 
     async def enqueue(self, connection: Connection, message: Message) -> UUID:
@@ -58,15 +58,15 @@ class MailOutbox:
         return queued
 
     async def enqueue_many(self, connection: Connection, messages: Sequence[Message]) -> list[UUID | ValueError]:
-        """Queue mails and return the deliveries' ids, or why not; see the contract.
+        """Queue mails and return the deliveries' ids or errors; see the contract.
 
-        Everything that can fail is done before the connection is touched: the caller's transaction stays whole. All
+        Everything that can fail is done before the connection is used: the caller's transaction stays intact. All
         mails are in memory at once, some 5 kB each.
         """
         drafts: list[Draft | ValueError] = []
         for message in messages:
             if drafts:
-                await asyncio.sleep(0)  # making one takes a millisecond: others need not wait for all of them
+                await asyncio.sleep(0)  # composing one takes a millisecond: other tasks need not wait for all of them
             drafts.append(self._draft(message))
         ids = await self._insert(connection, [draft for draft in drafts if isinstance(draft, Draft)])
         return [draft if isinstance(draft, ValueError) else ids[draft.identity] for draft in drafts]
@@ -83,12 +83,12 @@ class MailOutbox:
                 self._context.wakeups.after_commit(connection, DELIVER)
             ids |= {draft.identity: draft.id for draft in missing if draft.id in inserted}
             if taken := [identity for identity in first if identity not in ids]:
-                # one that is pruned at this moment is not found: its key is free now
+                # one that is being pruned is not found: its key is free now
                 ids.update(await queries.find_by_keys(connection, taken))
         return ids
 
     def _draft(self, message: Message) -> Draft | ValueError:
-        """Make a delivery out of a message: a dead letter when its template fails."""
+        """Make a delivery of a message: a dead letter when its template fails."""
         try:
             kind = self._renderer.kind(message.kind)
             recipient = parse_recipient(message.recipient)
@@ -116,7 +116,7 @@ class MailOutbox:
 
 
 class Deliveries:
-    """What operators see and do, and what a deleted account leaves behind."""
+    """The operators' view of the queue, and the removal of deleted accounts' data."""
 
     def __init__(self, context: Context[MailSettings]) -> None:
         self._context = context
@@ -131,7 +131,7 @@ class Deliveries:
     ) -> tuple[Sequence[Row[Any]], int]:
         """Return one page of deliveries, the newest first, and how many there are.
 
-        A recipient is matched whole, whatever its case.
+        A recipient is matched exactly, ignoring case.
         """
         address = None if recipient is None else comparable(recipient)
         async with self._context.database.reading() as connection:
@@ -149,9 +149,9 @@ class Deliveries:
             return await queries.list_attempts(connection, delivery, paging)
 
     async def resend(self, delivery: UUID) -> Row[Any]:
-        """Make a delivery due now, with a fresh budget of attempts; its attempt numbers go on.
+        """Make a delivery due now, with a fresh budget of attempts; its attempt numbers continue.
 
-        Raises the problems 404 `not_found`, 409 `mail_already_sent`, `mail_expired` and `mail_has_no_content`.
+        Raise the problems 404 `not_found`, 409 `mail_already_sent`, `mail_expired` and `mail_has_no_content`.
         """
         async with self._context.database.transaction() as connection:
             found = await queries.lock_for_resend(connection, delivery)
@@ -160,22 +160,22 @@ class Deliveries:
             if found.state == "sent":
                 raise conflict("mail_already_sent", "The mail was sent; queue a new one instead.")
             if found.expired:
-                raise conflict("mail_expired", "The mail has expired: what it says is no longer true.")
+                raise conflict("mail_expired", "The mail has expired: its content is no longer valid.")
             if found.empty:
-                raise conflict("mail_has_no_content", "The mail was never made, or was wiped; see its last_error.")
+                raise conflict("mail_has_no_content", "The mail was never composed, or was wiped; see its last_error.")
             await self.queue.requeue(connection, delivery)
             self._context.wakeups.after_commit(connection, DELIVER)
             return await self._found(connection, delivery)
 
     async def forget(self, connection: Connection, email: str, until: datetime) -> None:
-        """Take the address and the mails of an account that was deleted at `until` out of the queue and its history.
+        """Remove the address and the mails of an account that was deleted at `until` from the queue and its history.
 
-        Mails queued later stay: the same person may be signing in again, to begin anew.
+        Mails queued later stay: the same person may be signing in again, for a new account.
         """
         await queries.scrub_recipient(connection, comparable(email), until, ACCOUNT_DELETED)
 
     async def prune(self) -> bool:
-        """Delete what is older than the retention and has ended; return whether there may be more."""
+        """Delete ended mails that are older than the retention; return whether there may be more."""
         age = self._context.settings.retention
         async with self._context.database.transaction() as connection:
             return await queries.prune(connection, age, _PRUNED_AT_ONCE) == _PRUNED_AT_ONCE

@@ -18,7 +18,7 @@ _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", 
 
 
 class SmtpSettings(Settings):
-    """The relay that takes our mail."""
+    """The mail relay."""
 
     prefix: ClassVar[str | None] = "BACKEND_SMTP_"
 
@@ -27,19 +27,19 @@ class SmtpSettings(Settings):
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Port of the relay; by default 587 for `starttls`, 465 for `implicit`, 25 for `none`."""
     username: str | None = None
-    """Name to log in with; without it nobody logs in."""
+    """Name to log in with; without it there is no login."""
     password: SecretStr | None = None
     """Password to log in with."""
     from_: str = "Galaxy <galaxy@localhost>"
-    """Who the mails are from, as `Name <address>`; the address is the envelope's sender too."""
+    """Sender of the mails, as `Name <address>`; the address is the envelope's sender too."""
     timeout: Annotated[Duration, Field(gt=timedelta(0), le=timedelta(seconds=60))] = timedelta(seconds=20)
-    """Longest time for handing over one mail, connecting included; at most 60s."""
+    """Time limit for sending one mail, connecting included; at most 60s."""
     connections: Annotated[int, Field(ge=1, le=100)] = 4
-    """Mails handed over at once, each on a connection of its own that is kept for the next."""
+    """Mails sent at once, each on a connection of its own that is kept for the next."""
     ca_file: FilePath | None = None
     """File of CA certificates (PEM) to trust in place of the system's."""
     tls_mode: Literal["starttls", "implicit", "none"] = "starttls"
-    """`starttls` or `implicit`, both with the certificate verified; `none` for a relay at home."""
+    """`starttls` or `implicit`, both with the certificate verified; `none` for a relay on this network."""
 
     @field_validator("host")
     @classmethod
@@ -77,7 +77,7 @@ class SmtpSettings(Settings):
 
     @property
     def sender(self) -> Address:
-        """Who the mails are from."""
+        """The sender of the mails."""
         return sender_of(self.from_)
 
     @property
@@ -90,7 +90,7 @@ class MailSettings(Settings):
     """The queue of outgoing mail."""
 
     worker_interval: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=2)
-    """Longest wait between two looks for due mail; queueing a mail cuts it short."""
+    """Longest wait between two checks for due mail; queueing a mail shortens it."""
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 8
     """Attempts before a mail that fails transiently is dead-lettered."""
     retention: Annotated[Duration, Field(ge=timedelta(hours=1))] = timedelta(days=90)
@@ -106,7 +106,7 @@ def sender_of(text: str) -> Address:
     name, address = parseaddr(text)
     envelope = parse_address(address).envelope
     if not envelope.isascii():
-        raise ValueError("must be an address in ASCII, which every relay takes")
+        raise ValueError("must be an address in ASCII, which every relay accepts")
     local, _, domain = envelope.rpartition("@")
     return Address(display_name=name, username=local, domain=domain)
 

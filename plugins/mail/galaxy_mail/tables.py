@@ -32,12 +32,15 @@ mail_deliveries = Table(
     Index("mail_deliveries_dead_idx", "id", postgresql_where=text("state = 'dead_lettered'")),
     *queue_indexes("mail_deliveries", STATES, wipe="sealed"),
 )
-"""One mail to one recipient. `recipient` is NULL once its account is deleted; a mail is in `mime`, or, if it carries a
-secret, in `sealed`, until it is wiped. Ids are UUIDv7, so they sort by the time they were made."""
+"""One mail to one recipient.
+
+`recipient` is NULL once its account is deleted; a mail is in `mime`, or, if it carries a secret, in `sealed`, until it
+is wiped. Ids are UUIDv7, so they sort by time of creation.
+"""
 
 mail_attempts = Table(
     "mail_attempts",
     metadata,
     *history_columns("delivery_id", code="smtp_code"),
 )
-"""What became of each attempt. `finished_at` is NULL for one whose worker was lost."""
+"""The outcome of each attempt. `finished_at` is NULL for one whose worker was lost."""

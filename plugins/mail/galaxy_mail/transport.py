@@ -1,19 +1,18 @@
-"""Handing mails to the relay by SMTP (RFC 5321), on connections that are kept for the next mail.
+"""Sends mails to the relay by SMTP (RFC 5321), on connections that are kept for the next mail.
 
-aiosmtplib connects, greets, turns TLS on and logs in; `conversation` takes the connection over for the mails.
-
-What an answer means depends on where in the conversation it comes, and on what the relay had seen by then:
+aiosmtplib connects, greets, turns TLS on and logs in; `conversation` uses the connection for the mails. The meaning of
+a reply depends on where in the conversation it comes, and on what the relay had seen by then:
 
 | where | answer | meaning |
 |---|---|---|
-| connecting, greeting, EHLO, TLS, login | any failure | the relay is down for us all: `RelayDown` |
-| MAIL FROM | 5xx but 552 (too large), 421 | the same: it refuses our sender, or everybody |
+| connecting, greeting, EHLO, TLS, login | any failure | the relay is down for all mails: `RelayDown` |
+| MAIL FROM | 5xx but 552 (too large), 421 | the same: it refuses our sender, or all clients |
 | MAIL FROM, RCPT TO, DATA | 530, 534, 535, 538 | the same: it wants another login |
 | MAIL FROM, RCPT TO, DATA | 4xx, or the connection is lost, or time is up | `Refusal`, transient |
 | RCPT TO, DATA, MAIL FROM with 552 | 5xx | `Refusal`, permanent |
 
 Commands that go in one write have one answer each, and the first that is a refusal counts. A connection that is lost
-after the message was handed over is transient too: the relay may have taken it, and the repetition has the same
+after the message was handed over is transient too: the relay may have accepted it, and the repetition has the same
 Message-ID.
 """
 
@@ -33,7 +32,7 @@ from galaxy_mail.errors import Refusal, RelayDown
 from galaxy_mail.settings import SmtpSettings
 
 MAILS_PER_CONNECTION = 100
-"""Then a new one is made, so that a relay behind a balancer shares the load."""
+"""Mails on one connection; then a new one is made, so that relays behind a balancer share the load."""
 MAX_IDLE = 20.0
 """Seconds that an unused connection is kept: less than relays and firewalls allow."""
 _LOGIN = (530, 534, 535, 538)
@@ -43,29 +42,29 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
 class Transport(Protocol):
-    """Whatever takes mails."""
+    """Sends mails."""
 
     async def send(self, recipient: str, content: bytes) -> Reply:
-        """Hand over one mail to an envelope's recipient. Raise RelayDown and Refusal."""
+        """Send one mail to an envelope's recipient. Raise RelayDown and Refusal."""
 
     async def check(self) -> None:
-        """See whether the relay serves us. Raise RelayDown."""
+        """Check that the relay accepts us. Raise RelayDown."""
 
     async def trim(self) -> None:
-        """Let go of connections that nobody has used for a while."""
+        """Close connections that were idle for a while."""
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
 
 
 class _Connection:
-    """A conversation with the relay, and how it was used."""
+    """A conversation with the relay, and its use."""
 
     def __init__(self, conversation: Conversation, now: float) -> None:
         self.conversation, self.used_at = conversation, now
         self.mails = 0
         self.kept = False
-        """Whether it was kept from an earlier use: it may have ended meanwhile."""
+        """Whether it was kept from an earlier use and may have ended meanwhile."""
 
     def usable(self, now: float) -> bool:
         return self.conversation.usable and self.mails < MAILS_PER_CONNECTION and now - self.used_at < MAX_IDLE
@@ -77,7 +76,7 @@ class SmtpTransport:
     def __init__(
         self, settings: SmtpSettings, tls: ssl.SSLContext, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Do no I/O; `tls` is `tls_context(settings)`, whose making reads files."""
+        """Do no I/O; `tls` is `tls_context(settings)`, which reads files."""
         self._settings, self._tls, self._monotonic = settings, tls, monotonic
         self._timeout = settings.timeout.total_seconds()
         self._late = f"no answer within {self._timeout:g} s"
@@ -86,7 +85,7 @@ class SmtpTransport:
         self._idle: list[_Connection] = []
 
     async def send(self, recipient: str, content: bytes) -> Reply:
-        """Hand over one mail within the timeout, connecting included."""
+        """Send one mail within the timeout, connecting included."""
         connection: _Connection | None = None
         reply: Reply | None = None
         try:
@@ -99,10 +98,10 @@ class SmtpTransport:
             if connection is None:
                 raise self._down(self._late) from None
             connection.conversation.close()
-            raise Refusal(f"{self._late}; the relay may have taken it", permanent=False) from None
+            raise Refusal(f"{self._late}; the relay may have accepted it", permanent=False) from None
         except BaseException as error:
             if connection is not None and not isinstance(error, Refusal):
-                connection.conversation.close()  # nobody knows what is still under way on it
+                connection.conversation.close()  # its state is unknown
             raise
         finally:
             if connection is not None:
@@ -110,7 +109,7 @@ class SmtpTransport:
         return reply
 
     async def check(self) -> None:
-        """Open a connection, or see that a kept one lives; it is kept for the next mail."""
+        """Open a connection, or check that a kept one works; it is kept for the next mail."""
         connection: _Connection | None = None
         try:
             async with asyncio.timeout(self._timeout):
@@ -127,22 +126,22 @@ class SmtpTransport:
         self._give_back(connection)
 
     async def close(self) -> None:
-        """Say QUIT on every kept connection."""
+        """Send QUIT on every kept connection."""
         idle, self._idle = self._idle, []
         await asyncio.gather(*(connection.conversation.quit() for connection in idle))
 
     async def trim(self) -> None:
-        """Let go of connections that nobody has used for a while."""
+        """Close connections that were idle for a while."""
         now = self._monotonic()
         spent = [connection for connection in self._idle if not connection.usable(now)]
         self._idle = [connection for connection in self._idle if connection.usable(now)]
         await asyncio.gather(*(connection.conversation.quit() for connection in spent))
 
     async def _deliver(self, connection: _Connection, recipient: str, content: bytes) -> Reply | None:
-        """Hold the conversation for one mail; return None when a kept connection turns out to be gone."""
+        """Send one mail over a connection; return None when a kept connection turns out to be gone."""
         conversation = connection.conversation
         if not recipient.isascii() and "smtputf8" not in conversation.extensions:
-            raise Refusal("the relay takes no address that is not ASCII (SMTPUTF8)", permanent=True)
+            raise Refusal("the relay accepts only ASCII addresses (no SMTPUTF8)", permanent=True)
         try:
             reply = await conversation.mail(self._sender, recipient.encode(), content)
         except (Lost, Refused) as error:
@@ -154,20 +153,20 @@ class SmtpTransport:
         return Reply(reply.code, scrub(reply.text, recipient))
 
     def _meaning(self, error: Lost | Refused, recipient: str) -> Refusal | RelayDown:
-        """Read the table above."""
+        """Return the error for a reply, by the table above."""
         if isinstance(error, Lost):
-            after = "; the relay may have taken it" if error.handed_over else ""
+            after = "; the relay may have accepted it" if error.handed_over else ""
             return Refusal(f"{error.stage}: {scrub(str(error), recipient)}{after}", permanent=False)
         code, said = error.reply.code, f"{error.reply.code} {scrub(error.reply.text, recipient)}"
         if error.stage == MAIL and (code == CLOSING or (code >= 500 and code != _TOO_LARGE)):
             return self._down(f"it refuses MAIL FROM: {said}; check BACKEND_SMTP_FROM and the login")
         if code in _LOGIN:
-            return self._down(f"it wants another login: {said}; check BACKEND_SMTP_USERNAME")
-        answered = code if code >= 400 else None  # below, it answered something else than what was asked
+            return self._down(f"it requires another login: {said}; check BACKEND_SMTP_USERNAME")
+        answered = code if code >= 400 else None  # below, its reply did not match the command
         return Refusal(f"{error.stage}: {said}", code=answered, permanent=code >= 500)
 
     async def _take(self) -> _Connection:
-        """Return the connection used last, so that the others can be let go; a new one where none is usable."""
+        """Return the connection used last, so that the others can be closed; a new one where none is usable."""
         now = self._monotonic()
         while self._idle:
             connection = self._idle.pop()
@@ -216,7 +215,7 @@ def tls_context(settings: SmtpSettings) -> ssl.SSLContext:
 
 
 def _taken_over(client: SMTP) -> Conversation:
-    """Take the connection from the client, which is not used any more. Raise SMTPException when it is gone."""
+    """Detach the connection from the client, which is not used any more. Raise SMTPException when it is gone."""
     if client.transport is None or not client.is_connected:
         raise SMTPServerDisconnected("the relay closed the connection")
     return Conversation(cast("asyncio.Transport", client.transport), client.esmtp_extensions)

@@ -1,4 +1,4 @@
-"""The worker that empties the queue into the relay, and pauses while the relay serves nobody."""
+"""The worker that sends the queue's mails through the relay, and pauses while the relay is down."""
 
 import random as random_module
 from collections.abc import Sequence
@@ -31,11 +31,11 @@ from galaxy_mail.tables import mail_deliveries
 from galaxy_mail.transport import Transport
 
 _PAUSE = Backoff(1.0, 30.0)
-"""While the relay is down; short at most, for a sign-in code lives five minutes."""
+"""Back-off while the relay is down; its bound is short, since a sign-in code is valid for five minutes."""
 _HOUSEKEEPING = 2.0
-"""Seconds between two looks for expired mails."""
+"""Seconds between two checks for expired mails."""
 _PRUNE_INTERVAL = timedelta(hours=1)
-"""Between two looks for mails past their retention."""
+"""Time between two checks for mails past their retention."""
 
 
 class Deliverer:
@@ -73,9 +73,9 @@ class Deliverer:
         self._attempts = QueueMetrics("mail", queue, "kind", log=log, meter=meter)
 
     async def run(self) -> bool | timedelta:
-        """Make one pass: expire what is too late, and send what is due unless the relay is down.
+        """Make one pass: expire mails, and send due ones unless the relay is down.
 
-        Return whether there may be more to do, or how long the relay is still left in peace.
+        Return whether there may be more to do, or how long the pause for the relay still lasts.
         """
         if self._clock.monotonic() >= self._housekeeping_at:
             await self._housekeep()
@@ -96,7 +96,7 @@ class Deliverer:
         return more
 
     async def health(self) -> Health:
-        """Return whether the relay serves us, as far as the last pass knows."""
+        """Return whether the relay accepts us, as of the last pass."""
         return Health("degraded", f"{self._down}; mails are kept and sent once it answers") if self._down else Health()
 
     async def _housekeep(self) -> None:
@@ -107,18 +107,18 @@ class Deliverer:
         self._housekeeping_at = self._clock.monotonic() + _HOUSEKEEPING
 
     def _pause_for(self, down: RelayDown) -> None:
-        """Send nothing for a while, longer each time in a row."""
+        """Stop sending for a while, longer each time in a row."""
         self._pauses += 1
         self._resume_at = self._clock.monotonic() + _PAUSE.delay(self._pauses, self._random)
         if str(down) != self._down:
-            self._log.error("mail_relay_down", reason=str(down))
+            self._log.error("mail_relay_failed", reason=str(down))
         self._down = str(down)
 
     def _pause_left(self) -> timedelta:
         return timedelta(seconds=self._resume_at - self._clock.monotonic())
 
     async def _send(self, claim: Claim) -> Result:
-        """Send one mail under the request id of who queued it, and tell what became of it (SPEC K-8)."""
+        """Send one mail under the request id that queued it, and return the result (SPEC K-8)."""
         kind, request_id, *_ = claim.values
         with request_context("mail", request_id):
             result = await self._attempt(claim)
@@ -126,7 +126,7 @@ class Deliverer:
         return result
 
     async def _attempt(self, claim: Claim) -> Result:
-        """Only RelayDown passes through: whatever else goes wrong is this mail's own failure."""
+        """Only RelayDown is passed on: any other error is this mail's own failure."""
         try:
             return await self._hand_over(claim)
         except RelayDown:

@@ -1,4 +1,4 @@
-"""A mail plugin's parts on a real database, a relay that follows a script, and one that takes everything."""
+"""A mail plugin's parts on a real database, a relay that follows a script, and one that accepts everything."""
 
 import asyncio
 import random
@@ -62,7 +62,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @dataclass
 class Rig:
-    """The parts of the plugin, with a clock that stands still."""
+    """The parts of the plugin, with a manual clock."""
 
     database: Database
     settings: MailSettings
@@ -84,7 +84,7 @@ class Rig:
         self.queue = self.deliveries.queue
 
     def after_commit(self, _connection: Connection, name: str) -> None:
-        """Count what the plugin asks of the kernel's wake-ups."""
+        """Count the plugin's calls of the kernel's wake-ups."""
         assert name == DELIVER
         self.woken += 1
 
@@ -160,7 +160,7 @@ async def rig(database: Database, package: Path) -> Rig:
 
 
 HANG = "hang"
-"""Instead of a reply: never answer."""
+"""Instead of a reply: no answer."""
 DROP = "drop"
 """Instead of a reply: cut the connection."""
 DROP_AFTER_DOT = "drop after dot"
@@ -170,7 +170,7 @@ DROP_AFTER_DOT = "drop after dot"
 class ScriptedRelay:
     """A relay that answers by a script: for each verb a reply for always, or a list of replies used up in turn.
 
-    The verbs are those of SMTP, `GREETING`, and `.` for the end of a message. What follows on a refused MAIL or RCPT is
+    The verbs are those of SMTP, `GREETING`, and `.` for the end of a message. Commands after a refused MAIL or RCPT are
     refused with 503 unless the script says otherwise.
     """
 
@@ -204,12 +204,12 @@ class ScriptedRelay:
         return [command.split(" ")[0] for command in self.commands]
 
     def say_to_all(self, reply: str) -> None:
-        """Speak unasked."""
+        """Send an unexpected reply."""
         for writer in self._writers:
             writer.write(reply.encode() + b"\r\n")
 
     def deserted(self) -> bool:
-        """Whether the other side has closed every connection there ever was, once what it said is read."""
+        """Whether the other side has closed every connection, once its data is read."""
         return all(reader.at_eof() for reader in self._readers)
 
     def cut_all(self) -> None:
@@ -285,7 +285,7 @@ class ScriptedRelay:
 
 @dataclass
 class Sink(Pipelining):
-    """A real SMTP server that takes everything, commands in one write included."""
+    """A real SMTP server that accepts everything, commands in one write included."""
 
     port: int = 0
     received: list[tuple[str, bytes]] = field(default_factory=list)
@@ -317,7 +317,7 @@ async def relay() -> AsyncIterator[ScriptedRelay]:
 
 @pytest.fixture
 def new_relay() -> Any:
-    """Return what makes a relay with TLS; an async context manager."""
+    """Return a function that makes a relay with TLS, as an async context manager."""
 
     @asynccontextmanager
     async def make(tls: ssl.SSLContext, *, implicit: bool = False) -> AsyncIterator[ScriptedRelay]:
@@ -330,7 +330,7 @@ def new_relay() -> Any:
 
 @pytest.fixture
 def smtp() -> Any:
-    """Return what makes settings for a relay at a port of the loopback."""
+    """Return a function that makes settings for a relay at a port of the loopback."""
 
     def make(port: int, **changed: Any) -> SmtpSettings:
         options = {"port": port, "tls_mode": "none", "from_": "Galaxy <galaxy@example.test>", **changed}
@@ -341,7 +341,7 @@ def smtp() -> Any:
 
 @pytest.fixture
 async def transport_to(smtp: Any) -> AsyncIterator[Any]:
-    """Return what makes a transport to a port of the loopback; it is closed at the end."""
+    """Return a function that makes a transport to a port of the loopback, closed at the end."""
     made: list[SmtpTransport] = []
 
     def make(port: int, *, monotonic: Any = lambda: 0.0, **changed: Any) -> SmtpTransport:
@@ -364,7 +364,7 @@ class Certificate:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Certificate:
-    """Return a certificate that nobody trusts but who is given its file."""
+    """Return a certificate that is trusted only by its file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Conversations with relays that say exactly what a script says, when it says so."""
+"""Conversations with relays that follow a script exactly."""
 
 import asyncio
 import itertools
@@ -23,7 +23,7 @@ MESSAGE = "message"
 CUT = "cut"
 """In a script: end the connection."""
 Script = list[int | bytes | str]
-"""What a relay does: read so many lines, say something, MESSAGE or CUT."""
+"""A step of a relay: read so many lines, send a reply, MESSAGE or CUT."""
 
 
 class Relay:
@@ -60,7 +60,7 @@ async def talking_to(
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
         try:
             await play(reader, writer)
-        except (OSError, EOFError):  # we hung up
+        except (OSError, EOFError):  # closed by this side
             pass
         finally:
             writer.close()
@@ -99,7 +99,7 @@ async def test_commands_go_in_one_write_where_the_relay_offers_it() -> None:
 
 
 async def test_commands_go_one_by_one_where_it_does_not() -> None:
-    """Without PIPELINING a command waits for the answer to the one before: what follows on a refusal is never said."""
+    """Without PIPELINING a command waits for the answer to the one before: nothing is sent after a refusal."""
     relay = Relay(1, b"250 ok\r\n", 1, b"450 later\r\n", 1, OK, 1, OK, 1, OK, 1, b"354 go on\r\n", MESSAGE, OK)
     async with talking_to(relay.play) as conversation:
         with pytest.raises(Refused, match="RCPT TO: 450 later"):
@@ -117,7 +117,7 @@ async def test_size_and_utf8_are_declared() -> None:
 
 
 async def test_after_a_refused_mail_the_next_begins_with_rset() -> None:
-    """All of a refused group is answered and passed over; RSET goes in one write with the next mail's commands."""
+    """All answers of a refused group are read; RSET is sent in one write with the next mail's commands."""
     relay = Relay(3, b"451 4.3.0 disk\r\n503 what\r\n503 what\r\n", 4, OK + GO_ON, MESSAGE, OK)
     async with talking_to(relay.play, "pipelining") as conversation:
         with pytest.raises(Refused) as caught:
@@ -133,7 +133,7 @@ async def test_after_a_refused_mail_the_next_begins_with_rset() -> None:
 )
 @pytest.mark.parametrize("end", [b"554 no valid recipients\r\n", b"250 ok\r\n"])
 async def test_a_message_for_nobody_is_empty(answers: bytes, stage: str, end: bytes) -> None:
-    """A relay that wants the message after it has refused the recipient gets a dot; the conversation goes on."""
+    """A relay that wants the message after it has refused the recipient gets a dot; the conversation continues."""
     relay = Relay(3, answers, 1, end, 4, OK + GO_ON, MESSAGE, OK)
     async with talking_to(relay.play, "pipelining") as conversation:
         with pytest.raises(Refused) as caught:
@@ -154,7 +154,7 @@ async def test_a_message_for_nobody_is_empty(answers: bytes, stage: str, end: by
     ],
 )
 async def test_no_empty_mail_is_delivered(answers: bytes, code: int) -> None:
-    """A relay whose answers make no sense is left without a dot, for that might hand over an empty mail."""
+    """A relay with senseless answers is left without a dot, for that might send an empty mail."""
     relay = Relay(3, answers, 1)
     async with talking_to(relay.play, "pipelining") as conversation:
         with pytest.raises(Refused) as caught:
@@ -166,7 +166,7 @@ async def test_no_empty_mail_is_delivered(answers: bytes, code: int) -> None:
 @pytest.mark.parametrize(("place", "stage"), [(0, MAIL), (1, RCPT), (2, DATA)])
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "left open"])
 async def test_a_relay_that_takes_leave_in_mid_group(place: int, stage: str, cut: bool) -> None:
-    """A 421 is the answer to its command and the end of the conversation; nobody waits for the rest."""
+    """A 421 is the answer to its command and the end of the conversation; the rest is not awaited."""
     relay = Relay(3, OK * place + b"421 4.3.2 going down\r\n", *([CUT] if cut else []))
     async with talking_to(relay.play, "pipelining") as conversation:
         with pytest.raises(Refused) as caught:
@@ -178,7 +178,7 @@ async def test_a_relay_that_takes_leave_in_mid_group(place: int, stage: str, cut
 
 
 async def test_a_refusal_counts_though_the_connection_is_lost_behind_it() -> None:
-    """What was refused stays refused when the relay hangs up before it has answered the rest."""
+    """A refusal stands when the relay hangs up before it has answered the rest."""
     async with talking_to(Relay(3, b"250 ok\r\n550 no\r\n", CUT).play, "pipelining") as conversation:
         with pytest.raises(Refused) as caught:
             await say(conversation)
@@ -187,7 +187,7 @@ async def test_a_refusal_counts_though_the_connection_is_lost_behind_it() -> Non
 
 
 async def test_a_refusal_counts_though_the_rest_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was refused stays refused when the relay is slow to answer the rest; that connection is given up."""
+    """A refusal stands when the relay is slow to answer the rest; that connection is closed."""
     monkeypatch.setattr("galaxy_mail.conversation._PATIENCE", 0.05)
     async with talking_to(Relay(3, b"250 ok\r\n550 no\r\n").play, "pipelining") as conversation:
         with pytest.raises(Refused) as caught:
@@ -210,7 +210,7 @@ STAGES: list[tuple[Script, str, bool]] = [
 
 @pytest.mark.parametrize(("script", "stage", "handed_over"), STAGES)
 async def test_a_connection_is_lost(script: Script, stage: str, handed_over: bool) -> None:
-    """Whoever waits is told at which stage, and whether the message was on its way."""
+    """The error has the stage, and whether the message was being sent."""
     async with talking_to(Relay(*script).play, "pipelining") as conversation:
         with pytest.raises(Lost) as caught:
             await say(conversation)
@@ -223,7 +223,7 @@ async def test_a_connection_is_lost(script: Script, stage: str, handed_over: boo
 
 @pytest.mark.parametrize("unasked", [b"421 4.4.2 idle\r\n", b"250 ok\r\n", b"HTTP/1.1 400\r\n", b"4" * 40_000, CUT])
 async def test_nothing_is_said_between_mails(unasked: bytes | str) -> None:
-    """A relay that speaks or hangs up between two mails is not used again."""
+    """A relay that sends something or hangs up between two mails is not used again."""
     async with talking_to(Relay(3, GO_ON, MESSAGE, OK, 1, OK, unasked).play, "pipelining") as conversation:
         await say(conversation)
         assert conversation.usable
@@ -233,10 +233,10 @@ async def test_nothing_is_said_between_mails(unasked: bytes | str) -> None:
 
 
 async def test_one_answer_too_many_is_not_the_next_ones() -> None:
-    """A surplus answer ends the conversation before the message goes out, instead of being taken for its own."""
+    """A surplus answer ends the conversation before the message is sent, instead of being mistaken for its own."""
     relay = Relay(3, GO_ON + b"250 surplus\r\n", 1)
     async with talking_to(relay.play, "pipelining") as conversation:
-        with pytest.raises(Lost, match="spoke unasked: 250 surplus") as caught:
+        with pytest.raises(Lost, match="unexpected reply: 250 surplus") as caught:
             await say(conversation)
         assert not caught.value.handed_over
     assert relay.heard == [*COMMANDS, b""]
@@ -246,7 +246,7 @@ async def test_one_answer_too_many_is_not_the_next_ones() -> None:
     "answer", [b"HTTP/1.1 400 Bad Request\r\n", b"\r\n", b"25\r\n", b"2500 ok\r\n", b"150 ok\r\n", b"250-x\r\n" * 9_000]
 )
 async def test_a_malformed_reply_is_the_end(answer: bytes) -> None:
-    """What is no reply, or one without end, is told of and not guessed at."""
+    """A malformed reply, or one without end, is an error."""
     async with talking_to(Relay(3, answer).play, "pipelining") as conversation:
         with pytest.raises(Lost, match="malformed reply") as caught:
             await say(conversation)
@@ -255,7 +255,7 @@ async def test_a_malformed_reply_is_the_end(answer: bytes) -> None:
 
 @pytest.mark.parametrize("bad", [b"a\r\nDATA\r\n@example.test", b"a\0@example.test", b"a\x7f@example.test"])
 async def test_addresses_inject_nothing(bad: bytes) -> None:
-    """Control characters in an address are refused before anything is said."""
+    """Control characters in an address are refused before anything is sent."""
     relay = Relay(1)
     async with talking_to(relay.play, "pipelining") as conversation:
         for sender, recipient in ((bad, TO), (SENDER, bad)):
@@ -265,7 +265,7 @@ async def test_addresses_inject_nothing(bad: bytes) -> None:
 
 
 async def test_quit_waits_for_the_answer() -> None:
-    """QUIT is said and answered before the connection is closed, and whatever the answer is will do."""
+    """QUIT is sent and answered before the connection is closed; any answer is accepted."""
     for answer in (b"221 bye\r\n", b"421 bye\r\n", b"500 what\r\n", b"what\r\n", CUT):
         relay = Relay(1, answer)
         async with talking_to(relay.play) as conversation:
@@ -275,7 +275,7 @@ async def test_quit_waits_for_the_answer() -> None:
 
 
 async def test_quit_does_not_wait_for_ever() -> None:
-    """A relay that does not answer QUIT is left after a moment."""
+    """A relay that does not answer QUIT is disconnected after a moment."""
     async with talking_to(Relay(2).play) as conversation:
         await conversation.quit()
 
@@ -288,7 +288,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 @pytest.fixture(params=LOOPS)
 def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
-    """Return both loops that we run on: they have transports of their own."""
+    """Return both event loops, which have transports of their own."""
     with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
         yield runner
 
@@ -301,7 +301,7 @@ def contexts(request: pytest.FixtureRequest, certificate: Any) -> dict[str, ssl.
 
 
 def test_mails_go_over_on_either_loop(runner: asyncio.Runner, contexts: Any) -> None:
-    """With and without TLS, mails, a refusal, a farewell and a cut work on asyncio and on uvloop."""
+    """With and without TLS, mails, a refusal, a QUIT and a cut work on asyncio and on uvloop."""
     refusal = b"250 ok\r\n550 no\r\n503 what\r\n"
     relay = Relay(3, GO_ON, MESSAGE, OK, 3, refusal, 4, OK + GO_ON, MESSAGE, OK, 1, b"221 bye\r\n")
 
@@ -323,7 +323,7 @@ def test_mails_go_over_on_either_loop(runner: asyncio.Runner, contexts: Any) -> 
 
 
 def test_a_large_message_waits_for_a_slow_reader(runner: asyncio.Runner, contexts: Any) -> None:
-    """Of a message of several megabytes little more is in hand than the relay reads, and all of it arrives."""
+    """Of a message of several megabytes little more is buffered than the relay reads, and all of it arrives."""
     content = b"".join(b"%d 0123456789 abcdefghijklmnopqrstuvwxyz\r\n" % number for number in range(200_000))
     heard: list[bytes] = []
     most = 0
@@ -357,7 +357,7 @@ def test_a_large_message_waits_for_a_slow_reader(runner: asyncio.Runner, context
 
 
 def test_a_relay_may_vanish_under_a_large_message(runner: asyncio.Runner, contexts: Any) -> None:
-    """A message that stalls because the relay reads no more ends with the connection, not with the timeout."""
+    """A message stalled by a relay that stops reading ends with the connection, not with the timeout."""
 
     async def work() -> None:
         async def play(reader: StreamReader, writer: StreamWriter) -> None:
@@ -376,7 +376,7 @@ def test_a_relay_may_vanish_under_a_large_message(runner: asyncio.Runner, contex
 
 
 async def test_a_conversation_left_in_the_middle_is_over() -> None:
-    """Who is cancelled and closes leaves nothing behind: no bytes of the message that were not sent yet."""
+    """A cancelled task that closes leaves no unsent bytes of the message behind."""
     relay = Relay(3, GO_ON[:-11])
     async with talking_to(relay.play, "pipelining") as conversation:
         mail = asyncio.create_task(say(conversation))
@@ -412,7 +412,7 @@ def test_replies_come_in_any_pieces(replies: list[tuple[int, list[str]]], cuts: 
 
 @pytest.mark.parametrize("cut", range(len(wire([(250, ["ok", "more"]), (550, ["no"])]))))
 async def test_replies_cut_at_any_byte(cut: int) -> None:
-    """Wherever the network cuts the replies, each goes to its command."""
+    """However the network splits the replies, each is matched to its command."""
     stream = wire([(250, ["ok", "more"]), (550, ["no"])]) + b"503 what\r\n"
 
     async def play(reader: StreamReader, writer: StreamWriter) -> None:
@@ -431,7 +431,7 @@ async def test_replies_cut_at_any_byte(cut: int) -> None:
 
 
 def test_replies_need_not_be_tidy() -> None:
-    """A reply without text, or with LF alone, is one; NUL and broken UTF-8, which no database keeps, are replaced."""
+    """A reply without text, or with LF alone, is valid; NUL and broken UTF-8 are replaced."""
     assert list(ReplyParser().feed(b"250\r\n250 \r\n250-a\n250 b\n550 \0\xff\r\n")) == [
         Reply(250, ""),
         Reply(250, ""),
@@ -444,7 +444,7 @@ def test_replies_need_not_be_tidy() -> None:
 @example(b"")
 @example(b".\r\n.\r\n")
 def test_messages_are_framed(content: bytes) -> None:
-    """A message arrives as it was, but for line ends, which become CRLF; nothing in it ends it early."""
+    """A message arrives unchanged except for line ends, which become CRLF; nothing in it ends it early."""
     sent = framed(content)
     assert sent == PERIOD_REGEX.sub(b"..", normalize_message_line_endings(content)) + b".\r\n"
     lines = sent.split(b"\r\n")

@@ -67,7 +67,7 @@ class Opened:
 
 
 class Evil:
-    """A server that no mail may reach."""
+    """A server that no mail must reach."""
 
     address = ""
 
@@ -106,7 +106,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
 
 
 async def test_mail_appears_without_reload(opened: Opened) -> None:
-    """The empty page says what to do; a mail that comes is listed and shown by itself, a second one is listed."""
+    """The empty page says what to do; the first mail is listed and shown, a second one is listed."""
     await opened.open()
     await opened.shows("#empty h1", "No mail yet")
     await opened.add("first", "the text of it")
@@ -120,7 +120,7 @@ async def test_mail_appears_without_reload(opened: Opened) -> None:
 
 
 async def test_code_is_copied(opened: Opened) -> None:
-    """A code is shown large; the button and the key `c` put its eight digits on the clipboard."""
+    """A code is shown large; the button and the key `c` copy its eight digits to the clipboard."""
     await opened.add("Your sign-in code", "Your code is 1234 5678.")
     await opened.open()
     await opened.shows("#digits", "1234 5678")

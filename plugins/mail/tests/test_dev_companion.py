@@ -14,13 +14,13 @@ WITHOUT_EXTRA = "import sys; sys.modules['aiosmtpd'] = None; import galaxy_mail.
 
 
 def test_manifest_needs_no_extra() -> None:
-    """In production, without the extra `dev`, the plugin is imported all the same and lists its companion."""
+    """In production, without the extra `dev`, the plugin is still importable and lists its companion."""
     subprocess.run([sys.executable, "-c", WITHOUT_EXTRA], check=True)
     assert MailPlugin.manifest.companions == (MAIL_SINK,)
 
 
 async def test_tells_the_backend_where_it_is(tmp_path: Path) -> None:
-    """What it sets for the backend are valid settings, and a mail sent by them shows up on the page."""
+    """Its variables for the backend are valid settings, and a mail sent by them appears on the page."""
     async with MAIL_SINK.run({"smtp": 0, "page": 0}, str(tmp_path / "mail")) as run:
         fields = {name.removeprefix("BACKEND_SMTP_").lower(): value for name, value in run.environment.items()}
         settings = SmtpSettings.model_validate({"from_" if name == "from" else name: fields[name] for name in fields})

@@ -25,12 +25,12 @@ PIECES = [
     *(b"base64", b"quoted-printable", b"x-uuencode", b"--b", b"--b--", b"\r\n", b"\n", b"\r\n\r\n"),
     *(b"=?utf-8?b?4?=", b"=?nope?q?=FF?=", b"\xff\xfe", b"\0", b"<script>", b"=", b"a" * 80),
 ]
-"""What mails are made of, whole and broken."""
+"""Parts of mails, well formed and broken."""
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=8), max_size=40).map(b"".join))
 def test_no_bytes_break_it(content: bytes) -> None:
-    """Whatever comes as a mail is read, and what was read of it is fit for JSON."""
+    """Any bytes are read as a mail, and the result can be encoded as JSON."""
     summary, shown = summarise(content), view(content)
     assert json.dumps([summary.subject, summary.sender, summary.recipients, shown.headers, shown.text, shown.html])
     assert "\n" not in summary.subject + summary.sender
@@ -47,7 +47,7 @@ def test_reads_both_parts_and_the_headers() -> None:
 
 
 def test_recipients_are_those_of_the_envelope() -> None:
-    """Whom a mail went to stands in its envelope, Bcc included, and not in what it says of itself."""
+    """The recipients are those of the envelope, Bcc included, not those of the headers."""
     content = envelope("s@example.test", ["a@example.test", "b@example.test"]) + mail(text="x", To="other@example.test")
     assert summarise(content).recipients == ("a@example.test", "b@example.test")
     assert summarise(content).sender == "<s@example.test>"
@@ -74,14 +74,14 @@ def test_code(text: str, code: str | None) -> None:
 
 
 def test_code_of_html_and_of_the_subject() -> None:
-    """Where there is no text, the visible HTML gives the code, else the subject; style sheets do not."""
+    """Without text, the code comes from the visible HTML, else from the subject; not from style sheets."""
     assert summarise(b"Content-Type: text/html\n\n<style>a{x:11112222}</style><b>3333&nbsp;4444</b>").code == "33334444"
     assert summarise(mail(text="hello", Subject="5555 6666 is your code")).code == "55556666"
 
 
 @pytest.mark.parametrize("charset", ["no-such", "zip", "undefined", "hex", "utf-16"])
 def test_odd_charset(charset: str) -> None:
-    """A charset that is unknown, or no charset at all, costs the odd character and not the mail."""
+    """An unknown charset costs some characters and not the mail."""
     content = (
         b"Content-Type: text/plain; charset=" + charset.encode() + b"\nSubject: =?" + charset.encode() + b"?q?x?=\n\nhi"
     )
@@ -106,7 +106,7 @@ def test_large_mail_is_cut() -> None:
 
 
 def test_attachment_is_no_text() -> None:
-    """What is attached is not taken for the mail's text."""
+    """An attachment is not used as the mail's text."""
     message = EmailMessage()
     message.set_content("<b>body</b>", subtype="html")
     message.add_attachment("attached", filename="a.txt")

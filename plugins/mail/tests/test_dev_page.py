@@ -55,7 +55,7 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
 
 
 async def test_list(page: Page) -> None:
-    """The list has the newest first, each with who, what, when and its code."""
+    """The list has the newest first, each with sender, subject, time and code."""
     await page.add()
     await page.add(b"From: Galaxy <g@localhost>\r\nSubject: code\r\n\r\n1234 5678", to="b@example.test")
     async with page.client.get("/api/mails") as response:
@@ -69,7 +69,7 @@ async def test_list(page: Page) -> None:
 
 
 async def test_show(page: Page) -> None:
-    """One mail has headers, text, HTML and source; an unknown one is 404, whatever stands in the path."""
+    """One mail has headers, text, HTML and source; an unknown one is 404, whatever the path."""
     name = await page.add()
     async with page.client.get(f"/api/mails/{name}") as response:
         shown = await response.json()
@@ -82,7 +82,7 @@ async def test_show(page: Page) -> None:
 
 
 async def test_download(page: Page) -> None:
-    """The whole mail is there to download."""
+    """The complete mail can be downloaded."""
     name = await page.add(b"Subject: big\r\n\r\n" + b"x" * 5_000_000)
     assert len(await page.text(f"/mails/{name}.eml")) > 5_000_000
 
@@ -119,7 +119,7 @@ async def test_policy_of_the_page(page: Page) -> None:
 
 
 async def test_page_needs_nothing_from_elsewhere(page: Page) -> None:
-    """The page and its files name no address, but for the namespace of SVG."""
+    """The page and its files name no URL except the namespace of SVG."""
     for path in ("/", "/static/page.js", "/static/page.css", "/static/icon.svg"):
         text = (await page.text(path)).replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?:|wss?://|url\([^#]|@import|[\"']//", text), path
@@ -129,7 +129,7 @@ async def test_page_needs_nothing_from_elsewhere(page: Page) -> None:
     "host", ["evil.test", "127.0.0.1.evil.test", "localhost.evil.test:8025", "[::1].evil.test", ""]
 )
 async def test_other_names_are_refused(page: Page, host: str) -> None:
-    """A web page that rebinds its own name to us reads nothing."""
+    """A web page that rebinds its own name to the server reads nothing."""
     await page.text("/api/mails", 403, Host=host)
 
 
@@ -140,7 +140,7 @@ async def test_own_names_are_served(page: Page, host: str) -> None:
 
 
 async def test_code_just_asked_for(page: Page) -> None:
-    """The code of a mail that has just come is given at once."""
+    """The code of a mail that has just arrived is returned at once."""
     await page.add(b"Subject: a\r\n\r\n11112222")
     await page.add(b"Subject: no code\r\n\r\nhello")
     await page.add(b"Subject: b\r\n\r\n33334444", to="other@example.test")
@@ -148,7 +148,7 @@ async def test_code_just_asked_for(page: Page) -> None:
 
 
 async def test_code_still_under_way(page: Page) -> None:
-    """With only an older code at hand, the one that is under way is awaited."""
+    """With only an older code, the next one is awaited."""
     await page.add(b"Subject: old\r\n\r\n11112222")
     page.time.now += 60 * SECOND
     asking = asyncio.create_task(page.text("/api/code?to=you@example.test"))
@@ -158,7 +158,7 @@ async def test_code_still_under_way(page: Page) -> None:
 
 
 async def test_code_that_does_not_come(page: Page) -> None:
-    """When no fresh one comes, the last one will do; without any it is 404."""
+    """When no fresh one arrives, the last one is returned; without any it is 404."""
     application = MailPage(page.store, smtp_port=1, patience=0.01).application()
     runner = aiohttp.web.AppRunner(application)
     await runner.setup()
@@ -177,7 +177,7 @@ async def test_code_that_does_not_come(page: Page) -> None:
 
 
 async def test_events(page: Page) -> None:
-    """The event stream says when the list has changed, and ends when the page stops."""
+    """The event stream reports changes of the list, and ends when the page stops."""
     async with page.client.get("/api/events") as response:
         assert response.content_type == "text/event-stream"
         assert await response.content.readline() == b"retry: 1000\n"

@@ -33,7 +33,7 @@ async def send(port: int, content: bytes, to: str = "you@example.test", options:
 
 
 async def test_takes_a_mail_to_anybody(store: MailStore, port: int) -> None:
-    """A mail is kept byte for byte, whomever it is for."""
+    """A mail is stored byte for byte, whoever the recipient is."""
     await send(port, b"Subject: hi\r\n\r\n.leading dot\r\n", to="nobody@nowhere.invalid")
     (mail,) = store.mails()
     assert mail.summary.recipients == ("nobody@nowhere.invalid",)
@@ -51,7 +51,7 @@ async def test_takes_addresses_that_are_not_ascii(store: MailStore, port: int) -
 
 
 async def test_takes_commands_in_one_write(store: MailStore, port: int) -> None:
-    """PIPELINING is offered, and what comes at once is answered in order (RFC 2920)."""
+    """PIPELINING is offered, and commands in one write are answered in order (RFC 2920)."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"EHLO me\r\n")
     assert b"250-PIPELINING\r\n" in await reader.readuntil(b"250 HELP\r\n")
@@ -72,7 +72,7 @@ async def test_takes_a_line_of_ten_megabytes(store: MailStore, port: int) -> Non
 
 
 async def test_disk_full_is_for_later(store: MailStore, port: int, tmp_path: Path) -> None:
-    """A mail that cannot be kept is refused for the time being, so that the outbox tries again."""
+    """A mail that cannot be stored is refused temporarily, so that the outbox tries again."""
     shutil.rmtree(tmp_path / "mail")
     with pytest.raises(smtplib.SMTPDataError) as caught:
         await send(port, b"Subject: x\r\n\r\n")

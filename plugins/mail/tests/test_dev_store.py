@@ -25,14 +25,14 @@ def subjects(store: MailStore) -> list[str]:
 
 
 async def test_newest_first(tmp_path: Path) -> None:
-    """Mails are listed as they came, the last one first, even when the clock stands still."""
+    """Mails are listed in order of arrival, the last one first, even when the clock stands still."""
     store = await filled(tmp_path, 3)
     assert subjects(store) == ["2", "1", "0"]
     assert described(store.mails()[0])["at"] == "2027-01-15T08:00:00+00:00"
 
 
 async def test_second_start_has_them_all(tmp_path: Path) -> None:
-    """A store on the same folder lists the same mails and gives newer ones newer ids."""
+    """A store on the same folder lists the same mails and assigns newer ids to newer ones."""
     first = await filled(tmp_path / "mail", 2)
     second = await filled(tmp_path / "mail", 1)
     assert subjects(second) == ["0", "1", "0"]
@@ -47,7 +47,7 @@ async def test_oldest_make_room(tmp_path: Path) -> None:
 
 
 async def test_kept_as_it_came_for_its_owner_alone(tmp_path: Path) -> None:
-    """A mail's file is the envelope and the bytes that came, readable by its owner only."""
+    """A mail's file has the envelope and the received bytes, readable by its owner only."""
     store = await filled(tmp_path / "mail", 1)
     (file,) = (tmp_path / "mail").glob("*.eml")
     assert file.read_bytes() == b"Return-Path: <s@example.test>\r\nDelivered-To: you@example.test\r\n" + subject(0)
@@ -57,7 +57,7 @@ async def test_kept_as_it_came_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 async def test_clear(tmp_path: Path) -> None:
-    """Nothing is left after a clear, and whoever waits hears of it."""
+    """Nothing is left after a clear, and waiters are woken."""
     store = await filled(tmp_path, 2)
     seen, name = store.version, store.mails()[0].id
     await store.clear()
@@ -74,7 +74,7 @@ async def test_changed_is_false_when_nothing_does(tmp_path: Path) -> None:
 
 
 async def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
-    """What is not ours in the folder is neither read nor deleted."""
+    """Foreign files in the folder are neither read nor deleted."""
     (tmp_path / "notes.eml").write_text("mine")
     store = await filled(tmp_path, 1)
     await store.clear()

@@ -48,7 +48,7 @@ def test_addresses_that_are_taken(given: str, address: str, envelope: str) -> No
     ],
 )
 def test_addresses_that_are_refused(address: str) -> None:
-    """What is no single address raises ValueError that names the field and does not quote it."""
+    """Anything but a single address raises ValueError that names the field and does not quote it."""
     with pytest.raises(ValueError, match=r"^recipient: ") as caught:
         parse_recipient(address)
     assert len(address) < 4 or address not in str(caught.value)
@@ -58,7 +58,7 @@ def test_addresses_that_are_refused(address: str) -> None:
     "address", ["ada@example.test\r\nBcc: eve@example.test", "ada\n@example.test", "\rada@example.test"]
 )
 def test_line_breaks_in_an_address_are_refused(address: str) -> None:
-    """CR and LF in an address are refused as what they are."""
+    """CR and LF in an address are refused by name."""
     with pytest.raises(ValueError, match="recipient: must not contain CR or LF"):
         parse_recipient(address)
 
@@ -66,7 +66,7 @@ def test_line_breaks_in_an_address_are_refused(address: str) -> None:
 @given(st.one_of(st.text(), st.text(alphabet="ab@.-+\"'<>(),:;[]\\ \t\r\n\x00\x85\u2028äß", max_size=40), st.emails()))
 @example("a@b.test\x85Bcc:x@y.test")
 def test_no_address_reaches_an_envelope_with_more_than_itself(address: str) -> None:
-    """Whatever is taken has one @ outside, no space, bracket or control character, and fits a path."""
+    """An accepted address has one @ outside, no space, bracket or control character, and fits a path."""
     try:
         recipient = parse_recipient(address)
     except ValueError:
@@ -88,7 +88,7 @@ def test_line_breaks_in_a_subject_are_refused(subject: str) -> None:
 
 @given(st.text())
 def test_subjects_are_one_line(subject: str) -> None:
-    """Whatever subject passes has no character that anybody takes for a line break."""
+    """An accepted subject has no character that any library treats as a line break."""
     try:
         checked = check_subject(subject)
     except ValueError:
@@ -98,7 +98,7 @@ def test_subjects_are_one_line(subject: str) -> None:
 
 
 def test_addresses_are_compared_normalised() -> None:
-    """Two ways to write one address compare equal; what is no address stays as it is."""
+    """Two spellings of one address compare equal; other text is unchanged."""
     assert comparable(" ada@XN--bcher-kva.example") == comparable("ada@bücher.example")
     assert comparable("nonsense") == "nonsense"
 
@@ -114,7 +114,7 @@ def test_addresses_are_compared_normalised() -> None:
     ],
 )
 def test_scrubbing(said: str, kept: str) -> None:
-    """Neither the recipient's address, nor its local part, nor any other address is kept of what a relay says."""
+    """A relay's reply is kept without the recipient's address, its local part, or any other address."""
     assert scrub(said, "ada@example.test") == kept
 
 

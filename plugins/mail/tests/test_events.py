@@ -1,4 +1,4 @@
-"""What mail does when accounts are deleted."""
+"""Reactions to deleted accounts."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ async def tell(rig: Any, fact: AccountDeleted) -> None:
 
 
 async def test_deleted_account_leaves_nothing(rig: Any) -> None:
-    """A deleted account's address and mails are gone from every delivery; what was pending is dead-lettered."""
+    """A deleted account's address and mails are removed from every delivery; pending ones are dead-lettered."""
     pending, sent = await rig.enqueue("Ada@example.test"), await rig.enqueue("ada@EXAMPLE.test")
     code, other = await rig.enqueue_code(recipient="ada@example.test"), await rig.enqueue("eve@example.test")
     async with rig.database.transaction() as connection:
@@ -33,7 +33,7 @@ async def test_deleted_account_leaves_nothing(rig: Any) -> None:
 
 
 async def test_a_late_deletion_spares_a_new_beginning(rig: Any) -> None:
-    """A mail queued after the deletion is left alone, even when the deletion is told only then."""
+    """A mail queued after the deletion is not changed, even when the fact is delivered later."""
     old, deleted_at, new = await rig.enqueue(), datetime.now(UTC), await rig.enqueue()
     await tell(rig, AccountDeleted(new_id(), "ada@example.test", deleted_at))
     assert [(await rig.row(each)).state for each in (old, new)] == ["dead_lettered", "pending"]

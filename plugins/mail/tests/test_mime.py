@@ -45,7 +45,7 @@ def parsed(content: bytes) -> EmailMessage:
 
 
 def test_headers() -> None:
-    """A mail says from whom, to whom, when, under which id, and that a machine wrote it."""
+    """A mail has sender, recipient, time, id, and the mark that a machine wrote it."""
     message = parsed(composed())
     assert {name: str(message[name]) for name in ("From", "To", "Subject", "Message-ID", "Auto-Submitted")} == {
         "From": "Galaxy <galaxy@example.test>",
@@ -84,7 +84,7 @@ def test_a_name_in_the_domain_goes_in_ascii() -> None:
 
 
 def test_a_local_part_in_unicode_is_written_as_it_is() -> None:
-    """An address that needs SMTPUTF8 stands in the header in UTF-8 (RFC 6532)."""
+    """An address that needs SMTPUTF8 is in the header in UTF-8 (RFC 6532)."""
     assert "To: ädä@example.test\r\n".encode() in composed(to="ädä@example.test")
 
 
@@ -101,7 +101,7 @@ def test_same_input_same_id_and_date() -> None:
 @example(subject="=?utf-8?q?x=0D=0ABcc:_eve@x.test?=", name='a,b <c>;"', text="From x\r\nTo: y", to="a@b.test")
 @example(subject="x", name="", text="", to="=?utf-8?q?x=0D=0ABcc=3A_eve?=@x.test")
 def test_nobody_injects_a_header(subject: str, name: str, text: str, to: str) -> None:
-    """Whatever subject, sender's name and text are, the headers are those of every mail, each once."""
+    """For any subject, sender's name and text, the headers are those of every mail, each once."""
     try:
         subject = check_subject(subject)
         recipient = parse_recipient(to)
@@ -141,7 +141,7 @@ def test_nobody_injects_a_header(subject: str, name: str, text: str, to: str) ->
 @example("a" * 64 + "@" + ".".join(["b" * 60] * 3) + ".test")
 @example("ä" * 32 + "@" + ".".join(["bücher"] * 9) + ".test")
 def test_whoever_can_sign_in_can_be_written_to(typed: str) -> None:
-    """Sign-in and mail take the same addresses, and whatever they take is the one recipient of its mail, unbroken."""
+    """Sign-in and mail accept the same addresses, and an accepted one is the only recipient of its mail."""
     try:
         signed_in = TypeAdapter(Email).validate_python(typed)
     except ValidationError:
@@ -158,7 +158,7 @@ def test_whoever_can_sign_in_can_be_written_to(typed: str) -> None:
 
 @pytest.mark.parametrize("subject", ["=?utf-8?q?x=0D=0ABcc:_eve@x.test?=", "=?utf-8?b?eA0KQmNjOiBlQHgudGVzdA==?="])
 def test_encoded_words_are_stopped_twice(subject: str) -> None:
-    """An encoded word that hides a header, were it to come this far, is refused here."""
+    """An encoded word that hides a header is refused here too."""
     with pytest.raises(ValueError, match="headers: must be one line each"):
         composed(subject=subject)
     assert parsed(composed(subject=check_subject(subject)))["Subject"] == subject.replace("=?", "= ?")

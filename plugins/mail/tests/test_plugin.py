@@ -1,4 +1,4 @@
-"""The plugin in a kernel: what it is told by the environment, what it offers, that mails go out by themselves."""
+"""The plugin in a kernel: its settings, its offers, and that mails are sent by themselves."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -92,13 +92,13 @@ async def test_deleted_accounts_are_heard_of(boot: Boot, package: Path, unused_t
 
 @pytest.mark.parametrize("path", ["deliveries", "deliveries/01a20b0f-91e0-714d-8b76-f07f715cf9ea", "dead-letters"])
 async def test_routes_are_closed_without_operators(boot: Boot, path: str) -> None:
-    """Nobody reads the queue unless operators are known."""
+    """Without the admin plugin the queue's routes are closed."""
     async with boot(MailPlugin) as booted, booted.client.get(f"/api/v1/admin/mail/{path}") as answer:
         assert answer.status == 403
 
 
 async def test_old_mail_is_pruned(boot: Boot, sink: Any, package: Path) -> None:
-    """A worker that runs on one replica deletes what is past its retention."""
+    """A worker on one replica deletes mails past their retention."""
     async with boot(MailPlugin, OwnerPlugin, environment=relay_at(sink.port)) as booted:
         delivery = await enqueue(booted)
         await until(lambda: state(booted), "sent")
@@ -109,7 +109,7 @@ async def test_old_mail_is_pruned(boot: Boot, sink: Any, package: Path) -> None:
         [prune] = [worker for worker in workers if worker.singleton]
         assert prune.name == "mail.prune" and await prune.run() is False
 
-        async def left() -> Any:  # the service's own worker may be at it in this moment
+        async def left() -> Any:  # the service's own worker may be running at the same time
             async with booted.database.reading() as connection:
                 return (await connection.execute(text("SELECT count(*) FROM mail_deliveries"))).scalar_one()
 

@@ -21,7 +21,7 @@ def renderer(package: Path) -> Renderer:
 
 
 def test_both_forms_are_rendered(renderer: Renderer) -> None:
-    """The first line of the text template is the subject, the rest the text; the HTML stands in the layout."""
+    """The first line of the text template is the subject, the rest the text; the HTML is in the layout."""
     mail = renderer.render("test.welcome", "en", NAME)
     assert mail.subject == "Welcome, Ada"
     assert mail.text == "Hello Ada,\nyour turn is ready.\n"
@@ -47,26 +47,26 @@ def test_language_falls_back(renderer: Renderer, language: str, greeting: str) -
 
 
 def test_html_is_escaped_and_text_is_not(renderer: Renderer) -> None:
-    """A parameter is data: it makes no tags in HTML, and is left alone in text."""
+    """A parameter is data: it makes no tags in HTML, and is unchanged in text."""
     mail = renderer.render("test.welcome", "en", {"name": "<b>&'"})
     assert "&lt;b&gt;&amp;&#39;" in mail.html and "<b>" not in mail.html
     assert mail.text.startswith("Hello <b>&',") and mail.subject == "Welcome, <b>&'"
 
 
 def test_layout_loads_nothing_from_afar(renderer: Renderer) -> None:
-    """No image, font, style or script is fetched when the mail is read: nobody is tracked."""
+    """No image, font, style or script is fetched when the mail is read, so readers are not tracked."""
     html = renderer.render("test.welcome", "en", NAME).html
     assert not re.search(r"https?://|<img|<script|<link|url\(|@import", html)
 
 
 def test_missing_parameter_fails(renderer: Renderer) -> None:
-    """A parameter that is missing is named by the error, with its template."""
+    """A missing parameter is named by the error, with its template."""
     with pytest.raises(RenderError, match=r"welcome\.en\.txt: 'name' is undefined"):
         renderer.render("test.welcome", "en", {})
 
 
 def test_no_value_is_in_the_error(package: Path) -> None:
-    """An error that a value caused names its type alone: it goes into a row and a log."""
+    """An error that a value caused names its type alone, since it is kept in a row and the log."""
     (package / "welcome.en.txt").write_text("Subject: x\n\n{{ name | int(base=99) + 1 }}{{ name.upper() + 1 }}\n")
     renderer = Renderer("Galaxy")
     renderer.register(WELCOME)
@@ -82,7 +82,7 @@ def test_line_break_in_the_subject_is_refused(renderer: Renderer) -> None:
 
 
 def test_unknown_kind(renderer: Renderer) -> None:
-    """A kind that nobody registered is refused by name."""
+    """An unregistered kind is refused by name."""
     with pytest.raises(ValueError, match=r"kind: 'test\.other' is not registered"):
         renderer.kind("test.other")
 
@@ -106,7 +106,7 @@ def test_second_registration_is_refused(renderer: Renderer) -> None:
     ],
 )
 def test_broken_templates_are_found_at_registration(package: Path, file: str, source: str | None, said: str) -> None:
-    """Every template of a kind is compiled at once; what is wrong is said with package, file and line."""
+    """Every template of a kind is compiled at once; faults are reported with package, file and line."""
     (package / file).unlink()
     if source is not None:
         (package / file).write_text(source)

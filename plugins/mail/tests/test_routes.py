@@ -13,7 +13,7 @@ from galaxy_mail.service import Deliveries
 
 @pytest.fixture
 async def ask(rig: Any) -> AsyncIterator[Any]:
-    """Return what makes a request as an operator; `ask.api` is the server."""
+    """Return a function that makes a request as an operator; `ask.api` is the server."""
     async with serving(routes(rig.deliveries), plugin="mail") as api:
 
         async def ask(method: str, path: str) -> Any:
@@ -24,7 +24,7 @@ async def ask(rig: Any) -> AsyncIterator[Any]:
 
 
 def test_routes_are_described_without_a_service() -> None:
-    """Describing the routes needs nothing to run, and all of them are for operators."""
+    """The routes can be described without a running kernel, and all of them are for operators."""
     nothing: Any = object()
     described = routes(Deliveries(nothing))
     assert {(route.method, route.path) for route in described} == {
@@ -38,7 +38,7 @@ def test_routes_are_described_without_a_service() -> None:
 
 
 def test_shapes() -> None:
-    """Deliveries and attempts have exactly the fields of SPEC M-9: there is no place for a body."""
+    """Deliveries and attempts have exactly the fields of SPEC M-9: there is no field for a body."""
     assert list(DeliveryView.model_fields) == [
         *("id", "kind", "recipient", "state", "attempts", "created_at", "next_attempt_at", "sent_at"),
         *("expires_at", "last_error", "message_id", "request_id"),

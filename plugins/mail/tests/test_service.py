@@ -26,7 +26,7 @@ async def count(rig: Any) -> int:
 
 
 async def test_enqueue_writes_a_pending_row(rig: Any) -> None:
-    """A queued mail is a row that is due now, with its bytes and the request that queued it, and wakes the worker."""
+    """A queued mail is a row that is due now, with its bytes and its request id, and wakes the worker."""
     with request_context("auth", "req-1"):
         delivery = await rig.enqueue("Ada@Example.test")
     row = await rig.row(delivery)
@@ -38,7 +38,7 @@ async def test_enqueue_writes_a_pending_row(rig: Any) -> None:
 
 
 async def test_rolls_back_with_the_caller(rig: Any) -> None:
-    """A mail queued in a transaction that rolls back was never there."""
+    """A mail queued in a transaction that rolls back does not exist."""
     with pytest.raises(ZeroDivisionError):
         async with rig.database.transaction() as connection:
             await rig.outbox.enqueue(connection, Message("test.welcome", "ada@example.test", "en", {"name": "Ada"}))
@@ -58,7 +58,7 @@ async def test_replayed_key_adds_nothing(rig: Any) -> None:
 
 
 async def test_parallel_replays_are_one_mail(rig: Any) -> None:
-    """Fifty callers with one key at once get one id, and one mail is queued."""
+    """Fifty concurrent callers with one key get one id, and one mail is queued."""
     ids = await asyncio.gather(*(rig.enqueue(idempotency_key="once") for _ in range(50)))
     assert len(set(ids)) == 1 and await count(rig) == 1
 
@@ -89,7 +89,7 @@ async def test_key_of_a_rolled_back_mail_is_free(rig: Any) -> None:
     ],
 )
 async def test_refusals_leave_the_transaction_whole(rig: Any, changed: dict[str, Any], field: str) -> None:
-    """What is refused raises ValueError naming the field before the connection is touched: the caller may go on."""
+    """A refused mail raises ValueError naming the field before the connection is used: the caller may continue."""
     message: dict[str, Any] = {
         "kind": "test.welcome",
         "recipient": "ada@example.test",
@@ -104,7 +104,7 @@ async def test_refusals_leave_the_transaction_whole(rig: Any, changed: dict[str,
 
 
 async def test_failed_rendering_is_a_dead_letter(rig: Any) -> None:
-    """A template that fails leaves a dead letter with the reason; the caller's transaction and other mails go on."""
+    """A template that fails leaves a dead letter with the reason; caller and other mails are not affected."""
     async with rig.database.transaction() as connection:
         broken = await rig.outbox.enqueue(connection, Message("test.welcome", "ada@example.test", "en", {}))
         fine = await rig.outbox.enqueue(connection, Message("test.welcome", "ada@example.test", "en", {"name": "A"}))
@@ -124,7 +124,7 @@ def message(recipient: str = "ada@example.test", **changed: Any) -> Message:
 
 @contextmanager
 def statements(rig: Any) -> Iterator[list[str]]:
-    """Collect what goes to the database but the ends of transactions."""
+    """Collect the statements except the ends of transactions."""
     seen: list[str] = []
 
     def note(*arguments: Any) -> None:
@@ -153,7 +153,7 @@ async def test_many_are_one_statement(rig: Any) -> None:
 
 
 async def test_what_cannot_be_queued_disturbs_nobody(rig: Any) -> None:
-    """Of many mails the faulty ones give their ValueError in their place, a failing template its dead letter."""
+    """Of many mails a faulty one returns its ValueError in its place, a failing template its dead letter."""
     queued = await enqueue_many(
         rig,
         [
@@ -178,7 +178,7 @@ async def test_what_cannot_be_queued_disturbs_nobody(rig: Any) -> None:
 
 
 async def test_nothing_to_queue_is_no_statement(rig: Any) -> None:
-    """No mail, or none that can be queued, asks nothing of the database."""
+    """No mail, or only refused ones, runs no statement."""
     with statements(rig) as seen:
         assert await enqueue_many(rig, []) == []
         [fault] = await enqueue_many(rig, [message("nobody")])
@@ -186,7 +186,7 @@ async def test_nothing_to_queue_is_no_statement(rig: Any) -> None:
 
 
 async def test_keys_hold_within_and_beyond_a_set(rig: Any) -> None:
-    """The first mail of a kind and key is queued, whether a later one stands in the same set or comes another day."""
+    """The first mail of a kind and key is queued, whether a later one is in the same set or another."""
     before = await rig.enqueue(idempotency_key="there")
     keyed = [message(idempotency_key=key) for key in ("a", "there", "b", "a")]
     with statements(rig) as seen:
@@ -223,7 +223,7 @@ async def test_parallel_sets_with_the_same_keys_are_the_same_mails(rig: Any) -> 
 
 
 async def test_others_are_served_while_many_are_made(rig: Any) -> None:
-    """Between two mails of a set the event loop has a turn for whoever else waits."""
+    """Between two mails of a set the event loop runs other tasks."""
     turns = 0
 
     async def turn() -> None:
@@ -242,7 +242,7 @@ async def test_others_are_served_while_many_are_made(rig: Any) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_fake_and_outbox_agree(rig: Any, seed: int) -> None:
-    """Whatever is queued, alone or in sets, the fake takes and refuses the same and gives the same ids alike."""
+    """For any mails, alone or in sets, the fake accepts and refuses the same and returns ids alike."""
     drawn, fake = random.Random(seed), FakeOutbox()
     for kind in ("test.welcome", "test.code"):
         fake.register(MailKind(kind, "mail_owner"))
@@ -307,7 +307,7 @@ async def test_list_and_filters(rig: Any) -> None:
 
 
 async def test_unknown_delivery(rig: Any) -> None:
-    """What is not there is 404, whatever is asked of it."""
+    """An unknown delivery is 404 on every route."""
     for work in (
         rig.deliveries.show(new_id()),
         rig.deliveries.list_attempts(new_id(), Paging()),
@@ -357,15 +357,15 @@ async def test_expired_mail_is_not_resent(rig: Any, relay: Any, transport_to: An
 
 
 async def test_a_mail_goes_back_to_the_request_it_names(rig: Any) -> None:
-    """Who queues for others, in sets, says for each mail which request it goes back to; else it is the one in hand."""
-    with request_context("test", "the one in hand"):
+    """A mail carries the request id of its message; else the current one."""
+    with request_context("test", "the current one"):
         named, unnamed = await rig.enqueue(request_id="another"), await rig.enqueue()
     assert (await rig.row(named)).request_id == "another"
-    assert (await rig.row(unnamed)).request_id == "the one in hand"
+    assert (await rig.row(unnamed)).request_id == "the current one"
 
 
 async def queued_before(rig: Any, age: timedelta, state: str) -> UUID:
-    """Put a mail in the table that was queued so long ago, with one attempt."""
+    """Insert a mail that was queued so long ago, with one attempt."""
     milliseconds = int((datetime.now(UTC) - age).timestamp() * 1000)
     delivery = UUID(int=(milliseconds << 80) | random.getrandbits(80))
     row = {"id": delivery, "kind": "test.welcome", "message_id": "<x@y>", "request_id": "r", "state": state}
@@ -377,7 +377,7 @@ async def queued_before(rig: Any, age: timedelta, state: str) -> UUID:
 
 
 async def kept(rig: Any) -> set[UUID]:
-    """Return the deliveries that are there; the attempts must be theirs."""
+    """Return the deliveries; the attempts must be theirs."""
     async with rig.database.reading() as connection:
         deliveries = set((await connection.execute(select(mail_deliveries.c.id))).scalars())
         assert set((await connection.execute(select(mail_attempts.c.delivery_id))).scalars()) == deliveries
@@ -385,7 +385,7 @@ async def kept(rig: Any) -> set[UUID]:
 
 
 async def test_prune_deletes_what_is_old_and_has_ended(rig: Any) -> None:
-    """A mail goes with its attempts once it is older than the retention, unless it is still to be delivered."""
+    """A mail is deleted with its attempts once it is older than the retention, unless it is still to be sent."""
     retention, minute = rig.settings.retention, timedelta(minutes=1)
     for state in ("sent", "dead_lettered"):
         await queued_before(rig, retention + minute, state)
@@ -399,7 +399,7 @@ async def test_prune_deletes_what_is_old_and_has_ended(rig: Any) -> None:
 
 
 async def test_prune_goes_on_while_there_is_more(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is old goes a set at a time, the oldest first."""
+    """Old mails are deleted a set at a time, the oldest first."""
     monkeypatch.setattr("galaxy_mail.service._PRUNED_AT_ONCE", 2)
     ids = [await queued_before(rig, rig.settings.retention + timedelta(days=days), "sent") for days in (3, 2, 1)]
     assert await rig.deliveries.prune() is True
@@ -417,7 +417,7 @@ async def test_prune_knows_no_time_before_1970(rig: Any) -> None:
 
 
 async def test_a_key_that_is_pruned_meanwhile_is_free(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mail whose key belongs to one that is deleted between two statements is queued anew."""
+    """A mail whose key belongs to one that is deleted between two statements is queued again."""
     first = await rig.enqueue(idempotency_key="k")
     insert = queries.insert_deliveries
 

@@ -1,4 +1,4 @@
-"""The relay's settings: defaults, and what is refused."""
+"""The relay's settings: defaults and refusals."""
 
 from datetime import timedelta
 from typing import Any
@@ -63,7 +63,7 @@ def test_port_follows_the_mode(mode: str, port: int) -> None:
     ],
 )
 def test_faults_name_their_variable(variable: str, variables: dict[str, Any]) -> None:
-    """What makes no sense is refused under the name of its variable, and no value is shown."""
+    """An invalid value is refused under the name of its variable, and not shown."""
     with pytest.raises(ConfigurationError) as caught:
         read(**variables)
     assert [fault.variable for fault in caught.value.faults] == [variable]
@@ -88,10 +88,10 @@ def test_faults_name_their_variable(variable: str, variables: dict[str, Any]) ->
     ],
 )
 def test_private_hosts(host: str, private: bool) -> None:
-    """This machine, private addresses and names that are not public are at home; the rest needs TLS."""
+    """This machine, private addresses and names that are not public may be without TLS; others may not."""
     assert is_private(host) is private
 
 
 def test_sender_without_a_name() -> None:
-    """A bare address will do as the sender."""
+    """A bare address is valid as the sender."""
     assert read(SMTP_FROM="galaxy@example.com").smtp.sender.addr_spec == "galaxy@example.com"

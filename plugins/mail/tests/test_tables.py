@@ -1,4 +1,4 @@
-"""The tables and the revisions that make them."""
+"""The tables and the revisions that create them."""
 
 from galaxy_kernel.database import Database, make_engine
 from galaxy_mail.tables import metadata
@@ -8,7 +8,7 @@ from galaxy_migrations.runner import migrate
 
 
 async def test_revisions_make_the_tables(empty_database: str) -> None:
-    """What the revisions make and what the code describes are the same, down to constraints and indexes."""
+    """The revisions create what the code describes, including constraints and indexes."""
     branch = Branch("mail", "galaxy_mail.migrations", metadata)
     database = Database(make_engine(empty_database), "backend")
     try:

@@ -1,4 +1,4 @@
-"""Real conversations with relays that take, refuse, stall and vanish."""
+"""Real conversations with relays that accept, refuse, stall and vanish."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ TO = "ada@example.test"
 
 
 async def test_a_mail_goes_over(relay: Any, transport_to: Any) -> None:
-    """The relay gets sender, recipient and exactly the bytes, dots doubled on the way; its answer is given."""
+    """The relay gets sender, recipient and exactly the bytes, with dot-stuffing; its reply is returned."""
     reply = await transport_to(relay.port).send(TO, MAIL)
     assert (reply.code, reply.text) == (250, "2.0.0 queued")
     assert relay.messages == [MAIL.replace(b"\r\n.", b"\r\n..")]
@@ -23,13 +23,13 @@ async def test_a_mail_goes_over(relay: Any, transport_to: Any) -> None:
 
 
 async def test_a_real_server_takes_it(sink: Any, transport_to: Any) -> None:
-    """An SMTP server of another make gets the mail as it was composed."""
+    """Another SMTP server gets the mail as it was composed."""
     await transport_to(sink.port).send("ädä@example.test", MAIL)
     assert sink.received == [("ädä@example.test", MAIL)]
 
 
 async def test_connections_are_kept(relay: Any, transport_to: Any) -> None:
-    """Mails one after the other go over one connection, and a new one is made after a hundred."""
+    """Successive mails use one connection, and a new one is opened after a hundred."""
     transport = transport_to(relay.port)
     for _ in range(MAILS_PER_CONNECTION + 1):
         await transport.send(TO, MAIL)
@@ -67,7 +67,7 @@ PIPELINING = pytest.mark.parametrize("pipelining", [False, True], ids=["one by o
 async def test_a_kept_connection_that_ended_costs_nothing(
     relay: Any, transport_to: Any, how: str, pipelining: bool
 ) -> None:
-    """When the relay has ended a kept connection, the mail goes over a new one as if nothing had been."""
+    """When the relay has ended a kept connection, the mail is sent over a new one."""
     relay.extensions += ["PIPELINING"] * pipelining
     transport = transport_to(relay.port)
     await transport.send(TO, MAIL)
@@ -80,7 +80,7 @@ async def test_a_kept_connection_that_ended_costs_nothing(
 
 
 async def test_a_connection_kept_after_a_refusal_may_end_too(relay: Any, transport_to: Any) -> None:
-    """A kept connection costs nothing when it is found dead, whether or not it has ever taken a mail."""
+    """A kept connection found dead costs no attempt, whether or not it was used before."""
     transport = transport_to(relay.port)
     relay.script.update(RCPT=["550 5.1.1 no such user"], RSET=["drop"])
     with pytest.raises(Refusal):
@@ -100,7 +100,7 @@ async def test_a_kept_connection_that_cannot_be_made_anew_costs_no_attempt(relay
 
 
 async def test_a_relay_that_takes_leave_is_not_asked_again(relay: Any, transport_to: Any) -> None:
-    """A 421 between two mails ends the connection, and the next mail goes over a new one at once."""
+    """A 421 between two mails ends the connection, and the next mail uses a new one at once."""
     transport = transport_to(relay.port)
     await transport.send(TO, MAIL)
     relay.say_to_all("421 4.4.2 idle for too long")
@@ -111,7 +111,7 @@ async def test_a_relay_that_takes_leave_is_not_asked_again(relay: Any, transport
 
 
 async def test_pipelining_is_used_where_offered(relay: Any, transport_to: Any) -> None:
-    """With PIPELINING a refused mail has said all it had to say, and the next one still goes over its connection."""
+    """With PIPELINING, after a refused mail the next one still uses its connection."""
     relay.extensions.append("PIPELINING")
     transport = transport_to(relay.port)
     relay.script["RCPT"] = ["550 5.1.1 no such user"]
@@ -177,7 +177,7 @@ TRANSIENT, PERMANENT, DOWN = "transient", "permanent", "down"
 async def test_what_an_answer_means(
     relay: Any, transport_to: Any, verb: str, answer: str, meaning: str, code: int | None, pipelining: bool
 ) -> None:
-    """Each answer, by its place in the conversation, is the relay's trouble, this mail's for now, or for good."""
+    """Each answer, by its place in the conversation, is the relay's failure, or this mail's, transient or permanent."""
     relay.extensions += ["PIPELINING"] * pipelining
     transport = transport_to(relay.port, timeout="1s" if answer == "hang" else "20s")
     relay.script[verb] = answer
@@ -200,17 +200,17 @@ async def test_what_an_answer_means(
 async def test_a_lost_mail_may_have_been_taken_only_once_it_was_sent(
     relay: Any, transport_to: Any, verb: str, answer: str, taken: bool, pipelining: bool
 ) -> None:
-    """A connection lost before the message was handed over leaves no doubt whether the relay has it."""
+    """After a connection lost before the message was sent, the relay certainly does not have it."""
     relay.extensions += ["PIPELINING"] * pipelining
     relay.script[verb] = answer
     with pytest.raises(Refusal) as caught:
         await transport_to(relay.port).send(TO, MAIL)
     assert caught.value.detail.startswith("RCPT TO: " if verb == "RCPT" else "DATA: ")
-    assert caught.value.detail.endswith("; the relay may have taken it") is taken
+    assert caught.value.detail.endswith("; the relay may have accepted it") is taken
 
 
 async def test_refusals_name_nobody(relay: Any, transport_to: Any) -> None:
-    """The relay's words are kept without the addresses in them."""
+    """The relay's reply is kept without addresses."""
     relay.script["RCPT"] = "550 5.1.1 <ada@example.test>: user ada unknown"
     with pytest.raises(Refusal) as caught:
         await transport_to(relay.port).send(TO, MAIL)
@@ -218,13 +218,13 @@ async def test_refusals_name_nobody(relay: Any, transport_to: Any) -> None:
 
 
 async def test_nobody_listens(transport_to: Any, unused_tcp_port: int) -> None:
-    """A relay that is not there is down, and named."""
+    """An unreachable relay is down, and named."""
     with pytest.raises(RelayDown, match=f"127.0.0.1:{unused_tcp_port}"):
         await transport_to(unused_tcp_port).send(TO, MAIL)
 
 
 async def test_utf8_needs_the_relay(relay: Any, transport_to: Any) -> None:
-    """An address that is not ASCII is refused for good by a relay without SMTPUTF8, and taken by one with it."""
+    """An address that is not ASCII is permanently refused by a relay without SMTPUTF8, and accepted by one with it."""
     transport = transport_to(relay.port)
     await transport.send("ädä@example.test", MAIL)
     assert any(" SMTPUTF8" in command for command in relay.commands if command.startswith("MAIL"))
@@ -235,7 +235,7 @@ async def test_utf8_needs_the_relay(relay: Any, transport_to: Any) -> None:
 
 
 async def test_cancelled_conversation_is_not_continued(relay: Any, transport_to: Any) -> None:
-    """A connection whose conversation was cut short by a cancellation is not used for another mail."""
+    """A connection whose conversation was cancelled is not used for another mail."""
     transport = transport_to(relay.port)
     relay.script["DATA"] = ["hang"]
     task = asyncio.create_task(transport.send(TO, MAIL))
@@ -248,7 +248,7 @@ async def test_cancelled_conversation_is_not_continued(relay: Any, transport_to:
 
 
 async def test_check_keeps_the_connection(relay: Any, transport_to: Any) -> None:
-    """A check opens a connection and leaves it for the next mail; a second one asks over the same."""
+    """A check opens a connection and keeps it for the next mail; a second one uses the same."""
     transport = transport_to(relay.port)
     await transport.check()
     await transport.check()
@@ -284,7 +284,7 @@ async def test_check_finds_a_dead_relay(relay: Any, transport_to: Any, answer: s
 async def test_tls_with_a_login(
     certificate: Any, transport_to: Any, mode: str, new_relay: Any, pipelining: bool
 ) -> None:
-    """Over verified TLS we log in, and the mail goes over."""
+    """Over verified TLS the login and the mail succeed."""
     async with new_relay(certificate.server, implicit=mode == "implicit") as relay:
         relay.extensions += ["PIPELINING"] * pipelining
         relay.extensions.append("AUTH PLAIN")
@@ -295,7 +295,7 @@ async def test_tls_with_a_login(
 
 @pytest.mark.parametrize("mode", ["starttls", "implicit"])
 async def test_unknown_certificates_are_refused(certificate: Any, transport_to: Any, mode: str, new_relay: Any) -> None:
-    """A relay whose certificate nobody vouches for gets nothing, and the setting that helps is named."""
+    """A relay with an untrusted certificate gets nothing, and the setting that helps is named."""
     async with new_relay(certificate.server, implicit=mode == "implicit") as relay:
         with pytest.raises(RelayDown, match="BACKEND_SMTP_CA_FILE"):
             await transport_to(relay.port, host="localhost", tls_mode=mode).send(TO, MAIL)
@@ -303,7 +303,7 @@ async def test_unknown_certificates_are_refused(certificate: Any, transport_to: 
 
 
 async def test_wrong_names_are_refused(certificate: Any, transport_to: Any, new_relay: Any) -> None:
-    """A trusted certificate for another name is refused all the same."""
+    """A trusted certificate for another name is still refused."""
     async with new_relay(certificate.server) as relay:
         transport = transport_to(relay.port, host="127.0.0.1", tls_mode="starttls", ca_file=str(certificate.ca_file))
         with pytest.raises(RelayDown, match="CERTIFICATE_VERIFY_FAILED"):
@@ -311,7 +311,7 @@ async def test_wrong_names_are_refused(certificate: Any, transport_to: Any, new_
 
 
 async def test_starttls_is_never_skipped(relay: Any, transport_to: Any) -> None:
-    """A relay that offers no STARTTLS, or somebody between us who hides it, gets neither login nor mail."""
+    """A relay that offers no STARTTLS, or an attacker that hides it, gets neither login nor mail."""
     relay.extensions.append("AUTH PLAIN")
     with pytest.raises(RelayDown, match="STARTTLS"):
         await transport_to(relay.port, tls_mode="starttls", username="ada", password="hunter2").send(TO, MAIL)
@@ -319,7 +319,7 @@ async def test_starttls_is_never_skipped(relay: Any, transport_to: Any) -> None:
 
 
 async def test_refused_login(certificate: Any, transport_to: Any, new_relay: Any) -> None:
-    """A relay that refuses our login is down for us; the variables are named, the password is not shown."""
+    """A relay that refuses our login is down; the variables are named, the password is not shown."""
     async with new_relay(certificate.server) as relay:
         relay.extensions.append("AUTH PLAIN LOGIN")
         relay.script["AUTH"] = "535 5.7.8 bad credentials"

@@ -26,7 +26,7 @@ async def deliverer(rig: Any, relay: Any, transport_to: Any) -> AsyncIterator[An
 
 
 async def test_due_mail_is_sent(rig: Any, relay: Any, deliverer: Any) -> None:
-    """A pass sends what is due: the stored bytes, once, recorded with the relay's answer."""
+    """A pass sends due mails: the stored bytes, once, recorded with the relay's reply."""
     delivery = await rig.enqueue()
     mime = (await rig.row(delivery)).mime
     assert await deliverer.run() is False
@@ -37,7 +37,7 @@ async def test_due_mail_is_sent(rig: Any, relay: Any, deliverer: Any) -> None:
 
 
 async def test_transient_refusals_are_retried_with_the_same_bytes(rig: Any, relay: Any, deliverer: Any) -> None:
-    """After a transient refusal the mail waits and goes again, byte for byte the same, under the same Message-ID."""
+    """After a transient refusal the mail waits and is sent again, byte for byte the same, with the same Message-ID."""
     delivery = await rig.enqueue()
     relay.script["."] = ["451 4.3.0 later", "drop after dot"]
     for attempts in (1, 2):
@@ -62,7 +62,7 @@ async def test_attempts_run_out(rig: Any, relay: Any, deliverer: Any) -> None:
 
 
 async def test_permanent_refusal_ends_at_once(rig: Any, relay: Any, deliverer: Any) -> None:
-    """A refusal for good dead-letters with the first attempt; no address is kept in its words."""
+    """A permanent refusal dead-letters at the first attempt; its reason has no address."""
     delivery = await rig.enqueue("ada@example.test")
     relay.script["RCPT"] = "550 5.1.1 <ada@example.test> unknown"
     await deliverer.run()
@@ -71,7 +71,7 @@ async def test_permanent_refusal_ends_at_once(rig: Any, relay: Any, deliverer: A
 
 
 async def test_resend_appends(rig: Any, relay: Any, deliverer: Any) -> None:
-    """After a resend the attempts are numbered on, and the budget is whole again."""
+    """After a resend the attempts' numbers continue, and the budget is full again."""
     delivery = await rig.enqueue()
     relay.script["RCPT"] = ["550 5.1.1 unknown"]
     await deliverer.run()
@@ -90,7 +90,7 @@ async def test_resend_appends(rig: Any, relay: Any, deliverer: Any) -> None:
     ],
 )
 async def test_relay_down_burns_no_attempt(rig: Any, relay: Any, deliverer: Any, verb: str, answer: str) -> None:
-    """While the relay serves nobody, sending pauses, no mail loses an attempt, and the probe says so."""
+    """While the relay is down, sending pauses, no mail loses an attempt, and the probe reports it."""
     deliveries = [await rig.enqueue() for _ in range(20)]
     relay.script[verb] = answer
     for _ in range(12):
@@ -151,7 +151,7 @@ async def test_mails_expire_while_sending_pauses(rig: Any, relay: Any, deliverer
 
 
 async def test_sealed_mail_is_sent_and_wiped(rig: Any, relay: Any, deliverer: Any) -> None:
-    """A sealed mail goes out in plain to its recipient, and nothing of it is left in the database."""
+    """A sealed mail is sent in plain to its recipient, and nothing of it is left in the database."""
     delivery = await rig.enqueue_code()
     await deliverer.run()
     assert b"Your code is 40817263." in relay.messages[0]
@@ -160,7 +160,7 @@ async def test_sealed_mail_is_sent_and_wiped(rig: Any, relay: Any, deliverer: An
 
 
 async def test_mail_sealed_under_another_key(rig: Any, relay: Any, deliverer: Any) -> None:
-    """A mail that cannot be opened is dead-lettered with the reason, and others go on."""
+    """A mail that cannot be unsealed is dead-lettered with the reason, and others are sent."""
     delivery, other = await rig.enqueue_code(), await rig.enqueue()
     deliverer._sealer = Sealer(bytes(32))
     await deliverer.run()
@@ -170,7 +170,7 @@ async def test_mail_sealed_under_another_key(rig: Any, relay: Any, deliverer: An
 
 
 async def test_attempts_are_told_under_the_request_id(rig: Any, relay: Any, deliverer: Any) -> None:
-    """A line tells of each attempt, under the request id in the row, louder the worse it went, with no address."""
+    """Each attempt is logged under the row's request id, at a level by its outcome, without an address."""
     delivery = await rig.enqueue("ada@example.test")
     relay.script["RCPT"] = ["450 4.2.1 later", "550 5.1.1 <ada@example.test> unknown"]
     seen: list[str] = []
@@ -210,7 +210,7 @@ class Broken:
 
 
 async def test_a_bug_costs_one_mail_an_attempt(rig: Any) -> None:
-    """An unexpected error is this mail's failed attempt, without what it says; the others are sent."""
+    """An unexpected error is this mail's failed attempt, without its message; the others are sent."""
     broken, fine = await rig.enqueue("bug@example.test"), await rig.enqueue()
     await rig.deliverer(Broken()).run()
     row = await rig.row(broken)
@@ -219,7 +219,7 @@ async def test_a_bug_costs_one_mail_an_attempt(rig: Any) -> None:
 
 
 class Sleepy(Broken):
-    """A transport whose worker can be put to sleep in the middle of a mail."""
+    """A transport that can pause its worker in the middle of a mail."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
@@ -233,7 +233,7 @@ class Sleepy(Broken):
 
 
 async def test_paused_worker_is_fenced_off(rig: Any, relay: Any, deliverer: Any) -> None:
-    """A worker that sleeps through its lease finds its mail recorded by its successor, and changes nothing."""
+    """A worker paused beyond its lease finds its mail recorded by its successor, and changes nothing."""
     delivery = await rig.enqueue()
     sleepy = Sleepy()
     sleeping = asyncio.create_task(rig.deliverer(sleepy).run())
@@ -250,7 +250,7 @@ async def test_paused_worker_is_fenced_off(rig: Any, relay: Any, deliverer: Any)
 
 
 async def test_account_deleted_while_its_mail_is_sent(rig: Any) -> None:
-    """A mail under way when its account is deleted ends as `account_deleted`, whatever its worker reports."""
+    """A mail being sent when its account is deleted ends as `account_deleted`, whatever its worker reports."""
     delivery = await rig.enqueue()
     sleepy = Sleepy()
     sleeping = asyncio.create_task(rig.deliverer(sleepy).run())
@@ -264,7 +264,7 @@ async def test_account_deleted_while_its_mail_is_sent(rig: Any) -> None:
 
 
 async def test_several_workers_send_each_mail_once(rig: Any, sink: Any, transport_to: Any) -> None:
-    """Three workers at once empty the queue, each mail goes over once."""
+    """Three concurrent workers empty the queue, and each mail is sent once."""
     ids = [await rig.enqueue(f"player{number}@example.test") for number in range(100)]
     await asyncio.gather(*(rig.deliverer(transport_to(sink.port)).run() for _ in range(3)))
     assert Counter(recipient for recipient, _ in sink.received) == {f"player{n}@example.test": 1 for n in range(100)}
@@ -278,7 +278,7 @@ async def drained(rig: Any) -> bool:
 
 
 async def check_deliveries(rig: Any, received: list[tuple[str, bytes]]) -> None:
-    """Nothing is lost; a mail came twice only as it was, and only if an attempt's worker was lost."""
+    """No mail is lost; one arrives twice only unchanged, and only if an attempt's worker was lost."""
     async with rig.database.reading() as connection:
         rows = (await connection.execute(select(mail_deliveries))).all()
         attempts = (await connection.execute(select(mail_attempts))).all()
@@ -295,7 +295,7 @@ async def check_deliveries(rig: Any, received: list[tuple[str, bytes]]) -> None:
 
 
 async def test_lost_connections_lose_no_mail(rig: Any, sink: Any, transport_to: Any) -> None:
-    """Workers whose database connections are cut again and again still send every mail."""
+    """Workers whose database connections are cut repeatedly still send every mail."""
     for number in range(120):
         await rig.enqueue(f"player{number}@example.test")
     deliverers = [rig.deliverer(transport_to(sink.port)) for _ in range(2)]
@@ -351,4 +351,4 @@ async def test_killed_workers_lose_no_mail(rig: Any, sink: Any, empty_database: 
     await check_deliveries(rig, sink.received)
     async with rig.database.reading() as connection:
         lost = select(mail_attempts.c.outcome).where(mail_attempts.c.outcome == "lost")
-        assert (await connection.execute(lost)).all(), "no worker was killed with a mail in its hands"
+        assert (await connection.execute(lost)).all(), "no worker was killed while it sent a mail"

@@ -17,11 +17,11 @@ from galaxy_notification.errors import IntentError, KindError
 MAX_KEY = 255
 """Characters of an idempotency key, as of a mail's."""
 MAX_PAYLOAD = 32_768
-"""Bytes of a payload as JSON: it goes into a push event as it is, of which a frame holds several."""
+"""Bytes of a payload as JSON: it is copied into a push event, and a frame holds several of them."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*\.[a-z][a-z0-9_]*")
 _NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
-"""The character in JSON; a backslash that is itself escaped begins none."""
+"""The character NUL in JSON; an escaped backslash does not begin it."""
 
 
 class Catalogue:
@@ -31,7 +31,7 @@ class Catalogue:
         self._kinds: dict[str, NotificationKind] = {}
 
     def register(self, kind: NotificationKind) -> None:
-        """Make a kind known. Raise KindError."""
+        """Register a kind. Raise KindError."""
         faults = [*_faults_of_kind(kind)]
         if kind.name in self._kinds:
             faults.append("is registered already: one plugin owns a kind, and registers it once")
@@ -48,7 +48,7 @@ class Catalogue:
         return [self._kinds[name] for name in sorted(self._kinds)]
 
     def check(self, intent: Intent) -> ValidatedIntent:
-        """Check an intent. Raise IntentError with every fault, so that its author mends them in one go."""
+        """Check an intent. Raise IntentError with every fault, so that its author can correct all at once."""
         kind = self._kinds.get(intent.kind)
         faults = [*_faults_of_key(intent.idempotency_key)]
         payload = ""
@@ -84,7 +84,7 @@ def _faults_of_kind(kind: NotificationKind) -> Sequence[str]:
     _, wrong = _payload(kind, sample(kind))
     if wrong:
         named = ", ".join(sorted({fault.field.removeprefix("payload.") for fault in wrong}))
-        faults.append(f"its payload cannot be shown: give {named} a default, or Field(examples=[…]) that fits")
+        faults.append(f"its payload has no example: add {named} a default, or Field(examples=[…]) that fits")
     return faults
 
 
@@ -99,7 +99,7 @@ def _faults_of_recipients(kind: NotificationKind, intent: Intent) -> Sequence[Fi
         return [FieldError("recipients", "expected none: the kind is for operators")]
     if kind.audience is Audience.ACCOUNT and not intent.recipients:
         return [FieldError("recipients", "expected at least one account")]
-    given: Sequence[object] = intent.recipients  # its type is a promise that nobody has checked yet
+    given: Sequence[object] = intent.recipients  # its declared type has not been checked yet
     return [
         FieldError(f"recipients.{place}", "expected an account's id, a UUID")
         for place, recipient in enumerate(given)
@@ -119,7 +119,7 @@ def _payload(kind: NotificationKind, given: BaseModel | Mapping[str, Any]) -> tu
         kind.payload.model_validate_json(encoded)
     except ValidationError as error:
         read = json.loads(encoded) if encoded else given
-        faults = field_errors(error, read, whole="")
+        faults = field_errors(error, read, root="")
         return "", [replace(fault, field=f"payload.{fault.field}" if fault.field else "payload") for fault in faults]
     except ValueError as error:
         return "", [FieldError("payload", f"cannot be written as JSON: {error}")]

@@ -1,4 +1,4 @@
-"""The ways to a recipient. Each takes a set of routes and delivers it on the connection that records its results."""
+"""The channels to recipients. Each delivers a set of routes on the connection that records their results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class OutgoingRoute:
     """None: operators."""
 
     def message(self, recipient: str) -> Message:
-        """Return the mail of it. Its key is the route's id: delivered a second time, it is the same mail."""
+        """Return its mail. Its key is the route's id: delivered a second time, it is the same mail."""
         account, parameters = self.account, self.payload.model_dump()
         if account is not None:
             parameters = {"recipient_name": account.display_name, **_local(parameters, ZoneInfo(account.time_zone))}
@@ -42,7 +42,7 @@ class OutgoingRoute:
         )
 
     def event(self) -> PushEvent:
-        """Return the live event of it. Its key is the route's id."""
+        """Return its live event. Its key is the route's id."""
         told = self.payload.model_dump(mode="json", by_alias=True)
         return PushEvent(
             kind=self.kind.name,
@@ -59,10 +59,10 @@ class EmailChannel:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
 
-    async def deliver(self, connection: Connection, parcels: Sequence[OutgoingRoute]) -> list[Result]:
+    async def deliver(self, connection: Connection, outgoing: Sequence[OutgoingRoute]) -> list[Result]:
         """Queue the mails; one that cannot be queued is a dead letter."""
-        messages = [parcel.message(parcel.account.email or "") for parcel in parcels if parcel.account is not None]
-        return _queued(parcels, await self._outbox.enqueue_many(connection, messages))
+        messages = [each.message(each.account.email or "") for each in outgoing if each.account is not None]
+        return _queued(outgoing, await self._outbox.enqueue_many(connection, messages))
 
 
 class PushChannel:
@@ -71,12 +71,12 @@ class PushChannel:
     def __init__(self, push: Push | None) -> None:
         self._push = push
 
-    async def deliver(self, connection: Connection, parcels: Sequence[OutgoingRoute]) -> list[Result]:
+    async def deliver(self, connection: Connection, outgoing: Sequence[OutgoingRoute]) -> list[Result]:
         """Publish the events."""
         if self._push is None:
-            return skip(parcels, Reason.PUSH_NOT_INSTALLED)
-        await self._push.publish(connection, [parcel.event() for parcel in parcels])
-        return [Result(parcel.claim, Outcome.DONE) for parcel in parcels]
+            return skip(outgoing, Reason.PUSH_NOT_INSTALLED)
+        await self._push.publish(connection, [each.event() for each in outgoing])
+        return [Result(each.claim, Outcome.DONE) for each in outgoing]
 
 
 class OperatorsChannel:
@@ -85,34 +85,34 @@ class OperatorsChannel:
     def __init__(self, channel: AdminChannel | None, recipient: str) -> None:
         self._channel, self._recipient = channel, recipient
 
-    async def deliver(self, connection: Connection, parcels: Sequence[OutgoingRoute]) -> list[Result]:
-        """Hand the mails to the admin channel; one that cannot be queued is a dead letter."""
+    async def deliver(self, connection: Connection, outgoing: Sequence[OutgoingRoute]) -> list[Result]:
+        """Pass the mails to the admin channel; one that cannot be queued is a dead letter."""
         if self._channel is None:
-            return skip(parcels, Reason.ADMIN_CHANNEL_NOT_INSTALLED)
+            return skip(outgoing, Reason.ADMIN_CHANNEL_NOT_INSTALLED)
         if not self._recipient:
-            return skip(parcels, Reason.ADMIN_EMAIL_NOT_SET)
-        messages = [parcel.message(self._recipient) for parcel in parcels]
+            return skip(outgoing, Reason.ADMIN_EMAIL_NOT_SET)
+        messages = [each.message(self._recipient) for each in outgoing]
         outcomes = await self._channel.deliver(connection, messages)
-        return skip(parcels, Reason.ADMIN_CHANNEL_OFF) if outcomes is None else _queued(parcels, outcomes)
+        return skip(outgoing, Reason.ADMIN_CHANNEL_OFF) if outcomes is None else _queued(outgoing, outcomes)
 
 
-def skip(parcels: Sequence[OutgoingRoute], reason: Reason) -> list[Result]:
+def skip(outgoing: Sequence[OutgoingRoute], reason: Reason) -> list[Result]:
     """Return the results of routes that are not delivered on purpose."""
-    return [Result(parcel.claim, Outcome.SKIPPED, reason) for parcel in parcels]
+    return [Result(each.claim, Outcome.SKIPPED, reason) for each in outgoing]
 
 
-def _queued(parcels: Sequence[OutgoingRoute], outcomes: Sequence[UUID | ValueError]) -> list[Result]:
-    """Return the results of mails that were handed to the outbox."""
+def _queued(outgoing: Sequence[OutgoingRoute], outcomes: Sequence[UUID | ValueError]) -> list[Result]:
+    """Return the results of mails that were passed to the outbox."""
     return [
-        Result(parcel.claim, Outcome.DEAD_LETTERED, str(outcome))
+        Result(each.claim, Outcome.DEAD_LETTERED, str(outcome))
         if isinstance(outcome, ValueError)
-        else Result(parcel.claim, Outcome.DONE)
-        for parcel, outcome in zip(parcels, outcomes, strict=True)
+        else Result(each.claim, Outcome.DONE)
+        for each, outcome in zip(outgoing, outcomes, strict=True)
     ]
 
 
 def _local(parameters: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
-    """Return times as the recipient's clock shows them."""
+    """Return the parameters with times in the recipient's zone."""
     return {
         name: value.astimezone(zone) if isinstance(value, datetime) and value.tzinfo else value
         for name, value in parameters.items()

@@ -1,4 +1,4 @@
-"""Intents as they are kept, and why a route is not delivered. No I/O."""
+"""Stored intents, and the reasons for not delivering a route. No I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Reason(StrEnum):
 
 
 class Destination(msgspec.Struct, frozen=True):
-    """A route to be."""
+    """A route to create."""
 
     id: UUID
     account_id: UUID | None
@@ -48,7 +48,7 @@ class ValidatedIntent:
 
 
 def refusal_of(account: Account) -> Reason | None:
-    """Return why an account is not told anything; None: it is."""
+    """Return why an account is not notified; None: it is."""
     if account.deleted_at is not None or account.email is None:
         return Reason.ACCOUNT_DELETED
     return Reason.ACCOUNT_BLOCKED if account.blocked_at is not None else None

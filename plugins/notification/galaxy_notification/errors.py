@@ -1,4 +1,4 @@
-"""What can be wrong with kinds and intents.
+"""Errors of kinds and intents.
 
 ValueError
 ├── KindError       a kind cannot be registered: the boot of its plugin is refused
@@ -15,7 +15,7 @@ class KindError(ValueError):
 
 
 class IntentError(ValueError):
-    """An intent cannot be kept."""
+    """An intent cannot be stored."""
 
     def __init__(self, kind: str, faults: Sequence[FieldError]) -> None:
         told = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)

@@ -1,4 +1,4 @@
-"""What the plugin hears."""
+"""Reactions to facts of other plugins."""
 
 from galaxy_contracts.accounts import AccountDeleted
 from galaxy_kernel.api import Connection, Subscriptions
@@ -6,7 +6,7 @@ from galaxy_notification import queries
 
 
 def subscriptions() -> Subscriptions:
-    """Return what the plugin listens to."""
+    """Return the listeners."""
 
     async def on_account_deleted(connection: Connection, fact: AccountDeleted) -> None:
         await queries.skip_account(connection, fact.account_id)

@@ -11,13 +11,13 @@ _GAME = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 
 
 class EngineTrouble(Model):
-    """Trouble with a game's engine container."""
+    """A failure of a game's engine container."""
 
     game_id: UUID = Field(examples=[_GAME])
     image: str = Field(examples=["registry.example.org/space-conquest:1.4.2"])
     """The image reference as the engine version names it."""
     detail: str = Field(examples=["the registry does not answer"])
-    """What went wrong, in one sentence."""
+    """The failure, in one sentence."""
 
 
 class FaultyStartConfig(Model):
@@ -26,7 +26,7 @@ class FaultyStartConfig(Model):
     game_id: UUID = Field(examples=[_GAME])
     image: str = Field(examples=["registry.example.org/space-conquest:1.4.2"])
     faults: list[str] = Field(examples=[["options.map_size: expected at most 64"]])
-    """What the engine refused, one sentence each."""
+    """The refused options, one sentence each."""
 
 
 def _kind(name: str, summary: str, payload: type[Model]) -> NotificationKind:

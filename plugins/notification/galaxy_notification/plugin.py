@@ -22,7 +22,7 @@ class NotificationPlugin:
 
     manifest = Manifest(
         name="notification",
-        summary="Notifications to players and operators, once and surely.",
+        summary="Notifications to players and operators, each delivered once.",
         settings=NotificationSettings,
         provides=(NOTIFICATIONS,),
         requires=(ACCOUNTS, OUTBOX),
@@ -34,7 +34,7 @@ class NotificationPlugin:
         self._catalogue = Catalogue()
         self._service = NotificationService(context, self._catalogue)
         self._inbox = Inbox(context, self._catalogue)
-        self._desk = NotificationAdmin(context, self._catalogue, self._service)
+        self._admin = NotificationAdmin(context, self._catalogue, self._service)
 
     def backend_migrations(self) -> Migrations:
         return Migrations("galaxy_notification.migrations", metadata)
@@ -46,10 +46,10 @@ class NotificationPlugin:
         yield (Offer(NOTIFICATIONS, self._service),)
 
     def backend_routes(self) -> Sequence[Route]:
-        return routes.routes(self._inbox, self._desk)
+        return routes.routes(self._inbox, self._admin)
 
     def backend_workers(self) -> Sequence[Worker]:
-        deliverer = workers.Deliverer(self._context, self._catalogue, self._desk.queue)
+        deliverer = workers.Deliverer(self._context, self._catalogue, self._admin.queue)
         return workers.workers(self._context, deliverer, self._service)
 
     def backend_subscriptions(self) -> Subscriptions:

@@ -91,9 +91,9 @@ _FORGET_PAYLOADS = text("""
 
 
 async def submit(connection: Connection, notification: UUID, intent: ValidatedIntent, request: str) -> UUID:
-    """Keep an intent and its routes; return its id, or that of the one which has its key already. One statement.
+    """Store an intent and its routes; return its id, or that of the one with the same key.
 
-    A second one only for who lost a race: their statement could not see yet what the winner has committed.
+    One statement; a second one only after losing a race, when the first could not yet see the winner's rows.
     """
     parameters = {
         "id": str(notification),
@@ -124,7 +124,7 @@ async def list_notifications(
     channel: Channel | None = None,
     account: UUID | None = None,
 ) -> tuple[Sequence[Row[Any]], int]:
-    """Return one page of intents with all their routes, the newest first: those with a route that fits."""
+    """Return one page of intents that have a matching route, the newest first, with all their routes."""
     wanted: list[ColumnElement[bool]] = []
     if state == "dead_lettered":
         wanted.append(literal_column("state = 'dead_lettered'", Boolean))  # literally, to use the index of dead letters
@@ -151,7 +151,7 @@ async def find_notification(connection: Connection, notification: UUID) -> Row[*
 async def list_of_account(
     connection: Connection, account: UUID, paging: Paging, *, unread: bool
 ) -> tuple[Sequence[Row[Any]], int]:
-    """Return one page of an account's notifications, the newest first, with the account's own routes alone."""
+    """Return one page of an account's notifications, the newest first, with only the account's own routes."""
     mine = and_(_r.notification_id == _n.id, _r.account_id == account)
     read_at = select(func.min(_r.read_at)).where(mine).scalar_subquery()
     statement = select(_n.id, _n.kind, _n.created_at, _n.payload, read_at.label("read_at"), _routes(mine))
@@ -161,9 +161,9 @@ async def list_of_account(
 
 
 async def mark_read(connection: Connection, account: UUID, now: datetime, notification: UUID | None = None) -> int:
-    """Mark an account's notifications as read, or one of them; return how many routes it has of what was asked for.
+    """Mark an account's notifications as read, or one of them; return how many of its routes were selected.
 
-    They are locked in the order of ids, as by a worker that records results: neither can lock the other out.
+    They are locked in the order of ids, as by a worker that records results, so that the two do not deadlock.
     """
     which = _r.read_at.is_(None) if notification is None else _r.notification_id == notification
     chosen = select(_r.id).where(_r.account_id == account, which).order_by(_r.id).with_for_update()
@@ -184,9 +184,9 @@ async def lock_route(connection: Connection, route: UUID) -> Row[*tuple[Any, ...
 
 
 async def skip_account(connection: Connection, account: UUID) -> None:
-    """Skip what is still to be delivered to a deleted account, and empty the payloads that were for it alone.
+    """Skip pending routes to a deleted account, and empty the payloads that were for it alone.
 
-    A route in the hands of a worker is fenced off: its completion changes nothing, so its work is rolled back.
+    A route claimed by a worker is fenced off: its completion changes nothing, so its work is rolled back.
     """
     pending = text("state IN ('pending', 'retrying')")
     now = func.statement_timestamp()
@@ -220,7 +220,7 @@ async def set_mute(connection: Connection, account: UUID, kind: str, channel: Ch
 
 
 async def prune(connection: Connection, age: timedelta, limit: int) -> int:
-    """Delete up to `limit` intents older than `age` of which nothing is to be delivered any more; give how many."""
+    """Delete up to `limit` intents older than `age` without pending routes; return how many."""
     return int((await connection.execute(_PRUNE, {"age": age.total_seconds(), "limit": limit})).rowcount)
 
 

@@ -9,9 +9,9 @@ from galaxy_notification.tables import STATES, notification_routes
 DELIVER = "notification.deliver"
 """The worker's name, by which it is woken."""
 LEASE = timedelta(seconds=30)
-"""Far longer than a set takes, which is two statements a channel; a killed worker's routes are taken up after it."""
+"""Far longer than a set takes, which is two statements a channel; a killed worker's routes are due again after it."""
 _BACKOFF = Backoff(10.0, 3600.0, jitter=1.0)
-"""Between the attempts of one route, as mail's."""
+"""Back-off between the attempts of one route, as in mail."""
 
 
 def route_queue(context: Context[NotificationSettings]) -> LeasedQueue:

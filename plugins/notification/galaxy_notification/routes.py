@@ -13,13 +13,13 @@ USER, ADMIN = "/api/v1/user/notifications", "/api/v1/admin/notifications"
 
 
 class RouteView(Model):
-    """One way to one recipient."""
+    """One channel to one recipient."""
 
     id: UUID
     channel: Channel
     state: State
     reason: str | None
-    """Why it was skipped or given up, or why the last attempt failed."""
+    """Why it was skipped or dead-lettered, or why the last attempt failed."""
     attempts: int
     next_attempt_at: Timestamp | None
     """When it is due; None once it ended."""
@@ -34,7 +34,7 @@ class AdminRouteView(RouteView):
 
 
 class OwnNotification(Model):
-    """Something that you were told."""
+    """A notification to you."""
 
     id: UUID
     kind: str
@@ -42,7 +42,7 @@ class OwnNotification(Model):
     payload: dict[str, Any]
     read_at: Timestamp | None
     routes: list[RouteView]
-    """The ways by which you were told."""
+    """Its routes to you, one for each channel."""
 
 
 class NotificationView(Model):
@@ -72,7 +72,7 @@ class KindView(Model):
 
 
 class Preference(Model):
-    """Whether you are told of a kind by a channel."""
+    """Whether notifications of a kind reach you by a channel."""
 
     kind: str
     channel: Channel
@@ -80,7 +80,7 @@ class Preference(Model):
 
 
 class PreferenceView(Preference):
-    """A choice that you have."""
+    """A preference."""
 
     summary: str
     mandatory: bool
@@ -88,14 +88,14 @@ class PreferenceView(Preference):
 
 
 class InboxQuery(Paging):
-    """Which of your notifications to list."""
+    """Filters of your notifications."""
 
     unread: bool = False
-    """Only those that you have not read."""
+    """Only unread ones."""
 
 
 class NotificationQuery(Paging):
-    """Which intents to list: those with a route that fits."""
+    """Filters of intents: those with a matching route."""
 
     kind: str | None = None
     state: State | None = None
@@ -104,45 +104,45 @@ class NotificationQuery(Paging):
 
 
 class ReadCount(Model):
-    """What was marked."""
+    """The result of marking as read."""
 
     read: int
-    """How many notifications were not read before."""
+    """The number of notifications that were unread before."""
 
 
 class TestIntent(Model):
-    """An intent to submit as its plugin would."""
+    """A test intent."""
 
     kind: str
     account_id: UUID | None = None
     """The recipient, for kinds for players."""
     payload: dict[str, Any] | None = None
-    """By default one made of the kind's examples."""
+    """By default, one made of the kind's examples."""
     idempotency_key: str | None = None
-    """By default a fresh one."""
+    """By default, a fresh one."""
 
 
 class AdminChannelView(Model):
-    """The way to operators."""
+    """The admin channel."""
 
     installed: bool
     enabled: bool
     """Whether it is switched on; false where it is not installed."""
     address_set: bool
-    """Whether `BACKEND_NOTIFICATION_ADMIN_EMAIL` names somebody."""
+    """Whether `BACKEND_NOTIFICATION_ADMIN_EMAIL` is set."""
     changed_at: Timestamp | None
     """When it was last switched."""
 
 
 class AdminChannelSwitch(Model):
-    """What to switch it to."""
+    """The new state of the admin channel."""
 
     enabled: bool
 
 
-def routes(inbox: Inbox, desk: NotificationAdmin) -> Sequence[Route]:
+def routes(inbox: Inbox, service: NotificationAdmin) -> Sequence[Route]:
     """Return the plugin's routes."""
-    return (*_inbox_routes(inbox), *_preference_routes(inbox), *_desk_routes(desk), *_channel_routes(desk))
+    return (*_inbox_routes(inbox), *_preference_routes(inbox), *_admin_routes(service), *_channel_routes(service))
 
 
 def _inbox_routes(inbox: Inbox) -> Sequence[Route]:
@@ -158,9 +158,9 @@ def _inbox_routes(inbox: Inbox) -> Sequence[Route]:
 
     one, user, missing = f"{USER}/{{notification_id}}", Access.USER, ("404 not_found",)
     return (
-        Route("GET", USER, show, "notification.inbox", "List what you were told, the newest first.", user),
-        Route("POST", f"{one}/read", read, "notification.read", "Mark one as read.", user, errors=missing),
-        Route("POST", f"{USER}/read", read_all, "notification.read_all", "Mark all as read.", user),
+        Route("GET", USER, show, "notification.inbox", "List your notifications, the newest first.", user),
+        Route("POST", f"{one}/read", read, "notification.read", "Mark a notification as read.", user, errors=missing),
+        Route("POST", f"{USER}/read", read_all, "notification.read_all", "Mark all notifications as read.", user),
     )
 
 
@@ -180,34 +180,34 @@ def _preference_routes(inbox: Inbox) -> Sequence[Route]:
 
     path, user = f"{USER}/preferences", Access.USER
     return (
-        Route("GET", path, show, "notification.preferences", "List what you can switch off.", user),
+        Route("GET", path, show, "notification.preferences", "List your notification preferences.", user),
         Route(
             "PUT",
             path,
             choose,
             "notification.choose",
-            "Switch a kind and channel on or off.",
+            "Set a notification preference.",
             user,
             errors=("409 notification_mandatory",),
         ),
     )
 
 
-def _desk_routes(desk: NotificationAdmin) -> Sequence[Route]:
+def _admin_routes(service: NotificationAdmin) -> Sequence[Route]:
     async def search(query: NotificationQuery) -> Page[NotificationView]:
         chosen = {"kind": query.kind, "state": query.state, "channel": query.channel, "account": query.account_id}
-        rows, total = await desk.list(query, **chosen)
+        rows, total = await service.list(query, **chosen)
         return query.page_of([NotificationView.of(row) for row in rows], total)
 
     async def dead(query: Paging) -> Page[NotificationView]:
-        rows, total = await desk.list(query, state="dead_lettered")
+        rows, total = await service.list(query, state="dead_lettered")
         return query.page_of([NotificationView.of(row) for row in rows], total)
 
     async def show(notification_id: UUID) -> NotificationView:
-        return NotificationView.of(await desk.show(notification_id))
+        return NotificationView.of(await service.show(notification_id))
 
     async def retry(route_id: UUID) -> NotificationView:
-        return NotificationView.of(await desk.retry(route_id))
+        return NotificationView.of(await service.retry(route_id))
 
     async def kinds(query: Paging) -> Page[KindView]:
         found = [
@@ -219,12 +219,12 @@ def _desk_routes(desk: NotificationAdmin) -> Sequence[Route]:
                 mandatory=kind.mandatory,
                 payload_schema=kind.payload.model_json_schema(),
             )
-            for kind in desk.kinds()
+            for kind in service.kinds()
         ]
         return _sliced(found, query)
 
     async def test(call: Call, body: TestIntent) -> NotificationView:
-        view = NotificationView.of(await desk.test(body.kind, body.account_id, body.payload, body.idempotency_key))
+        view = NotificationView.of(await service.test(body.kind, body.account_id, body.payload, body.idempotency_key))
         call.target["notification_id"] = str(view.id)
         return view
 
@@ -233,9 +233,9 @@ def _desk_routes(desk: NotificationAdmin) -> Sequence[Route]:
     return (
         Route("GET", ADMIN, search, "notification.list", "List intents with their routes, the newest first.", admin),
         Route("GET", one, show, "notification.show", "Show an intent with its routes.", admin, errors=(missing,)),
-        Route("GET", f"{ADMIN}/dead-letters", dead, "notification.dead_letters", "List what was given up.", admin),
-        Route("GET", f"{ADMIN}/kinds", kinds, "notification.kinds", "Show the catalogue of kinds.", admin),
-        Route("POST", f"{ADMIN}/test", test, "notification.test", "Submit an intent as its plugin would.", admin, 201),
+        Route("GET", f"{ADMIN}/dead-letters", dead, "notification.dead_letters", "List dead letters.", admin),
+        Route("GET", f"{ADMIN}/kinds", kinds, "notification.kinds", "List notification kinds.", admin),
+        Route("POST", f"{ADMIN}/test", test, "notification.test", "Submit a test notification.", admin, 201),
         Route(
             "POST",
             f"{ADMIN}/routes/{{route_id}}/retry",
@@ -248,29 +248,31 @@ def _desk_routes(desk: NotificationAdmin) -> Sequence[Route]:
     )
 
 
-def _channel_routes(desk: NotificationAdmin) -> Sequence[Route]:
+def _channel_routes(service: NotificationAdmin) -> Sequence[Route]:
     async def show() -> AdminChannelView:
-        return _channel(await desk.admin_channel())
+        return _channel(await service.admin_channel())
 
     async def switch(body: AdminChannelSwitch) -> AdminChannelView:
-        return _channel(await desk.switch_admin_channel(enabled=body.enabled))
+        return _channel(await service.switch_admin_channel(enabled=body.enabled))
 
     def _channel(state: AdminChannelState | None) -> AdminChannelView:
         return AdminChannelView(
             installed=state is not None,
             enabled=state is not None and state.enabled,
-            address_set=desk.address_set,
+            address_set=service.address_set,
             changed_at=None if state is None else state.changed_at,
         )
 
     path, admin, absent = f"{ADMIN}/admin-channel", Access.ADMIN, ("409 admin_channel_not_installed",)
     return (
-        Route("GET", path, show, "notification.admin_channel", "Show the way to operators.", admin),
-        Route("PUT", path, switch, "notification.switch_admin_channel", "Switch it on or off.", admin, errors=absent),
+        Route("GET", path, show, "notification.admin_channel", "Show the admin channel.", admin),
+        Route(
+            "PUT", path, switch, "notification.switch_admin_channel", "Switch the admin channel.", admin, errors=absent
+        ),
     )
 
 
 def _sliced(found: Sequence[Any], query: Paging) -> Page[Any]:
-    """Return one page of what is in memory."""
+    """Return one page of a list in memory."""
     first = (query.page - 1) * query.page_size
     return query.page_of(found[first : first + query.page_size], len(found))

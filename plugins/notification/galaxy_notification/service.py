@@ -1,13 +1,13 @@
-"""The use cases: submitting (the contract's `Notifications`), what players and what operators do.
+"""Use cases: submitting (the contract's `Notifications`), the players' inbox, the operators' administration.
 
 What happens if the process dies between any two lines:
 
-- `submit` is one statement on the caller's connection: the intent and every route commit or roll back with what they
-  tell of. A caller who died before hearing the id submits again with the same key and gets it.
-- Everything else here is one transaction. Waking the worker comes after the COMMIT and may be lost with the process:
-  the worker of any replica looks by itself every `BACKEND_NOTIFICATION_WORKER_INTERVAL`.
+- `submit` is one statement on the caller's connection: the intent and every route commit or roll back with their cause.
+  A caller that died before receiving the id submits again with the same key and gets it.
+- Everything else here is one transaction. Waking the worker follows the COMMIT and may be lost with the process: the
+  worker of any replica checks by itself every `BACKEND_NOTIFICATION_WORKER_INTERVAL`.
 
-What delivering leaves behind stands in `galaxy_kernel.queue.batches`.
+What a crash of a delivery leaves behind is described in `galaxy_kernel.queue.batches`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,19 +53,19 @@ _TESTED = {"recipients": "account_id"}
 
 
 class NotificationService:
-    """Keeps intents with their callers' transactions."""
+    """Stores intents with their callers' transactions."""
 
     def __init__(self, context: Context[NotificationSettings], catalogue: Catalogue) -> None:
         self._context, self._catalogue = context, catalogue
 
     def register(self, kind: NotificationKind) -> None:
-        """Make a kind known, and its mail; see the contract. Raise ValueError."""
+        """Register a kind, and its mail; see the contract. Raise ValueError."""
         self._catalogue.register(kind)
         if Channel.EMAIL in kind.channels:
             self._context.require(OUTBOX).register(MailKind(name=kind.name, package=kind.package))
 
     async def submit(self, connection: Connection, intent: Intent) -> UUID:
-        """Keep an intent and its routes; see the contract. Raise IntentError, a ValueError."""
+        """Store an intent and its routes; see the contract. Raise IntentError, a ValueError."""
         checked = self._catalogue.check(intent)
         found = await queries.submit(connection, new_id(), checked, request_id())
         self._context.wakeups.after_commit(connection, DELIVER)
@@ -79,7 +79,7 @@ class NotificationService:
 
 
 class Inbox:
-    """What players see and choose."""
+    """The inbox and the preferences of players."""
 
     def __init__(self, context: Context[NotificationSettings], catalogue: Catalogue) -> None:
         self._context, self._catalogue = context, catalogue
@@ -90,7 +90,7 @@ class Inbox:
             return await queries.list_of_account(connection, account, paging, unread=unread)
 
     async def mark_read(self, account: UUID, notification: UUID) -> None:
-        """Mark one as read; again changes nothing. Raises the problem 404."""
+        """Mark one as read; repeating it changes nothing. Raise the problem 404."""
         async with self._context.database.transaction() as connection:
             if not await queries.mark_read(connection, account, self._now(), notification):
                 raise not_found("notification")
@@ -114,15 +114,15 @@ class Inbox:
         ]
 
     async def choose(self, account: UUID, name: str, channel: Channel, *, enabled: bool) -> NotificationKind:
-        """Switch a kind and channel on or off for what is delivered from now on.
+        """Switch a kind and channel on or off for later deliveries.
 
-        Raises the problems 422 for what is not in the catalogue, 409 `notification_mandatory`.
+        Raise the problems 422 for a kind or channel that is not in the catalogue, 409 `notification_mandatory`.
         """
         kind = self._catalogue.find(name)
         if kind is None or kind.audience is not Audience.ACCOUNT:
-            raise invalid("kind", "is no kind of notification for players")
+            raise invalid("kind", "is not a kind of notification for players")
         if channel not in kind.channels:
-            raise invalid("channel", f"this kind goes by {' and '.join(kind.channels)}")
+            raise invalid("channel", f"this kind uses {' and '.join(kind.channels)}")
         if kind.mandatory and not enabled:
             raise conflict("notification_mandatory", "Notifications of this kind cannot be switched off.")
         async with self._context.database.transaction() as connection:
@@ -134,7 +134,7 @@ class Inbox:
 
 
 class NotificationAdmin:
-    """What operators see and do."""
+    """Administration of notifications, for operators."""
 
     def __init__(
         self, context: Context[NotificationSettings], catalogue: Catalogue, service: NotificationService
@@ -148,7 +148,7 @@ class NotificationAdmin:
 
     @property
     def address_set(self) -> bool:
-        """Whether notifications for operators have somewhere to go."""
+        """Whether an address for operators is set."""
         return bool(self._context.settings.admin_email)
 
     def kinds(self) -> Sequence[NotificationKind]:
@@ -161,14 +161,14 @@ class NotificationAdmin:
             return await queries.list_notifications(connection, paging, **filters)
 
     async def show(self, notification: UUID) -> Row[Any]:
-        """Return one intent with its routes. Raises the problem 404."""
+        """Return one intent with its routes. Raise the problem 404."""
         async with self._context.database.reading() as connection:
             return await self._found(connection, notification)
 
     async def retry(self, route: UUID) -> Row[Any]:
         """Make a route that was not delivered due now, with a fresh budget of attempts; return its intent.
 
-        Raises the problems 404 `not_found`, 409 `route_already_sent`, `account_deleted`.
+        Raise the problems 404 `not_found`, 409 `route_already_sent`, `account_deleted`.
         """
         async with self._context.database.transaction() as connection:
             found = await queries.lock_route(connection, route)
@@ -184,9 +184,9 @@ class NotificationAdmin:
     async def test(
         self, name: str, account: UUID | None, payload: Mapping[str, Any] | None, key: str | None
     ) -> Row[Any]:
-        """Submit an intent as its plugin would; without a payload, one of the kind's examples.
+        """Submit an intent as its plugin would; without a payload, with the kind's examples.
 
-        Raises the problem 422 with every fault.
+        Raise the problem 422 with every fault.
         """
         kind = self._catalogue.find(name)
         if account is not None and self._context.require(ACCOUNTS).get(account) is None:
@@ -216,7 +216,7 @@ class NotificationAdmin:
             return await channel.state(connection)
 
     async def switch_admin_channel(self, *, enabled: bool) -> AdminChannelState:
-        """Switch the admin channel. Raises the problem 409 `admin_channel_not_installed`."""
+        """Switch the admin channel. Raise the problem 409 `admin_channel_not_installed`."""
         channel = self._context.find(ADMIN_CHANNEL)
         if channel is None:
             raise conflict(

@@ -1,4 +1,4 @@
-"""What operators set."""
+"""The plugin's settings."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -11,14 +11,14 @@ from galaxy_kernel.api import Duration, Settings
 
 
 class NotificationSettings(Settings):
-    """Delivery of notifications, and where those for operators go."""
+    """Delivery of notifications, and the operators' address."""
 
     worker_interval: Annotated[Duration, Gt(timedelta(0))] = timedelta(seconds=5)
-    """Longest wait between two looks for due routes; submitting an intent cuts it short."""
+    """Longest wait between two checks for due routes; submitting an intent shortens it."""
     max_attempts: int = Field(default=8, ge=1, le=100)
     """Attempts before a route that fails is dead-lettered."""
     admin_email: str = ""
-    """Where notifications for operators go; empty: their routes are skipped, and the intents kept."""
+    """Address for notifications to operators; empty: their routes are skipped, and the intents kept."""
     retention: Annotated[Duration, Gt(timedelta(0))] = timedelta(days=90)
     """How long a notification is kept, unless a route of it is still to be delivered."""
 

@@ -22,7 +22,7 @@ notifications = Table(
     UniqueConstraint("kind", "idempotency_key"),
     Index(None, "created_at"),
 )
-"""One row an intent. `payload` is emptied once the only account that it went to is deleted. Ids are UUIDv7."""
+"""One row for each intent. `payload` is emptied once the only account that it went to is deleted. Ids are UUIDv7."""
 
 notification_routes = Table(
     "notification_routes",
@@ -39,7 +39,9 @@ notification_routes = Table(
     Index("notification_routes_dead_idx", "notification_id", postgresql_where=text("state = 'dead_lettered'")),
     *queue_indexes("notification_routes", STATES),
 )
-"""One row a recipient and channel; `account_id` is NULL for operators. `last_error` is what the API calls `reason`.
+"""One row for each recipient and channel; `account_id` is NULL for operators.
+
+`last_error` is what the API calls `reason`.
 
 There is no foreign key: intent and routes are written with one statement, deleted with one, and a key would look the
 intent up and lock it for each route.
@@ -52,4 +54,4 @@ notification_mutes = Table(
     Column("kind", Text, primary_key=True),
     Column("channel", Text, primary_key=True),
 )
-"""What players have switched off; everything else is on."""
+"""Kinds and channels that players have switched off; everything else is on."""

@@ -1,4 +1,4 @@
-"""The worker that delivers routes, and the one that deletes what is old."""
+"""The worker that delivers routes, and the one that deletes old intents."""
 
 import json
 from collections import defaultdict
@@ -49,14 +49,14 @@ def workers(
 
 
 class _Way(Protocol):
-    async def deliver(self, connection: Connection, parcels: Sequence[OutgoingRoute]) -> list[Result]: ...
+    async def deliver(self, connection: Connection, routes: Sequence[OutgoingRoute]) -> list[Result]: ...
 
 
 class Deliverer:
     """One replica's worker."""
 
     def __init__(self, context: Context[NotificationSettings], catalogue: Catalogue, queue: LeasedQueue) -> None:
-        """Find the channels there are: every plugin offers its own by now."""
+        """Look up the channels: every plugin has offered its own by now."""
         self._database, self._catalogue = context.database, catalogue
         self._accounts = context.require(ACCOUNTS)
         email, push = EmailChannel(context.require(OUTBOX)), PushChannel(context.find(PUSH))
@@ -78,7 +78,7 @@ class Deliverer:
         )
 
     async def run(self) -> bool:
-        """Make one pass: deliver a set of what is due."""
+        """Make one pass: deliver a set of due routes."""
         more = await self._batches.run()
         self._attempts.hand_over()
         if not more:
@@ -99,16 +99,16 @@ class Deliverer:
                 results.append(prepared)
             else:
                 ways[prepared.kind.audience, Channel(claim.row.channel)].append(prepared)
-        for way, parcels in ways.items():
-            results += await self._ways[way].deliver(connection, parcels)
+        for way, routes in ways.items():
+            results += await self._ways[way].deliver(connection, routes)
         return results
 
     def _prepare(
         self, claim: Claim, payloads: Mapping[UUID, str], muted: Collection[tuple[UUID, str, str]]
     ) -> OutgoingRoute | Result:
-        """Return what is to be delivered, or the result where nothing is.
+        """Return the route to deliver, or the result where it is not delivered.
 
-        What this replica does not know, a newer one may, while a deployment is rolled: that is tried again.
+        A kind that this replica does not know, a newer one may know, while a deployment is rolled: it is tried again.
         """
         kind = self._catalogue.find(claim.row.kind)
         if kind is None:
@@ -117,19 +117,19 @@ class Deliverer:
         account = None
         if kind.audience is Audience.ACCOUNT:
             account = self._accounts.get(claim.row.account_id)
-            if account is None:  # made in the same transaction, and not heard of here yet
+            if account is None:  # created in the same transaction, and not in this cache yet
                 return Result(claim, Outcome.RETRYING, "the account is not known here")
         try:
             payload = kind.payload.model_validate_json(payloads[claim.row.notification_id])
         except ValidationError as error:
             stored = json.loads(payloads[claim.row.notification_id])
-            fields = ", ".join(fault.field for fault in field_errors(error, stored, whole="payload"))
+            fields = ", ".join(fault.field for fault in field_errors(error, stored, root="payload"))
             return Result(claim, Outcome.RETRYING, f"its payload does not fit its kind here: {fields}")
-        parcel = OutgoingRoute(claim, kind, payload, account)
+        outgoing = OutgoingRoute(claim, kind, payload, account)
         refusal = None if account is None else refusal_of(account)
         if refusal is None and (claim.row.account_id, kind.name, claim.row.channel) in muted and not kind.mandatory:
             refusal = Reason.PREFERENCE
-        return parcel if refusal is None else skip([parcel], refusal)[0]
+        return outgoing if refusal is None else skip([outgoing], refusal)[0]
 
     def _recorded(self, results: Sequence[Result]) -> None:
         for result in results:

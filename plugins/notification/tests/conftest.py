@@ -38,7 +38,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class TurnReady(Model):
-    """That a turn is ready."""
+    """A turn is ready."""
 
     game: str = Field(examples=["Andromeda"])
     turn: int = Field(examples=[7])
@@ -97,7 +97,7 @@ class World:
         return found
 
     async def ask(self, method: str, path: str, user: Account | None = None, **request: Any) -> tuple[int, Any]:
-        """Make a request as a player, or else as the operator, and give status and JSON."""
+        """Make a request as a player, or else as the operator, and return status and JSON."""
         credentials = aiohttp.encode_basic_auth(FakeAdmins.username, FakeAdmins.password)
         headers = {"Authorization": f"Bearer {user.id}" if user else credentials}
         async with self.booted.client.request(method, path, headers=headers, **request) as response:
@@ -137,7 +137,7 @@ class World:
 
 @pytest.fixture
 async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
-    """Return what boots the plugin: without the capabilities in `absent`, with settings by name."""
+    """Return a function that boots the plugin, without the capabilities in `absent`, with settings by name."""
     async with AsyncExitStack() as stack:
 
         async def make(*, absent: Any = (), **settings: str) -> World:
@@ -166,5 +166,5 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def world(make_world: Any) -> Any:
-    """Return the plugin with everything there is, and two kinds for players."""
+    """Return the plugin with every capability, and two kinds for players."""
     return await make_world()

@@ -1,4 +1,4 @@
-"""What may stand in the catalogue, and every fault of a kind in one sentence."""
+"""The catalogue's rules, and every fault of a kind in one sentence."""
 
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from galaxy_notification.kinds import OPERATORS_KINDS
 
 
 class Payload(Model):
-    """A payload that can be shown."""
+    """A payload with examples."""
 
     name: str = Field(examples=["Ada"])
     count: int = 1
@@ -42,7 +42,7 @@ KIND = NotificationKind(name="test.kind", summary="A kind.", payload=Payload, pa
         ({"channels": (Channel.PUSH, Channel.PUSH)}, "at least one, each once"),
         ({"package": ""}, "needs the package that holds its templates"),
         ({"audience": Audience.OPERATORS}, "operators are reached by e-mail alone"),
-        ({"payload": Hidden}, "give name, place a default, or Field"),
+        ({"payload": Hidden}, "add name, place a default, or Field"),
     ],
 )
 def test_a_faulty_kind(changed: dict[str, Any], told: str) -> None:
@@ -53,7 +53,7 @@ def test_a_faulty_kind(changed: dict[str, Any], told: str) -> None:
 
 
 def test_every_fault_at_once() -> None:
-    """Its author mends a kind in one go."""
+    """All faults of a kind are reported at once."""
     with pytest.raises(KindError) as caught:
         Catalogue().register(msgspec.structs.replace(KIND, name="x", channels=(), payload=Hidden))
     assert str(caught.value).count(";") == 2
@@ -77,7 +77,7 @@ def test_the_kinds_for_operators(kind: NotificationKind) -> None:
 
 
 def test_a_payload_may_be_its_model() -> None:
-    """A plugin hands over its own model as it is; another one is refused by name."""
+    """A plugin passes its own model unchanged; another one is refused by name."""
     catalogue = Catalogue()
     catalogue.register(KIND)
     checked = catalogue.check(
@@ -91,7 +91,7 @@ def test_a_payload_may_be_its_model() -> None:
 
 
 class Loose(BaseModel):
-    """A payload that says little of what it takes."""
+    """A payload with a loose type."""
 
     number: float = 1.0
     anything: Any = None
@@ -118,7 +118,7 @@ LOOSE = msgspec.structs.replace(KIND, name="test.loose", payload=Loose)
     ],
 )
 def test_a_payload_that_could_not_be_delivered(kind: NotificationKind, payload: Any, field: str) -> None:
-    """What JSON cannot hold, or its kind would not read again, is refused at the submit, by field."""
+    """A payload that JSON cannot hold, or that its kind would not read again, is refused at submit, by field."""
     catalogue = Catalogue()
     catalogue.register(kind)
     with pytest.raises(IntentError) as caught:
@@ -127,7 +127,7 @@ def test_a_payload_that_could_not_be_delivered(kind: NotificationKind, payload: 
 
 
 def test_faults_of_a_payload_are_in_plain_words() -> None:
-    """As those of a request: every field with what is wrong, without the value."""
+    """Faults are reported as those of a request: every field, without the value."""
     catalogue = Catalogue()
     catalogue.register(KIND)
     with pytest.raises(IntentError) as caught:
@@ -151,7 +151,7 @@ class Exact(BaseModel):
 
 
 def test_a_strict_payload_with_aliases() -> None:
-    """What is kept is JSON as its kind reads it, whatever the types and names in Python."""
+    """The stored JSON is readable by its kind, whatever the types and names in Python."""
     catalogue = Catalogue()
     catalogue.register(msgspec.structs.replace(KIND, payload=Exact))
     payload = Exact(gameId=new_id())
@@ -161,7 +161,7 @@ def test_a_strict_payload_with_aliases() -> None:
 
 @given(st.text(max_size=300), st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8)))
 def test_an_intent_is_kept_or_every_fault_has_a_field(key: str, payload: dict[str, Any]) -> None:
-    """Whatever a caller hands over, it passes, or the faults name fields of the intent."""
+    """Any value a caller passes is accepted, or the faults name fields of the intent."""
     catalogue = Catalogue()
     catalogue.register(KIND)
     try:

@@ -1,4 +1,4 @@
-"""What the plugin is to its kernel."""
+"""The plugin in its kernel."""
 
 from galaxy_contracts.accounts import ACCOUNTS
 from galaxy_contracts.mail import OUTBOX
@@ -9,7 +9,7 @@ from galaxy_notification.plugin import NotificationPlugin
 
 
 async def test_boots_alone(boot: Boot) -> None:
-    """It starts with fakes of nothing but what it requires, is ready, and has its kinds' mails registered."""
+    """It starts with only fakes of what it requires, is ready, and has its kinds' mails registered."""
     outbox = FakeOutbox()
     fakes = offering("fakes", {ACCOUNTS: FakeAccounts(), OUTBOX: outbox})
     async with boot(NotificationPlugin, fakes) as booted, booted.client.get("/readyz") as response:

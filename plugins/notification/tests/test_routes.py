@@ -1,4 +1,4 @@
-"""The HTTP operations: shapes, paging, who sees what."""
+"""The HTTP operations: shapes, paging, visibility."""
 
 import asyncio
 from datetime import timedelta
@@ -14,7 +14,7 @@ ADMIN, USER = "/api/v1/admin/notifications", "/api/v1/user/notifications"
 
 
 async def test_an_inbox(world: Any) -> None:
-    """A player sees their own notifications, the newest first, with their own routes and nobody else's."""
+    """A player sees their own notifications, the newest first, with only their own routes."""
     ada, bob = world.account(), world.account("bob@example.test")
     shared = await world.submit(ada, bob, key="both")
     await world.submit(bob, key="bob")
@@ -35,7 +35,7 @@ async def test_an_inbox(world: Any) -> None:
 
 
 async def test_read_marks(world: Any) -> None:
-    """One and all can be marked as read, again changes nothing, and others' cannot."""
+    """One or all can be marked as read, repeatedly, and others' cannot."""
     ada, bob = world.account(), world.account("bob@example.test")
     first, second, other = [await world.submit(who, key=key) for key, who in (("1", ada), ("2", ada), ("3", bob))]
     assert (await world.ask("POST", f"{USER}/{first}/read", ada))[0] == 204
@@ -71,7 +71,7 @@ async def test_marking_waits_in_the_workers_order(world: Any) -> None:
 
 
 async def test_preferences(world: Any) -> None:
-    """Every kind and channel for players is listed; what operators are told is not."""
+    """Every kind and channel for players is listed; those for operators are not."""
     account = world.account()
     status, page = await world.ask("GET", f"{USER}/preferences", account)
     assert status == 200
@@ -88,7 +88,7 @@ async def test_preferences(world: Any) -> None:
 
 
 async def test_choices_that_are_none(world: Any) -> None:
-    """A mandatory kind cannot be switched off, and only what is in the catalogue for players can be chosen."""
+    """A mandatory kind cannot be switched off, and only the players' kinds can be chosen."""
     account = world.account()
 
     async def choose(kind: str, channel: str = "email", *, enabled: bool = False) -> tuple[int, str, str]:
@@ -139,7 +139,7 @@ async def test_show_and_retry_what_is_not_there(world: Any) -> None:
 
 
 async def test_a_deleted_accounts_route_is_not_retried(world: Any) -> None:
-    """There is nobody to deliver it to."""
+    """A route to a deleted account cannot be retried."""
     found = await world.submit(world.account(email=None, deleted_at=world.clock.now()))
     await world.settled(found)
     [first, _] = await world.routes(found)
@@ -162,7 +162,7 @@ async def test_the_catalogue(world: Any) -> None:
 
 
 async def test_a_test_intent(world: Any) -> None:
-    """An operator sees a channel work without inventing a payload."""
+    """An operator can test a channel without a payload."""
     status, shown = await world.ask("POST", f"{ADMIN}/test", json={"kind": "runtime.container_start_failed"})
     assert status == 201, shown
     assert await world.settled(shown["id"]) == {("email", "sent", None)}
@@ -170,7 +170,7 @@ async def test_a_test_intent(world: Any) -> None:
 
 
 async def test_a_test_intent_for_a_player(world: Any) -> None:
-    """With an account, a payload and a key it is what the plugin would submit, and idempotent like it."""
+    """With an account, a payload and a key it is submitted as by the plugin, and idempotent."""
     account = world.account()
     body = {
         "kind": "lobby.turn_ready",
@@ -187,7 +187,7 @@ async def test_a_test_intent_for_a_player(world: Any) -> None:
 
 
 async def test_a_faulty_test_intent(world: Any) -> None:
-    """Every fault is named by the request's own field."""
+    """Every fault is named by the request's field."""
     status, answer = await world.ask(
         "POST", f"{ADMIN}/test", json={"kind": "lobby.turn_ready", "payload": {"turn": "x"}, "idempotency_key": ""}
     )

@@ -1,4 +1,4 @@
-"""Submitting: one intent a key, one route a recipient and channel, with the caller's transaction."""
+"""Submitting: one intent for each key, one route for each recipient and channel, with the caller's transaction."""
 
 import asyncio
 from typing import Any
@@ -23,7 +23,7 @@ async def test_a_route_for_each_recipient_and_channel(world: Any) -> None:
 
 
 async def test_an_intent_commits_with_its_caller(world: Any) -> None:
-    """What rolls back was never submitted."""
+    """An intent of a rolled-back transaction was never submitted."""
     account = world.account()
     intent = Intent(kind=TURN_READY, idempotency_key="k", payload={"game": "A", "turn": 1}, recipients=[account.id])
     with pytest.raises(RuntimeError):
@@ -34,7 +34,7 @@ async def test_an_intent_commits_with_its_caller(world: Any) -> None:
 
 
 async def test_a_key_is_one_intent(world: Any) -> None:
-    """Submitting a key again gives the first one's id and adds nothing, whatever else it says."""
+    """Submitting a key again returns the first one's id and adds nothing, whatever the rest of the intent."""
     first = await world.submit(world.account())
     assert await world.submit(world.account("bob@example.test"), game="Other", turn=9) == first
     await world.settled(first)
@@ -42,7 +42,7 @@ async def test_a_key_is_one_intent(world: Any) -> None:
 
 
 async def test_fifty_racing_submits_of_one_key(world: Any) -> None:
-    """Fifty at once make one intent and one set of routes, and all hear its id."""
+    """Fifty concurrent submits make one intent and one set of routes, and all get its id."""
     account = world.account()
     found = set(await asyncio.gather(*(world.submit(account) for _ in range(50))))
     assert len(found) == 1
@@ -53,7 +53,7 @@ async def test_fifty_racing_submits_of_one_key(world: Any) -> None:
 
 
 async def test_the_loser_of_a_race_hears_the_winners_id(world: Any) -> None:
-    """Who submits while the same key is about to be committed waits, and gets that intent."""
+    """A submit while the same key is about to be committed waits, and gets that intent."""
     account = world.account()
     intent = Intent(kind=TURN_READY, idempotency_key="k", payload={"game": "A", "turn": 1}, recipients=[account.id])
     async with world.database.transaction() as connection:
@@ -102,7 +102,7 @@ async def test_a_fault(world: Any, changed: dict[str, Any], field: str) -> None:
 
 
 async def test_the_request_id_follows_to_mail_and_event(world: Any) -> None:
-    """What is delivered in a set goes back to the request of each intent."""
+    """Each delivery of a set carries the request id of its own intent."""
     account = world.account()
     with request_context("test", "request-1"):
         first = await world.submit(account, key="1")
@@ -116,7 +116,7 @@ async def test_the_request_id_follows_to_mail_and_event(world: Any) -> None:
 
 
 async def test_prune_deletes_what_is_old_and_settled(make_world: Any) -> None:
-    """An old intent goes once none of its routes is pending; a young one stays."""
+    """An old intent is deleted once none of its routes is pending; a young one stays."""
     world = await make_world(retention="30d")
     account = world.account()
     settled, pending, young = [await world.submit(account, key=key) for key in ("settled", "pending", "young")]

@@ -1,4 +1,4 @@
-"""Delivering: every route ends once, in a state that says why."""
+"""Delivering: every route ends once, in a state with its reason."""
 
 import asyncio
 from typing import Any
@@ -52,14 +52,14 @@ async def test_an_event_carries_the_payload(world: Any) -> None:
 
 
 async def test_without_push_the_mail_goes(make_world: Any) -> None:
-    """Where push is not installed its routes are skipped and say so."""
+    """Where push is not installed its routes are skipped with that reason."""
     world = await make_world(absent=(PUSH,))
     found = await world.submit(world.account())
     assert await world.settled(found) == {("email", "sent", None), ("push", "skipped", "push_not_installed")}
 
 
 async def test_operators_are_told(world: Any) -> None:
-    """What is for operators reaches their address by the admin channel."""
+    """A notification for operators reaches their address by the admin channel."""
     found = await pull_failed(world)
     assert await world.settled(found) == {("email", "sent", None)}
     [mail] = world.fakes[ADMIN_CHANNEL].messages
@@ -82,7 +82,7 @@ async def test_without_an_address_the_intent_is_kept(make_world: Any) -> None:
 
 
 async def test_switched_off_and_on_again(world: Any) -> None:
-    """What was skipped while it was off stays so when it is on again, until the operator retries it."""
+    """Routes skipped while it was off stay so when it is on again, until the operator retries them."""
     await world.ask("PUT", f"{ADMIN}/admin-channel", json={"enabled": False})
     skipped = await pull_failed(world, "off")
     assert await world.settled(skipped) == {("email", "skipped", "admin_channel_off")}
@@ -131,7 +131,7 @@ async def test_a_blocked_account_is_told_nothing(world: Any) -> None:
 
 
 async def test_a_player_decides(world: Any) -> None:
-    """What a player has switched off is skipped from then on; the notification is in the inbox all the same."""
+    """A kind that a player has switched off is skipped from then on; it is still in the inbox."""
     account = world.account()
     choice = {"kind": "lobby.turn_ready", "channel": "email", "enabled": False}
     assert (await world.ask("PUT", f"{USER}/preferences", account, json=choice))[0] == 200
@@ -142,7 +142,7 @@ async def test_a_player_decides(world: Any) -> None:
 
 
 async def test_a_recipient_that_is_no_address(world: Any) -> None:
-    """The mail that cannot be queued is a dead letter with the reason; the others of the set go out."""
+    """A mail that cannot be queued is a dead letter with the reason; the others of the set are sent."""
     bad, good = world.account(email="nonsense"), world.account("bob@example.test")
     found = await world.submit(bad, good)
     states = await world.settled(found)
@@ -157,7 +157,7 @@ async def test_a_recipient_that_is_no_address(world: Any) -> None:
 
 
 async def made_due(world: Any, **changed: str) -> None:
-    """Make routes due, with some columns changed, as if they had been submitted so."""
+    """Make routes due, with some columns changed, as if submitted like that."""
     due = {"state": "'pending'", "next_attempt_at": "now()", "finished_at": "NULL", **changed}
     await world.execute(f"UPDATE notification_routes SET {', '.join(f'{name} = {due[name]}' for name in due)}")
     world.booted.kernel.assembly.require_resources().wakeups.wake("notification.deliver")
@@ -186,7 +186,7 @@ async def test_a_kind_that_a_newer_replica_has(world: Any) -> None:
 
 
 async def test_a_payload_of_a_newer_replica(world: Any) -> None:
-    """A payload that the kind does not take here is tried again; the reason names its fields."""
+    """A payload that this replica's kind refuses is tried again; the reason names its fields."""
     found = await world.submit(world.account())
     await world.settled(found)
     await world.execute("""UPDATE notifications SET payload = payload || '{"colour": "red"}'""")
@@ -196,7 +196,7 @@ async def test_a_payload_of_a_newer_replica(world: Any) -> None:
 
 
 async def test_one_failing_channel_is_tried_again(world: Any) -> None:
-    """A channel that fails burns attempts of its own routes; the others are delivered."""
+    """A channel that fails uses attempts of its own routes only; the others are delivered."""
     push = world.fakes[PUSH]
 
     async def broken(connection: Any, events: Any) -> None:
@@ -221,7 +221,7 @@ async def test_one_failing_channel_is_tried_again(world: Any) -> None:
 
 
 async def test_an_account_of_a_moment_ago(world: Any) -> None:
-    """An account that is not known here yet is tried again, not given up."""
+    """An account that is not known here yet is tried again, not dead-lettered."""
     account = world.account()
     known = world.fakes[ACCOUNTS].accounts
     kept = dict(known)

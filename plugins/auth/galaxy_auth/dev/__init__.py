@@ -1,1 +1,1 @@
-"""What `backend dev` shows of the auth plugin."""
+"""Examples of the auth plugin for `backend dev`."""

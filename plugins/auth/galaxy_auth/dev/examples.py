@@ -1,10 +1,10 @@
-"""Signing in by hand: the first thing a newcomer does."""
+"""Signing in by hand, as the first example for newcomers."""
 
 from galaxy_kernel.api import DevExample
 
 _POST = "curl -sw '\\n' {api}/api/v1/public/auth/%s \\\n  -H 'Content-Type: application/json'"
 _PICK = """tee /dev/stderr | sed -n 's/.*"%s": *"\\([^"]*\\)".*/\\1/p'"""
-"""Shows an answer, and gives one text in it."""
+"""A shell filter that shows an answer and extracts one text from it."""
 
 _ASK = f"""\
 CHALLENGE=$({_POST % "send-email-code"} -d '{{"email": "you@example.test"}}' \\
@@ -24,4 +24,4 @@ SIGN_IN = (
     DevExample("Read it at {mail}, or here:", _READ),
     DevExample("Sign in with it, and see your account:", _CONFIRM),
 )
-"""The same three steps as a client makes. They need `curl` and `sed`."""
+"""The three steps of a client. They need `curl` and `sed`."""

@@ -1,4 +1,4 @@
 """What `backend dev` runs beside the mail plugin: a mail server that delivers nowhere, and a page that shows the mails.
 
-Production imports none of it but `companion`; what the rest needs comes with the extra `galaxy-backend-mail[dev]`.
+Production imports only `companion`; the dependencies of the rest come with the extra `galaxy-backend-mail[dev]`.
 """

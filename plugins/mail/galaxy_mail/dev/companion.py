@@ -29,4 +29,4 @@ async def _run(ports: dict[str, int], folder: str) -> AsyncIterator[CompanionRun
 
 
 MAIL_SINK = Companion("mail", ports={"smtp": 1025, "page": 8025}, run=_run)
-"""Takes every mail and shows it: SMTP on 1025, the page on 8025, on loopback alone."""
+"""Run the mail sink: SMTP on 1025, the page that shows the mails on 8025, both on loopback only."""

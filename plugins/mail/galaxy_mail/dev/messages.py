@@ -1,4 +1,4 @@
-"""Reading a mail for the page. Nothing here raises, however broken or hostile the mail is: it shows what it can."""
+"""Parses mails for the page. Nothing here raises, however broken or hostile the mail is: it shows what it can."""
 
 import re
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from html import unescape
 HEADER_LIMIT = 1_000
 """Characters of a header that are decoded and shown."""
 PART_LIMIT = 1 << 20
-"""Bytes of a text, of the HTML and of the source that are shown; the whole mail is there to download."""
+"""Bytes of a text, of the HTML and of the source that are shown; the complete mail can be downloaded."""
 SUMMARY_LIMIT = 256 << 10
-"""Bytes of a mail that its line in the list is made of, so that a huge mail costs no more than a large one."""
+"""Bytes of a mail that are parsed for its line in the list, so that a huge mail costs no more than a large one."""
 
 _CODE = re.compile(r"(?<![\w.:/+-])(\d{4})[ \u00a0\u2009\u202f-]?(\d{4})(?![\w:/+-]|\.\d)")
 """Eight digits that stand alone, in one or two groups."""
@@ -29,10 +29,10 @@ class Summary:
 
     sender: str
     recipients: tuple[str, ...]
-    """Who got it by the envelope; Bcc included."""
+    """The recipients of the envelope, Bcc included."""
     subject: str
     code: str | None
-    """The code to type in, where the mail carries one."""
+    """The code, where the mail has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class View:
     text: str
     """Empty when there is none."""
     html: str
-    """As it came, to be shown in a sandbox only; empty when there is none."""
+    """As received, to be shown in a sandbox only; empty when there is none."""
     source: str
     truncated: bool
     """Whether `source` is only the beginning."""
@@ -56,7 +56,7 @@ def envelope(sender: str, recipients: list[str]) -> bytes:
 
 
 def summarise(content: bytes) -> Summary:
-    """Read what the list shows."""
+    """Return the list's view of a mail."""
     message = _parse(content[:SUMMARY_LIMIT])
     headers = _headers(message)
     subject = _first(headers, "subject")
@@ -70,7 +70,7 @@ def summarise(content: bytes) -> Summary:
 
 
 def view(content: bytes) -> View:
-    """Read what the mail's own pane shows."""
+    """Return the pane's view of a mail."""
     message = _parse(content)
     return View(
         headers=tuple(_headers(message)),
@@ -102,7 +102,7 @@ def _first(headers: list[tuple[str, str]], wanted: str) -> str:
 
 
 def _header(raw: str) -> str:
-    """Decode a header: raw UTF-8 (RFC 6532) and encoded words (RFC 2047); give it as it came where that fails."""
+    """Decode a header: raw UTF-8 (RFC 6532) and encoded words (RFC 2047); return it as received where that fails."""
     text = raw[:HEADER_LIMIT].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     with suppress(Exception):  # an unknown charset, broken base64
         text = str(make_header(decode_header(text)))
@@ -110,18 +110,18 @@ def _header(raw: str) -> str:
 
 
 def _part(message: Message, wanted: str) -> str:
-    """Return the first part of a type that is no attachment, decoded."""
+    """Return the first part of a type that is not an attachment, decoded."""
     try:
         for part in _leaves(message):
             if part.get_content_type() == wanted and part.get_content_disposition() != "attachment":
                 return _decode(part)
-    except Exception:  # whatever the standard library makes of a header that is none
+    except Exception:  # any error of the standard library for a malformed header
         return _UNREADABLE
     return ""
 
 
 def _leaves(message: Message) -> Iterator[Message]:
-    """Return the parts that hold something, in order; without recursion, since a mail nests as deep as it likes."""
+    """Return the parts with content, in order; without recursion, since a mail may nest to any depth."""
     waiting = [message]
     while waiting:
         part = waiting.pop()
@@ -137,7 +137,7 @@ def _decode(part: Message) -> str:
     content = payload[:PART_LIMIT] if isinstance(payload, bytes) else b""
     try:
         text = content.decode(part.get_content_charset("utf-8"), "replace")
-    except (LookupError, ValueError):  # no such charset, or one that is no charset
+    except (LookupError, ValueError):  # an unknown charset, or a codec that is not a charset
         text = content.decode("utf-8", "replace")
     return text.replace("\r\n", "\n")
 

@@ -1,9 +1,9 @@
-"""The page that shows the mails, and the JSON behind it, for this machine's own browser alone.
+"""The page that shows the mails, and the JSON behind it, for browsers on this machine only.
 
-A mail is hostile until proven otherwise. Its text reaches the page as JSON and is set as text, never as markup. Its
-HTML is a document of its own, with its own policy: a sandbox without scripts that loads nothing. (In a `srcdoc` it
-would be under the page's policy too, which forbids the inline styles that mails are made of.) Requests under
-another name than this machine's are refused, so that no web page can rebind its own name to us and read along.
+Mails are treated as hostile. Their text reaches the page as JSON and is set as text, never as markup. Their HTML is a
+document of its own, with its own policy: a sandbox without scripts that loads nothing. (In a `srcdoc` it would be under
+the page's policy too, which forbids the inline styles that mails are made of.) Requests for another host name than this
+machine's are refused, which prevents DNS rebinding.
 """
 
 import asyncio
@@ -38,17 +38,17 @@ _FOR_ALL = {
     "Cache-Control": "no-store",
 }
 _OWN_NAME = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
-"""At any port, so that a forwarded one works."""
+"""The accepted host names, at any port, so that a forwarded one works."""
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _MAIL_HEAD = '<!doctype html><meta charset="utf-8"><base target="_blank">'
-"""Links open a tab of their own: the frame may not go anywhere else."""
+"""Makes links open a tab of their own: the frame must not navigate."""
 _HASTY = re.compile(r"<(?=(?:link|i?frame)\b)", re.IGNORECASE)
-"""Elements for which Chromium opens a connection before it asks the policy, which leaves them no use anyway."""
+"""Elements for which Chromium opens a connection before it checks the policy, which makes them useless anyway."""
 
 HEARTBEAT = 15.0
-"""Seconds between two signs of life on a quiet event stream."""
+"""Seconds between keep-alives on a quiet event stream."""
 FRESH = timedelta(seconds=50)
-"""Age up to which a code is taken for the one just asked for: less than the time between two sign-in mails."""
+"""Age up to which a code counts as the one just requested: less than the time between two sign-in mails."""
 PATIENCE = 3.0
 """Seconds that `/api/code` waits for a fresh one."""
 
@@ -116,7 +116,7 @@ class MailPage:
         return web.Response(body=await self._read(request), content_type="message/rfc822", headers=headers)
 
     async def _code(self, request: web.Request) -> web.Response:
-        """Answer with the newest code, for scripts: what was just asked for may be under way, so wait a moment."""
+        """Answer with the newest code, for scripts; a code just requested may be on its way, so wait a moment."""
         to = request.query.get("to")
         try:
             async with asyncio.timeout(self._patience):
@@ -129,7 +129,7 @@ class MailPage:
         return web.Response(text=f"{mail.summary.code}\n")
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        """Say `changed` whenever the list did, as server-sent events; the page then fetches the list."""
+        """Send `changed` whenever the list changes, as server-sent events; the page then fetches the list."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         seen = self._store.version

@@ -1,4 +1,4 @@
-"""A mail server that takes everything and delivers nothing."""
+"""A mail server that accepts everything and delivers nothing."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ class _Conversation(SMTP):
 
 
 class Pipelining:
-    """Offers PIPELINING (RFC 2920): aiosmtpd answers line by line, however many come at once, but does not say so."""
+    """Offers PIPELINING (RFC 2920): aiosmtpd supports it, but does not announce it."""
 
     async def handle_EHLO(  # noqa: N802  aiosmtpd's
         self,
@@ -38,7 +38,7 @@ class Pipelining:
 
 
 class _Handler(Pipelining):
-    """What aiosmtpd asks."""
+    """The hooks of aiosmtpd."""
 
     def __init__(self, store: MailStore) -> None:
         self._store = store
@@ -48,14 +48,14 @@ class _Handler(Pipelining):
         try:
             await self._store.add(envelope.mail_from or "", envelope.rcpt_tos, content)
         except OSError as error:
-            _log.warning("a mail could not be kept: %s", error.strerror)
+            _log.warning("dev_mail_refused: %s", error.strerror)
             return f"452 4.3.1 the mail could not be kept: {error.strerror}"
         return "250 2.0.0 kept"
 
 
 @asynccontextmanager
 async def serving_smtp(store: MailStore, port: int) -> AsyncIterator[int]:
-    """Take mails on 127.0.0.1 in the running loop; return the port."""
+    """Accept mails on 127.0.0.1 in the running loop; return the port."""
     logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's, which writes addresses at `info`
     loop, handler = asyncio.get_running_loop(), _Handler(store)
     conversations: set[SMTP] = set()

@@ -14,7 +14,7 @@ from galaxy_mail.dev.messages import SUMMARY_LIMIT, Summary, envelope, summarise
 KEEP = 500
 """How many mails are kept; the oldest make room."""
 _DIGITS = 20
-"""Of an id: nanoseconds since 1970 in decimal, so that ids sort as the mails came."""
+"""Format of an id: nanoseconds since 1970 in decimal, so that ids sort in the order of arrival."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Kept:
 
     @property
     def at(self) -> datetime:
-        """When it came."""
+        """When it arrived."""
         return datetime.fromtimestamp(int(self.id) / 1e9, UTC)
 
 
@@ -37,7 +37,7 @@ class MailStore:
     """
 
     def __init__(self, folder: Path, *, keep: int = KEEP, now: Callable[[], int] = time.time_ns) -> None:
-        """Describe a store, without touching the disk; `now` gives nanoseconds since 1970."""
+        """Describe a store, without touching the disk; `now` returns nanoseconds since 1970."""
         self._folder, self._keep, self.now = folder, keep, now
         self._mails: dict[str, Kept] = {}
         self._last = 0
@@ -56,7 +56,7 @@ class MailStore:
         return sorted(self._mails.values(), key=lambda mail: mail.id, reverse=True)
 
     async def add(self, sender: str, recipients: list[str], content: bytes) -> Kept:
-        """Keep a mail. Raise OSError when the disk does not take it."""
+        """Store a mail. Raise OSError when it cannot be written."""
         self._last = max(self._last + 1, self.now())
         name = f"{self._last:0{_DIGITS}d}"
         whole = envelope(sender, recipients) + content
@@ -67,7 +67,7 @@ class MailStore:
         return mail
 
     async def read(self, name: str) -> bytes | None:
-        """Return a mail as it is kept; None when there is none of this id."""
+        """Return a stored mail; None when there is none of this id."""
         if name not in self._mails:
             return None
         try:
@@ -83,7 +83,7 @@ class MailStore:
         await asyncio.to_thread(self._remove, names)
 
     async def changed(self, seen: int, within: float) -> bool:
-        """Wait until `version` is not `seen`, or the store is closed; give False after `within` seconds of neither."""
+        """Wait until `version` is not `seen` or the store is closed; return False after `within` seconds."""
         try:
             async with asyncio.timeout(within):
                 while self.version == seen and not self.closed:
@@ -93,7 +93,7 @@ class MailStore:
         return True
 
     def close(self) -> None:
-        """Let go everybody who waits."""
+        """Wake all waiters."""
         self.closed = True
         self._notify()
 
@@ -123,7 +123,7 @@ class MailStore:
 
     def _write(self, name: str, content: bytes) -> None:
         half = self._folder / f"{name}.half"
-        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # sign-in codes are for their reader
+        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # codes are for their reader
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -134,7 +134,7 @@ class MailStore:
 
     def _remove(self, names: list[str]) -> None:
         for name in names:
-            with contextlib.suppress(OSError):  # somebody tidied up by hand
+            with contextlib.suppress(OSError):  # deleted by hand
                 self._path(name).unlink()
 
 
