@@ -120,11 +120,11 @@ async def test_what_is_missing_is_applied(database: Database, installed: Install
     assert await states(database, found) == {"kernel": "current", "one": "current"}
     with capture_logs() as lines:
         await schema.bring_up(database, found, apply=True)
-    assert [line for line in lines if line["event"] == "migration"] == []
+    assert [line for line in lines if line["event"] == "migration_progressed"] == []
     found = plugins(one=installed("one", create("one_things"), create("one_more")))
     with capture_logs() as lines:
         await schema.bring_up(database, found, apply=True)
-    assert {line["branch"] for line in lines if line["event"] == "migration"} == {"one"}
+    assert {line["branch"] for line in lines if line["event"] == "migration_progressed"} == {"one"}
     assert await states(database, found) == {"kernel": "current", "one": "current"}
 
 
@@ -146,7 +146,7 @@ async def test_a_newer_schema_is_a_warning(database: Database, installed: Instal
         with capture_logs() as lines:
             await schema.bring_up(database, older, apply=apply)
         (warning,) = [line for line in lines if line["log_level"] == "warning"]
-        assert (warning["event"], warning["branch"]) == ("schema_newer", "one")
+        assert (warning["event"], warning["branch"]) == ("newer_schema_accepted", "one")
         assert (warning["current"], warning["known"]) == ("one_0002", "one_0001")
 
 

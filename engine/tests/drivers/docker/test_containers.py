@@ -84,7 +84,7 @@ async def test_hardening_as_the_engine_sees_it(driver: DockerDriver, host: Docke
 
 
 async def test_volumes_of_the_image_are_small(driver: DockerDriver, host: DockerHost) -> None:
-    """A volume that the image declares is no directory of the host's disk, and as limited as /tmp."""
+    """A volume that the image declares is not a directory of the host's disk, and as limited as /tmp."""
     engine = await driver.launch(of(host, "volume", DO="look"))
     output = await written(driver, engine, "seen\n")
     assert "data is writable" in output

@@ -178,7 +178,7 @@ async def test_open_network_by_consent(apart: DockerDriver, host: DockerHost, na
     ("predefined", "problem"), [("host", "driver is host"), ("bridge", "way out"), ("none", "driver is null")]
 )
 async def test_predefined_networks(host: DockerHost, predefined: str, problem: str) -> None:
-    """The daemon's own networks are no place for engines."""
+    """The daemon's own networks are not a place for engines."""
     driver = host.driver(network=predefined)
     found = await host.networks(predefined)
     if not any(seen["Name"] == predefined for seen in found):
