@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -150,9 +150,14 @@ class _Described:
 
         for engine in self._engines:
             with contextlib.suppress(Failed):
-                described = storable(msgspec.to_builtins((await engine.describe()).message(Describe)))
-                return described if isinstance(described, dict) else None
+                described = (await engine.describe()).message(Describe)
+                return _builtins(described)
         return None
+
+
+def _builtins(message: Any) -> dict[str, Any]:
+    """Return a message as it is stored; its raw parts too, which `msgspec.to_builtins` does not take."""
+    return cast("dict[str, Any]", storable(msgspec.json.decode(msgspec.json.encode(message))))
 
 
 def _kept(report: "Report") -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Running the kit: in a thread of its own, within a limit, and with nothing left behind."""
 
 import asyncio
+import sys
 import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -85,6 +87,19 @@ async def test_a_conforming_engine(processes: Any) -> None:
     assert processes.prepared[0] == (program, "always")
     assert {policy for _, policy in processes.prepared[1:]} <= {"if_missing"}
     assert await processes.running(owner) == []
+
+
+@pytest.mark.slow
+async def test_the_reference_engine(processes: Any) -> None:
+    """The reference engine conforms; what it says of itself is kept whole, with the orders of its examples."""
+    program = str(Path(sys.executable).with_name("galaxy-game"))
+    examined = await examine(processes, uuid4(), program, LIMIT)
+    assert examined.result()["conforms"]
+    assert examined.describe is not None
+    assert (examined.describe["engine"], "bundle" in examined.describe["capabilities"]) == ("galaxy", True)
+    turns = [turn for example in examined.describe["examples"] for turn in example["turns"]]
+    assert all(isinstance(order, dict) for turn in turns for orders in turn.values() for order in orders)
+    assert turns
 
 
 async def test_a_faulty_engine(processes: Any) -> None:
