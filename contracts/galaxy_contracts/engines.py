@@ -134,16 +134,16 @@ class EngineVersions(Protocol):
     async def record_start(
         self, connection: Connection, version_id: UUID, *, describe: Mapping[str, Any] | None, digest: str | None
     ) -> EngineVersion:
-        """Keep what the first start of an engine has shown: what is known already stays. Return the version.
+        """Store what the first start of an engine has shown, and return the version. What is known already stays.
 
         Not in a transaction that called `use`: two of those would wait for each other. Raise `UnknownVersionError`.
         """
 
     def register_user(self, user: VersionUser) -> None:
-        """Have somebody asked before a version is deleted or its image changes. In the user's lifespan."""
+        """Register a user, in its lifespan: it is asked before a version is deleted or its image changes."""
 
     def register_drivers(self, drivers: EngineDrivers) -> None:
-        """Make known where engines run, so that versions can be checked. In the owner's lifespan.
+        """Register where engines run, in the lifespan of whoever has the drivers, so that versions can be checked.
 
         Raise ValueError at the second call.
         """

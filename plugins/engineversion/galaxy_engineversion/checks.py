@@ -1,13 +1,13 @@
-"""Checks of versions: asked for by an operator, run beside everything else, their results kept.
+"""Checks of versions: requested by an operator, run in the background, with their results stored.
 
-A pass of the worker holds no connection while an engine is examined: it takes up a check under a lease, starts the
-examination as a task, and ends; later passes renew the lease, and the one after the task's end keeps the result.
+A pass of the worker holds no connection while an engine is examined: it claims a check under a lease, starts the
+examination as a task, and ends; later passes renew the lease, and the one after the task's end stores the result.
 
-What happens if the process dies between any two lines: a check that is wanted is a column of the version's row, set by
-the operator's request. Once taken up it is under a lease, which a dead process does not renew: another process takes
-the check up, removes the engines that were left behind (their owner is the version's id), and begins again. A process
-that was only slow finds that the lease has another number: its result is void. A check that `MAX_TRIES` processes have
-taken up and not ended has failed: perhaps it was the engine that brought them down.
+What happens if the process dies between any two lines: a requested check is a column of the version's row, set in the
+request's transaction. Once claimed it is under a lease, which a dead process does not renew: another process claims the
+check, removes the engines that were left behind (their owner is the version's id), and begins again. A process that was
+only slow finds that the lease has another number: its result is void. A check that `MAX_TRIES` processes have claimed
+and not ended has failed: perhaps it was the engine that brought them down.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from galaxy_kernel.api import Cache, Connection, Context, is_unavailable, not_fo
 
 CHECK_WORKER = "engineversion.check"
 LEASE = timedelta(seconds=60)
-"""How long a check stays with a process that is not heard of."""
+"""How long a claim holds without being renewed."""
 MAX_TRIES = 3
 
 
@@ -44,7 +44,7 @@ class Checks:
         )
 
     def register_drivers(self, drivers: EngineDrivers) -> None:
-        """Make known where engines run; see the contract."""
+        """Register where engines run; see the contract."""
         if self._drivers is not None:
             raise ValueError("drivers of engines are registered already: one plugin has them")
         self._drivers = drivers
@@ -55,7 +55,7 @@ class Checks:
         return self._drivers is not None
 
     async def request(self, version_id: UUID) -> None:
-        """Have a version checked; a check that is wanted or under way is not begun again."""
+        """Request a check of a version; one that waits or runs already is not begun again."""
         if self._drivers is None:
             raise driver_missing()
         async with self._context.database.transaction() as connection:
@@ -65,7 +65,7 @@ class Checks:
             self._context.wakeups.after_commit(connection, CHECK_WORKER)
 
     async def work(self) -> bool:
-        """Take one step with the check in hand, or take one up; return whether there may be more to do at once."""
+        """Advance the current check, or claim one; return whether there may be more to do at once."""
         if self._drivers is None:
             return False
         if self._running is None:
@@ -84,7 +84,7 @@ class Checks:
         return not ours
 
     async def close(self) -> None:
-        """End the examination in hand; another process may begin it again at once."""
+        """Cancel the current examination; another process may begin it again at once."""
         if self._running is None:
             return
         claim, _ = self._running
@@ -134,7 +134,7 @@ class Checks:
         )
 
     async def _keep(self, claim: Claim, examined: Examined) -> None:
-        """Keep a result, if the check is still ours. A digest and what goes with it stay while a game uses them."""
+        """Store a result, if the claim still holds. Digest and description stay while a game uses them."""
         result = examined.result()
         async with self._context.database.transaction() as connection:
             row = await queries.lock_version(connection, claim.id)
@@ -154,7 +154,7 @@ class Checks:
         self._context.log.info("engine_check_ended", engine_version=claim.name, outcome=outcome)
 
     async def _cancel(self) -> None:
-        """End the examination in hand, once its engines are removed."""
+        """Cancel the current examination, and wait until its engines are removed."""
         if self._running is None:
             return
         _, task = self._running

@@ -206,7 +206,7 @@ async def in_own_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([result])
         if not result.cancelled():
-            result.exception()  # looked at: what becomes of cancelled work is nobody's concern
+            result.exception()  # retrieved, so that asyncio does not log it: nobody waits for it any more
         raise
 
 

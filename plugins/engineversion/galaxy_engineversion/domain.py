@@ -43,7 +43,7 @@ class Numbers(TypedDict):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """A check that this process has taken up, under a lease."""
+    """A check that this process has claimed, under a lease."""
 
     id: UUID
     """The version's."""
@@ -51,9 +51,9 @@ class Claim(msgspec.Struct, frozen=True):
     image: str
     digest: str | None
     lease: int
-    """Fences the result: whoever takes the check up after us has a higher one."""
+    """Fences the result: each later claim has a higher one."""
     tries: int
-    """How many processes have taken it up, this one included."""
+    """How many processes have claimed it, this one included."""
     request_id: str
 
 

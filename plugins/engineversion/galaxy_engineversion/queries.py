@@ -16,10 +16,10 @@ from galaxy_kernel.api import Connection, Paging, fetch_page
 _c = engine_versions.c
 _VERSION = tuple(_c[name] for name in EngineVersion.__struct_fields__)
 _now = func.statement_timestamp()
-_wanted = _c.check_requested_at.is_not(None)
-_due = and_(_wanted, or_(_c.check_until.is_(None), _c.check_until <= _now))
+_requested = _c.check_requested_at.is_not(None)
+_due = and_(_requested, or_(_c.check_until.is_(None), _c.check_until <= _now))
 _check_state = case(
-    (_wanted, "checking"),
+    (_requested, "checking"),
     (_c.check_result.is_(None), None),
     (_c.check_result["conforms"].as_boolean(), "passed"),
     else_="failed",
@@ -81,7 +81,7 @@ async def change_version(connection: Connection, version_id: UUID, values: Mappi
 
 
 async def forget_image(connection: Connection, version_id: UUID) -> None:
-    """Forget what was found of the former image; a check that is wanted begins again, and one under way is void."""
+    """Clear what was found of the former image; a check that runs is void, and begins again."""
     values = {"digest": None, "describe": None, "checked_at": None, "check_result": None}
     lease = {"check_lease": _c.check_lease + 1, "check_until": None, "check_tries": 0}
     await connection.execute(update(engine_versions).where(_c.id == version_id).values(**values, **lease))
@@ -104,13 +104,13 @@ async def delete_version(connection: Connection, version_id: UUID) -> None:
 
 
 async def request_check(connection: Connection, version_id: UUID, request_id: str) -> None:
-    """Ask for a check; nothing where one is wanted or under way."""
-    statement = update(engine_versions).where(_c.id == version_id, ~_wanted)
+    """Request a check; nothing where one waits or runs already."""
+    statement = update(engine_versions).where(_c.id == version_id, ~_requested)
     await connection.execute(statement.values(check_requested_at=_now, check_request_id=request_id))
 
 
 async def claim_check(connection: Connection, lease: timedelta) -> Claim | None:
-    """Take up the check that has waited longest, for as long as the lease; None where nobody waits."""
+    """Claim the check that has waited longest, for as long as the lease; None where none is due."""
     waiting = select(_c.id).where(_due).order_by(_c.check_requested_at).limit(1).with_for_update(skip_locked=True)
     statement = update(engine_versions).where(_c.id == waiting.scalar_subquery())
     statement = statement.values(
@@ -122,13 +122,13 @@ async def claim_check(connection: Connection, lease: timedelta) -> Claim | None:
 
 
 async def renew_check(connection: Connection, claim: Claim, lease: timedelta) -> bool:
-    """Hold a check for as long as the lease from now; False where it is not ours any more."""
+    """Renew the lease of a claim; False where the claim does not hold any more."""
     statement = update(engine_versions).where(*_held(claim)).values(check_until=_now + lease)
     return (await connection.execute(statement.returning(_c.id))).first() is not None
 
 
 async def release_check(connection: Connection, claim: Claim) -> None:
-    """Let another process take up a check that was not brought to its end, as if it had not been tried."""
+    """Release a claim, as if the check had not been tried: another process may claim it at once."""
     statement = update(engine_versions).where(*_held(claim))
     await connection.execute(statement.values(check_until=None, check_tries=_c.check_tries - 1))
 
@@ -136,19 +136,13 @@ async def release_check(connection: Connection, claim: Claim) -> None:
 async def finish_check(
     connection: Connection, claim: Claim, at: datetime, result: Mapping[str, Any], **found: Any
 ) -> EngineVersion | None:
-    """Keep the result of a check, and what was found; None where the check is not ours any more."""
+    """Store the result of a check, and what was found; None where the claim does not hold any more."""
     values = {**_NOT_CHECKED, "checked_at": at, "check_result": dict(result), **found}
     return await _one(connection, update(engine_versions).where(*_held(claim)).values(**values).returning(*_VERSION))
 
 
-async def count_waiting(connection: Connection) -> int:
-    """Return how many checks are wanted or under way."""
-    statement = select(func.count()).select_from(engine_versions).where(_wanted)
-    return int((await connection.execute(statement)).scalar_one())
-
-
 def _held(claim: Claim) -> tuple[Any, ...]:
-    return (_c.id == claim.id, _c.check_lease == claim.lease, _wanted)
+    return (_c.id == claim.id, _c.check_lease == claim.lease, _requested)
 
 
 async def _one(connection: Connection, statement: Executable) -> EngineVersion | None:

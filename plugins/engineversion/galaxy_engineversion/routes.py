@@ -1,7 +1,6 @@
 """The plugin's HTTP operations (SPEC E-1)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from galaxy_engineversion.domain import (
 )
 from galaxy_engineversion.errors import CHECKING, DRIVER_MISSING, IN_USE, TAKEN
 from galaxy_engineversion.service import EngineVersionService
-from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route
+from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route, Timestamp
 
 EngineName = Annotated[str, StringConstraints(pattern=ENGINE)]
 Version = Annotated[str, StringConstraints(min_length=1, max_length=MAX_VERSION), AfterValidator(parse_version)]
@@ -83,11 +82,11 @@ class EngineVersionView(Model):
     """`repository@sha256:…` once it is known: what games run. Null where no registry gave one."""
     state: VersionState
     notes: str
-    created_at: datetime
+    created_at: Timestamp
     created_by: str
     check_state: CheckState | None
-    """`checking`: the check is wanted or under way, and what is kept is of the check before. Null: never checked."""
-    checked_at: datetime | None
+    """`checking`: a check waits or runs, and the stored result is that of the check before. Null: never checked."""
+    checked_at: Timestamp | None
     """When the last check ended."""
 
 
@@ -144,8 +143,8 @@ class EngineVersionDetail(EngineVersionView):
 
     describe: dict[str, Any] | None
     """What the engine says of itself; null until it was started once. Not trusted: its texts may hold anything."""
-    check_requested_at: datetime | None
-    """When the check that is wanted or under way was asked for."""
+    check_requested_at: Timestamp | None
+    """When the check that waits or runs was requested."""
     check_result: CheckResult | None
     """Of the last check that ended."""
     in_use: int
@@ -278,7 +277,7 @@ def _check_route(service: EngineVersionService, checks: Checks) -> Route:
         "/api/v1/admin/engine-versions/{version_id}/check",
         check,
         name="engineversion.check",
-        summary="Examine a version's engine with the conformance kit; the result is kept with the version.",
+        summary="Check a version's engine with the conformance kit.",
         access=Access.ADMIN,
         status=202,
         errors=("404 not_found", f"409 {DRIVER_MISSING}"),

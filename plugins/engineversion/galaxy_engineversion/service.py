@@ -62,7 +62,7 @@ class EngineVersionService:
     async def record_start(
         self, connection: Connection, version_id: UUID, *, describe: Mapping[str, Any] | None, digest: str | None
     ) -> EngineVersion:
-        """Keep what a start has shown; see the contract."""
+        """Store what a start has shown; see the contract."""
         version = await queries.record_start(connection, version_id, storable(describe), digest)
         if version is None:
             raise UnknownVersionError(str(version_id))
@@ -70,11 +70,11 @@ class EngineVersionService:
         return version
 
     def register_user(self, user: VersionUser) -> None:
-        """Have somebody asked before a version goes; see the contract."""
+        """Register a user of versions; see the contract."""
         self._users.register(user)
 
     def register_drivers(self, drivers: EngineDrivers) -> None:
-        """Make known where engines run; see the contract."""
+        """Register where engines run; see the contract."""
         self._checks.register_drivers(drivers)
 
     def list_active(self, paging: Paging, *, engine: str | None) -> tuple[Sequence[EngineVersion], int]:

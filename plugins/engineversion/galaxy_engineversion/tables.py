@@ -40,7 +40,7 @@ engine_versions = Table(
 )
 """One row a version.
 
-A check is wanted, or under way, while `check_requested_at` is set; it is under way while `check_until`, the end of its
-lease by the database's clock, lies ahead. `check_lease` grows with each process that takes it up, and with each change
-of the image: a result of an older lease is void.
+A check waits or runs while `check_requested_at` is set; it runs while `check_until`, the end of its lease by the
+database's clock, lies ahead. `check_lease` grows with each claim and with each change of the image: a result of an
+older lease is void.
 """

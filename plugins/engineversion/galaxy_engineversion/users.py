@@ -13,7 +13,7 @@ class VersionUsers:
         self._users: list[VersionUser] = []
 
     def register(self, user: VersionUser) -> None:
-        """Have somebody asked."""
+        """Register a user."""
         self._users.append(user)
 
     async def in_use(self, connection: Connection, version_id: UUID) -> int:

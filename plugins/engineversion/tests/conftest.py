@@ -87,7 +87,7 @@ class ProcessDrivers:
         return self.program
 
     def script(self, lines: str) -> str:
-        """Return the path of an executable that is no engine."""
+        """Return the path of an executable that is not an engine."""
         program = self.folder.parent / f"script-{uuid4().hex[:8]}"
         program.write_text(f"#!/bin/sh\n{lines}\n")
         program.chmod(0o755)
