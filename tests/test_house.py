@@ -27,6 +27,7 @@ MODULES = {
 OWN_PARTS = {
     "admin": {"audit", "passwords"},
     "auth": {"notices", "sessions"},
+    "engineversion": {"checks", "conformance", "users"},
     "geo": {"counting", "databases", "watching"},
     "notification": {"catalogue", "channels", "kinds", "queue"},
     "mail": {"conversation", "mime", "queue", "rendering", "sealing", "transport"},

@@ -8,7 +8,7 @@ from full_backend import ALL
 
 from galaxy_devkit.testing import Boot
 
-FREE = {"admin", "geo", "push"}
+FREE = {"admin", "engineversion", "geo", "push"}
 """Independent plugins: tested all together, none of them, and each one missing."""
 
 
