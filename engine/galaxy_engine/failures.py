@@ -5,6 +5,8 @@
 
 from typing import ClassVar
 
+from galaxy_engine.messages import Refusal
+
 
 class EngineFailure(Exception):
     """An engine could not be had or did not do what the contract asks.
@@ -83,6 +85,15 @@ class EngineError(EngineFailure):
     """The engine answered with 5xx or an unexpected status, or dropped the connection."""
 
     code = "engine_error"
+
+
+class EngineRefused(EngineError):
+    """The engine answered with 4xx: it did not do what was asked, and changed nothing. 409 is a wrong turn."""
+
+    def __init__(self, message: str, detail: str = "", *, status: int, refusal: Refusal) -> None:
+        super().__init__(message, detail)
+        self.status = status
+        self.refusal = refusal
 
 
 class EngineInvalid(EngineFailure):
