@@ -204,7 +204,7 @@ class Runtime(Protocol):
         """Return if there is such a policy and the options fit it. Raise Problem 422 with the fields that are wrong."""
 
     async def launch(self, connection: Connection, launch: Launch) -> UUID:
-        """Make the record and the operation `start` of a game, or start anew one that could not; return its id."""
+        """Make the record and the operation `start` of a game, or start one again that could not; return its id."""
 
     async def operate(
         self,
