@@ -123,7 +123,7 @@ def _cron_faults(schedule: Schedule, now: datetime, shortest: timedelta) -> list
 
 
 def _tick_faults(upcoming: Iterator[datetime], now: datetime, shortest: timedelta) -> list[FieldError]:
-    found = []
+    found: list[datetime] = []
     for _, tick in zip(range(_TICKS_LOOKED_AT), upcoming, strict=False):
         if not found and tick - now > LONGEST_WAIT:
             return [FieldError("schedule.cron", f"has no tick within {LONGEST_WAIT.days} days")]
