@@ -90,13 +90,13 @@ runtime_records = Table(
     _now("created_at"),
     _time("ended_at"),
     Column("request_id", Text, nullable=False),
-    CheckConstraint("wanted IN ('up', 'idle', 'down')", name="runtime_records_wanted_check"),
+    CheckConstraint("wanted IN ('up', 'idle', 'down')", name="wanted"),
     CheckConstraint(
         "status IN ('none', 'pulling', 'starting', 'healthy', 'unhealthy', 'crashed', 'failed')",
-        name="runtime_records_status_check",
+        name="status",
     ),
-    CheckConstraint("generation <= generation_issued", name="runtime_records_generation_check"),
-    CheckConstraint("NOT playing OR next_turn_at IS NOT NULL", name="runtime_records_playing_check"),
+    CheckConstraint("generation <= generation_issued", name="generation"),
+    CheckConstraint("NOT playing OR next_turn_at IS NOT NULL", name="playing"),
     Index("runtime_records_due_idx", "next_turn_at", postgresql_where=text("playing")),
     Index("runtime_records_remind_idx", "remind_at", postgresql_where=text("playing AND remind_at IS NOT NULL")),
     Index("runtime_records_used_idx", "used_at", postgresql_where=text("wanted = 'up'")),
@@ -126,10 +126,8 @@ runtime_operation_log = Table(
     _now("started_at"),
     _time("finished_at"),
     Column("request_id", Text, nullable=False),
-    CheckConstraint(
-        "outcome IN ('succeeded', 'failed', 'rolled_back', 'superseded')", name="runtime_operation_log_outcome_check"
-    ),
-    CheckConstraint("(outcome IS NULL) = (finished_at IS NULL)", name="runtime_operation_log_finished_check"),
+    CheckConstraint("outcome IN ('succeeded', 'failed', 'rolled_back', 'superseded')", name="outcome"),
+    CheckConstraint("(outcome IS NULL) = (finished_at IS NULL)", name="finished"),
     Index("runtime_operation_log_open_idx", "game_id", unique=True, postgresql_where=text("finished_at IS NULL")),
     Index("runtime_operation_log_due_idx", "lease_until", postgresql_where=text("finished_at IS NULL")),
     Index(None, "game_id", "started_at"),
@@ -166,7 +164,7 @@ runtime_turns = Table(
     Column("generation", Integer, nullable=False),
     Column("request_id", Text, nullable=False),
     _time("superseded_at"),
-    CheckConstraint("trigger IN ('start', 'scheduled', 'forced', 'final')", name="runtime_turns_trigger_check"),
+    CheckConstraint("trigger IN ('start', 'scheduled', 'forced', 'final')", name="trigger"),
     Index(
         "runtime_turns_position_idx",
         "game_id",
@@ -213,6 +211,6 @@ runtime_installation = Table(
     Column("owner", Uuid, nullable=False),
     _now("beat_at"),
     Column("time_zones", Text, nullable=False, server_default=""),
-    CheckConstraint("one", name="runtime_installation_one_check"),
+    CheckConstraint("one", name="one"),
 )
 """One row: the id by which engines are ours, when a backend last looked for due turns, and the zone database seen."""
