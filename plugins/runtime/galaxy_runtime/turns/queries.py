@@ -14,29 +14,28 @@ from galaxy_kernel.api import Connection
 from galaxy_runtime.domain import schedule_from, seats_from
 from galaxy_runtime.turns.domain import LEASE, DueRecord
 
-_NOW = "(statement_timestamp() + :shift)"
 _SHIFT = bindparam("shift", type_=Interval)
 _IDS = bindparam("ids", type_=ARRAY(Uuid))
 
-_DUE = text(f"""
+_DUE = text("""
     SELECT r.game_id, r.turn, r.epoch, r.seats, r.awaiting, r.phase, r.schedule, r.anchor, r.policy, r.policy_options,
-        r.trigger, r.skip_next, r.next_turn_at, r.due_at, r.made_at, r.postponed, r.turn_attempts, {_NOW} AS now,
+        r.trigger, r.skip_next, r.next_turn_at, r.due_at, r.made_at, r.postponed, r.turn_attempts, (statement_timestamp() + :shift) AS now,
         (SELECT jsonb_object_agg(o.seat, o.final) FROM runtime_orders AS o
             WHERE o.game_id = r.game_id AND o.epoch = r.epoch AND o.turn = r.turn) AS sent
     FROM runtime_records AS r
-    WHERE r.playing AND r.next_turn_at <= {_NOW}
+    WHERE r.playing AND r.next_turn_at <= (statement_timestamp() + :shift)
     ORDER BY r.next_turn_at LIMIT :limit
     FOR UPDATE OF r SKIP LOCKED
 """).bindparams(_SHIFT)
 
 _SOONEST = text(
-    f"SELECT extract(epoch FROM min(next_turn_at) - {_NOW})::float8 FROM runtime_records WHERE playing"
+    "SELECT extract(epoch FROM min(next_turn_at) - (statement_timestamp() + :shift))::float8 FROM runtime_records WHERE playing"
 ).bindparams(_SHIFT)
 
-_CLAIM = text(f"""
-    UPDATE runtime_records SET turn_lease = turn_lease + 1, turn_claimed_at = {_NOW},
-        due_at = coalesce(due_at, next_turn_at), next_turn_at = {_NOW} + :lease, turn_attempts = turn_attempts + 1,
-        orders_closed_at = coalesce(orders_closed_at, {_NOW})
+_CLAIM = text("""
+    UPDATE runtime_records SET turn_lease = turn_lease + 1, turn_claimed_at = (statement_timestamp() + :shift),
+        due_at = coalesce(due_at, next_turn_at), next_turn_at = (statement_timestamp() + :shift) + :lease, turn_attempts = turn_attempts + 1,
+        orders_closed_at = coalesce(orders_closed_at, (statement_timestamp() + :shift))
     WHERE game_id = ANY(:ids)
     RETURNING game_id, turn_lease, due_at, turn_claimed_at
 """).bindparams(_SHIFT, _IDS, bindparam("lease", type_=Interval))
@@ -47,8 +46,8 @@ _SKIP = text("""
     WHERE r.game_id = new.game_id
 """).bindparams(_IDS, bindparam("times", type_=ARRAY(Text)))
 
-_RENEW = text(f"""
-    UPDATE runtime_records AS r SET next_turn_at = {_NOW} + :lease
+_RENEW = text("""
+    UPDATE runtime_records AS r SET next_turn_at = (statement_timestamp() + :shift) + :lease
     FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS int[])) AS mine (game_id, lease)
     WHERE r.game_id = mine.game_id AND r.turn_lease = mine.lease AND r.turn_claimed_at IS NOT NULL
     RETURNING r.game_id
@@ -66,8 +65,8 @@ _INPUT = text("""
     WHERE r.game_id = :game_id AND r.turn_lease = :lease AND r.turn_claimed_at IS NOT NULL
 """).bindparams(bindparam("game_id", type_=Uuid), bindparam("lease", type_=Integer))
 
-_GIVE_BACK = text(f"""
-    UPDATE runtime_records SET next_turn_at = {_NOW} + :delay, turn_claimed_at = NULL, turn_failure = :failure,
+_GIVE_BACK = text("""
+    UPDATE runtime_records SET next_turn_at = (statement_timestamp() + :shift) + :delay, turn_claimed_at = NULL, turn_failure = :failure,
         turn_attempts = turn_attempts - :uncounted
     WHERE game_id = :game_id AND turn_lease = :lease AND turn_claimed_at IS NOT NULL
     RETURNING turn_attempts
@@ -93,7 +92,7 @@ _QUARANTINE = text("""
     RETURNING game_id
 """).bindparams(bindparam("game_id", type_=Uuid), bindparam("lease", type_=Integer), bindparam("failure", type_=Text))
 
-_ADVANCE = text(f"""
+_ADVANCE = text("""
     UPDATE runtime_records AS r SET turn = r.turn + 1, awaiting = new.awaiting, phase = new.phase, seats = new.seats,
         playing = r.playing AND NOT new.finished,
         next_turn_at = CASE WHEN r.playing AND NOT new.finished THEN new.next_turn_at END,
@@ -101,7 +100,7 @@ _ADVANCE = text(f"""
         remind_at = CASE WHEN r.playing AND NOT new.finished THEN new.remind_at END,
         due_at = NULL, orders_closed_at = NULL, turn_claimed_at = NULL, turn_attempts = 0, turn_failure = NULL,
         postponed = 0, trigger = 'scheduled', final_seat = NULL, anchor = coalesce(new.anchor, r.anchor),
-        skip_next = r.skip_next AND NOT new.finished, made_at = {_NOW}, used_at = {_NOW},
+        skip_next = r.skip_next AND NOT new.finished, made_at = (statement_timestamp() + :shift), used_at = (statement_timestamp() + :shift),
         wanted = CASE WHEN new.finished THEN 'down' ELSE r.wanted END
     FROM jsonb_to_recordset(:rows) AS new (
         game_id uuid, lease int, turn int, awaiting smallint[], phase text, seats jsonb, finished boolean,
