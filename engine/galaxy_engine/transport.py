@@ -50,12 +50,15 @@ class Answer(msgspec.Struct, frozen=True):
 class Transport:
     """Connections to any number of engines; one a process is enough."""
 
-    def __init__(self, sockets: Sockets | None = None, connections: int = _CONNECTIONS) -> None:
+    def __init__(
+        self, sockets: Sockets | None = None, connections: int = _CONNECTIONS, acknowledge: bool = True
+    ) -> None:
         connector = aiohttp.TCPConnector(
             limit=0, limit_per_host=connections, keepalive_timeout=_KEEP, force_close=False, socket_factory=sockets
         )
-        handler: type[ResponseHandler] = _AcknowledgingHandler
-        connector._factory = partial(handler, loop=asyncio.get_running_loop())
+        if acknowledge:
+            handler: type[ResponseHandler] = _AcknowledgingHandler
+            connector._factory = partial(handler, loop=asyncio.get_running_loop())
         self._session = aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,

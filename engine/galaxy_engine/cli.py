@@ -1,0 +1,180 @@
+"""The command `galaxy-engine`, which inside the backend is `backend engine`."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from galaxy_engine.kit.examination import Settings
+    from galaxy_engine.kit.registry import Check
+    from galaxy_engine.kit.running import Report
+    from galaxy_engine.kit.subject import Subject
+    from galaxy_engine.kit.trace import Trace
+
+app = typer.Typer(help="Game engines: hold one against the contract, or print the contract.", no_args_is_help=True)
+
+FAILED, USAGE = 1, 2
+
+
+@app.callback()
+def group() -> None:
+    """Game engines: hold one against the contract, or print the contract."""
+
+
+@app.command()
+def contract() -> None:
+    """Print the contract between host and engine, as OpenAPI 3.1 in YAML."""
+    from galaxy_engine.contract import document  # noqa: PLC0415
+
+    sys.stdout.write(document())
+
+
+@app.command()
+def check(
+    subject: Annotated[
+        str,
+        typer.Argument(metavar="IMAGE|URL|PATH", help="An image, the http://HOST:PORT of an engine, an executable."),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="ID", help="Make this check; may be repeated.")
+    ] = None,
+    seed: Annotated[
+        str, typer.Option("--seed", help="What all chance comes from, the engine's and the kit's.")
+    ] = "galaxy",
+    orders: Annotated[
+        Path | None,
+        typer.Option("--orders", metavar="FILE", help="JSON with sets of orders to try, or openings as in examples."),
+    ] = None,
+    seconds: Annotated[float, typer.Option("--time", min=0, help="Seconds that playing a whole game may take.")] = 60,
+    token: Annotated[
+        str,
+        typer.Option("--token", envvar="GALAXY_TOKEN", show_default=False, help="The token of an engine given by URL."),
+    ] = "",
+) -> None:
+    """Hold an engine against the contract.
+
+    An image or executable is started twice, in different environments, and removed again. Exit status: 0 it conforms,
+    1 it does not, 2 usage.
+    """
+    report = _with_signals(subject, _settings(seed, seconds, orders), _known(only or []), token)
+    if as_json:
+        import msgspec  # noqa: PLC0415
+
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
+    else:
+        from galaxy_engine.kit.rendering import as_text  # noqa: PLC0415
+
+        sys.stdout.write(as_text(report))
+    if not report.conforms:
+        raise typer.Exit(FAILED)
+
+
+def main() -> None:
+    """Run the command."""
+    app(prog_name="galaxy-engine")
+
+
+def _usage(message: str) -> typer.Exit:
+    sys.stderr.write(f"galaxy-engine check: {message}\n")
+    return typer.Exit(USAGE)
+
+
+def _known(ids: list[str]) -> list[str]:
+    from galaxy_engine.kit.registry import all_checks  # noqa: PLC0415
+
+    known = all_checks()
+    wanted = [identity.upper() for identity in ids]
+    for identity in wanted:
+        if identity not in known:
+            raise _usage(f"there is no check {identity}: they are {next(iter(known))} to {list(known)[-1]}")
+    return wanted
+
+
+def _settings(seed: str, seconds: float, orders: Path | None) -> "Settings":
+    import msgspec  # noqa: PLC0415
+
+    from galaxy_engine.kit.examination import Settings  # noqa: PLC0415
+    from galaxy_engine.kit.orders import OrdersFile, read_orders  # noqa: PLC0415
+
+    file = OrdersFile()
+    if orders is not None:
+        try:
+            file = read_orders(orders)
+        except (OSError, msgspec.MsgspecError) as exc:
+            raise _usage(f"--orders {orders}: {exc}") from None
+    return Settings(seed=seed, seconds=seconds, orders=file)
+
+
+def _with_signals(subject: str, settings: "Settings", only: list[str], token: str) -> "Report":
+    """Return the report. SIGINT and SIGTERM end the examination early, and engines are removed all the same."""
+    try:
+        return asyncio.run(_examine(subject, settings, only, token))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.stderr.write("galaxy-engine check: stopped; what it started is removed\n")
+        raise typer.Exit(130) from None
+
+
+async def _examine(subject: str, settings: "Settings", only: list[str], token: str) -> "Report":
+    import msgspec  # noqa: PLC0415
+
+    from galaxy_engine.kit.running import examine  # noqa: PLC0415
+    from galaxy_engine.kit.trace import Trace  # noqa: PLC0415
+
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    files = Path(tempfile.gettempdir()) / f"galaxy-engine-check-{os.getpid()}"
+    trace = Trace(files)
+    settings = msgspec.structs.replace(settings, files=files)
+    with _runtime_dir() as runtime_dir:
+        return await examine(_subject(subject, trace, token, runtime_dir), trace, settings, only, _progress())
+
+
+def _subject(name: str, trace: "Trace", token: str, runtime_dir: Path) -> "Subject":
+    """Return what a name stands for: a URL has a scheme, an executable file is a PATH, all else is an IMAGE."""
+    import uuid  # noqa: PLC0415
+
+    from galaxy_engine.kit.launched import LaunchedSubject  # noqa: PLC0415
+    from galaxy_engine.kit.remote import RemoteSubject  # noqa: PLC0415
+
+    if "://" in name:
+        try:
+            return RemoteSubject(name, trace, token)
+        except ValueError as exc:
+            raise _usage(f"{name}: {exc}") from None
+    path, owner = Path(name), str(uuid.uuid4())
+    if path.is_file() and os.access(path, os.X_OK):
+        from galaxy_engine.drivers.process import ProcessDriver  # noqa: PLC0415
+
+        return LaunchedSubject(str(path.absolute()), ProcessDriver(owner, runtime_dir), owner, trace)
+    if path.exists():
+        kind = "a directory" if path.is_dir() else "a file that is not executable"
+        raise _usage(f"{name} is {kind}: give an executable, an image or a URL")
+    raise _usage(f"{name}: images cannot be checked here")
+
+
+def _progress() -> "Callable[[Check], None] | None":
+    if not sys.stderr.isatty():
+        return None
+
+    def show(check: "Check") -> None:
+        sys.stderr.write(f"\r\x1b[K{check.id} {check.title} … " if check.id != "K44" else "\r\x1b[K")
+        sys.stderr.flush()
+
+    return show
+
+
+@contextlib.contextmanager
+def _runtime_dir() -> Iterator[Path]:
+    """Yield a directory for the process driver's records, as long as engines may run."""
+    with tempfile.TemporaryDirectory(prefix="galaxy-engine-") as directory:
+        yield Path(directory)
