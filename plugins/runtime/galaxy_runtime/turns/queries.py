@@ -19,7 +19,8 @@ _IDS = bindparam("ids", type_=ARRAY(Uuid))
 
 _DUE = text("""
     SELECT r.game_id, r.turn, r.epoch, r.seats, r.awaiting, r.phase, r.schedule, r.anchor, r.policy, r.policy_options,
-        r.trigger, r.skip_next, r.next_turn_at, r.due_at, r.made_at, r.postponed, r.turn_attempts, (statement_timestamp() + :shift) AS now,
+        r.trigger, r.skip_next, r.next_turn_at, r.due_at, r.made_at, r.postponed, r.turn_attempts,
+        (statement_timestamp() + :shift) AS now,
         (SELECT jsonb_object_agg(o.seat, o.final) FROM runtime_orders AS o
             WHERE o.game_id = r.game_id AND o.epoch = r.epoch AND o.turn = r.turn) AS sent
     FROM runtime_records AS r
@@ -29,12 +30,14 @@ _DUE = text("""
 """).bindparams(_SHIFT)
 
 _SOONEST = text(
-    "SELECT extract(epoch FROM min(next_turn_at) - (statement_timestamp() + :shift))::float8 FROM runtime_records WHERE playing"
+    "SELECT CAST(extract(epoch FROM min(next_turn_at) - (statement_timestamp() + :shift)) AS float8)"
+    " FROM runtime_records WHERE playing"
 ).bindparams(_SHIFT)
 
 _CLAIM = text("""
     UPDATE runtime_records SET turn_lease = turn_lease + 1, turn_claimed_at = (statement_timestamp() + :shift),
-        due_at = coalesce(due_at, next_turn_at), next_turn_at = (statement_timestamp() + :shift) + :lease, turn_attempts = turn_attempts + 1,
+        due_at = coalesce(due_at, next_turn_at), next_turn_at = (statement_timestamp() + :shift) + :lease,
+        turn_attempts = turn_attempts + 1,
         orders_closed_at = coalesce(orders_closed_at, (statement_timestamp() + :shift))
     WHERE game_id = ANY(:ids)
     RETURNING game_id, turn_lease, due_at, turn_claimed_at
@@ -66,8 +69,8 @@ _INPUT = text("""
 """).bindparams(bindparam("game_id", type_=Uuid), bindparam("lease", type_=Integer))
 
 _GIVE_BACK = text("""
-    UPDATE runtime_records SET next_turn_at = (statement_timestamp() + :shift) + :delay, turn_claimed_at = NULL, turn_failure = :failure,
-        turn_attempts = turn_attempts - :uncounted
+    UPDATE runtime_records SET next_turn_at = (statement_timestamp() + :shift) + :delay, turn_claimed_at = NULL,
+        turn_failure = :failure, turn_attempts = turn_attempts - :uncounted
     WHERE game_id = :game_id AND turn_lease = :lease AND turn_claimed_at IS NOT NULL
     RETURNING turn_attempts
 """).bindparams(
@@ -100,7 +103,8 @@ _ADVANCE = text("""
         remind_at = CASE WHEN r.playing AND NOT new.finished THEN new.remind_at END,
         due_at = NULL, orders_closed_at = NULL, turn_claimed_at = NULL, turn_attempts = 0, turn_failure = NULL,
         postponed = 0, trigger = 'scheduled', final_seat = NULL, anchor = coalesce(new.anchor, r.anchor),
-        skip_next = r.skip_next AND NOT new.finished, made_at = (statement_timestamp() + :shift), used_at = (statement_timestamp() + :shift),
+        skip_next = r.skip_next AND NOT new.finished,
+        made_at = (statement_timestamp() + :shift), used_at = (statement_timestamp() + :shift),
         wanted = CASE WHEN new.finished THEN 'down' ELSE r.wanted END
     FROM jsonb_to_recordset(:rows) AS new (
         game_id uuid, lease int, turn int, awaiting smallint[], phase text, seats jsonb, finished boolean,
