@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Game engines: hold one against the contract, or print the contract.", no_args_is_help=True)
 
 FAILED, USAGE = 1, 2
+_RUNS_ALREADY = 5.0
+"""Seconds that an engine which somebody else has started may take to be healthy."""
 
 
 @app.callback()
@@ -69,7 +71,8 @@ def check(
     if as_json:
         import msgspec  # noqa: PLC0415
 
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
+        document = {**msgspec.to_builtins(report), "conforms": report.conforms}
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document)).decode() + "\n")
     else:
         from galaxy_engine.kit.rendering import as_text  # noqa: PLC0415
 
@@ -109,8 +112,10 @@ def _settings(seed: str, seconds: float, orders: Path | None) -> "Settings":
     if orders is not None:
         try:
             file = read_orders(orders)
-        except (OSError, msgspec.MsgspecError) as exc:
-            raise _usage(f"--orders {orders}: {exc}") from None
+        except OSError as exc:
+            raise _usage(f"--orders {orders}: {exc.strerror}") from None
+        except msgspec.MsgspecError as exc:
+            raise _usage(f"--orders {orders}: not a JSON array of sets or openings: {exc}") from None
     return Settings(seed=seed, seconds=seconds, orders=file)
 
 
@@ -135,6 +140,8 @@ async def _examine(subject: str, settings: "Settings", only: list[str], token: s
     files = Path(tempfile.gettempdir()) / f"galaxy-engine-check-{os.getpid()}"
     trace = Trace(files)
     settings = msgspec.structs.replace(settings, files=files)
+    if "://" in subject:
+        settings = msgspec.structs.replace(settings, start_within=_RUNS_ALREADY)
     with _runtime_dir() as runtime_dir:
         return await examine(_subject(subject, trace, token, runtime_dir), trace, settings, only, _progress())
 
@@ -178,3 +185,7 @@ def _runtime_dir() -> Iterator[Path]:
     """Yield a directory for the process driver's records, as long as engines may run."""
     with tempfile.TemporaryDirectory(prefix="galaxy-engine-") as directory:
         yield Path(directory)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from galaxy_game import advice, report, requests, rules
+from galaxy_game.events import Event
 from galaxy_game.model import Game, canonical, dump, load
 from galaxy_game.orders import SCHEMA, Fault, Order, judge
 from galaxy_game.requests import Refusal
@@ -177,7 +178,7 @@ def _snapshot(members: Mapping[str, object], turn: int) -> Game:
     return game
 
 
-def _position(game: Game, events: Sequence[rules.Event]) -> bytes:
+def _position(game: Game, events: Sequence[Event]) -> bytes:
     over = game.result is not None
     holders = [seat.number for seat in game.living() if game.owned(seat.number)]
     return canonical(

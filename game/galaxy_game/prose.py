@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from galaxy_game.events import Battle, Built, Event, Fell, Joined
 from galaxy_game.model import NOBODY, Game
-from galaxy_game.rules import Battle, Built, Event, Fell, Joined, goal
+from galaxy_game.rules import goal
 from galaxy_game.sight import Known, View, rough
 
 _MOST = 12

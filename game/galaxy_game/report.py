@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from galaxy_game.events import Battle, Built, Event, Fell, Joined
 from galaxy_game.model import Game
 from galaxy_game.prose import tell
-from galaxy_game.rules import Battle, Built, Event, Fell, Joined, goal
+from galaxy_game.rules import goal
 from galaxy_game.sight import View, view
 
 
@@ -55,8 +56,13 @@ def _data(game: Game, known: View, events: Sequence[Event]) -> dict[str, Any]:
         "industry": sum(planet.industry for planet in game.planets.values()),
         "planets": [asdict(planet) for planet in known.planets.values()],
         "fleets": [
-            {"from": fleet.origin, "to": fleet.target}
-            | {key: getattr(fleet, key) for key in ("ships", "left", "arrives")}
+            {
+                "from": fleet.origin,
+                "to": fleet.target,
+                "ships": fleet.ships,
+                "left": fleet.left,
+                "arrives": fleet.arrives,
+            }
             for fleet in known.fleets
         ],
         "sight": [asdict(stranger) for stranger in known.strangers],

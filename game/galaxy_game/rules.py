@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from galaxy_game import map as maps
 from galaxy_game import sight
 from galaxy_game.dice import Dice
+from galaxy_game.events import Battle, Built, Event, Fell, Joined
 from galaxy_game.model import NOBODY, Fleet, Game, Planet, Result, Seat
 from galaxy_game.orders import Order, Send, tidy
 
@@ -21,46 +22,6 @@ class Options:
     planets: int = 5
     turns: int = 60
     fog: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A planet built ships."""
-
-    planet: int
-    owner: int
-    ships: int
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """A fleet arrived at a planet of its owner."""
-
-    planet: int
-    owner: int
-    ships: int
-
-
-@dataclass(frozen=True, slots=True)
-class Battle:
-    """Fleets met at a planet. `sides` is owner → ships, the planet's holder included even without ships."""
-
-    planet: int
-    holder: int
-    sides: Mapping[int, int]
-    winner: int
-    """Who holds the planet afterwards."""
-    remain: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fell:
-    """A seat lost its last planet and fleet."""
-
-    seat: int
-
-
-Event = Built | Joined | Battle | Fell
 
 
 def begin(seats: Mapping[int, str], options: Options, seed: str) -> Game:

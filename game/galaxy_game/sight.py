@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from galaxy_game.events import Battle
 from galaxy_game.map import SIGHT
 from galaxy_game.model import Fleet, Game, Planet, Sighting
-
-if TYPE_CHECKING:
-    from galaxy_game.rules import Battle
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class View:
         return sum(planet.industry for planet in self.planets.values() if planet.owner == seat)
 
 
-def renew(game: Game, battles: Sequence["Battle"]) -> None:
+def renew(game: Game, battles: Sequence[Battle]) -> None:
     """Note what every seat sees now. Who fights at a planet sees it, whatever comes of the fight."""
     fought = {(owner, battle.planet) for battle in battles for owner in battle.sides}
     for seat in game.seats.values():

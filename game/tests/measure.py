@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from playing import begin, watch
 
-from galaxy_game.rules import Battle
+from galaxy_game.events import Battle
 
 
 def main() -> None:

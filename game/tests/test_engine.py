@@ -268,6 +268,25 @@ def test_validate() -> None:
     assert engine.turn(turn()) == wanted.turn(turn())
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"order": st.sampled_from(["send", "name", "burn"])},
+            optional={name: st.integers(0, 12) for name in ("from", "to", "ships", "planet")}
+            | {"name": st.text(max_size=5)},
+        ),
+        max_size=4,
+    )
+)
+def test_validate_agrees(orders: list[dict[str, object]]) -> None:
+    """Validation and posting give the same verdict on the same set."""
+    engine, _ = begun()
+    foretold = json.loads(engine.validate(1, {"turn": 0, "orders": orders}))
+    foretold.pop("forecast", None)
+    assert foretold == order(engine, 1, orders)
+
+
 def test_suggest() -> None:
     """A suggestion is a set for this turn that is accepted."""
     engine, _ = begun()

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galaxy_game import report, rules
+from galaxy_game.events import Battle, Event, Fell
 from galaxy_game.model import Game, canonical
 from galaxy_game.orders import Rename, Send
 from galaxy_game.prose import tell
-from galaxy_game.rules import Battle, Event, Fell
 from galaxy_game.sight import view
 
 from .playing import begin, watch

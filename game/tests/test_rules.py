@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from galaxy_game import rules
 from galaxy_game.dice import Dice
+from galaxy_game.events import Battle, Built, Fell, Joined
 from galaxy_game.model import NOBODY, Fleet, Game, canonical, dump
 from galaxy_game.orders import Order, Rename, Send
-from galaxy_game.rules import Battle, Built, Fell, Joined
 
 from .playing import begin, suggested, watch
 

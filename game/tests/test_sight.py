@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galaxy_game import rules, sight
+from galaxy_game.events import Battle
 from galaxy_game.map import SIGHT
 from galaxy_game.model import Fleet, Sighting
 from galaxy_game.orders import Send
@@ -84,7 +85,7 @@ def test_knowledge_grows_from_sight_alone(seed: str, seats: int) -> None:
     """Nothing becomes known but by a planet of one's own within 7, or by having fought there."""
     game = begin(seats, seed, rules.Options(turns=20))
     for _, events in watch(game, seed):
-        fought = {(side, event.planet) for event in events if isinstance(event, rules.Battle) for side in event.sides}
+        fought = {(side, event.planet) for event in events if isinstance(event, Battle) for side in event.sides}
         for seat in game.seats.values():
             eyes = game.owned(seat.number)
             for number, seen in seat.seen.items():

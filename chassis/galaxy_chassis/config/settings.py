@@ -88,7 +88,7 @@ def _parse_address(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     host, colon, port = value.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not port.isdecimal() or int(port) > 65535:
         raise ValueError("expected HOST:PORT, for example 127.0.0.1:8080")
     return value if host else f"0.0.0.0:{port}"
 

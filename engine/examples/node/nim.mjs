@@ -39,7 +39,8 @@ function begin({ seed, seats, options }) {
   const piles = options?.piles ?? 3;
   check(typeof seed === "string" && seed, 422, "bad_request", "`seed` is text.");
   check(whole(piles, 1, 6), 422, "bad_options", "`piles` is a whole number from 1 to 6.");
-  check(Array.isArray(seats) && whole(seats.length, 2, 4), 422, "bad_seats", "There are 2 to 4 seats.");
+  const numbered = whole(seats?.length, 2, 4) && range(seats.length).every((n) => seats.some?.((row) => row?.seat === n));
+  check(numbered, 422, "bad_seats", "There are 2 to 4 seats, numbered from 1 without gaps.");
   const sizes = createHash("sha256").update(seed).digest().subarray(0, piles);
   return { turn: 0, seats: seats.length, piles: [...sizes].map((byte) => 3 + (byte % 5)) };
 }
@@ -47,7 +48,7 @@ function begin({ seed, seats, options }) {
 function restore({ turn, state }) {
   const { seats, piles } = state ?? {};
   const sound = Array.isArray(piles) && whole(piles.length, 1, 6) && piles.every((size) => whole(size, 0, 7));
-  check(sound && whole(seats, 2, 4) && state.turn === turn, 422, "bad_state", "This is not a snapshot of that turn.");
+  check(sound && whole(seats, 2, 4) && whole(turn, 0, 42) && state.turn === turn, 422, "bad_state", "Not a snapshot.");
   return { turn, seats, piles };
 }
 
@@ -87,7 +88,6 @@ function position(state, story) {
 }
 
 let [state, move, last] = [null, null, null];
-
 const hold = (next) => ([state, move, last] = [next, null, null]);
 
 function expect(turn) {

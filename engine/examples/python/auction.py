@@ -47,13 +47,13 @@ def draw(seed, turn):
 
 def begin(seed, seats, options):
     """Return the state of a new game."""
-    numbers = [row["seat"] for row in seats]
+    names = {row["seat"]: row["name"] for row in seats}
     rounds = options.get("rounds", 8)
-    if not 2 <= len(seats) <= 6 or sorted(numbers) != list(range(1, len(seats) + 1)):
+    if not 2 <= len(seats) <= 6 or sorted(names) != list(range(1, len(seats) + 1)):
         raise RefusedError(422, "bad_seats", "2 to 6 seats, numbered from 1 without gaps.")
     if type(rounds) is not int or not 1 <= rounds <= 50:
         raise RefusedError(422, "bad_options", "`rounds` is a whole number from 1 to 50.")
-    players = {str(number): {"coins": COINS, "points": 0} for number in sorted(numbers)}
+    players = {str(seat): {"name": names[seat], "coins": COINS, "points": 0} for seat in sorted(names)}
     return {"turn": 0, "rounds": rounds, "prize": draw(seed, 0), "players": players}
 
 
@@ -88,7 +88,7 @@ def position(state, story):
     players, over = state["players"], state["turn"] >= state["rounds"]
     points = {seat: player["points"] for seat, player in players.items()}
     best = [int(seat) for seat in players if points[seat] == max(points.values())]
-    table = f"{story} {'The game is over.' if over else 'On the table: ' + str(state['prize']) + ' points.'}"
+    table = f"{story} {'The game is over.' if over else 'On the table: ' + str(state['prize']) + '.'}"
     private = {seat: {"text": f"{table} You have {player['coins']} coins."} for seat, player in players.items()}
     return {
         "turn": state["turn"],
@@ -118,8 +118,10 @@ class Engine:
 
     def init(self, body):
         """Begin a game."""
-        self.hold(begin(body["seed"], body["seats"], body["options"]))
-        return position(self.state, "The auction begins.")
+        state = begin(body["seed"], body["seats"], body["options"])
+        answer = position(state, "The auction begins.")
+        self.hold(state)
+        return answer
 
     def load(self, body):
         """Load a snapshot."""
@@ -150,8 +152,9 @@ class Engine:
         self.expect(body["turn"])
         bids = {seat: bid for seat, bid in self.bids.items() if int(seat) not in body["absent"]}
         state, winner = play(self.state, bids, body["seed"])
+        name = state["players"][winner]["name"] if winner else "Nobody"
+        answer = position(state, f"{name} won the prize.")
         self.hold(state)
-        answer = position(state, f"Seat {winner} won the prize." if winner else "Nobody won the prize.")
         self.last = body["turn"], answer
         return answer
 
@@ -196,11 +199,12 @@ class Handler(BaseHTTPRequestHandler):
             return self.write(401, {"code": "unauthorized", "message": "The token is missing or wrong."})
         try:
             with lock:
-                return self.write(200, route(self.command, self.path, body))
+                status, value = 200, route(self.command, self.path, body)
         except RefusedError as refusal:
-            return self.write(refusal.status, refusal.body)
+            status, value = refusal.status, refusal.body
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
-            return self.write(422, {"code": "bad_request", "message": "The body is not what the contract says."})
+            status, value = 422, {"code": "bad_request", "message": "The body is not what the contract says."}
+        return self.write(status, value)
 
     do_GET = do_POST = do_PUT = answer
 

@@ -104,8 +104,15 @@ class OrderSources:
 
     async def choose(self, engine: Engine, point: Point, seat: int, chance: random.Random) -> OrderSet | None:
         """Return a set that the engine has just accepted from the seat; None if it does not accept even no orders."""
-        sets = await self.accepted_sets(engine, point, seat, most=1 + chance.randrange(_SINGLE))
-        return sets[-1] if sets else None
+        candidates = [candidate async for candidate in self.candidates(engine, point, seat)]
+        chance.shuffle(candidates)
+        sources = sorted({candidate.source for candidate in candidates} - {"empty"})
+        first = chance.choice(sources) if sources else "empty"  # so that each source has its turns
+        rank = {source: SOURCES.index(source) for source in SOURCES} | {first: -1}
+        for candidate in sorted(candidates, key=lambda candidate: rank[candidate.source]):
+            if await self._accepts(engine, point, seat, candidate):
+                return candidate.orders
+        return None
 
     async def _accepts(self, engine: Engine, point: Point, seat: int, candidate: Candidate) -> bool:
         reply = await engine.order(seat, point.turn, candidate.orders)

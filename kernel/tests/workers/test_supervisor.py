@@ -1,18 +1,16 @@
-"""The lock of a singleton worker, and what its health tells."""
+"""What becomes of a worker's passes, and what its health tells."""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import timedelta
 
 import pytest
 import structlog
-from sqlalchemy import text
 
 from galaxy_chassis.clock import ManualClock
 from galaxy_kernel.database import Database, make_engine
-from galaxy_kernel.database.locks import Lock
 from galaxy_kernel.wakeups import Wakeups
 from galaxy_kernel.workers.supervisor import LONGEST_PASS, Span, Supervised
 from galaxy_kernel.workers.worker import Worker
@@ -33,48 +31,6 @@ async def replica(dsn: str) -> AsyncIterator[Database]:
 @pytest.fixture(params=DRIVERS)
 def dsn(request: pytest.FixtureRequest, empty_database: str) -> str:
     return DRIVERS[request.param] + empty_database[empty_database.index("://") :]
-
-
-async def taken(*locks: Lock) -> None:
-    """Wait until all are held: the server ends a session, and with it a lock, in its own time."""
-    async with asyncio.timeout(20):
-        while not all([await lock.held() for lock in locks]):
-            await asyncio.sleep(0.01)
-
-
-async def test_locks_cost_the_pool_nothing(dsn: str) -> None:
-    """However many singletons a replica runs, its pool stays whole, and only it holds their locks."""
-    async with replica(dsn) as here, replica(dsn) as there:
-        held, wanted = [Lock(here, f"test.{n}") for n in range(3)], [Lock(there, f"test.{n}") for n in range(3)]
-        assert [await lock.held() for lock in held] == [True] * 3
-        assert [await lock.held() for lock in wanted] == [False] * 3
-        assert [await lock.held() for lock in held] == [True] * 3
-        await here.ping()
-        await there.ping()
-        for lock in held:
-            await lock.release()
-        await taken(*wanted)
-        for lock in wanted:
-            await lock.release()
-
-
-async def test_a_lost_connection_frees_the_lock(dsn: str) -> None:
-    """A lock whose connection was cut is another replica's at once, and its old holder learns that it has lost it."""
-    async with AsyncExitStack() as stack:
-        here, there = [await stack.enter_async_context(replica(dsn)) for _ in range(2)]
-        first, second = Lock(here, "test.one"), Lock(there, "test.one")
-        assert await first.held()
-        async with there.reading() as connection:
-            holders = "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'"
-            assert (await connection.execute(text(holders))).scalars().all() == [True]
-        assert await second.held()
-        with pytest.raises(Exception) as lost:
-            await first.held()
-        assert not isinstance(lost.value, asyncio.CancelledError)
-        assert not await first.held()
-        await second.release()
-        await taken(first)
-        await first.release()
 
 
 def supervise(

@@ -1,7 +1,5 @@
 """What our own dialect does on the wire and beyond what all drivers share."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg2
@@ -9,32 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, NotSupportedError
 
-from galaxy_kernel.database import Connection, Database, make_engine
-from galaxy_kernel.database.aiopg import connection as under_test
-
-
-@pytest.fixture
-async def database(empty_database: str) -> AsyncIterator[Database]:
-    """Return a database of one connection, through aiopg."""
-    database = Database(make_engine(empty_database, pool_size=1), "backend")
-    async with database.transaction() as connection:
-        await connection.exec_driver_sql("CREATE SCHEMA backend")
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the list of what goes to the server."""
-    statements: list[str] = []
-    run = under_test.Connection.run
-
-    async def watched(self: Any, cursor: Any, statement: str, parameters: Any = None) -> None:
-        statements.append(statement)
-        await run(self, cursor, statement, parameters)
-
-    monkeypatch.setattr(under_test.Connection, "run", watched)
-    return statements
+from galaxy_kernel.database import Connection, Database
 
 
 async def raw(connection: Connection) -> Any:
@@ -56,16 +29,6 @@ async def test_begin_rides_along(database: Database, sent: list[str]) -> None:
     async with database.transaction():
         pass
     assert sent == ["BEGIN;SELECT 1", "SELECT 2", "COMMIT"]
-
-
-async def test_a_rested_connection_is_asked(
-    database: Database, sent: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A connection that rested longer than PING_AFTER is asked before use."""
-    monkeypatch.setattr(under_test, "PING_AFTER", 0.0)
-    async with database.reading() as connection:
-        await connection.execute(text("SELECT 2"))
-    assert sent == ["SELECT 1", "SELECT 2"]
 
 
 async def test_begin_knows_the_level(database: Database, sent: list[str]) -> None:
@@ -97,49 +60,12 @@ async def test_large_statements_and_answers(database: Database) -> None:
         assert found.scalar_one() == payload
 
 
-async def test_a_write_can_be_cancelled(database: Database) -> None:
-    """A task cancelled while a large statement is on its way leaves a whole pool behind."""
-    payload = "x" * 30_000_000
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.02), database.reading() as connection:
-            await connection.execute(text("SELECT length(:payload), pg_sleep(20)"), {"payload": payload})
-    await database.ping()
-
-
-async def test_one_task_at_a_time(database: Database) -> None:
-    """Two tasks on one connection take turns in SQLAlchemy, and below it the second is refused."""
-    async with database.reading() as connection:
-        both = await asyncio.gather(*(connection.execute(text("SELECT 1")) for _ in range(2)))
-        assert [found.scalar_one() for found in both] == [1, 1]
-        driver = await raw(connection)
-        slow = asyncio.create_task(driver.run(driver.raw.cursor(), "SELECT pg_sleep(0.1)"))
-        await asyncio.sleep(0)
-        with pytest.raises(psycopg2.ProgrammingError, match="another task"):
-            await driver.run(driver.raw.cursor(), "SELECT 1")
-        await slow
-
-
 async def test_two_phase_commit_is_refused(database: Database) -> None:
     """What the driver cannot do it says."""
     connection = await database.engine.connect()
     with pytest.raises((NotSupportedError, psycopg2.NotSupportedError), match="two-phase"):
         await connection.run_sync(lambda sync: sync.begin_twophase())
     await connection.close()
-
-
-async def test_a_dropped_connection_closes_itself(empty_database: str) -> None:
-    """A connection that nobody holds any more closes without a word."""
-    engine = make_engine(empty_database)
-    connection = await engine.connect()
-    driver = await raw(connection)
-    detached = await connection.get_raw_connection()
-    detached.detach()
-    psycopg2_connection = driver.raw
-    del driver, detached
-    await connection.close()
-    del connection
-    assert psycopg2_connection.closed
-    await engine.dispose()
 
 
 async def test_a_comment_at_the_end_hides_nothing(database: Database) -> None:

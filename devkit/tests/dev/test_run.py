@@ -1,9 +1,10 @@
+"""`backend dev` as a process: what it says, and how it ends."""
+
 import asyncio
 import contextlib
 import os
 import signal
 import socket
-import stat
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -11,16 +12,10 @@ from typing import Any
 
 import pytest
 
-from galaxy_chassis.errors import BootError
-from galaxy_devkit.dev.banner import Banner, filled
-from galaxy_devkit.dev.home import opened
-from galaxy_devkit.dev.ports import Ports
 from galaxy_devkit.postgres.server import available
-from galaxy_kernel.core.companions import DevExample
 
 PROGRAM = Path(__file__).with_name("dev_program.py")
 needs_postgres = pytest.mark.skipif(available() is not None, reason=str(available()))
-
 Start = Callable[..., Any]
 
 
@@ -150,75 +145,3 @@ async def test_faulty_settings_are_told_first(start: Start, tmp_path: Path) -> N
     assert await dev.end() == 78
     assert "BACKEND_LOG_LEVEL" in dev.said
     assert not (tmp_path / "data" / "postgres").exists()
-
-
-def test_usual_port_where_it_is_free() -> None:
-    """The usual port is taken where it is free, else another, and that is said."""
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        port = other.getsockname()[1]
-    ports = Ports()
-    assert ports.choose(port, "the lamp") == port
-    assert not ports.notes
-    again = ports.choose(port, "the other")
-    assert again != port
-    assert ports.notes == [f"Port {port} is taken: the other is on {again} instead."]
-
-
-def test_any_port_is_nothing_to_note() -> None:
-    """With free ports asked for, none is noted."""
-    ports = Ports(any_port=True)
-    assert ports.choose(8080, "the API") != 8080
-    assert not ports.notes
-
-
-def test_secrets_are_kept_for_their_owner(tmp_path: Path) -> None:
-    """A secret is made once, long enough, readable by its owner alone, and out of version control."""
-    with opened(tmp_path / "data") as home:
-        secret = home.secret("secret_key")
-        assert len(secret.encode()) >= 32
-        assert home.secret("secret_key") == secret
-        assert home.secret("gateway_token") != secret
-    with opened(tmp_path / "data") as home:
-        assert home.secret("secret_key") == secret
-    assert stat.S_IMODE((tmp_path / "data" / "secret_key").stat().st_mode) == 0o600
-    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
-    assert (tmp_path / "data" / ".gitignore").read_text() == "*\n"
-
-
-def test_one_at_a_time(tmp_path: Path) -> None:
-    """A second one on the same directory is refused with the first one's process; when that is gone, it is not."""
-    refusal = rf"already running on .* \(process {os.getpid()}\): stop that one, or"
-    with opened(tmp_path), pytest.raises(BootError, match=refusal), opened(tmp_path):
-        pass
-    with opened(tmp_path):
-        pass
-
-
-def test_directory_that_cannot_be(tmp_path: Path) -> None:
-    """A directory that cannot be made is refused with what to do."""
-    (tmp_path / "file").touch()
-    refusal = "cannot keep data in .*: .*; name another directory with --data"
-    with pytest.raises(BootError, match=refusal), opened(tmp_path / "file" / "data"):
-        pass
-
-
-def test_examples_name_addresses() -> None:
-    """Addresses are filled in, JSON and shell are left alone, and an example without its address is left out."""
-    command = """curl {api}/x -d '{"a": 1}' "${HOME}" | awk '{print}'"""
-    examples = [DevExample("At {mail}:", command), DevExample("Elsewhere:", "curl {nowhere}")]
-    (example,) = filled(examples, {"api": "http://a", "mail": "http://m", "print": "{print}"})
-    assert example.title == "At http://m:"
-    assert example.command == """curl http://a/x -d '{"a": 1}' "${HOME}" | awk '{print}'"""
-
-
-def test_banner() -> None:
-    """Commands stand unbroken at the margin, in colours only where asked for."""
-    banner = Banner(
-        [("API", "http://a"), ("Mail page", "http://m")], ["Port 1 is taken."], [DevExample("Ask:", "x" * 300)]
-    )
-    plain, coloured = banner.render(colours=False), banner.render(colours=True)
-    assert "\n" + "x" * 300 + "\n" in plain
-    assert "  API        http://a\n" in plain
-    assert "\033" not in plain
-    assert "\033[36mhttp://a\033[0m" in coloured

@@ -1,4 +1,4 @@
-"""`backend dev` with one plugin at hand in place of those installed, for test_dev.py.
+"""`backend dev` with one plugin at hand in place of those installed, for test_run.py.
 
 Arguments: the data directory, and how the plugin's companion behaves.
 """

@@ -1,0 +1,97 @@
+"""What is answered where aiohttp has no request, or has lost its answer."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp.web import BaseRequest
+
+from galaxy_chassis.http.response import AnyResponse, json_response
+from galaxy_chassis.http.server import HttpServer
+
+
+async def exchange(handler: Callable[[BaseRequest], Awaitable[AnyResponse]], sent: bytes) -> tuple[str, dict[str, str]]:
+    """Send bytes to a listener; return the head of the answer and the document, once the connection is closed."""
+    server = HttpServer("127.0.0.1:0", handler)
+    await server.start()
+    try:
+        host, _, port = server.address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(sent)
+        async with asyncio.timeout(5):
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+        return head.decode(), json.loads(body) if body else {}
+    finally:
+        await server.close()
+
+
+async def served(request: BaseRequest) -> AnyResponse:
+    return json_response(200, b"{}", "r-1")
+
+
+async def broken(request: BaseRequest) -> AnyResponse:
+    raise ValueError("out of coal")
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00 ann@example.org\r\n\r\n", b"GET ann@example.org\r\n\r\n"])
+async def test_what_is_not_http_is_a_problem_and_its_bytes_are_not_logged(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is answered 400 with a document, and the connection is closed."""
+    caplog.set_level(logging.INFO)
+    head, document = await exchange(served, sent)
+    assert head.startswith("HTTP/1.1 400 ")
+    assert "Connection: close" in head
+    assert (document["code"], document["status"]) == ("malformed_request", 400)
+    assert document["request_id"] in head
+    assert "ann@" not in caplog.text
+
+
+async def test_a_handler_that_raises_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A fault of ours below the API is 500 `internal`, with the exception in the log alone."""
+    head, document = await exchange(broken, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert head.startswith("HTTP/1.1 500 ")
+    assert document["code"] == "internal"
+    assert "coal" not in json.dumps(document)
+    assert [record.exc_info and record.exc_info[0] for record in caplog.records] == [ValueError]
+
+
+async def test_an_answer_that_has_begun_is_not_followed_by_another() -> None:
+    """The connection is closed: a document behind half an answer would be taken for its body."""
+
+    async def half(request: BaseRequest) -> AnyResponse:
+        assert request.transport is not None
+        request.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+        request.writer.output_size = 40  # as aiohttp counts what has gone out
+        raise ValueError("out of coal")
+
+    head, document = await exchange(half, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert head.startswith("HTTP/1.1 200 OK")
+    assert document == {}
+
+
+async def test_connections_are_kept_between_requests() -> None:
+    """Two requests on one connection are two answers, in order."""
+    seen = 0
+
+    async def count(request: BaseRequest) -> AnyResponse:
+        nonlocal seen
+        seen += 1
+        return json_response(200, b'"%d"' % seen, "r")
+
+    ask = b"GET / HTTP/1.1\r\nHost: x\r\n"
+    server = HttpServer("127.0.0.1:0", count)
+    await server.start()
+    host, _, port = server.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(ask + b"\r\n" + ask + b"Connection: close\r\n\r\n")
+    async with asyncio.timeout(5):
+        raw = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    await server.close()
+    assert raw.index(b'"1"') < raw.index(b'"2"')

@@ -1,0 +1,17 @@
+"""The exceptions of every process, and the exit statuses they stand for."""
+
+from galaxy_chassis.errors import BootError, ConfigurationError, Fault, GalaxyError
+
+
+def test_a_configuration_error_shows_every_fault_by_its_variable() -> None:
+    """One run shows all there is to mend, a line each."""
+    error = ConfigurationError([Fault("BACKEND_A", "required"), Fault("BACKEND_B", "expected a number")])
+    assert str(error).splitlines() == ["BACKEND_A: required", "BACKEND_B: expected a number"]
+    assert [fault.variable for fault in error.faults] == ["BACKEND_A", "BACKEND_B"]
+
+
+def test_statuses_tell_a_refusal_from_a_failure() -> None:
+    """78 is EX_CONFIG of sysexits.h: no restart mends it."""
+    assert (BootError.status, ConfigurationError([]).status) == (1, 78)
+    assert issubclass(ConfigurationError, BootError)
+    assert issubclass(BootError, GalaxyError)
