@@ -7,6 +7,7 @@ the contracts run against the fake and the real service alike.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -14,6 +15,14 @@ import msgspec
 from galaxy_contracts.access import AdminIdentity, UserIdentity
 from galaxy_contracts.accounts import Account, Registration
 from galaxy_contracts.database import Connection
+from galaxy_contracts.engines import (
+    EngineDrivers,
+    EngineVersion,
+    UnknownVersionError,
+    VersionUser,
+    check_open,
+    find_version,
+)
 from galaxy_contracts.formats import parse_address
 from galaxy_contracts.geo import CountryCount
 from galaxy_contracts.mail import MailKind, Message
@@ -236,3 +245,67 @@ class FakeCountries:
         """Return what was counted of an account, the most frequent country first."""
         found = [CountryCount(key[1], count, START) for key, count in self.counted.items() if key[0] == account_id]
         return sorted(found, key=lambda each: (-each.requests, each.country))
+
+
+class FakeEngineVersions:
+    """`EngineVersions` in a dict."""
+
+    def __init__(self) -> None:
+        self.versions: dict[UUID, EngineVersion] = {}
+        self.users: list[VersionUser] = []
+        self.drivers: EngineDrivers | None = None
+
+    def add(self, version: str, *, engine: str = "default", image: str = "engine:1", **fields: Any) -> EngineVersion:
+        """Add a version, as an operator would."""
+        major, minor, patch = (int(number) for number in version.partition("-")[0].split("."))
+        made = EngineVersion(uuid4(), engine, version, major, minor, patch, image, **fields)
+        self.versions[made.id] = made
+        return made
+
+    def change(self, version_id: UUID, **fields: object) -> None:
+        """Change a version as its owner plugin would, `state` for example."""
+        self.versions[version_id] = msgspec.structs.replace(self.versions[version_id], **fields)
+
+    def get(self, version_id: UUID) -> EngineVersion | None:
+        """Return a version."""
+        return self.versions.get(version_id)
+
+    def find(self, reference: str) -> EngineVersion | None:
+        """Return what a reference means."""
+        return find_version(self.versions.values(), reference)
+
+    async def use(self, connection: Connection, version_id: UUID) -> EngineVersion:  # noqa: ARG002 # of the contract
+        """Return a version that takes new games."""
+        version = self._existing(version_id)
+        check_open(version)
+        return version
+
+    async def record_start(
+        self,
+        connection: Connection,  # noqa: ARG002 # of the contract
+        version_id: UUID,
+        *,
+        describe: Mapping[str, Any] | None,
+        digest: str | None,
+    ) -> EngineVersion:
+        """Keep what was not known."""
+        version = self._existing(version_id)
+        known = version.describe or (None if describe is None else dict(describe))
+        self.change(version_id, describe=known, digest=version.digest or digest)
+        return self.versions[version_id]
+
+    def register_user(self, user: VersionUser) -> None:
+        """Keep a user."""
+        self.users.append(user)
+
+    def register_drivers(self, drivers: EngineDrivers) -> None:
+        """Keep where engines run."""
+        if self.drivers is not None:
+            raise ValueError("drivers of engines are registered already")
+        self.drivers = drivers
+
+    def _existing(self, version_id: UUID) -> EngineVersion:
+        version = self.versions.get(version_id)
+        if version is None:
+            raise UnknownVersionError(str(version_id))
+        return version
