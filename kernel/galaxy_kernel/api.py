@@ -12,7 +12,7 @@ from galaxy_kernel.core.context import Context
 from galaxy_kernel.core.manifest import Manifest, Migrations, Offer
 from galaxy_kernel.database import Connection, Database, after_commit, is_unavailable, sqlstate, unique_violation
 from galaxy_kernel.facts import Facts, Subscriptions
-from galaxy_kernel.http.call import Call, Response
+from galaxy_kernel.http.call import Call, RawJson, Response
 from galaxy_kernel.http.fields import DisplayName, Email, Language, TimeZone
 from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
 from galaxy_kernel.http.route import Access, Route
@@ -62,6 +62,7 @@ __all__ = [
     "Problem",
     "Pump",
     "QueueMetrics",
+    "RawJson",
     "Response",
     "Result",
     "Route",
