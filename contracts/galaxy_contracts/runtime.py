@@ -6,7 +6,7 @@ follows from it.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 from uuid import UUID
@@ -116,7 +116,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     final: bool = False
     account_id: UUID
     expected_revision: int | None = None
-    """From `If-Match`: refused with 412 `orders_changed` where the stored set has another."""
+    """From `If-Match`: refused with 412 `orders_changed` where the stored set has another; 0: where there is one."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,11 +169,19 @@ class GameStatus(msgspec.Struct, frozen=True, kw_only=True):
 class GameTable(Protocol):
     """The owner of the games. Called on the runtime's connection, inside its transaction.
 
-    A call that raises rolls back that game's part of the transaction and no other game's.
+    A call that raises rolls back that game's part of the transaction and no other game's. Whoever changes a game that
+    was launched locks its record first (`Runtime.lock`), then its own rows: so the caller holds the record, has written
+    its own part already, and may itself be called back on this connection (`suspend`).
     """
 
     async def position_made(self, connection: Connection, made: PositionMade) -> None:
         """Note a new position: the game runs or is finished, absences count, players are told."""
+
+    async def positions_made(self, connection: Connection, made: Sequence[PositionMade]) -> None:
+        """Note positions of several games, as `position_made` does each, in a few statements for all of them.
+
+        Where it raises, nothing can be said of any of them: roll back, and note them one by one.
+        """
 
     async def start_failed(self, connection: Connection, game_id: UUID, failure: Failure) -> None:
         """Note that a game could not be started."""
@@ -197,11 +205,20 @@ class Runtime(Protocol):
     def observe(self, table: GameTable) -> None:
         """Hand over the owner of the games, once, in its lifespan."""
 
-    def check_schedule(self, schedule: Schedule) -> None:
-        """Return if the schedule can be kept. Raise Problem 422 with the fields that are wrong."""
+    def check_schedule(self, schedule: Schedule, shortest: timedelta) -> None:
+        """Return if the schedule can be kept. Raise Problem 422 with the fields that are wrong.
+
+        `shortest` is how close two ticks may be.
+        """
 
     def check_policy(self, name: str, options: Mapping[str, Any]) -> None:
         """Return if there is such a policy and the options fit it. Raise Problem 422 with the fields that are wrong."""
+
+    async def lock(self, connection: Connection, game_ids: Sequence[UUID]) -> None:
+        """Lock the records of these games, in the order of ids, until the caller's transaction ends.
+
+        Turns lock a game's record before its owner's rows, so everybody does. Games without a record are passed over.
+        """
 
     async def launch(self, connection: Connection, launch: Launch) -> UUID:
         """Make the record and the operation `start` of a game, or start one again that could not; return its id."""
@@ -231,10 +248,10 @@ class Runtime(Protocol):
         """Move the next turn later, never earlier (422 `until`); return when it runs."""
 
     async def vacate(self, connection: Connection, game_id: UUID, seat: int) -> None:
-        """Note that nobody plays the seat any more."""
+        """Note that nobody plays the seat any more: who runs when all are final may run now. Again changes nothing."""
 
     async def end(self, connection: Connection, game_id: UUID) -> None:
-        """Close the record: no turn runs any more, and the engine goes."""
+        """Close the record: no turn runs any more, and the engine goes. A game without one is passed over."""
 
     async def put_orders(self, game_id: UUID, seat: int, submission: Submission) -> Receipt:
         """Have the engine judge a set, commit it, and return when it is accepted.
