@@ -1,0 +1,1 @@
+"""What becomes of the games of a deleted account."""
