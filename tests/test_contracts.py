@@ -10,6 +10,7 @@ from whole import ALL
 
 from galaxy_contracts.accounts import ACCOUNTS, Accounts, Registration
 from galaxy_contracts.capability import Capability
+from galaxy_contracts.engines import ENGINE_VERSIONS, EngineVersions, UnknownVersionError
 from galaxy_contracts.geo import COUNTRIES, Countries
 from galaxy_contracts.mail import OUTBOX, MailKind, Message
 from galaxy_contracts.notification import (
@@ -26,6 +27,7 @@ from galaxy_contracts.testing import (
     FakeAccounts,
     FakeAdminChannel,
     FakeCountries,
+    FakeEngineVersions,
     FakeNotifications,
     FakeOutbox,
     FakePush,
@@ -37,6 +39,7 @@ FAKES: dict[Capability[Any], Callable[[], Any]] = {
     ACCOUNTS: FakeAccounts,
     ADMIN_CHANNEL: FakeAdminChannel,
     COUNTRIES: FakeCountries,
+    ENGINE_VERSIONS: FakeEngineVersions,
     NOTIFICATIONS: FakeNotifications,
     OUTBOX: FakeOutbox,
     PUSH: FakePush,
@@ -183,3 +186,21 @@ async def test_countries(of: Of, whole: Booted) -> None:
         countries.count(uuid4(), address)
     async with whole.database.reading() as connection:
         assert list(await countries.counts(connection, uuid4())) == []
+
+
+async def test_engine_versions(of: Of, whole: Booted) -> None:
+    """What is not there is not found, not used and not noted; drivers are registered once."""
+    versions: EngineVersions = of(ENGINE_VERSIONS)
+    unknown = uuid4()
+    for reference in (str(unknown), "1.0.0", "default@1.0.0", "", "@", "no reference"):
+        assert versions.find(reference) is None
+    assert versions.get(unknown) is None
+    async with whole.database.transaction() as connection:
+        with pytest.raises(UnknownVersionError, match=str(unknown)):
+            await versions.use(connection, unknown)
+        with pytest.raises(UnknownVersionError, match=str(unknown)):
+            await versions.record_start(connection, unknown, describe=None, digest=None)
+    drivers: Any = object()
+    versions.register_drivers(drivers)
+    with pytest.raises(ValueError, match="registered already"):
+        versions.register_drivers(drivers)

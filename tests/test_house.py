@@ -27,6 +27,7 @@ MODULES = {
 OWN_PARTS = {
     "admin": {"audit", "passwords"},
     "auth": {"notices", "sessions"},
+    "engineversion": {"checks", "conformance", "users"},
     "geo": {"counting", "databases", "watching"},
     "notification": {"catalogue", "channels", "kinds"},
     "mail": {"conversation", "mime", "rendering", "sealing", "transport"},

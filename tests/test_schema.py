@@ -15,8 +15,9 @@ TABLES = {
     *("user_country_counters", "geo_forgotten_accounts"),
     *("notifications", "notification_routes", "notification_mutes", "admin_channel"),
     *("push_events", "push_state"),
+    "engine_versions",
 }
-BRANCHES = {"kernel", "user", "auth", "admin", "mail", "notification", "adminchannel", "push", "geo"}
+BRANCHES = {"kernel", "user", "auth", "admin", "mail", "notification", "adminchannel", "push", "geo", "engineversion"}
 
 
 async def test_expected_tables(whole: Booted) -> None:

@@ -8,7 +8,7 @@ from whole import ALL
 
 from galaxy_devkit.testing import Boot
 
-FREE = {"admin", "geo", "push"}
+FREE = {"admin", "engineversion", "geo", "push"}
 """These require nothing and nobody requires them: they are tried all together, not at all, and one missing."""
 
 

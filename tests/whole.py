@@ -18,6 +18,7 @@ from galaxy_adminchannel.plugin import AdminChannelPlugin
 from galaxy_auth.plugin import AuthPlugin
 from galaxy_devkit.testing import Booted
 from galaxy_devkit.testing.kernel import ENVIRONMENT
+from galaxy_engineversion.plugin import EngineVersionPlugin
 from galaxy_geo.plugin import GeoPlugin
 from galaxy_mail.plugin import MailPlugin
 from galaxy_notification.plugin import NotificationPlugin
@@ -25,7 +26,17 @@ from galaxy_push.plugin import PushPlugin
 from galaxy_user.plugin import UserPlugin
 
 SEND, CONFIRM = "/api/v1/public/auth/send-email-code", "/api/v1/public/auth/confirm-email-code"
-ALL = (AdminChannelPlugin, AdminPlugin, AuthPlugin, GeoPlugin, MailPlugin, NotificationPlugin, PushPlugin, UserPlugin)
+ALL = (
+    AdminChannelPlugin,
+    AdminPlugin,
+    AuthPlugin,
+    EngineVersionPlugin,
+    GeoPlugin,
+    MailPlugin,
+    NotificationPlugin,
+    PushPlugin,
+    UserPlugin,
+)
 
 
 @dataclass

@@ -92,7 +92,7 @@ def _usage(message: str) -> typer.Exit:
 
 
 def _known(ids: list[str]) -> list[str]:
-    from galaxy_engine.kit.registry import all_checks  # noqa: PLC0415
+    from galaxy_engine.kit.checks import all_checks  # noqa: PLC0415
 
     known = all_checks()
     wanted = [identity.upper() for identity in ids]

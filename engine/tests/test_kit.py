@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from galaxy_engine.drivers.process import ProcessDriver
+from galaxy_engine.kit.checks import all_checks
 from galaxy_engine.kit.examination import Settings
 from galaxy_engine.kit.findings import Result
 from galaxy_engine.kit.launched import LaunchedSubject
-from galaxy_engine.kit.registry import all_checks
 from galaxy_engine.kit.running import Report, examine
 from galaxy_engine.kit.subject import Engine
 from galaxy_engine.kit.trace import Trace

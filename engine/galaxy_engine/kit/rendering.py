@@ -27,8 +27,10 @@ def _lines(report: Report) -> Iterator[str]:
         yield "warning: nothing but empty sets was accepted, so most checks could see little; see --orders"
     yield f"{report.subject}: {report.engine or 'unknown engine'} ({report.kind}), seed {report.seed!r}"
     yield ""
+    failed = {result.id for result in report.results if result.outcome == "failed"}
     for result in report.results:
-        detail = f": {result.detail}" if result.detail else ""
+        said = f"needs {result.cause}, which failed" if result.cause in failed else result.detail
+        detail = f": {said}" if said else ""
         yield f"{result.id}  {_SIGNS[result.outcome]:{_WIDTH}}  {result.title}{_plain(detail)}"
     shown = [result for result in report.results if result.outcome in ("failed", "warned")]
     if any(result.calls for result in shown):

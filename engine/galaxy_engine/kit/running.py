@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from galaxy_engine.kit.checks import all_checks
 from galaxy_engine.kit.examination import Examination, Settings
 from galaxy_engine.kit.findings import Finding, Result, Skipped
 from galaxy_engine.kit.orders import SOURCES, Counts, only_empty, summary
-from galaxy_engine.kit.registry import Check, all_checks
+from galaxy_engine.kit.registry import Check
 from galaxy_engine.kit.subject import Subject
 from galaxy_engine.kit.trace import Trace
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from importlib_metadata import EntryPoint, entry_points
 
+from galaxy_kernel.core.contributions import check_fields
 from galaxy_kernel.core.manifest import Manifest
 from galaxy_kernel.errors import PluginError
 
@@ -27,6 +28,11 @@ class InstalledPlugin:
         """The class's manifest."""
         manifest: Manifest = self.factory.manifest
         return manifest
+
+    @property
+    def package(self) -> str:
+        """The package that the class stands in, `galaxy_mail` for `galaxy_mail.plugin`."""
+        return self.factory.__module__.rpartition(".")[0] or self.factory.__module__
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,7 @@ def _load(point: EntryPoint) -> InstalledPlugin:
     manifest = getattr(factory, "manifest", None)
     if not isinstance(factory, type) or not isinstance(manifest, Manifest):
         raise PluginError(f"{who} names {point.value!r}, which is no class with a Manifest called `manifest`: {remedy}")
+    check_fields(who, manifest)
     if manifest.name != point.name:
         raise PluginError(f"{who} calls itself {manifest.name!r} in its manifest: the two names must be the same")
     return InstalledPlugin(point.name, distribution, version, factory)

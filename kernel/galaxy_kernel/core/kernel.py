@@ -16,6 +16,7 @@ from galaxy_chassis.errors import BootError
 from galaxy_chassis.health import Health, Probe, Probes
 from galaxy_chassis.logs import get_logger, loop_exception_handler
 from galaxy_chassis.process import BackgroundTasks, handle_stop_signals
+from galaxy_chassis.watchdog import LoopWatchdog
 from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.core import schema
 from galaxy_kernel.core.assembly import KERNEL, Assembly
@@ -106,6 +107,7 @@ class Kernel:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         assembly = self.assembly
+        stack.enter_context(LoopWatchdog({found.package: found.name for found in assembly.found}).watching())
         stack.callback(assembly.telemetry.shutdown, 2.0)
         assembly.telemetry.start()
         await self._facilities.listen()
@@ -150,7 +152,8 @@ class Kernel:
 
     def _add_probes(self) -> None:
         async def phase() -> Health:
-            return Health() if self.phase == "ready" else Health("failed", self.phase)
+            detail = f"{self.phase}: {self._lifespans.current}" if self._lifespans.current else self.phase
+            return Health() if self.phase == "ready" else Health("failed", detail)
 
         async def postgres() -> Health:
             try:

@@ -1,13 +1,14 @@
 """Entering the plugins' lifespans in dependency order, and leaving them in exactly the reverse one."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.logs import get_logger
 from galaxy_kernel.capabilities import CapabilityRegistry
+from galaxy_kernel.core.contributions import check_items
 from galaxy_kernel.core.manifest import Manifest, Offer
 from galaxy_kernel.core.plugins import PluginSet
 from galaxy_kernel.errors import PhaseError, PluginError
@@ -16,6 +17,8 @@ _log = get_logger("galaxy_kernel.core.lifespans", plugin="kernel")
 
 _STOP_FLOOR = 2.0
 """Seconds a plugin gets to stop even when draining has used up the whole time."""
+SLOW = 10.0
+"""Seconds after which a plugin that has not started or stopped is named in the log; and again at twice as many."""
 
 
 class Lifespans:
@@ -30,18 +33,39 @@ class Lifespans:
         """The monotonic second by which everything is to have stopped; each plugin gets a little time even later."""
         self.errors: list[str] = []
         """What failed while stopping, one sentence each."""
+        self.current = ""
+        """Which plugin is starting or stopping, and since when; empty between two."""
 
     async def enter(self, stack: AsyncExitStack) -> None:
         """Start every plugin and take what it offers. Raise PhaseError or PluginError; `stack` unwinds the others."""
         for name, lifespan in self._plugins.call("backend_lifespan"):
             try:
-                offers = await lifespan.__aenter__()
+                with self._watched(name, "starting"):
+                    offers = await lifespan.__aenter__()
             except Exception as error:
                 raise PhaseError(name, "backend_lifespan", error) from error
             stack.push_async_callback(self._leave, name, lifespan)
             self._take_offers(name, offers)
 
+    @contextmanager
+    def _watched(self, name: str, phase: str) -> Iterator[None]:
+        """Note what is in hand, for `/readyz`, and name it in the log when it takes long."""
+        loop, begun = asyncio.get_running_loop(), self._clock.monotonic()
+        self.current = f"plugin {name!r} is {phase} since {self._clock.now():%Y-%m-%dT%H:%M:%SZ}"
+
+        def warn(pause: float) -> None:
+            _log.warning("lifespan_slow", plugin=name, phase=phase, seconds=round(self._clock.monotonic() - begun, 1))
+            timers.append(loop.call_later(pause, warn, pause * 2))
+
+        timers = [loop.call_later(SLOW, warn, SLOW)]
+        try:
+            yield
+        finally:
+            timers[-1].cancel()
+            self.current = ""
+
     def _take_offers(self, name: str, offers: Sequence[Offer[Any]] | None) -> None:
+        check_items(f"plugin {name!r}: what backend_lifespan yields", offers or (), Offer)
         provides = self._manifests[name].provides
         offered = [offer.capability for offer in offers or ()]
         if set(offered) != set(provides):
@@ -56,7 +80,8 @@ class Lifespans:
         remaining = max(_STOP_FLOOR, self.deadline - self._clock.monotonic())
         try:
             async with asyncio.timeout(None if remaining == float("inf") else remaining):
-                await lifespan.__aexit__(None, None, None)
+                with self._watched(name, "stopping"):
+                    await lifespan.__aexit__(None, None, None)
         except Exception as error:  # one plugin's failure to stop must not keep the others from stopping
             self.errors.append(f"plugin {name!r}: {type(error).__name__}: {error}")
             _log.error("plugin_stop_failed", plugin=name, exc_info=error)

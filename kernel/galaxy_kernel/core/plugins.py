@@ -8,11 +8,12 @@ registration.
 
 import difflib
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pluggy
 
+from galaxy_kernel.core.contributions import check_contribution
 from galaxy_kernel.core.hookspecs import HOOKS, HookSpecs
 from galaxy_kernel.errors import PhaseError, PluginError
 
@@ -61,9 +62,10 @@ class PluginSet:
         self._names.append(name)
 
     def call(self, hook: str, *, only: str | None = None) -> Iterator[tuple[str, Any]]:
-        """Call a hook of each plugin that has it, in order, and give `(plugin, result)` one by one.
+        """Call a hook of each plugin that has it, in order, and yield `(plugin, result)` one by one.
 
-        Raise PhaseError with the plugin's name for whatever the plugin raises.
+        Raise PhaseError with the plugin's name for whatever the plugin raises, and PluginError for a result of a
+        wrong type.
         """
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
         found = {implementation.plugin_name: implementation.function for implementation in caller.get_hookimpls()}
@@ -73,20 +75,16 @@ class PluginSet:
 
     def contributions(self, hook: str) -> list[tuple[str, Any]]:
         """Call a hook whose result is a sequence, and return its items with their plugins."""
-        return [(name, item) for name, items in self.call(hook) for item in _items(name, hook, items)]
+        return [(name, item) for name, items in self.call(hook) for item in items]
 
 
 def _call(name: str, hook: str, function: Any) -> Any:
     try:
-        return function()
+        result = function()
     except Exception as error:
         raise PhaseError(name, hook, error) from error
-
-
-def _items(name: str, hook: str, items: Any) -> Iterable[Any]:
-    if not isinstance(items, list | tuple):
-        raise PhaseError(name, hook, TypeError(f"expected a list or a tuple, got {type(items).__name__}"))
-    return items
+    check_contribution(name, hook, result)
+    return result
 
 
 def _check_hook(plugin: str, name: str, attribute: Any) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.logs import get_logger
 from galaxy_kernel.core.assembly import KERNEL
-from galaxy_kernel.core.manifest import Migrations
 from galaxy_kernel.core.plugins import PluginSet
 from galaxy_kernel.database import Database
 from galaxy_kernel.errors import PluginError
@@ -26,7 +25,8 @@ def branches(plugins: PluginSet) -> list[Branch]:
 
     Raise PluginError where two claim one table.
     """
-    found = [KERNEL_BRANCH, *(_branch(name, migrations) for name, migrations in plugins.call("backend_migrations"))]
+    found = [KERNEL_BRANCH]
+    found += [Branch(name, own.package, own.metadata) for name, own in plugins.call("backend_migrations")]
     owners: dict[str, str] = {}
     for branch, table in _tables(found):
         owner = owners.setdefault(table, branch.plugin)
@@ -66,12 +66,6 @@ def describe(states: Iterable[BranchState]) -> list[dict[str, Any]]:
 
 def _told(message: str, *, plugin: str | None = None) -> None:
     _log.info("migration", branch=plugin, message=message)
-
-
-def _branch(name: str, migrations: Any) -> Branch:
-    if not isinstance(migrations, Migrations):
-        raise PluginError(f"plugin {name!r}: backend_migrations must give Migrations, not {type(migrations).__name__}")
-    return Branch(name, migrations.package, migrations.metadata)
 
 
 def _tables(found: Iterable[Branch]) -> Iterable[tuple[Branch, str]]:

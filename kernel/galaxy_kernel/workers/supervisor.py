@@ -4,10 +4,12 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
 from galaxy_chassis.clock import Clock, wait_for_event
+from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.request_context import request_context
 from galaxy_kernel.database import Database, is_unavailable
@@ -24,6 +26,10 @@ _LONGEST_DELAY = 30.0
 """Seconds between a failed pass and the next, doubled each time, with jitter."""
 
 Span = Callable[[str, str], AbstractContextManager[object]]
+
+
+class WorkerError(GalaxyError):
+    """A worker did what no pass may do."""
 
 
 class Supervised:
@@ -49,6 +55,8 @@ class Supervised:
         self._stopping = asyncio.Event()
         self._failures = 0
         self._last_error = ""
+        self._ended = False
+        """Whether its task has ended, and no pass of the one after it has yet succeeded."""
         self._begun: float | None = None
         """When the pass in hand began, in monotonic seconds; None between two."""
         self.passes = 0
@@ -69,8 +77,18 @@ class Supervised:
         self._stopping.set()
         self._wake.set()
 
+    def ended(self, error: BaseException) -> float:
+        """Note that its task ended without being asked to, and return the seconds until it is to be started again."""
+        self._failures += 1
+        self._last_error, self._ended = type(error).__name__, True
+        delay = self._backoff()
+        self._log.critical("worker_ended", retry_in_seconds=round(delay, 1), exc_info=error)
+        return delay
+
     async def health(self) -> Health:
-        """Fail past the limit of failures in a row, and while a pass does not end."""
+        """Fail past the limit of failures in a row, while a pass does not end, and after the task itself has ended."""
+        if self._ended:
+            return Health("failed", f"its task ended with {self._last_error}: it is started again, see the logs")
         running = 0.0 if self._begun is None else self._clock.monotonic() - self._begun
         if running > LONGEST_PASS:
             return Health("failed", f"its pass has not ended for {running:.0f} s: restart this process, and report it")
@@ -85,21 +103,37 @@ class Supervised:
             try:
                 with self._span(self.plugin, self.worker.name):
                     if self._lock is not None and not await self._lock.held():
+                        self._succeeded()  # what failed here before is now the holder's matter
                         return False
-                    more = await self.worker.run()
+                    more = await asyncio.create_task(self._run_worker(), name=f"pass of {self.worker.name}")
+            except asyncio.CancelledError as error:
+                if _being_cancelled():
+                    raise
+                self._failed(error)  # of the worker's own making: it awaited what was cancelled, or cancelled itself
+                return False
             except Exception as error:
                 self._failed(error)
                 return False
             finally:
                 self._begun = None
-        if self._failures:
-            self._log.info("worker_recovered", after_failures=self._failures)
-        self._failures = 0
+        self._succeeded()
         self.passes += 1
         await asyncio.sleep(0)  # a worker that always has more to do must still let others run
         return bool(more)
 
-    def _failed(self, error: Exception) -> None:
+    async def _run_worker(self) -> bool | None:
+        """Run the pass in a task of its own, so that a worker that cancels its task does not cancel its supervision."""
+        try:
+            return await self.worker.run()
+        except SystemExit as error:  # it would end the event loop
+            raise WorkerError(f"it asked the process to exit with {error.code!r}") from error
+
+    def _succeeded(self) -> None:
+        if self._failures:
+            self._log.info("worker_recovered", after_failures=self._failures)
+        self._failures, self._ended = 0, False
+
+    def _failed(self, error: BaseException) -> None:
         self._failures += 1
         self._last_error = type(error).__name__
         if is_unavailable(error):  # Postgres is away, which `/readyz` says: a traceback of each worker adds nothing
@@ -109,10 +143,19 @@ class Supervised:
 
     async def _rest(self) -> None:
         if self._failures:
-            delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(self._failures - 1, 16))
-            await wait_for_event(self._stopping, delay * self._random.uniform(0.5, 1.0))
+            await wait_for_event(self._stopping, self._backoff())
         else:
             await self._wake.wait(self.worker.interval.total_seconds())
+
+    def _backoff(self) -> float:
+        delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(self._failures - 1, 16))
+        return delay * self._random.uniform(0.5, 1.0)
+
+
+def _being_cancelled() -> bool:
+    """Return whether somebody cancels the current task, which is more than that something it awaits was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Supervisor:
@@ -120,11 +163,13 @@ class Supervisor:
 
     def __init__(self, supervised: Iterable[Supervised]) -> None:
         self._supervised = tuple(supervised)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[Supervised, asyncio.Task[None]] = {}
+        self._draining = False
 
     def start(self) -> None:
         """Start every worker."""
-        self._tasks = [asyncio.create_task(each.run(), name=f"worker {each.worker.name}") for each in self._supervised]
+        for each in self._supervised:
+            self._start(each)
 
     def probes(self) -> list[tuple[str, Probe]]:
         """Return a readiness check for each worker."""
@@ -134,13 +179,28 @@ class Supervisor:
 
     async def drain(self, timeout: float) -> list[str]:
         """Let the passes in hand finish within `timeout` seconds, cancel the others, and return their names."""
+        self._draining = True
         for each in self._supervised:
             each.stop()
-        if not self._tasks:
+        tasks, self._tasks = tuple(self._tasks.values()), {}
+        if not tasks:
             return []
-        _, late = await asyncio.wait(self._tasks, timeout=max(0.0, timeout))
+        _, late = await asyncio.wait(tasks, timeout=max(0.0, timeout))
         for task in late:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        await asyncio.gather(*tasks, return_exceptions=True)
         return sorted(task.get_name().removeprefix("worker ") for task in late)
+
+    def _start(self, supervised: Supervised) -> None:
+        if not self._draining:
+            task = self._tasks[supervised] = asyncio.create_task(
+                supervised.run(), name=f"worker {supervised.worker.name}"
+            )
+            task.add_done_callback(partial(self._ended, supervised))
+
+    def _ended(self, supervised: Supervised, task: asyncio.Task[None]) -> None:
+        """Start a worker again whose task ended, whatever the reason: nothing else would notice."""
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if not self._draining:
+            delay = supervised.ended(error or WorkerError("its task returned"))
+            task.get_loop().call_later(delay, self._start, supervised)

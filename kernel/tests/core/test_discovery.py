@@ -81,6 +81,14 @@ def test_manifest_and_entry_point_must_agree(tmp_path: Path) -> None:
         discover(points=points(tmp_path))
 
 
+def test_field_of_the_manifest_must_be_of_its_type(tmp_path: Path) -> None:
+    """A comma that was forgotten in a tuple of one is told of by field, plugin and distribution."""
+    source = MODULE.format(name="letters").replace("summary=", "requires='mail.outbox', summary=")
+    install(tmp_path, "odd", "letters", "d_type:Plugin", source, "d_type")
+    with pytest.raises(PluginError, match=r"'letters' \(distribution odd 1.0\), field 'requires' of Manifest.*got str"):
+        discover(points=points(tmp_path))
+
+
 def test_unknown_names_to_disable_are_given_back(tmp_path: Path) -> None:
     """A misspelt name in BACKEND_PLUGINS_DISABLED does not go unnoticed."""
     assert discover(["mial"], points=points(tmp_path)).unknown == ("mial",)

@@ -4,7 +4,9 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,6 +15,7 @@ from typing import Any, ClassVar
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from galaxy_chassis.errors import BootError, ConfigurationError
 from galaxy_contracts.capability import Capability
@@ -190,6 +193,57 @@ async def test_offers_must_be_those_of_the_manifest(boot: Boot) -> None:
             pass
 
 
+async def test_readyz_names_the_plugin_that_is_starting(boot: Boot) -> None:
+    """While a plugin's lifespan hangs, readiness says whose, and since when."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def hangs(self: object) -> AsyncIterator[Sequence[Offer[Any]]]:
+        entered.set()
+        await go_on.wait()
+        yield []
+
+    async def look() -> dict[str, Any]:
+        await entered.wait()
+        async with aiohttp.ClientSession(f"http://{address}") as client:
+            status, checks = await ready(client)
+        go_on.set()
+        assert status == 503
+        return checks
+
+    looking = asyncio.create_task(look())
+    environment = {"BACKEND_HTTP_LISTEN_ADDR": address}
+    async with boot(with_hooks("culprit", backend_lifespan=hangs), environment=environment) as booted:
+        checks = await looking
+        assert "building: plugin 'culprit' is starting since 20" in checks["lifecycle"]["detail"]
+        booted.kernel.probes.forget()
+        assert (await ready(booted.client))[1]["lifecycle"]["detail"] == ""
+
+
+async def test_a_plugin_that_holds_the_event_loop_is_named(boot: Boot) -> None:
+    """A route that computes for longer than a second is told of with its plugin."""
+
+    async def grind(call: Call) -> None:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and not any(line["event"] == "event_loop_blocked" for line in lines):
+            time.sleep(0.01)  # noqa: ASYNC251 - it is what is told of
+
+    def routes(self: object) -> list[Route]:
+        return [Route("GET", "/api/v1/public/grind", grind, "culprit.grind", "Grind.", Access.PUBLIC)]
+
+    with capture_logs() as lines:
+        async with (
+            boot(with_hooks("culprit", backend_routes=routes)) as booted,
+            booted.client.get("/api/v1/public/grind") as response,
+        ):
+            assert response.status == 204
+    blocked = next(line for line in lines if line["event"] == "event_loop_blocked")
+    assert blocked["plugin"] == "culprit"
+    assert any(frame.endswith(" grind") for frame in blocked["frames"])
+
+
 async def test_missing_secret_refuses_with_78(boot: Boot) -> None:
     """What `serve` cannot do without is asked for before anything starts."""
     with pytest.raises(ConfigurationError) as caught:
@@ -265,7 +319,7 @@ async def test_schema_older_than_the_code_refuses_without_migrations(boot: Boot,
 
 async def serve(dsn: str, **environment: str) -> asyncio.subprocess.Process:
     disabled = {
-        "BACKEND_PLUGINS_DISABLED": "admin,adminchannel,auth,geo,mail,notification,push,user",
+        "BACKEND_PLUGINS_DISABLED": "admin,adminchannel,auth,engineversion,geo,mail,notification,push,user",
         "BACKEND_POSTGRES_DSN": dsn,
     }
     return await asyncio.create_subprocess_exec(

@@ -2,23 +2,37 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from galaxy_chassis.health import Health, Probe
 from galaxy_kernel.core.hookspecs import HOOKS, HookSpecs
 from galaxy_kernel.core.plugins import PluginSet
 from galaxy_kernel.errors import PhaseError, PluginError
+from galaxy_kernel.workers.worker import Worker
+
+
+async def work() -> None: ...
+
+
+async def check() -> Health:
+    return Health()
+
+
+ONE, TWO, THREE = (Probe(name, check) for name in ("one", "two", "three"))
+WORKER = Worker("reader.work", work, timedelta(seconds=1))
 
 
 class Reader:
     """Contributes through two hooks, and would complain about a read of its property."""
 
-    def backend_routes(self) -> list[str]:
-        return ["reader route"]
+    def backend_probes(self) -> list[Probe]:
+        return [ONE]
 
-    def backend_workers(self) -> tuple[str, ...]:
-        return ("one", "two")
+    def backend_workers(self) -> tuple[Worker, ...]:
+        return (WORKER,)
 
     @property
     def secret(self) -> str:
@@ -26,8 +40,8 @@ class Reader:
 
 
 class Second:
-    def backend_routes(self) -> list[str]:
-        return ["second route"]
+    def backend_probes(self) -> list[Probe]:
+        return [TWO, THREE]
 
 
 def plugin_set(**plugins: object) -> PluginSet:
@@ -44,9 +58,9 @@ def with_hook(name: str, value: Any) -> object:
 def test_contributions_come_in_order_with_their_plugin() -> None:
     """Items are given in the order of the plugins, each with its plugin's name."""
     found = plugin_set(reader=Reader(), second=Second())
-    assert found.contributions("backend_routes") == [("reader", "reader route"), ("second", "second route")]
-    assert found.contributions("backend_workers") == [("reader", "one"), ("reader", "two")]
-    assert found.contributions("backend_probes") == []
+    assert found.contributions("backend_probes") == [("reader", ONE), ("second", TWO), ("second", THREE)]
+    assert found.contributions("backend_workers") == [("reader", WORKER)]
+    assert found.contributions("backend_routes") == []
 
 
 def test_misspelt_hook_is_refused_with_the_nearest() -> None:
@@ -87,16 +101,16 @@ def test_failure_in_any_hook_names_plugin_and_hook(hook: str) -> None:
     def fail(self: object) -> None:
         raise RuntimeError("out of coal")
 
-    found = plugin_set(reader=Reader(), culprit=with_hook(hook, fail))
+    found = plugin_set(second=Second(), culprit=with_hook(hook, fail))
     with pytest.raises(PhaseError, match=rf"plugin 'culprit' failed in {hook}: RuntimeError: out of coal"):
         list(found.call(hook))
 
 
 @pytest.mark.parametrize("given", [None, "routes", {"a": 1}, 5])
 def test_contribution_that_is_no_list_names_plugin_and_hook(given: Any) -> None:
-    """A hook that gives something else than a list is refused by name."""
+    """A hook that returns something else than a list is refused by name."""
     found = plugin_set(odd=with_hook("backend_routes", lambda self: given))
-    with pytest.raises(PhaseError, match=r"'odd' failed in backend_routes: TypeError: expected a list or a tuple"):
+    with pytest.raises(PluginError, match=r"plugin 'odd': backend_routes: expected list \| tuple, got "):
         found.contributions("backend_routes")
 
 

@@ -5,14 +5,16 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
-from galaxy_chassis.clock import ManualClock
+from galaxy_chassis.clock import Clock, ManualClock
 from galaxy_kernel.database import Database, make_engine
 from galaxy_kernel.wakeups import Wakeups
-from galaxy_kernel.workers.supervisor import LONGEST_PASS, Span, Supervised
+from galaxy_kernel.workers.supervisor import LONGEST_PASS, Span, Supervised, Supervisor
 from galaxy_kernel.workers.worker import Worker
 
 DRIVERS = {"aiopg": "postgres", "asyncpg": "postgresql+asyncpg", "psycopg": "postgresql+psycopg"}
@@ -33,20 +35,49 @@ def dsn(request: pytest.FixtureRequest, empty_database: str) -> str:
     return DRIVERS[request.param] + empty_database[empty_database.index("://") :]
 
 
+class NoWaiting(random.Random):
+    """Draws no delay at all."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return 0.0
+
+
 def supervise(
-    run: Callable[[], Awaitable[None]], database: Database, clock: ManualClock, span: Span = lambda *_: nullcontext()
+    run: Callable[[], Awaitable[Any]],
+    database: Database,
+    clock: Clock | None = None,
+    span: Span = lambda *_: nullcontext(),
+    **options: Any,
 ) -> Supervised:
-    """Return a worker under supervision, which does not run yet."""
+    """Return a worker under supervision, which does not run yet; it does not wait after a failure."""
     return Supervised(
         "test",
-        Worker("test.worker", run, interval=timedelta(seconds=1)),
+        Worker("test.worker", run, **({"interval": timedelta(milliseconds=5)} | options)),
         database=database,
         wakeups=Wakeups(database, silent=True),
-        clock=clock,
-        random=random.Random(1),
+        clock=clock or ManualClock(),
+        random=NoWaiting(),
         log=structlog.get_logger(),
         span=span,
     )
+
+
+@asynccontextmanager
+async def supervising(*supervised: Supervised) -> AsyncIterator[Supervisor]:
+    """Run workers until the end of the block."""
+    supervisor = Supervisor(supervised)
+    supervisor.start()
+    try:
+        yield supervisor
+    finally:
+        assert await supervisor.drain(10) == []
+
+
+async def until(supervised: Supervised, state: str, within: float = 20) -> None:
+    """Wait until a worker's check is in a state."""
+    async with asyncio.timeout(within):
+        while (await supervised.health()).state != state:
+            await asyncio.sleep(0.001)
 
 
 async def test_a_pass_that_fails_has_a_span_that_says_so(empty_database: str) -> None:
@@ -96,3 +127,137 @@ async def test_a_pass_that_does_not_end_is_told(empty_database: str) -> None:
         supervised.stop()
         await task
         assert (await supervised.health()).state == "ok"
+
+
+async def test_who_stands_by_is_well_after_an_outage(dsn: str) -> None:
+    """When an outage that failed the passes of both replicas is over, the one without the lock is ready again too."""
+    outage, passes = True, 0
+
+    @contextmanager
+    def span(*_: str) -> Iterator[None]:
+        if outage:
+            raise ConnectionError("the database is away")
+        yield
+
+    async def work() -> None:
+        nonlocal passes
+        passes += 1
+
+    async with replica(dsn) as here, replica(dsn) as there:
+        both = [supervise(work, each, span=span, singleton=True) for each in (here, there)]
+        async with supervising(*both):
+            for each in both:
+                await until(each, "failed")
+            outage = False
+            for each in both:
+                await until(each, "ok")
+        assert passes
+        assert sorted(each.passes > 0 for each in both) == [False, True]
+
+
+async def cancel_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def await_what_was_cancelled() -> None:
+    other = asyncio.create_task(asyncio.sleep(60))
+    other.cancel()
+    await other
+
+
+async def leave() -> None:
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize("end", [cancel_itself, await_what_was_cancelled, leave])
+async def test_a_pass_that_ends_itself_is_a_failure(end: Callable[[], Awaitable[None]], empty_database: str) -> None:
+    """A pass cancelled from inside, or that asks for the process's exit, is logged by its name and made again."""
+    broken = True
+
+    async def work() -> None:
+        if broken:
+            await end()
+
+    with capture_logs() as lines:
+        async with replica(empty_database) as database:
+            supervised = supervise(work, database)
+            async with supervising(supervised):
+                await until(supervised, "failed")
+                broken = False
+                await until(supervised, "ok")
+                assert supervised.passes
+    failed = [line for line in lines if line["event"] == "worker_failed"]
+    assert len(failed) >= 5
+    assert {(line["plugin"], line["worker"]) for line in failed} == {("test", "test.worker")}
+
+
+async def test_a_stop_is_not_a_failure(empty_database: str) -> None:
+    """A pass that does not end in time is cancelled by the stop, named by it, and not made again."""
+    begun = asyncio.Event()
+
+    async def hang() -> None:
+        begun.set()
+        await asyncio.sleep(3600)
+
+    with capture_logs() as lines:
+        async with replica(empty_database) as database:
+            supervisor = Supervisor([supervise(hang, database)])
+            supervisor.start()
+            await begun.wait()
+            assert await supervisor.drain(0) == ["test.worker"]
+    assert lines == []
+
+
+async def test_a_task_that_ends_is_started_again(empty_database: str) -> None:
+    """Whatever ends the task around the passes is logged, fails the worker's check, and the worker runs again."""
+    broken = asyncio.Event()
+    database_gone = True
+
+    class Broken(Clock):
+        def monotonic(self) -> float:
+            if database_gone:
+                broken.set()
+                raise GeneratorExit
+            return 0.0
+
+    async def work() -> None:
+        pass
+
+    with capture_logs() as lines:
+        async with replica(empty_database) as database:
+            supervised = supervise(work, database, Broken())
+            async with supervising(supervised):
+                await broken.wait()
+                await until(supervised, "failed")
+                assert "its task ended with GeneratorExit" in (await supervised.health()).detail
+                database_gone = False
+                await until(supervised, "ok")
+                assert supervised.passes
+    ended = [line for line in lines if line["event"] == "worker_ended"]
+    assert ended
+    assert (ended[0]["plugin"], ended[0]["worker"], ended[0]["log_level"]) == ("test", "test.worker", "critical")
+
+
+async def test_a_task_cancelled_by_somebody_else_is_started_again(empty_database: str) -> None:
+    """Code that cancels tasks which are not its own ends no worker for good."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await go_on.wait()
+
+    async with replica(empty_database) as database:
+        supervised = supervise(work, database)
+        async with supervising(supervised):
+            await begun.wait()
+            for task in asyncio.all_tasks():
+                if task.get_name() == "worker test.worker":
+                    task.cancel()
+            await until(supervised, "failed")
+            assert supervised.passes == 0
+            go_on.set()
+            await until(supervised, "ok")
+            assert supervised.passes
