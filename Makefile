@@ -27,13 +27,13 @@ $(VENV)/.installed: $(BIN)/uv locks/dev.txt $(PROJECTS)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(addprefix -e ./,$(MEMBERS))
 	@touch $@
 
-run: setup ## the whole thing, embedded: Postgres, mail page, backend
+run: setup ## everything, embedded: Postgres, mail page, backend
 	@exec $(BIN)/backend dev
 
 test: setup ## every test that this machine can run
 	@$(BIN)/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
-check: setup ## format, lint, types, import contracts, docs in step
+check: setup ## format, lint, types, import contracts, generated docs
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "make check: run make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/mypy $(foreach member,$(MEMBERS),-p galaxy_$(notdir $(member))) -p bench
@@ -51,16 +51,16 @@ revision: setup ## draft a plugin's next revision: make revision PLUGIN=mail MES
 bench: setup ## measure
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
-endurance: setup ## kill what can be killed, and see that nothing is lost
+endurance: setup ## kill processes and connections, and check that nothing is lost
 	@$(BIN)/python -m bench.endurance $(ENDURANCE_ARGS)
 
-docs: setup ## write the generated parts of the docs anew
+docs: setup ## write the generated parts of the docs
 	@$(BIN)/python tools/docs.py
 
-proto: setup ## write the code of the gRPC protocols anew
+proto: setup ## write the code of the gRPC protocols
 	@$(BIN)/python tools/proto.py
 
-lock: $(BIN)/uv ## pin the dependencies anew
+lock: $(BIN)/uv ## pin the dependencies again
 	@tools/lock.sh
 
 wheels: setup ## build a wheel of every distribution into dist/

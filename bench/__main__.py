@@ -1,6 +1,6 @@
 """`make bench`, or `python -m bench [--quick] [--json] [--out FILE] [--plot FILE] [NAME …]`.
 
-Exit status 1 when a measure failed; a goal that was not reached is told in the table, and is no failure.
+Exit status 1 when a measure failed; a goal that was not reached is shown in the table, and is not a failure.
 """
 
 import argparse
@@ -33,19 +33,19 @@ MEASURES = (
 
 
 async def run(names: list[str], keep: Callable[[list[Figure]], None], *, quick: bool) -> tuple[list[Figure], bool]:
-    """Run the measures named, all when none is, and `keep` the results after each; return whether all succeeded."""
+    """Run the named measures, or all, and `keep` the results after each; return whether all succeeded."""
     figures: list[Figure] = []
-    whole = True
+    succeeded = True
     for name in names or MEASURES:
         print(f"{name} …", file=sys.stderr, flush=True)
         try:
             measure: Measure = importlib.import_module(f"bench.{name}").measure
             figures += await measure(quick=quick)
-        except Exception:  # the others are worth having all the same
+        except Exception:  # the others are still worth running
             traceback.print_exc()
-            whole = False
+            succeeded = False
         keep(figures)
-    return figures, whole
+    return figures, succeeded
 
 
 def main() -> int:
@@ -60,7 +60,7 @@ def main() -> int:
     options = parser.parse_args()
     unknown = set(options.names) - set(MEASURES)
     if unknown:
-        parser.error(f"no measure is called {', '.join(sorted(unknown))}: there are {', '.join(MEASURES)}")
+        parser.error(f"there is no measure called {', '.join(sorted(unknown))}: there are {', '.join(MEASURES)}")
     load = os.getloadavg()[0]
 
     def keep(taken: list[Figure]) -> None:
@@ -69,9 +69,9 @@ def main() -> int:
         if options.plot:
             options.plot.write_text(plot(taken), encoding="utf-8")
 
-    figures, whole = uvloop.run(run(options.names, keep, quick=options.quick))
+    figures, succeeded = uvloop.run(run(options.names, keep, quick=options.quick))
     print(document(figures, load) if options.json else table(figures))
-    return 0 if whole else 1
+    return 0 if succeeded else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A mail queue that is full, and the real worker to drain it: what the measures of mail have in common."""
+"""A full mail queue, and the real worker to drain it: shared by the measures of mail."""
 
 import random
 import time
@@ -11,13 +11,14 @@ from bench.rounds import Values
 from galaxy_chassis.clock import SystemClock
 from galaxy_chassis.gc_tuning import freeze
 from galaxy_chassis.logs import configure_logging, get_logger
+from galaxy_mail.queue import delivery_queue
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.settings import MailSettings, SmtpSettings
 from galaxy_mail.transport import Transport
-from galaxy_mail.workers import Deliverer, delivery_queue
+from galaxy_mail.workers import Deliverer
 
 SIZE = 2_000
-"""Bytes of a mail: a short one in text and HTML is about as long."""
+"""Bytes of a mail: about the length of a short one in text and HTML."""
 _HEAD = b"From: bench@example.test\r\nTo: player@example.test\r\nSubject: A turn is ready\r\n\r\n"
 _BODY = b"Send your orders before the next one, or your fleets stay where they are.\r\n" * 30
 CONTENT = (_HEAD + _BODY)[: SIZE - 2] + b"\r\n"
@@ -30,7 +31,7 @@ _DONE = "SELECT count(*) FROM mail_deliveries JOIN mail_attempts ON delivery_id 
 
 
 async def fill(dsn: str, count: int, table: str = "mail_deliveries") -> None:
-    """Empty the tables, queue so many mails in one of them, and let the server come to rest."""
+    """Empty the tables, queue so many mails, and wait until the server is idle."""
     tables = ", ".join({"mail_deliveries", "mail_attempts", table})
     await postgres.run(
         dsn, f"TRUNCATE {tables}", _FILL.format(table=table, count=count), f"VACUUM ANALYZE {table}", "CHECKPOINT"
@@ -66,6 +67,6 @@ async def drain(dsn: str, count: int, transport: Transport, smtp: SmtpSettings) 
         )
         freeze()
         started = time.perf_counter()
-        while await deliverer.run():
+        while await deliverer.run() is True:
             pass
         return {"rate": count / (time.perf_counter() - started)}

@@ -2,8 +2,8 @@
 
 The backend (the kernel with the mail plugin alone, its database durable) is a process of its own; the relay is an SMTP
 server in this one. Both read the machine's monotonic clock. The time counts from before the caller's transaction is
-opened, so it holds rendering, the INSERT, the COMMIT, the wake-up, the claim and its COMMIT; it ends when MAIL FROM is
-read, on a kept connection where there is one.
+opened, so it includes rendering, the INSERT, the COMMIT, the wake-up, the claim and its COMMIT; it ends when MAIL FROM
+is read, on a kept connection where there is one.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ async def _round(dsn: str, count: int) -> Values:
 
 
 async def ours(dsn: str, port: int, count: int) -> dict[str, float]:
-    """Boot the backend and queue mails; give when each was asked for, by its recipient."""
+    """Boot the backend and queue mails; return when each was requested, by recipient."""
     configure_logging("info")
     environment = {
         **postgres.ENVIRONMENT,
@@ -80,5 +80,5 @@ async def ours(dsn: str, port: int, count: int) -> dict[str, float]:
             async with kernel.database.transaction() as connection:
                 message = Message(KIND.name, recipient, "en", {"number": number})
                 await outbox.enqueue(connection, message)
-        await asyncio.sleep(1.0)  # the last ones are on their way; the relay's side tells when one is missing
+        await asyncio.sleep(1.0)  # the last ones are on their way; the relay's side notices a missing one
     return queued

@@ -1,10 +1,11 @@
 """S-7: what counting a request's country costs on the request's path.
 
 Ours is the geo plugin in a running kernel with Postgres and a country database of 50,000 networks: `count` as auth
-calls it, for 2,000 players, each from one address. `every pair new` is the worst mix: nobody is seen twice. The rival
+calls it, for 2,000 players, each from one address. `every pair new` is the worst case: no pair is seen twice. The rival
 does at once what ours leaves to its worker, all but the writing: look up and count, by the same C reader.
 
-What ours leaves for later is told as well: the worker's look-ups and its writing, for each pair of account and address.
+What ours leaves for later is shown as well: the worker's look-ups and its writing, for each pair of account and
+address.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ from galaxy_kernel.core.kernel import Kernel
 
 NETWORKS, PLAYERS = 50_000, 2_000
 _SLICE = 1_000
-"""Calls between two moments at which the worker gets its turn, as between requests; these are not timed."""
+"""Calls between two pauses for the worker, as between requests; the pauses are not timed."""
 
 Call = tuple[UUID, str]
 

@@ -20,13 +20,13 @@ from bench.rounds import Figure, Rounds, Run, Values, interleave
 from bench.serve import SIGNED_IN, TOKEN, backend
 from galaxy_chassis.clock import SystemClock
 from galaxy_kernel.queue.queue import Outcome, Result
+from galaxy_mail.queue import delivery_queue
 from galaxy_mail.settings import MailSettings, SmtpSettings
 from galaxy_mail.tables import mail_deliveries as mails
-from galaxy_mail.workers import delivery_queue
 
 SIZES = (1_000, 10_000, 100_000)
 CLAIMS = 20
-"""Claims of which the median counts; what it took is handed back."""
+"""Claims, of which the median counts; the rows are handed back."""
 BATCH = 500
 _SENT = """
     INSERT INTO mail_deliveries (id, kind, message_id, request_id, state, attempts, next_attempt_at, finished_at)
@@ -46,7 +46,7 @@ _ACCOUNTS = (
 
 
 async def measure(*, quick: bool) -> list[Figure]:
-    """Go through the sizes twice, once and without the largest when quick."""
+    """Measure each size twice; once and without the largest when quick."""
     sizes, rounds = (SIZES[:2], 1) if quick else (SIZES, 2)
     async with postgres.migrated() as dsn:
         drained = await _taken(sizes, rounds, partial(_drain, dsn))

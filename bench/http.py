@@ -4,8 +4,8 @@ Ours is `backend serve` with whatever is installed, its access lines going to /d
 (OTLP, a tenth of the requests traced, to a collector that is not there) and once without any. The rival is aiohttp on
 uvloop with one route, whose handler makes and serialises the same document: no authentication, log line or request id.
 
-Where the load comes from is `bench.load`'s matter. It shares the processor with the server, so the requests for each
-second of the *server's* CPU are told as well: they depend little on the client and on who else uses the machine.
+The load comes from `bench.load`. It shares the processor with the server, so the requests for each second of the
+*server's* CPU are shown as well: they depend little on the client and on other load.
 """
 
 import asyncio

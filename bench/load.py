@@ -22,9 +22,9 @@ _WRK_FAULTS = re.compile(r"Non-2xx|Socket errors")
 
 
 async def loaded(port: int, pid: int, path: str, token: str, seconds: float) -> Values:
-    """Load a server, `pid`; return its answers a second and a second of its CPU time.
+    """Load a server, `pid`; return its answers for a second, and for a second of its CPU time.
 
-    RuntimeError for any but 200.
+    Raise RuntimeError unless all are 200.
     """
     await _load(port, path, token, 0.5)
     used = cpu_seconds(pid)
@@ -76,7 +76,7 @@ class _Client(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by inheritance
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it
 
     def ask(self) -> None:
         self._transport.write(self._request)

@@ -1,11 +1,11 @@
 """S-1: draining the mail queue with its full semantics into a null transport.
 
-Ours is the real worker: leases, fencing, attempt history, expiry, request ids, metrics, through our database layer.
-The bare loop is asyncpg with one statement that claims 500 rows and one that marks them sent, in a table of the same
-columns and indexes, and nothing else. The other queues drain jobs that do nothing and carry nothing, each once as it
-comes, which is what the goals are set against, and once better set: pgqueuer as many as ours, with the batches that it
-takes by itself (10) and with batches as large as ours; procrastinate with its one job at a time and with ten. It drains
-fewer, for it would take most of a minute, and is as fast with more.
+Ours is the real worker: leases, fencing, attempt history, expiry, request ids, metrics, through our database layer. The
+bare loop is asyncpg with one statement that claims 500 rows and one that marks them sent, in a table of the same
+columns and indexes, and nothing else. The other queues drain jobs that do nothing and carry nothing, each once with its
+defaults, which the goals refer to, and once tuned: pgqueuer as many as ours, with its default batches (10) and with
+batches as large as ours; procrastinate with its default of one job at a time and with ten. Procrastinate drains fewer,
+for it would take most of a minute, and is as fast with more.
 """
 
 import time
@@ -87,7 +87,7 @@ async def _rival_round(dsn: str, python: Path, name: str, **arguments: int) -> V
 
 
 class NullTransport:
-    """Takes every mail at once."""
+    """Accepts every mail at once."""
 
     async def send(self, recipient: str, content: bytes) -> Reply:
         return Reply(250, f"OK {len(recipient) + len(content)}")

@@ -1,4 +1,4 @@
-"""What was measured against its goal, as an SVG: a bar for each figure, and a line where the goals are."""
+"""Draws figures against their goals, as an SVG: a bar for each figure, and a line for the goals."""
 
 from collections.abc import Sequence
 from html import escape

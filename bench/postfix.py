@@ -1,7 +1,7 @@
-"""A private Postfix that takes every mail and throws it away: the relay of a measure.
+"""A private Postfix that accepts every mail and discards it: the relay of a measure.
 
 Its configuration, queue and socket are its own, below a temporary folder; nothing of the system's Postfix is read or
-changed. Postfix gives up root's rights in its daemons, so it must be started with them.
+changed. Postfix drops root in its daemons, so it must be started as root.
 """
 
 import asyncio
@@ -63,20 +63,20 @@ proxymap unix - - n - - proxymap
 
 
 class PostfixMissing(Exception):  # noqa: N818 - says what is the matter, as its kin in the standard library do
-    """There can be no Postfix here; the message says why."""
+    """Postfix cannot run here; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Postfix:
-    """One that runs."""
+    """A running Postfix."""
 
     port: int
     certificate: Path
-    """Its own, self-signed for 127.0.0.1: what a client is to trust."""
+    """Its own certificate, self-signed for 127.0.0.1, for clients to trust."""
     queue: Path
 
     async def idle(self) -> None:
-        """Wait until it has thrown away all that it took."""
+        """Wait until it has discarded all that it accepted."""
         async with asyncio.timeout(120):
             while self._holds_mail():  # noqa: ASYNC110 - another process's folder tells of nothing
                 await asyncio.sleep(0.1)
@@ -109,7 +109,7 @@ def _daemons() -> Path:
     if postconf is None or shutil.which("smtp-source", path=str(Path(postconf).parent)) is None:
         raise PostfixMissing("Postfix is not installed: on Debian, apt-get install postfix")
     if os.geteuid() != 0:
-        raise PostfixMissing("Postfix can be started by root alone")
+        raise PostfixMissing("only root can start Postfix")
     for place in ("/usr/lib/postfix/sbin", "/usr/libexec/postfix", "/usr/lib/postfix"):
         if (Path(place) / "master").exists():
             return Path(place)

@@ -22,14 +22,14 @@ QUIET = {"BACKEND_OTEL_TRACES_EXPORTER": "none", "BACKEND_OTEL_METRICS_EXPORTER"
 SECRET = {"BACKEND_SECRET_KEY": "a secret key for measures, of more than 32 bytes"}
 ENVIRONMENT = SECRET | QUIET
 EVERYTHING = SECRET | {"BACKEND_PLUGINS_DISABLED": os.environ.get("BACKEND_PLUGINS_DISABLED", "")}
-"""Where all that is installed is run, with the telemetry of a default deployment: the caller may leave plugins out."""
+"""The environment of a full backend with default telemetry; the caller may leave plugins out."""
 DRIVERS = {"aiopg": "postgres", "asyncpg": "postgresql+asyncpg", "psycopg": "postgresql+psycopg"}
 """Our drivers, with the scheme by which a DSN chooses each."""
 
 
 @asynccontextmanager
 async def migrated(*plugins: type[Any]) -> AsyncIterator[str]:
-    """Start a server that keeps its promises (fsync on) and return the DSN of a database with the plugins' schema.
+    """Start a durable server (fsync on) and return the DSN of a database with the plugins' schema.
 
     Without plugins it is the schema of everything installed.
     """

@@ -1,8 +1,8 @@
 """Fresh processes: each run of a side begins in one of its own, with nothing warm but the server's caches.
 
-`python -m bench.process MODULE:FUNCTION` awaits the function, with the arguments that stand as JSON in the second
-argument, and prints what it gives as the last line of stdout. Scripts in `bench/rival_scripts/` keep to the same, for
-they run in an environment that has none of our packages.
+`python -m bench.process MODULE:FUNCTION` awaits the function, with the arguments in the second argument as JSON, and
+prints its result as the last line of stdout. Scripts in `bench/rival_scripts/` follow the same protocol, for they run
+in an environment that has none of our packages.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 
 
 async def alone(function: str, /, **arguments: Any) -> Any:
-    """Await one of our functions in a process of its own, and return what it gave."""
+    """Await one of our functions in a process of its own, and return its result."""
     return await _finished(sys.executable, "-m", "bench.process", function, json.dumps(arguments))
 
 
@@ -56,7 +56,7 @@ async def listening(process: Process, port: int) -> None:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -101,7 +101,7 @@ def _main() -> None:
     module, _, name = sys.argv[1].partition(":")
     function = getattr(importlib.import_module(module), name)
     answer = os.dup(1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # log lines are written as in production, and read by nobody
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # log lines are written as in production, and discarded
     given = uvloop.run(function(**json.loads(sys.argv[2])))
     os.write(answer, json.dumps(given).encode() + b"\n")
 

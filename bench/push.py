@@ -2,13 +2,13 @@
 
 *Backlog*: events lie published in the table; the time counts from when the reader begins to number and read them until
 the last of 100 subscribers, each on a connection of its own, has got the last one. The rival is the same backend with
-frames of one event. The subscribers are one process, the backend is another; what a second of the *backend's* CPU
-moves is told as well, for it does not depend on the subscribers nor on who else uses the machine.
+frames of one event. The subscribers are one process, the backend is another; the events for a second of the *backend's*
+CPU are shown as well, for they depend neither on the subscribers nor on other load.
 
 *Idle*: one event at a time, from when it is handed to the hub until the gateway's process has it. The rival is a plain
 TCP connection between the same two processes, on uvloop, that carries as many bytes in turn with the events: to the
-other side, and there and back. Both ends read the machine's monotonic clock. The time from `publish` on, with
-the COMMIT, the numbering and the reading, is told apart.
+other side, and there and back. Both ends read the machine's monotonic clock. The time from `publish` on, with the
+COMMIT, the numbering and the reading, is shown separately.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ _METHOD = "/galaxy.push.v1.Push/Subscribe"
 
 
 async def measure(*, quick: bool) -> list[Figure]:
-    """Send 2,000 events to each subscriber, 500 when quick; and 1,000, or 300, one by one."""
+    """Send 2,000 events to each subscriber, 500 when quick; then 1,000, or 300, one by one."""
     backlog, single, rounds = (500, 300, 2) if quick else (2_000, 1_000, 5)
     async with postgres.migrated(PushPlugin) as dsn:
         sides: dict[str, Run] = {
@@ -161,7 +161,7 @@ async def _subscribed(address: str) -> AsyncIterator[grpc.aio.UnaryStreamCall]:
 
 
 async def listen(address: str, events: int, n: int) -> float:
-    """Have `n` subscribers hear so many events; give when the last one had them all."""
+    """Have `n` subscribers receive so many events; return when the last one had them all."""
 
     async def hear() -> None:
         heard = 0
@@ -176,7 +176,7 @@ async def listen(address: str, events: int, n: int) -> float:
 
 
 async def idle(dsn: str, events: int) -> Values:
-    """Hand events to the hub one by one, and in turn with them as many bytes to a TCP connection."""
+    """Add events to the hub one by one, alternating with as many bytes to a TCP connection."""
     sample = StoredEvent(2**50, ACCOUNT, None, "bench.happened", json.dumps({"at": 12345.678901}), "bench-request")
     there = _There(len(frames.encode(sample)))
     server = await asyncio.get_running_loop().create_server(lambda: there, "127.0.0.1", 0)
@@ -197,7 +197,7 @@ async def idle(dsn: str, events: int) -> Values:
 
 
 async def published(dsn: str, events: int) -> Values:
-    """Publish events one by one, in a whole kernel with the plugin."""
+    """Publish events one by one, in a complete kernel with the plugin."""
     configure_logging("info")
     environment = {**postgres.ENVIRONMENT, "BACKEND_POSTGRES_DSN": dsn, "BACKEND_GATEWAY_TOKEN": TOKEN}
     environment |= {"BACKEND_HTTP_LISTEN_ADDR": "127.0.0.1:0", "BACKEND_PUSH_LISTEN_ADDR": "127.0.0.1:0"}
@@ -206,7 +206,7 @@ async def published(dsn: str, events: int) -> Values:
         push = kernel.services.require(PUSH, asked_by="the measure")
         address = cast("RpcServer", kernel.rpc).address
         hearing = asyncio.create_task(alone("bench.push:hear", address=address, events=events + _WARM))
-        while not hearing.done():  # what comes before the opening is not heard
+        while not hearing.done():  # events before the opening are not received
             event = PushEvent(kind="bench.happened", account_id=ACCOUNT, payload={"at": time.monotonic()})
             async with kernel.database.transaction() as connection:
                 await push.publish(connection, [event])
@@ -226,7 +226,7 @@ async def hear(address: str, events: int) -> list[float]:
 
 
 async def hear_both(address: str, events: int, port: int, size: int) -> dict[str, list[float]]:
-    """Hear events and the bytes of a TCP connection, which go back at once."""
+    """Receive events and the bytes of a TCP connection, which are sent back at once."""
     back = _Back(size)
     await asyncio.get_running_loop().create_connection(lambda: back, "127.0.0.1", port)
     ages = await hear(address, events)
@@ -235,7 +235,7 @@ async def hear_both(address: str, events: int, port: int, size: int) -> dict[str
 
 
 class _There(asyncio.Protocol):
-    """Sends stamped messages, and notes how old they are when they come back."""
+    """Sends stamped messages, and records their age when they come back."""
 
     def __init__(self, size: int) -> None:
         self.size = size

@@ -1,4 +1,4 @@
-"""A mail relay in this process that takes everything: just enough of SMTP (RFC 5321) to measure with."""
+"""A mail relay in this process that accepts everything: just enough of SMTP (RFC 5321) for measures."""
 
 import asyncio
 import re
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 Took = Callable[[str, bytes, float], None]
-"""Hears of each mail: its recipient, its bytes, and when MAIL FROM was read, in monotonic seconds."""
+"""Called with each mail: its recipient, its bytes, and when MAIL FROM was read, in monotonic seconds."""
 _RECIPIENT = re.compile(rb"TO:<([^>]*)>", re.IGNORECASE)
 
 
@@ -29,7 +29,7 @@ class _Conversation(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by inheritance
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it
         self._transport.write(b"220 bench ESMTP\r\n")
 
     def data_received(self, data: bytes) -> None:

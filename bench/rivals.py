@@ -14,7 +14,7 @@ _STAMP = FOLDER / "installed.txt"
 
 
 class RivalsMissing(Exception):  # noqa: N818 - says what is the matter, as its kin in the standard library do
-    """The rivals cannot be installed here; the message says why."""
+    """The rivals cannot be installed here; the message has the reason."""
 
 
 async def rivals_python() -> Path:

@@ -1,4 +1,4 @@
-"""Rounds: the sides take turns, so that what slows the machine slows all; the median of the rounds' ratios counts."""
+"""Rounds: the sides alternate, so that other load slows all alike; the result is the median of the rounds' ratios."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Protocol
 
 Values = dict[str, float]
-"""What one run of a side gives: figures by name, in the measure's unit."""
+"""The result of one run of a side: figures by name, in the measure's unit."""
 Run = Callable[[], Awaitable[Values]]
 """Prepares and does the work once, the timed part in a fresh process."""
 
@@ -43,7 +43,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """What every side gave in every round."""
+    """The results of every side in every round."""
 
     sides: Mapping[str, Sequence[Values]]
 
@@ -67,7 +67,7 @@ class Rounds:
     ) -> Figure:
         """Make a line of the figures called `name`; `rival_name` where the rival's is called otherwise.
 
-        `named` is what stands in the table for the side that `against` names.
+        `named` is shown in the table for the side that `against` names.
         """
         mine = self.sides[ours]
         value = self.median(ours, name)
@@ -80,7 +80,7 @@ class Rounds:
 
 
 class Measure(Protocol):
-    """What each module of a measure has under the name `measure`."""
+    """The function `measure` of each module of a measure."""
 
     async def __call__(self, *, quick: bool) -> list[Figure]:
         """Run the measure, a smaller one when `quick`."""
@@ -97,7 +97,7 @@ async def interleave(rounds: int, **sides: Run) -> Rounds:
 
 def table(figures: Sequence[Figure]) -> str:
     """Return the figures as a table."""
-    header = ("goal", "measure", "ours", "unit", "rival", "its", "ratio", "asked", "")
+    header = ("id", "measure", "ours", "unit", "against", "rival", "ratio", "goal", "")
     rows = [header, *(_cells(each) for each in figures)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

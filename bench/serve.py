@@ -31,16 +31,16 @@ READY_WITHIN = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One that is ready."""
+    """A process that is ready."""
 
     pid: int
     port: int
     took: float
-    """Seconds from its start until `/readyz` said so."""
+    """Seconds from its start until `/readyz` answered 200."""
 
     @property
     def resident(self) -> float:
-        """Megabytes of memory that it holds, on Linux (proc_pid_statm(5): the second field); elsewhere NaN."""
+        """Megabytes of memory that it uses, on Linux (proc_pid_statm(5): the second field); elsewhere NaN."""
         try:
             pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
         except FileNotFoundError:

@@ -1,9 +1,9 @@
-"""Sign-ins from end to end: ask for a code, read it in the mail, confirm it, and be let in.
+"""Sign-ins from end to end: request a code, read it in the mail, confirm it.
 
 The backend is `backend serve` with whatever is installed and a durable database; the players and the relay are one
 process of ours. Every sign-in is the first of its address, so it makes an account and a session. Each player begins the
-next one when they are in; the time of a sign-in runs from the first request to the second's answer, the mail's way
-included. The throttle by client address is out of the way, for all players come from one.
+next one when signed in; the time of a sign-in runs from the first request to the second's answer, the mail's way
+included. The throttle by client address is disabled, for all players share one.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from bench.rounds import Figure, Values, interleave
 from bench.serve import backend
 
 PLAYERS = 16
-"""Who sign in at once."""
+"""Concurrent players."""
 _PUBLIC = "/api/v1/public/auth"
 _CODE = re.compile(rb"^ +(\d{4} ?\d{4})\r?$", re.MULTILINE)
 _WARM = 3 * PLAYERS
@@ -67,7 +67,7 @@ async def _round(dsn: str, count: int) -> Values:
 
 
 class _Mailbox:
-    """Everybody's."""
+    """The session for all requests."""
 
     def __init__(self) -> None:
         self._codes: dict[str, asyncio.Future[str]] = {}

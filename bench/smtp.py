@@ -2,8 +2,8 @@
 
 Ours is the real worker with the real transport, its leases and history included, draining a queue that is full. The
 rivals only send, the same bytes or as many, ten at a time: `smtp-source`, the C programme that comes with Postfix, with
-kept connections (`-d`; it speaks no TLS, so it is met without), and aiosmtplib with a connection of its own for each
-message. That one is met over STARTTLS, our default, and for information without.
+kept connections (`-d`; it has no TLS, so that comparison is without), and aiosmtplib with a connection of its own for
+each message. That one is compared over STARTTLS, our default, and for information without.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ async def _taken(count: int, rounds: int) -> Rounds:
 
 
 async def _after(postfix: Postfix, run: Run) -> Values:
-    """Let the relay come to rest behind each, so that nobody pays for what the one before has sent."""
+    """Wait until the relay is idle after each side, so that no side pays for the one before."""
     values = await run()
     await postfix.idle()
     return values

@@ -1,9 +1,9 @@
 """S-4: `notification.submit` in the caller's transaction, 50 callers at once, against a bare insert.
 
 Ours keeps an intent for one player with its two routes, checked against the catalogue, and commits. The rivals insert
-the intent's row alone: BEGIN, INSERT, COMMIT. One does so by our database layer, as any plugin writes its own rows,
-and shows what submitting costs beyond that; the other is asyncpg by itself, and shows what the layer costs as well. No
-worker runs, so that nothing but submitting is measured. A replayed key is a submit of an intent that is there already.
+the intent's row alone: BEGIN, INSERT, COMMIT. One uses our database layer, as any plugin does for its own rows, and
+shows what submitting costs beyond that; the other is asyncpg by itself, and shows what the layer costs as well. No
+worker runs, so that nothing but submitting is measured. A replayed key is a submit of an intent that exists already.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ Operation = Callable[[int], Awaitable[object]]
 
 
 class TurnReady(Model):
-    """What the intents carry."""
+    """The intents' payload."""
 
     game: str = Field(examples=["Andromeda"])
     turn: int = Field(examples=[7])

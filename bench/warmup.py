@@ -1,4 +1,4 @@
-"""Reading a cache whole at start: 100,000 accounts through `Caches.load`, against a bare fetch of the same columns.
+"""Loading a cache at start: 100,000 accounts through `Caches.load`, against a bare fetch of the same columns.
 
 The bare fetch is asyncpg's `fetch` of all rows at once, which leaves its own records and no index by key.
 """

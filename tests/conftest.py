@@ -1,11 +1,11 @@
-"""Fixtures of the whole: every plugin booted, with a real SMTP server behind them."""
+"""Fixtures with every plugin booted, and a real SMTP server behind them."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from aiosmtpd.smtp import SMTP
-from whole import ALL, Mailbox
+from full_backend import ALL, Mailbox
 
 from galaxy_devkit.testing import Boot, Booted
 
@@ -26,7 +26,7 @@ def mail_environment(mailbox: Mailbox) -> dict[str, str]:
 
 
 @pytest.fixture
-async def whole(boot: Boot, mail_environment: dict[str, str]) -> AsyncIterator[Booted]:
-    """Every plugin there is."""
+async def full_backend(boot: Boot, mail_environment: dict[str, str]) -> AsyncIterator[Booted]:
+    """A backend with every plugin."""
     async with boot(*ALL, environment=mail_environment) as booted:
         yield booted

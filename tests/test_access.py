@@ -1,11 +1,11 @@
-"""Who may call what (SPEC K-13): a walk over every route, and each plugin alone."""
+"""Access (SPEC K-13): a walk over every route, and each plugin alone."""
 
 import re
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from whole import ALL, SEND
+from full_backend import ALL, SEND
 
 from galaxy_admin.plugin import AdminPlugin
 from galaxy_auth.plugin import AuthPlugin
@@ -47,20 +47,20 @@ async def answers(booted: Booted, headers: dict[str, str], *accesses: Access) ->
         {"X-Gateway-Token": "wrong"},
     ],
 )
-async def test_nobody_gets_in(whole: Booted, headers: dict[str, str]) -> None:
-    """Without what opens it, or with something wrong, every closed route answers 401 before it reads a body."""
-    found = await answers(whole, headers, Access.USER, Access.ADMIN, Access.INTERNAL)
+async def test_nobody_gets_in(full_backend: Booted, headers: dict[str, str]) -> None:
+    """Without credentials, or with wrong ones, every closed route answers 401 before it reads a body."""
+    found = await answers(full_backend, headers, Access.USER, Access.ADMIN, Access.INTERNAL)
     assert set(found.values()) == {401}, found
 
 
-async def test_one_access_does_not_open_another(whole: Booted) -> None:
+async def test_one_access_does_not_open_another(full_backend: Booted) -> None:
     """The gateway's token opens internal routes alone."""
-    found = await answers(whole, {"X-Gateway-Token": GATEWAY_TOKEN}, Access.USER, Access.ADMIN)
+    found = await answers(full_backend, {"X-Gateway-Token": GATEWAY_TOKEN}, Access.USER, Access.ADMIN)
     assert set(found.values()) == {401}
 
 
 async def test_without_its_provider_an_access_is_closed(boot: Boot) -> None:
-    """Without the admin plugin its routes say which distribution opens them; without a token internal ones do so."""
+    """Without the admin plugin its routes name the distribution that opens them; internal ones name the token."""
     async with boot(
         *(each for each in ALL if each is not AdminPlugin), environment={"BACKEND_GATEWAY_TOKEN": ""}
     ) as some:
@@ -81,14 +81,14 @@ FAKES: dict[Any, type[Any] | None] = {
 
 @pytest.mark.parametrize("plugin", FAKES, ids=lambda plugin: plugin.manifest.name)
 async def test_each_boots_alone(boot: Boot, plugin: type[Any]) -> None:
-    """Every plugin comes up with nothing but fakes for what it requires, and is ready."""
+    """Every plugin starts with only fakes for what it requires, and is ready."""
     needed = FAKES[plugin]
     async with boot(plugin, *([needed] if needed else [])) as booted, booted.client.get("/readyz") as response:
         assert response.status == 200, await response.text()
 
 
 async def test_forwarded_addresses_are_believed_from_trusted_proxies(boot: Boot) -> None:
-    """A peer in BACKEND_TRUSTED_PROXIES says who the client is: the leftmost address."""
+    """A peer in BACKEND_TRUSTED_PROXIES names the client: the leftmost address."""
     environment = {"BACKEND_TRUSTED_PROXIES": "127.0.0.0/8", "BACKEND_AUTH_CODES_PER_IP_PER_HOUR": "1"}
     forwarded = ("198.51.100.1, 192.0.2.9", "198.51.100.2, 192.0.2.9", "198.51.100.1, 192.0.2.8")
     statuses = []
@@ -100,11 +100,13 @@ async def test_forwarded_addresses_are_believed_from_trusted_proxies(boot: Boot)
     assert statuses == [202, 202, 429]
 
 
-async def test_forwarded_addresses_are_believed_from_the_gateway_alone(whole: Booted) -> None:
-    """The throttle by address counts the client's only when the caller may say who that is."""
+async def test_forwarded_addresses_are_believed_from_the_gateway_alone(full_backend: Booted) -> None:
+    """The throttle by address counts the forwarded client only for a trusted caller."""
 
     async def ask(number: int, headers: dict[str, str]) -> int:
-        async with whole.client.post(SEND, json={"email": f"p{number}@example.test"}, headers=headers) as response:
+        async with full_backend.client.post(
+            SEND, json={"email": f"p{number}@example.test"}, headers=headers
+        ) as response:
             return response.status
 
     gateway = {"X-Gateway-Token": GATEWAY_TOKEN}

@@ -11,8 +11,8 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from full_backend import ALL
 from openapi_spec_validator import validate
-from whole import ALL
 
 from galaxy_devkit.testing.kernel import SECRET_KEY
 from galaxy_kernel.cli import main
@@ -20,7 +20,7 @@ from galaxy_kernel.cli import main
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a command."""
+    """The result of a command."""
 
     returncode: int
     stdout: str
@@ -59,7 +59,7 @@ def test_config_lists_every_variable_with_its_fields() -> None:
 
 
 def test_config_shows_no_secret() -> None:
-    """Only that a secret is set is shown."""
+    """A secret is only shown as set."""
     done = backend("config", "--json", BACKEND_SECRET_KEY=SECRET_KEY, BACKEND_POSTGRES_DSN="postgres://u:hunter2@h/d")
     rows = {row["variable"]: row for row in json.loads(done.stdout)}
     assert rows["BACKEND_SECRET_KEY"]["value"] == "***"
@@ -86,13 +86,13 @@ def test_plugins_in_order_with_what_they_provide_and_require() -> None:
 
 
 def test_disabled_plugins_are_listed_as_such() -> None:
-    """What is switched off is still seen."""
+    """Disabled plugins are still listed."""
     rows = {row["name"]: row["state"] for row in answer("plugins", "--json", BACKEND_PLUGINS_DISABLED="auth")}
     assert (rows["auth"], rows["mail"]) == ("disabled", "enabled")
 
 
 def test_refused_set_of_plugins_is_one_sentence_and_78() -> None:
-    """Disabling what another requires is refused with the remedy."""
+    """Disabling a required plugin is refused with the remedy."""
     done = backend("serve", BACKEND_PLUGINS_DISABLED="mail")
     assert done.returncode == 78
     assert done.stderr.count("\n") == 1
@@ -100,14 +100,14 @@ def test_refused_set_of_plugins_is_one_sentence_and_78() -> None:
 
 
 def test_misspelt_plugin_to_disable_is_refused() -> None:
-    """A name that no plugin has does not pass for one that is off."""
+    """An unknown name in BACKEND_PLUGINS_DISABLED is refused."""
     done = backend("config", BACKEND_PLUGINS_DISABLED="mial")
     assert done.returncode == 78
     assert "BACKEND_PLUGINS_DISABLED: names 'mial', which is not installed: did you mean 'mail'?" in done.stderr
 
 
 def test_routes_declare_their_access() -> None:
-    """`routes --json` says who may call what."""
+    """`routes --json` lists each route's access."""
     rows = answer("routes", "--json")
     assert {"method", "path", "access", "plugin", "name", "summary"} == set(rows[0])
     assert all(f"/api/v1/{row['access']}/" in row["path"] for row in rows)
@@ -121,7 +121,7 @@ def test_openapi_is_valid() -> None:
 
 
 def test_a_process_exits_with_the_status() -> None:
-    """What holds in this process holds for a real one."""
+    """A real process behaves as in these tests."""
     environment = {"PATH": os.environ["PATH"], "BACKEND_PLUGINS_DISABLED": "mail"}
     command = [sys.executable, "-m", "galaxy_kernel", "serve"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -130,7 +130,7 @@ def test_a_process_exits_with_the_status() -> None:
 
 
 def test_wrong_usage_is_2() -> None:
-    """A command that is none is a usage error."""
+    """An unknown command is a usage error."""
     assert backend("nosuch").returncode == 2
     assert backend("migrate", "--nosuch").returncode == 2
 
@@ -158,7 +158,7 @@ def test_migrate_sql_needs_no_database() -> None:
 
 
 def test_migrate_check_then_migrate(empty_database: str) -> None:
-    """A check changes nothing and fails while something is due; after migrating all is current."""
+    """A check changes nothing and fails while a revision is due; after migrating all is current."""
     environment = {"BACKEND_POSTGRES_DSN": empty_database}
     before = backend("migrate", "--check", "--json", **environment)
     assert before.returncode == 1
@@ -170,7 +170,7 @@ def test_migrate_check_then_migrate(empty_database: str) -> None:
 
 
 def test_orphans_are_listed_and_purged(empty_database: str) -> None:
-    """Tables of a plugin that is off are kept until purged, and an enabled one is not purged."""
+    """Tables of a disabled plugin are kept until purged, and an enabled one is not purged."""
     environment = {"BACKEND_POSTGRES_DSN": empty_database}
     assert backend("migrate", **environment).returncode == 0
     refused = backend("purge", "admin", "--yes", **environment)
@@ -194,7 +194,7 @@ def test_reset_password_of_nobody_is_said(empty_database: str) -> None:
 
 
 def test_unreachable_postgres_is_one_sentence() -> None:
-    """No traceback where the database is not there."""
+    """An unreachable database is one line, not a traceback."""
     done = backend("migrate", BACKEND_POSTGRES_DSN="postgres://u:hunter2@127.0.0.1:1/none")
     assert done.returncode == 1
     assert "Postgres cannot be reached" in done.stderr
@@ -203,7 +203,7 @@ def test_unreachable_postgres_is_one_sentence() -> None:
 
 
 def test_unreadable_env_file_is_78() -> None:
-    """A file that is not there is a fault of its variable."""
+    """A missing file is a fault of its variable."""
     done = backend("plugins", BACKEND_ENV_FILE="/no/such/file")
     assert done.returncode == 78
     assert "BACKEND_ENV_FILE" in done.stderr

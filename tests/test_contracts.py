@@ -1,12 +1,12 @@
-"""One suite a contract, run against the real service, with every plugin there is, and against its fake."""
+"""One suite for each contract, run against the real service, with every plugin, and against its fake."""
 
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from full_backend import ALL
 from pydantic import Field
-from whole import ALL
 
 from galaxy_contracts.accounts import ACCOUNTS, Accounts, Registration
 from galaxy_contracts.capability import Capability
@@ -48,7 +48,7 @@ Of = Callable[[Capability[Any]], Any]
 
 
 class Note(Model):
-    """What the notifications of these tests carry."""
+    """The payload of the notifications in these tests."""
 
     text: str = Field(examples=["hello"])
 
@@ -57,13 +57,13 @@ KIND = NotificationKind(name="test.note", summary="A note.", payload=Note, chann
 
 
 @pytest.fixture(params=["real", "fake"])
-def of(request: pytest.FixtureRequest, whole: Booted) -> Of:
+def of(request: pytest.FixtureRequest, full_backend: Booted) -> Of:
     """Return the implementation of a capability: the plugin's, or the fake."""
     made: dict[Capability[Any], Any] = {}
 
     def service(capability: Capability[Any]) -> Any:
         if request.param == "real":
-            return whole.kernel.services.require(capability, asked_by="the test")
+            return full_backend.kernel.services.require(capability, asked_by="the test")
         if capability not in made:
             made[capability] = FAKES[capability]()
         return made[capability]
@@ -72,16 +72,16 @@ def of(request: pytest.FixtureRequest, whole: Booted) -> Of:
 
 
 def test_every_service_for_plugins_has_a_fake() -> None:
-    """A capability that a plugin provides to others has a fake here, or is of those only the kernel calls."""
+    """A capability for plugins has a fake here; the others are called by the kernel only."""
     provided = {capability.name for plugin in ALL for capability in plugin.manifest.provides}
     of_the_kernel = {"admin.audit_log", "admin.authenticator", "auth.authenticator", "auth.sessions"}
     assert provided - of_the_kernel == {capability.name for capability in FAKES}
 
 
-async def test_accounts(of: Of, whole: Booted) -> None:
-    """One address in any spelling is one account, made at the first call; what is no address has none."""
+async def test_accounts(of: Of, full_backend: Booted) -> None:
+    """One address in any spelling is one account, created at the first call; other text has none."""
     accounts: Accounts = of(ACCOUNTS)
-    async with whole.database.transaction() as connection:
+    async with full_backend.database.transaction() as connection:
         first, made = await accounts.find_or_create(connection, Registration("Ada@Example.test", "de"))
         again, made_again = await accounts.find_or_create(connection, Registration("ada@example.test"))
         assert (made, made_again, again.id, first.email) == (True, False, first.id, "Ada@Example.test")
@@ -96,8 +96,8 @@ async def test_accounts(of: Of, whole: Booted) -> None:
     assert accounts.get(uuid4()) is None
 
 
-async def test_outbox(of: Of, whole: Booted) -> None:
-    """A kind and key are one mail; what cannot be queued is told in its place and disturbs no other."""
+async def test_outbox(of: Of, full_backend: Booted) -> None:
+    """A kind and key are one mail; one that cannot be queued is reported in its place and affects no other."""
     outbox = of(OUTBOX)
     outbox.register(MailKind("test.new_device", "galaxy_auth"))
 
@@ -105,7 +105,7 @@ async def test_outbox(of: Of, whole: Booted) -> None:
         fields = {"kind": "test.new_device", "recipient": recipient, "language": "en", "parameters": {}}
         return Message(**{**fields, **changed})
 
-    async with whole.database.transaction() as connection:
+    async with full_backend.database.transaction() as connection:
         first = await outbox.enqueue(connection, message(idempotency_key="one"))
         assert await outbox.enqueue(connection, message(idempotency_key="one")) == first
         assert await outbox.enqueue(connection, message()) != await outbox.enqueue(connection, message())
@@ -118,11 +118,11 @@ async def test_outbox(of: Of, whole: Booted) -> None:
         assert await outbox.enqueue_many(connection, []) == []
 
 
-async def test_push(of: Of, whole: Booted) -> None:
-    """An event has one target and a payload that is JSON; an empty set and a key again add nothing and are no fault."""
+async def test_push(of: Of, full_backend: Booted) -> None:
+    """An event has one target and a JSON payload; an empty set and a repeated key add nothing and are not errors."""
     push: Push = of(PUSH)
     key, account = uuid4(), uuid4()
-    async with whole.database.transaction() as connection:
+    async with full_backend.database.transaction() as connection:
         await push.publish(connection, [])
         for _ in range(2):
             await push.publish(connection, [PushEvent(kind="test.one", payload={"n": 1}, account_id=account, key=key)])
@@ -135,8 +135,8 @@ async def test_push(of: Of, whole: Booted) -> None:
                 await push.publish(connection, [faulty])
 
 
-async def test_notifications(of: Of, whole: Booted) -> None:
-    """A kind and key are one intent; unknown kinds, faulty payloads and a kind given twice are ValueErrors."""
+async def test_notifications(of: Of, full_backend: Booted) -> None:
+    """A kind and key are one intent; unknown kinds, faulty payloads and a kind registered twice are ValueErrors."""
     notifications: Notifications = of(NOTIFICATIONS)
     notifications.register(KIND)
     with pytest.raises(ValueError, match="registered already"):
@@ -146,7 +146,7 @@ async def test_notifications(of: Of, whole: Booted) -> None:
         fields = {"kind": KIND.name, "idempotency_key": "k", "payload": {"text": "hi"}, "recipients": [uuid4()]}
         return await notifications.submit(connection, Intent(**{**fields, **changed}))
 
-    async with whole.database.transaction() as connection:
+    async with full_backend.database.transaction() as connection:
         first = await submit(connection)
         assert await submit(connection) == first
         assert await submit(connection, payload=Note(text="the model itself"), idempotency_key="other") != first
@@ -155,21 +155,21 @@ async def test_notifications(of: Of, whole: Booted) -> None:
                 await submit(connection, idempotency_key="faulty", **faulty)
 
 
-async def test_admin_channel(of: Of, whole: Booted) -> None:
-    """It is on until it is switched off; off, it queues nothing and says so by None."""
+async def test_admin_channel(of: Of, full_backend: Booted) -> None:
+    """It is on until it is switched off; then it queues nothing and returns None."""
     channel: AdminChannel = of(ADMIN_CHANNEL)
     kind = "runtime.image_pull_failed"
     mail = Message(kind, "operators@example.test", "en", {"image": "engine:1", "detail": "x", "game_id": uuid4()})
 
     async def switch(*, enabled: bool) -> bool:
-        async with whole.database.transaction() as connection:
+        async with full_backend.database.transaction() as connection:
             return (await channel.switch(connection, enabled=enabled)).enabled
 
     async def deliver() -> list[UUID | ValueError] | None:
-        async with whole.database.transaction() as connection:
+        async with full_backend.database.transaction() as connection:
             return await channel.deliver(connection, [mail])
 
-    async with whole.database.reading() as connection:
+    async with full_backend.database.reading() as connection:
         assert (await channel.state(connection)).enabled
     assert [type(outcome) for outcome in await deliver() or []] == [UUID]
     assert not await switch(enabled=False)
@@ -178,13 +178,13 @@ async def test_admin_channel(of: Of, whole: Booted) -> None:
     assert await deliver() is not None
 
 
-async def test_countries(of: Of, whole: Booted) -> None:
-    """Looking up and counting never raise, whatever the address is; an account never seen has no counts."""
+async def test_countries(of: Of, full_backend: Booted) -> None:
+    """Look-ups and counting never raise, whatever the address is; an account never seen has no counters."""
     countries: Countries = of(COUNTRIES)
     for address in ("203.0.113.7", "2001:db8::1", "", "no address", "\x00"):
         assert countries.country_of(address) is None
         countries.count(uuid4(), address)
-    async with whole.database.reading() as connection:
+    async with full_backend.database.reading() as connection:
         assert list(await countries.counts(connection, uuid4())) == []
 
 

@@ -1,4 +1,4 @@
-"""Countries through the whole (SPEC G-1 to G-3, U-3): from the gateway's word on an address to what operators see."""
+"""Countries end to end (SPEC G-1 to G-3, U-3): from the gateway's client address to the operators' lists."""
 
 import asyncio
 import base64
@@ -8,10 +8,10 @@ from uuid import UUID
 
 import aiohttp
 import pytest
+from full_backend import ALL, CONFIRM, SEND, Mailbox, Served
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 from sqlalchemy import text
-from whole import ALL, CONFIRM, SEND, Mailbox, Served
 
 from galaxy_contracts.geo import COUNTRIES
 from galaxy_devkit.testing import GATEWAY_TOKEN, Boot, Booted
@@ -51,7 +51,7 @@ async def signed_in(booted: Booted, mailbox: Mailbox, address: str) -> Any:
 
 
 async def as_operator(booted: Booted, path: str) -> Any:
-    """Ask as the operator, whose first password is changed by now."""
+    """Make a request as the operator, whose first password is changed by now."""
     headers = {"Authorization": "Basic " + base64.b64encode(f"olga:{SECOND}".encode()).decode()}
     async with booted.client.get(path, headers=headers) as response:
         assert response.status == 200, await response.text()
@@ -69,7 +69,7 @@ async def change_password(booted: Booted) -> None:
 async def test_where_players_come_from(
     boot: Boot, mail_environment: dict[str, str], mailbox: Mailbox, database: Path
 ) -> None:
-    """A country is declared at sign-in, requests are counted, operators see both, and deletion takes both."""
+    """A country is declared at sign-in, requests are counted, operators see both, and deletion removes both."""
     environment = mail_environment | OPERATOR | {"BACKEND_GEOIP_DB_PATH": str(database)}
     async with boot(*ALL, environment=environment) as booted:
         session = await signed_in(booted, mailbox, "192.0.2.7")
@@ -100,7 +100,7 @@ async def test_where_players_come_from(
 async def test_a_kill_loses_what_was_not_written_and_no_more(
     boot: Boot, empty_database: str, mail_environment: dict[str, str], mailbox: Mailbox, database: Path
 ) -> None:
-    """Counts once written outlive kill -9 of the process, a stop writes them all, and the file is read again."""
+    """Written counts survive kill -9 of the process, a stop writes them all, and the file is read again."""
     environment = mail_environment | {"BACKEND_GEOIP_DB_PATH": str(database)}
     async with boot(*ALL, environment=environment, dsn=empty_database) as booted:
         session = await signed_in(booted, mailbox, "192.0.2.7")
@@ -127,7 +127,7 @@ async def _ask(served: Served, token: str, *, times: int) -> None:
 
 
 async def _counted(dsn: str, account_id: UUID) -> int:
-    """Return an account's requests from AT, which is all there are."""
+    """Return an account's requests from AT, its only country."""
     database = Database(make_engine(dsn), schema_of(dsn))
     query = "SELECT coalesce(sum(requests), 0) FROM user_country_counters WHERE account_id = :id AND country = 'AT'"
     try:

@@ -22,7 +22,7 @@ class Dev:
         self.process, self.banner = process, banner
 
     def commands(self) -> str:
-        """Return what the banner says to paste."""
+        """Return the banner's commands."""
         lines = self.banner.partition(PROMPT)[2].splitlines()[1:]
         return "\n".join(line for line in lines if not re.match(r"\d\. ", line))
 
@@ -35,7 +35,7 @@ class Dev:
 
 @pytest.fixture
 async def started() -> AsyncIterator[list[Dev]]:
-    """Every process that a test has started: those that it leaves running are killed."""
+    """Processes of a test: those still running at its end are killed."""
     processes: list[Dev] = []
     yield processes
     for each in processes:
@@ -83,7 +83,7 @@ async def gone(data: Path) -> None:
 
 @pytest.mark.slow
 async def test_newcomer_signs_in_and_the_next_start_goes_on(tmp_path: Path, started: list[Dev]) -> None:
-    """The printed commands sign in; Ctrl-C leaves nothing behind; kill -9 neither; a second start reuses the data."""
+    """The printed commands sign in; neither Ctrl-C nor kill -9 leaves processes; a second start reuses the data."""
     data = tmp_path / "galaxy"
     first = await start(data, started)
     assert servers(data)
@@ -111,7 +111,7 @@ async def test_newcomer_signs_in_and_the_next_start_goes_on(tmp_path: Path, star
 
 
 async def test_second_start_beside_the_first_is_refused(tmp_path: Path, started: list[Dev]) -> None:
-    """Two at once in one directory: the second says so in one sentence."""
+    """A second one in the same directory is refused in one sentence."""
     data = tmp_path / "galaxy"
     first = await start(data, started)
     command = [sys.executable, "-m", "galaxy_kernel", "dev", "--any-ports", "--data", str(data)]

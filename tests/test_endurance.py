@@ -1,6 +1,6 @@
 """The short forms of `make endurance`: processes, Postgres, connections and the relay fail, and nothing is lost.
 
-They run as a process of their own, as the long forms do; the rest here holds the judges to their word.
+They run as a process of their own, as the long forms do; the other tests here check the checkers.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ SEED = 3
 
 @pytest.fixture
 def endurance(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Return what imports a module of `bench.endurance`, which is no distribution."""
+    """Return a function that imports a module of `bench.endurance`, which is not a distribution."""
     monkeypatch.syspath_prepend(str(ROOT))
     import importlib
 
@@ -44,7 +44,7 @@ async def test_nothing_is_lost(scenario: str, operations: int, kills: int) -> No
 
 
 def test_the_seed_replays_the_faults(endurance: Callable[[str], Any]) -> None:
-    """A seed gives the same faults at the same operations every time, another seed others; each has a place."""
+    """A seed draws the same faults at the same operations every time, another seed others."""
     draw = endurance("schedule").draw
 
     def drawn(seed: int) -> list[Any]:
@@ -56,7 +56,7 @@ def test_the_seed_replays_the_faults(endurance: Callable[[str], Any]) -> None:
 
 
 def test_a_fault_waits_until_the_one_before_is_mended(endurance: Callable[[str], Any]) -> None:
-    """No fault strikes what is already down: one that is due meanwhile comes with the first operation after."""
+    """No fault happens while another is in progress: one due meanwhile follows with the next operation."""
     module = endurance("schedule")
     first, second = module.Fault(2, "kill"), module.Fault(3, "restart")
     schedule = module.Schedule([first, second])
@@ -92,7 +92,7 @@ MAIL = b"Message-ID: <1@x>\r\n\r\nhello\r\n"
 def test_the_judge_of_mails_sees_each_fault(
     endurance: Callable[[str], Any], entry: dict[str, Any], contents: list[bytes], complaint: str | None
 ) -> None:
-    """A delivery that is not as it should be is told of; a duplicate with the same bytes is as it should be."""
+    """A wrong delivery is reported; a duplicate with the same bytes is correct."""
     ledger = endurance("ledger")
     arrived = {"ada": endurance("relay").Arrivals(contents)} if contents else {}
     broken = ledger.Ledger([ledger.Entry(**(ENTRY | HISTORY | entry))]).against({"ada"}, arrived)
@@ -101,7 +101,7 @@ def test_the_judge_of_mails_sees_each_fault(
 
 
 def test_the_watcher_sees_a_step_back(endurance: Callable[[str], Any]) -> None:
-    """An older version, and another row under the same version, are told of once each; going and coming is not."""
+    """An older version, and another row under the same version, are reported once each; deletion and return are not."""
     module = endurance("replica")
     memory: dict[str, Any] = {}
     watched = type("Watched", (), {"name": "r0", "cache": memory})()
@@ -122,7 +122,7 @@ def test_the_watcher_sees_a_step_back(endurance: Callable[[str], Any]) -> None:
 
 
 def test_the_verdict_is_only_held_when_everything_is(endurance: Callable[[str], Any]) -> None:
-    """A loss, a broken invariant and lateness each are enough for NOT HELD, and are shown with their evidence."""
+    """A loss, a broken invariant and lateness are each enough for NOT HELD, and are shown with their evidence."""
     module = endurance("verdict")
 
     def verdict(**wrong: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Faults from outside: Postgres away, the relay with every fault, kill -9 of the process."""
+"""Faults from outside: Postgres down, the relay faulty, kill -9 of the process."""
 
 import asyncio
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from full_backend import ALL, CONFIRM, SEND, Mailbox, Served, post
 from sqlalchemy import text
-from whole import ALL, CONFIRM, SEND, Mailbox, Served, post
 
 from galaxy_devkit.postgres.server import EmbeddedPostgres
 from galaxy_devkit.testing import Boot, Booted
@@ -32,7 +32,7 @@ async def relay(booted: Booted) -> dict[str, Any]:
 
 
 async def ready(booted: Booted) -> tuple[int, set[str]]:
-    """Return the status of /readyz, and what fails."""
+    """Return the status of /readyz, and the failed checks."""
     booted.kernel.probes.forget()
     async with booted.client.get("/readyz") as response:
         checks = (await response.json())["checks"]
@@ -42,7 +42,7 @@ async def ready(booted: Booted) -> tuple[int, set[str]]:
 async def test_postgres_away_is_503_that_names_it(
     boot: Boot, tmp_path: Path, mail_environment: dict[str, str], mailbox: Mailbox
 ) -> None:
-    """Without Postgres a write is 503 at once and a cached read goes on; with it back all is as before."""
+    """Without Postgres a write is 503 at once and a cached read succeeds; with it back writes do too."""
     async with (
         EmbeddedPostgres(tmp_path / "pg", durable=False) as postgres,
         boot(*ALL, environment=mail_environment, dsn=postgres.dsn()) as booted,
@@ -70,7 +70,7 @@ async def test_postgres_away_is_503_that_names_it(
 
 
 async def test_relay_that_is_gone_pauses_and_costs_nothing(boot: Boot, unused_tcp_port: int) -> None:
-    """While nothing listens the mail waits without losing an attempt; the probe says so and does not gate."""
+    """While the relay is down the mail waits without losing an attempt; the probe reports it and does not gate."""
     environment = {"BACKEND_SMTP_PORT": str(unused_tcp_port), "BACKEND_SMTP_TLS_MODE": "none"}
     async with boot(*ALL, environment=environment) as booted:
         assert (await post(booted, SEND, {"email": "ada@example.test"}))[0] == 202
@@ -95,7 +95,7 @@ async def test_relay_that_is_gone_pauses_and_costs_nothing(boot: Boot, unused_tc
 async def test_killed_process_loses_no_mail(
     empty_database: str, mailbox: Mailbox, mail_environment: dict[str, str]
 ) -> None:
-    """Kill -9 right after the answers: the next process sends what was promised, under the same Message-ID."""
+    """After a kill -9 the next process sends the acknowledged mails, under the same Message-ID."""
     people = [f"p{number}@example.test" for number in range(20)]
     async with Served(empty_database, mail_environment) as first:
         async with aiohttp.ClientSession(first.url) as client:

@@ -1,4 +1,4 @@
-"""The rules that hold the house up: what every plugin looks like, and how any set of them comes together."""
+"""The rules of the repository: what every plugin looks like, and how any set of them is ordered."""
 
 import re
 from itertools import chain, combinations
@@ -29,11 +29,11 @@ OWN_PARTS = {
     "auth": {"notices", "sessions"},
     "engineversion": {"checks", "conformance", "users"},
     "geo": {"counting", "databases", "watching"},
-    "notification": {"catalogue", "channels", "kinds"},
-    "mail": {"conversation", "mime", "rendering", "sealing", "transport"},
+    "notification": {"catalogue", "channels", "kinds", "queue"},
+    "mail": {"conversation", "mime", "queue", "rendering", "sealing", "transport"},
     "push": {"frames", "hub", "metrics"},
 }
-"""Files named for a real second part of a plugin."""
+"""Files named after a real second part of a plugin."""
 
 
 def subsets() -> list[tuple[str, ...]]:
@@ -72,7 +72,7 @@ def test_revisions_are_numbered(found: InstalledPlugin) -> None:
 
 @pytest.mark.parametrize("names", subsets(), ids=lambda names: "+".join(names) or "none")
 def test_every_subset_orders_or_says_why_not(names: tuple[str, ...]) -> None:
-    """Any set of plugins either comes into order or is refused with one sentence that names plugin and remedy."""
+    """Any set of plugins is either ordered or refused with one sentence that names plugin and remedy."""
     chosen = Discovery(tuple(found for found in FOUND if found.name in names))
     provided = {capability for found in chosen.enabled for capability in found.manifest.provides}
     missing = [

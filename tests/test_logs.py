@@ -1,4 +1,4 @@
-"""What a real process says of a sign-in, and what it never says (SPEC K-8)."""
+"""The log of a sign-in by a real process, and what it must never contain (SPEC K-8)."""
 
 import asyncio
 import json
@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 import aiohttp
+from full_backend import Mailbox, Served
 from sqlalchemy import text
-from whole import Mailbox, Served
 
 from galaxy_kernel.database import Database, make_engine, schema_of
 
@@ -15,7 +15,7 @@ ADDRESS = "Somebody.Special@example.test"
 
 
 async def sign_in(client: aiohttp.ClientSession, mailbox: Mailbox) -> tuple[str, str, str]:
-    """Sign in, with a wrong code and a bad token on the way; give code, token and the first request's id."""
+    """Sign in, with a wrong code and a bad token on the way; return code, token and the first request's id."""
     auth = "/api/v1/public/auth"
     async with client.post(f"{auth}/send-email-code", json={"email": ADDRESS}) as response:
         challenge, request_id = await response.json(), response.headers["X-Request-Id"]

@@ -1,4 +1,4 @@
-"""Players and operators hear what happened: once and surely, with every plugin there is, and through kill -9."""
+"""Notifications to players and operators: each delivered, once, with every plugin, and through kill -9."""
 
 import asyncio
 import json
@@ -15,8 +15,8 @@ import grpc
 import grpc.aio
 import pytest
 from aiohttp import encode_basic_auth
+from full_backend import ALL, Mailbox, Served, sign_in
 from sqlalchemy import text
-from whole import ALL, Mailbox, Served, sign_in
 
 from galaxy_devkit.testing import Boot, Booted
 from galaxy_devkit.testing.kernel import GATEWAY_TOKEN
@@ -34,14 +34,14 @@ ADMIN = "/api/v1/admin/notifications"
 
 @dataclass
 class Gateway:
-    """Keeps what it hears, and its cursor from one connection to the next."""
+    """Keeps received events, and its cursor from one connection to the next."""
 
     cursor: str = ""
     events: list[Event] = field(default_factory=list)
 
     @asynccontextmanager
     async def listening(self, address: str, *, later: bool = False) -> AsyncIterator[None]:
-        """Subscribe, again and again, until the block ends; with `later` nobody need be there yet."""
+        """Subscribe repeatedly until the block ends; with `later` the backend need not run yet."""
         opened = asyncio.Event()
         task = asyncio.create_task(self._listen(address, opened))
         try:
@@ -87,7 +87,7 @@ class Gateway:
 
 @pytest.fixture
 async def operating(boot: Boot, mail_environment: dict[str, str]) -> Any:
-    """Return what boots plugins with an operator whose password is changed."""
+    """Return a function that boots plugins with an operator whose password is changed."""
 
     @asynccontextmanager
     async def operate(*plugins: type[Any]) -> AsyncIterator[Booted]:
@@ -104,7 +104,7 @@ async def operating(boot: Boot, mail_environment: dict[str, str]) -> Any:
 
 @pytest.fixture
 async def operated(operating: Any) -> AsyncIterator[Booted]:
-    """Everything, with that operator."""
+    """Every plugin, with that operator."""
     async with operating(*ALL) as booted:
         yield booted
 
@@ -117,7 +117,7 @@ async def admin(booted: Booted, method: str, path: str, body: Any = None) -> Any
 
 
 async def settled(booted: Booted, notification: str) -> set[tuple[str, str, str | None]]:
-    """Wait until an intent's routes have ended, and give channel, state and reason of each."""
+    """Wait until an intent's routes have ended, and return channel, state and reason of each."""
     async with asyncio.timeout(10):
         while True:
             routes = (await admin(booted, "GET", f"/{notification}"))["routes"]
@@ -136,7 +136,7 @@ async def second_sign_in(booted: Booted, mailbox: Mailbox, email: str) -> Any:
 
 
 async def test_a_second_device(operated: Booted, mailbox: Mailbox) -> None:
-    """A sign-in on a second device sends a mail and an event, and stands in the inbox."""
+    """A sign-in on a second device sends a mail and an event, and appears in the inbox."""
     gateway = Gateway()
     async with gateway.listening(operated.kernel.rpc.address):
         session = await second_sign_in(operated, mailbox, "ada@example.test")
@@ -178,7 +178,7 @@ async def test_operators_hear_by_mail(operated: Booted, mailbox: Mailbox) -> Non
 
 
 async def test_an_operators_mail_that_cannot_be_made(operated: Booted, mailbox: Mailbox) -> None:
-    """A payload that would break its mail's header is a dead letter that says why, and nothing of it is sent."""
+    """A payload that would break its mail's header is a dead letter with the reason, and is not sent."""
     payload = {"game_id": str(UUID(int=1)), "image": "x\r\nBcc: eve@example.test", "detail": "none"}
     body = {"kind": "runtime.image_pull_failed", "payload": payload}
     found = await admin(operated, "POST", "/test", body)
@@ -233,7 +233,7 @@ async def test_kill_9_in_mid_batch(empty_database: str, mailbox: Mailbox, mail_e
     environment = {**mail_environment, "BACKEND_PUSH_LISTEN_ADDR": push}
     database = Database(make_engine(empty_database), schema_of(empty_database))
     gateways, draw = (Gateway(), Gateway()), random.Random(7)
-    async with Served(empty_database, environment):  # it migrates, and tells the gateways where to begin
+    async with Served(empty_database, environment):  # it migrates, and gives the gateways their first cursor
         for gateway in gateways:
             async with gateway.listening(push):
                 pass
@@ -265,7 +265,7 @@ async def test_kill_9_in_mid_batch(empty_database: str, mailbox: Mailbox, mail_e
 
 
 async def _wait_for_claims(database: Database) -> None:
-    """Wait until routes are in a worker's hands, or none is left."""
+    """Wait until a worker has claimed routes, or none is left."""
     query = text("""
         SELECT count(*) FILTER (WHERE claimed_at IS NOT NULL) > 0 OR count(*) FILTER (WHERE state = 'pending') = 0
         FROM notification_routes
@@ -279,7 +279,7 @@ async def _wait_for_claims(database: Database) -> None:
 
 
 async def _end_leases(database: Database) -> None:
-    """Let the time of the leases pass."""
+    """Let the leases end."""
     async with database.transaction() as connection:
         for table in ("notification_routes", "mail_deliveries"):
             await connection.execute(text(f"UPDATE {table} SET next_attempt_at = now() WHERE claimed_at IS NOT NULL"))

@@ -1,4 +1,4 @@
-"""A relay that takes connections and then misbehaves, seen from the API: refusing, slow, gone after the final dot."""
+"""A relay that accepts connections and then fails, seen from the API: refusing, slow, gone after the final dot."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import encode_basic_auth
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from whole import ALL, SEND, Mailbox, post
+from full_backend import ALL, SEND, Mailbox, post
 
 from galaxy_devkit.testing import Boot, Booted
 
@@ -19,7 +19,7 @@ ENVIRONMENT = {
 
 
 class FaultyMailbox(Mailbox):
-    """A relay that does to a mail what `fault` says, and keeps what it was given to the final dot."""
+    """A relay that injects `fault` into a mail, and keeps mails received up to the final dot."""
 
     fault = "kind"
 
@@ -64,7 +64,7 @@ async def admin(booted: Booted, method: str, path: str) -> Any:
 
 
 async def delivery_in(booted: Booted, state: str) -> Any:
-    """Wait until the only delivery is in a state, and give it."""
+    """Wait until the only delivery is in a state, and return it."""
     async with asyncio.timeout(10):
         while (found := (await admin(booted, "GET", "/deliveries"))["items"])[0]["state"] != state:
             await asyncio.sleep(0.05)
@@ -73,7 +73,7 @@ async def delivery_in(booted: Booted, state: str) -> Any:
 
 
 async def test_refused_mail_is_a_dead_letter_that_operators_see(operated: Booted, mailbox: FaultyMailbox) -> None:
-    """A refusal for good ends at the first attempt, with the relay's words; a code is resent when the relay relents."""
+    """A permanent refusal ends at the first attempt, with the relay's reply; a resend succeeds once it accepts."""
     mailbox.fault = "refuse"
     assert (await post(operated, SEND, {"email": "ada@example.test"}))[0] == 202
     delivery = await delivery_in(operated, "dead_lettered")
@@ -89,7 +89,7 @@ async def test_refused_mail_is_a_dead_letter_that_operators_see(operated: Booted
 async def test_mail_that_may_have_gone_goes_again_as_it_was(
     operated: Booted, mailbox: FaultyMailbox, fault: str, said: str
 ) -> None:
-    """A relay silent or lost after the final dot costs an attempt; the same mail comes again, and no call waits."""
+    """A relay silent or lost after the final dot costs an attempt; the same mail is sent again, and no call waits."""
     mailbox.fault = fault
     async with asyncio.timeout(1):
         assert (await post(operated, SEND, {"email": "ada@example.test"}))[0] == 202

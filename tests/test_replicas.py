@@ -7,8 +7,8 @@ import asyncio
 import os
 
 import pytest
+from full_backend import Served
 from sqlalchemy import text
-from whole import Served
 
 from galaxy_kernel.database import Database, make_engine, schema_of
 
@@ -21,7 +21,8 @@ async def test_all_come_up_on_an_empty_database(empty_database: str) -> None:
     all_served = [Served(empty_database, {"BACKEND_POSTGRES_POOL_SIZE": "2"}) for _ in range(PROCESSES)]
     await asyncio.gather(*(served.__aenter__() for served in all_served))
     assert len({served.url for served in all_served}) == PROCESSES
-    applied = [line["message"] for served in all_served for line in served.lines if line["event"] == "migration"]
+    lines = [line for served in all_served for line in served.lines]
+    applied = [line["message"] for line in lines if line["event"] == "migration_progressed"]
     assert sum("kernel_0001: applied" in message for message in applied) == 1
     await asyncio.gather(*(served.__aexit__() for served in all_served))
     assert [served.process.returncode for served in all_served] == [0] * PROCESSES

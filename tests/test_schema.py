@@ -1,4 +1,4 @@
-"""The schema that all plugins make together (SPEC K-3)."""
+"""The schema of all plugins together (SPEC K-3)."""
 
 import pytest
 from sqlalchemy import text
@@ -20,16 +20,16 @@ TABLES = {
 BRANCHES = {"kernel", "user", "auth", "admin", "mail", "notification", "adminchannel", "push", "geo", "engineversion"}
 
 
-async def test_expected_tables(whole: Booted) -> None:
-    """The schema holds these tables and no other, a version table for each branch among them."""
+async def test_expected_tables(full_backend: Booted) -> None:
+    """The schema has exactly these tables, including a version table for each branch."""
     query = text("SELECT tablename FROM pg_tables WHERE schemaname = 'backend'")
-    async with whole.database.reading() as connection:
+    async with full_backend.database.reading() as connection:
         found = set((await connection.execute(query)).scalars())
     assert found == TABLES | {f"alembic_version_{branch}" for branch in BRANCHES}
 
 
 @pytest.mark.parametrize("branch", sorted(BRANCHES))
-async def test_revisions_make_what_the_code_expects(whole: Booted, branch: str) -> None:
-    """What a plugin's revisions have made is what its tables say, constraints and indexes included."""
-    found = {each.plugin: each for each in schema.branches(whole.kernel.assembly.plugins)}
-    assert await drift(whole.database.engine, whole.database.schema, found[branch]) == []
+async def test_revisions_make_what_the_code_expects(full_backend: Booted, branch: str) -> None:
+    """A plugin's revisions create its tables as described, constraints and indexes included."""
+    found = {each.plugin: each for each in schema.branches(full_backend.kernel.assembly.plugins)}
+    assert await drift(full_backend.database.engine, full_backend.database.schema, found[branch]) == []

@@ -1,4 +1,4 @@
-"""Whatever fits the API's description, and much that does not, is answered without a server error."""
+"""Requests that fit the API's description, and many that do not, are answered without a server error."""
 
 import asyncio
 import threading
@@ -9,9 +9,9 @@ import pytest
 import requests
 import schemathesis
 from aiosmtpd.smtp import SMTP
+from full_backend import ALL, Mailbox, sign_in
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
-from whole import ALL, Mailbox, sign_in
 
 from galaxy_devkit.testing import GATEWAY_TOKEN, PostgresCluster
 from galaxy_devkit.testing.kernel import make_boot
@@ -69,11 +69,11 @@ def service(postgres_cluster: PostgresCluster) -> Iterator[tuple[str, str]]:
     suppress_health_check=list(HealthCheck),
 )
 def test_no_server_error(case: Any, service: tuple[str, str]) -> None:
-    """Each operation, called by who may call it, never answers 5xx."""
+    """No operation, called with its access, answers 5xx."""
     address, token = service
     headers = {"X-Gateway-Token": GATEWAY_TOKEN}
     auth = ("root", "a changed one, long") if "/admin/" in case.operation.path else None
-    leaves = case.operation.label == "DELETE /api/v1/user/account"  # would take the token with it
+    leaves = case.operation.label == "DELETE /api/v1/user/account"  # would delete the token too
     if "/user/" in case.operation.path and not leaves:
         headers["Authorization"] = f"Bearer {token}"
     case.headers.pop("Authorization", None)

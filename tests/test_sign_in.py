@@ -3,7 +3,7 @@
 import asyncio
 
 import aiohttp
-from whole import ALL, Mailbox, sign_in
+from full_backend import ALL, Mailbox, sign_in
 
 from galaxy_devkit.testing import Boot, Booted
 
@@ -13,13 +13,13 @@ async def account(client: aiohttp.ClientSession, token: str) -> int:
         return response.status
 
 
-async def test_sign_in_by_a_code_from_a_real_mail(whole: Booted, mailbox: Mailbox) -> None:
+async def test_sign_in_by_a_code_from_a_real_mail(full_backend: Booted, mailbox: Mailbox) -> None:
     """From the request to the mail's bytes and back: an account, a session, a token that opens."""
-    session = await sign_in(whole, mailbox, "ada@example.test")
+    session = await sign_in(full_backend, mailbox, "ada@example.test")
     assert session["account"]["email"] == "ada@example.test"
-    assert await account(whole.client, session["session_token"]) == 200
+    assert await account(full_backend.client, session["session_token"]) == 200
     headers = {"Authorization": f"Bearer {session['session_token']}"}
-    async with whole.client.get("/api/v1/user/account", headers=headers) as response:
+    async with full_backend.client.get("/api/v1/user/account", headers=headers) as response:
         assert await response.json() == session["account"], "both plugins show an account alike"
     mail = await mailbox.mail_to("ada@example.test")
     assert mail["Message-ID"]
@@ -27,38 +27,40 @@ async def test_sign_in_by_a_code_from_a_real_mail(whole: Booted, mailbox: Mailbo
 
 
 async def test_revoked_token_is_dead_on_the_other_replica_within_a_second(
-    boot: Boot, whole: Booted, mailbox: Mailbox, mail_environment: dict[str, str]
+    boot: Boot, full_backend: Booted, mailbox: Mailbox, mail_environment: dict[str, str]
 ) -> None:
-    """A session made on one replica opens on the other, and is closed there as soon as here."""
-    async with boot(*ALL, environment=mail_environment, dsn=whole.dsn) as other:
-        token = (await sign_in(whole, mailbox, "ada@example.test"))["session_token"]
+    """A session of one replica is valid on the other, and is refused there as soon as here."""
+    async with boot(*ALL, environment=mail_environment, dsn=full_backend.dsn) as other:
+        token = (await sign_in(full_backend, mailbox, "ada@example.test"))["session_token"]
         async with asyncio.timeout(1):
             while await account(other.client, token) != 200:
                 await asyncio.sleep(0.01)
         headers = {"Authorization": f"Bearer {token}"}
-        async with whole.client.get("/api/v1/user/sessions", headers=headers) as response:
+        async with full_backend.client.get("/api/v1/user/sessions", headers=headers) as response:
             (session,) = (await response.json())["items"]
-        async with whole.client.delete(f"/api/v1/user/sessions/{session['id']}", headers=headers) as response:
+        async with full_backend.client.delete(f"/api/v1/user/sessions/{session['id']}", headers=headers) as response:
             assert response.status in (200, 204)
-        assert await account(whole.client, token) == 401
+        assert await account(full_backend.client, token) == 401
         async with asyncio.timeout(1):
             while await account(other.client, token) != 401:
                 await asyncio.sleep(0.01)
 
 
-async def test_deleting_an_account_closes_everything_and_scrubs_it(whole: Booted, mailbox: Mailbox) -> None:
-    """After a deletion no table holds the address, and the token is dead at once."""
-    token = (await sign_in(whole, mailbox, "gone@example.test"))["session_token"]
-    async with whole.client.delete("/api/v1/user/account", headers={"Authorization": f"Bearer {token}"}) as response:
+async def test_deleting_an_account_closes_everything_and_scrubs_it(full_backend: Booted, mailbox: Mailbox) -> None:
+    """After a deletion no table holds the address, and the token is refused at once."""
+    token = (await sign_in(full_backend, mailbox, "gone@example.test"))["session_token"]
+    async with full_backend.client.delete(
+        "/api/v1/user/account", headers={"Authorization": f"Bearer {token}"}
+    ) as response:
         assert response.status == 204
-    assert await account(whole.client, token) == 401
+    assert await account(full_backend.client, token) == 401
     async with asyncio.timeout(5):
-        while any("gone@example.test" in row for row in await everything(whole)):
+        while any("gone@example.test" in row for row in await everything(full_backend)):
             await asyncio.sleep(0.05)
 
 
 async def everything(booted: Booted) -> list[str]:
-    """Every row of every table of the schema but the change feed, whose rows go within the hour."""
+    """Every row of every table but the change feed, whose rows are deleted within the hour."""
     from sqlalchemy import text
 
     tables = text("SELECT tablename FROM pg_tables WHERE schemaname = 'backend' AND tablename <> 'feed_changes'")

@@ -1,19 +1,19 @@
-"""A deployment has the subsystems that are installed: every set of plugins that can be is ready and stops clean."""
+"""A deployment has the installed subsystems: every possible set of plugins becomes ready and stops cleanly."""
 
 from itertools import chain, combinations
 from typing import Any
 
 import pytest
-from whole import ALL
+from full_backend import ALL
 
 from galaxy_devkit.testing import Boot
 
 FREE = {"admin", "engineversion", "geo", "push"}
-"""These require nothing and nobody requires them: they are tried all together, not at all, and one missing."""
+"""Independent plugins: tested all together, none of them, and each one missing."""
 
 
 def whole_sets() -> list[tuple[type[Any], ...]]:
-    """Return the sets whose requirements are met within them; `test_house` holds what the others are told."""
+    """Return the sets whose requirements are met within them; `test_house` tests the others' refusal."""
     sets = chain.from_iterable(combinations(ALL, size) for size in range(len(ALL) + 1))
     return [chosen for chosen in sets if _met(chosen) and _worth_it(chosen)]
 

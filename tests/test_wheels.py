@@ -1,4 +1,4 @@
-"""A deployment has the subsystems whose wheels are installed: the kernel and mail alone."""
+"""A deployment has the subsystems whose wheels are installed: here the kernel and mail."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def run(*command: str | Path, **environment: str) -> str:
 
 
 def install(folder: Path) -> Path:
-    """Build the wheels and unpack them into an empty environment that sees third-party packages and nothing else."""
+    """Build the wheels and unpack them into an environment that otherwise has only third-party packages."""
     wheels = folder / "wheels"
     build = (sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--offline")
     ours = ("--no-build-isolation", "--python", sys.executable)  # its hatchling: an isolated one would be downloaded
@@ -52,7 +52,7 @@ def install(folder: Path) -> Path:
 
 @pytest.mark.slow
 async def test_kernel_and_mail_alone(tmp_path: Path, empty_database: str) -> None:
-    """Two wheels and what they depend on boot with just those, and say so."""
+    """Two wheels and their dependencies boot with just those plugins."""
     python = await asyncio.to_thread(install, tmp_path)
     backend = python.parent / "backend"
     listed = json.loads(await asyncio.to_thread(run, backend, "plugins", "--json"))
@@ -63,7 +63,7 @@ async def test_kernel_and_mail_alone(tmp_path: Path, empty_database: str) -> Non
     )  # fmt: skip
     assert process.stdout is not None
     async with asyncio.timeout(60):
-        while (line := json.loads(await process.stdout.readline()))["event"] != "ready":
+        while (line := json.loads(await process.stdout.readline()))["event"] != "service_started":
             pass
     assert line["plugins"] == ["mail"]
     async with aiohttp.ClientSession(f"http://{line['address']}") as client:

@@ -1,4 +1,4 @@
-"""Write what the docs repeat of the code, or with --check tell what is out of step.
+"""Write the parts of the docs that repeat the code; with --check, report those that are out of date.
 
 Generated: `docs/configuration.md`; the table between `<!-- settings -->` and `<!-- /settings -->` in each plugin's
 README; the table of hooks between `<!-- hooks -->` and `<!-- /hooks -->` in `docs/writing-a-plugin.md`; the table of
@@ -28,11 +28,11 @@ value in force and where it comes from; secrets are never printed.
 
 
 def main() -> None:
-    """Write, or check with --check."""
+    """Write the documents, or compare them with --check."""
     if "--check" in sys.argv[1:]:
         stale = [path for path, text in _documents() if not path.exists() or path.read_text("utf-8") != text]
         for path in stale:
-            sys.stderr.write(f"{path.relative_to(ROOT)} is out of step with the code: run make docs\n")
+            sys.stderr.write(f"{path.relative_to(ROOT)} is out of date with the code: run make docs\n")
         sys.exit(1 if stale else 0)
     for path, text in _documents():
         path.write_text(text, "utf-8")
@@ -75,7 +75,7 @@ def _settings(variables: list[Variable]) -> str:
 
 
 def _hooks() -> str:
-    rows = ["| hook | what it gives | when it is called, and what its failure does |", "|---|---|---|"]
+    rows = ["| hook | what it does | when it is called, and what its failure does |", "|---|---|---|"]
     for hook in HOOKS:
         paragraphs = (getattr(HookSpecs, hook).__doc__ or "").strip().split("\n\n")
         first, _, rest = " ".join(" ".join(paragraphs).split()).partition(". ")

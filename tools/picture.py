@@ -1,4 +1,4 @@
-"""Take the README's picture: `backend dev`, a real sign-in mail, its page in a headless Chromium.
+"""Make the README's picture: `backend dev`, a real sign-in mail, its page in a headless Chromium.
 
 .venv/bin/python tools/picture.py [docs/images/mail-page.png]
 """
@@ -21,7 +21,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
 
 
 def main() -> None:
-    """Take it."""
+    """Start `backend dev`, sign in, and photograph the mail page."""
     if CHROMIUM is None:
         sys.exit("tools/picture.py: no Chromium found: install Debian's package chromium")
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs/images/mail-page.png"

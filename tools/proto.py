@@ -1,4 +1,4 @@
-"""Write the Python code of every protocol (`plugins/*/galaxy_*/proto/*.proto`), or with --check tell what is stale."""
+"""Write the Python code of every protocol (`plugins/*/galaxy_*/proto/*.proto`); with --check, report what is stale."""
 
 import sys
 import tempfile
@@ -11,12 +11,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    """Write, or check with --check."""
+    """Write the files, or compare them with --check."""
     made = dict(_made())
     if "--check" in sys.argv[1:]:
         stale = [path for path, content in made.items() if not path.exists() or path.read_bytes() != content]
         for path in stale:
-            sys.stderr.write(f"{path.relative_to(ROOT)} is out of step with its .proto: run make proto\n")
+            sys.stderr.write(f"{path.relative_to(ROOT)} is out of date with its .proto: run make proto\n")
         sys.exit(1 if stale else 0)
     for path, content in made.items():
         path.write_bytes(content)

@@ -1,1 +1,1 @@
-"""Endurance: what must hold while processes, connections and the relay fail, tried out on the real thing (SPEC §6)."""
+"""Endurance: what must hold while processes, connections and the relay fail, on the real system (SPEC §6)."""

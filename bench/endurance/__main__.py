@@ -17,17 +17,17 @@ SCENARIOS: dict[str, Callable[..., Awaitable[Verdict]]] = {"boot": boot.run, "ma
 
 
 def main() -> int:
-    """Run the scenarios one after the other, and tell of each when it has ended."""
+    """Run the scenarios one after the other, and print the verdict of each when it has ended."""
     parser = argparse.ArgumentParser(prog="python -m bench.endurance", description=sys.modules[__name__].__doc__)
     parser.add_argument("names", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; all by default")
     parser.add_argument("--seed", type=int, default=1, help="draws the faults: what, and at which operation")
-    parser.add_argument("--short", action="store_true", help="the same trials with less of everything")
+    parser.add_argument("--short", action="store_true", help="the same scenarios with less of everything")
     parser.add_argument("--json", action="store_true", help="print JSON in place of text")
     options = parser.parse_args()
     unknown = set(options.names) - set(SCENARIOS)
     if unknown:
-        parser.error(f"no scenario is called {', '.join(sorted(unknown))}: there are {', '.join(SCENARIOS)}")
-    configure_logging("critical", stream=sys.stderr)  # the faults are ours; what matters of them is in the verdict
+        parser.error(f"there is no scenario called {', '.join(sorted(unknown))}: there are {', '.join(SCENARIOS)}")
+    configure_logging("critical", stream=sys.stderr)  # the faults are deliberate; the verdict has what matters
     verdicts = uvloop.run(_run(options.names or list(SCENARIOS), options))
     if options.json:
         print(document(verdicts))

@@ -14,7 +14,7 @@ from galaxy_devkit.testing.kernel import ENVIRONMENT
 READY_WITHIN = 180.0
 """Seconds until a process counts as stuck: seventeen of them share the processor, and each takes seconds of it."""
 PASSED_ON = ("PATH", "PYTHONPATH", "BACKEND_PLUGINS_DISABLED")
-"""What a process has of our own environment, so that a checkout or a set of plugins can be chosen for a run."""
+"""Variables of our own environment that a process inherits, to choose a checkout or a set of plugins for a run."""
 Line = Mapping[str, Any]
 
 
@@ -32,14 +32,14 @@ class Backend:
         self._reading: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self.lines: deque[Line] = deque(maxlen=200)
-        """The last lines of this life."""
+        """The last lines of the current process."""
         self.on_line: Callable[[Line], None] | None = None
-        """Hears each line."""
+        """Called with each line."""
         self.url = ""
         """Where it listens, once it was ready."""
 
     async def spawn(self) -> None:
-        """Begin a life."""
+        """Start a process."""
         self._ready.clear()
         self.lines.clear()
         ours = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
@@ -49,17 +49,17 @@ class Backend:
         self._reading = asyncio.create_task(self._read(self._process))
 
     async def ready(self) -> None:
-        """Wait until it says that it is; raise BackendError when it ends before, or is not in time."""
+        """Wait until it reports that it is ready. Raise BackendError when it ends before, or is late."""
         waiting = asyncio.create_task(self._ready.wait())
         ends = [waiting, self._reading] if self._reading is not None else [waiting]
         await asyncio.wait(ends, timeout=READY_WITHIN, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if not self._ready.is_set():
             said = self.lines[-1] if self.lines else "nothing"
-            raise BackendError(f"a backend process was not ready, and last said: {said}")
+            raise BackendError(f"a backend process was not ready; its last lines: {said}")
 
     async def start(self) -> None:
-        """Begin a life, and wait until it is ready."""
+        """Start a process, and wait until it is ready."""
         await self.spawn()
         await self.ready()
 
@@ -77,7 +77,7 @@ class Backend:
         return status
 
     async def stop(self) -> int:
-        """Have it drain, and return its exit status; a process that does not end in 30 s is killed."""
+        """Drain it, and return its exit status; a process that does not end in 30 s is killed."""
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
             try:
@@ -95,7 +95,7 @@ class Backend:
             except ValueError:  # cut off by the kill
                 continue
             self.lines.append(line)
-            if line["event"] == "ready":
+            if line["event"] == "service_started":
                 self.url = f"http://{line['address']}"
                 self._ready.set()
             if self.on_line is not None:

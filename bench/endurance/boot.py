@@ -1,7 +1,7 @@
 """S-8: sixteen processes start at once on an empty database, and all become ready; twenty rounds.
 
-Each round has a seventeenth, the victim: whichever process has just applied the revision that the seed draws, and so
-holds the lock of the migrations, is killed by SIGKILL. The other sixteen take the schema over from there.
+Each round has a seventeenth, the victim: the process that has just applied the revision that the seed draws, and so
+holds the lock of the migrations, is killed by SIGKILL. The other sixteen continue from there.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from bench.endurance.verdict import Verdict, some
 from galaxy_devkit.postgres.server import EmbeddedPostgres
 
 EARLY_REVISIONS = 5
-"""The victim dies at one of so many first revisions: mail and auth with what they require have as many."""
+"""The victim dies at one of the first so many revisions: mail and auth with what they require have that many."""
 WITHIN = 120.0
-"""Seconds for all of a round to become ready; the processor is what they wait for."""
+"""Seconds for all of a round to become ready; they compete for the processor."""
 _ENVIRONMENT = {"BACKEND_POSTGRES_POOL_SIZE": "2"}
 
 
@@ -54,7 +54,7 @@ async def run(*, seed: int, short: bool) -> Verdict:
 
 
 class _Round:
-    """One empty database, and those who start on it."""
+    """One empty database, and the processes that start on it."""
 
     def __init__(self, server: EmbeddedPostgres, name: str, source: random.Random) -> None:
         self.name = name
@@ -75,7 +75,7 @@ class _Round:
         return self._victim is not None
 
     async def run(self, processes: int) -> None:
-        """Start so many and one, and see what becomes of them."""
+        """Start so many and one more, and observe them."""
         await _execute(self._server.dsn(), f"CREATE DATABASE {self.name}")
         dsn = self._server.dsn(self.name, search_path="backend")
         backends = [Backend(dsn, _ENVIRONMENT) for _ in range(processes + 1)]
@@ -90,7 +90,7 @@ class _Round:
         self.broken += some("revision applied twice", [name for name, times in self.applied.items() if times > 1])
         self.broken += await _branches(dsn)
         if not self.killed:
-            self.broken.append(f"nobody was killed: revision {self._dies_at} was never told of")
+            self.broken.append(f"no process was killed: revision {self._dies_at} was never told of")
         await _execute(self._server.dsn(), f"DROP DATABASE {self.name} WITH (FORCE)")
 
     async def _start(self, backends: list[Backend]) -> None:
@@ -121,7 +121,7 @@ class _Round:
 
 
 async def _readyz(urls: list[str]) -> list[str]:
-    """Ask every process whether it is ready; return what it says is not, nothing for one that is."""
+    """Return, for every process, the checks that are not ready."""
     async with aiohttp.ClientSession() as client:
 
         async def ask(url: str) -> str:

@@ -1,9 +1,10 @@
 """S-11: three replicas, 10,000 cached writes, 100 cut connections, a tenth of the notifications lost.
 
-Writers change rows through all replicas at once, several of them the same row; some delete rows and make them anew,
+Writers change rows through all replicas at once, several of them the same row; some delete rows and create them again,
 some roll back. At the operations that the seed draws connections of a replica are cut on the server
-(`pg_terminate_backend`): one of its pool, the one that listens, or all it has. The seed also says at which operations
-a replica is deaf and dumb, a tenth of them; at the last ones all are, so that the end is known by looking alone.
+(`pg_terminate_backend`): one of its pool, the one that listens, or all it has. The seed also draws at which operations
+a replica neither sends nor receives notifications, a tenth of them; at the last ones none does, so that the end is
+known by polling alone.
 """
 
 import asyncio
@@ -28,18 +29,18 @@ from galaxy_devkit.postgres.server import EmbeddedPostgres
 REPLICAS = 3
 WRITERS = 12
 STEADY = [f"steady {number}" for number in range(40)]
-"""Rows that are only changed, by whoever comes first."""
+"""Rows that are only changed, by any writer."""
 PASSING = [f"passing {number}" for number in range(20)]
 """Rows that come and go; each is written by one writer at a time."""
 SILENT_SHARE, SILENT_BLOCK = 0.1, 10
-"""How many of the operations find a replica silent, and for how many in a row."""
+"""The share of operations at which a replica is silent, and for how many in a row."""
 WITHIN = 5.0
 """Seconds from the last write until all must be equal (SPEC S-11)."""
 _CUTS = {"pool connection": 6, "listening connection": 3, "all connections of a replica": 1}
 """What is cut, by weight."""
 _SUBJECT = "pid FROM pg_stat_activity WHERE application_name = $1 AND backend_type = 'client backend'"
 _LISTENS = "(query LIKE 'LISTEN%' OR query = 'SELECT 1')"
-"""What a listener asks: LISTEN, and then whether the server is still there."""
+"""A listener's statements: LISTEN, and then its checks of the server."""
 
 
 async def run(*, seed: int, short: bool) -> Verdict:
@@ -52,9 +53,9 @@ async def run(*, seed: int, short: bool) -> Verdict:
             stack.push_async_callback(control.close)
             await _make_table(control)
             replicas = [await stack.enter_async_context(replica(f"r{n}", dsn)) for n in range(REPLICAS)]
-            example = _Trial(replicas, control, seed, writes, cuts)
-            await example.run()
-            return await example.verdict()
+            running = _Scenario(replicas, control, seed, writes, cuts)
+            await running.run()
+            return await running.verdict()
 
 
 async def _make_table(control: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -66,10 +67,10 @@ async def _make_table(control: "asyncpg.Connection[asyncpg.Record]") -> None:
 
 
 class _Rolled(Exception):  # noqa: N818 - no error
-    """A writer has thought better of it."""
+    """A writer rolls back on purpose."""
 
 
-class _Trial:
+class _Scenario:
     def __init__(
         self, replicas: list[Replica], control: "asyncpg.Connection[asyncpg.Record]", seed: int, writes: int, cuts: int
     ) -> None:
@@ -114,7 +115,7 @@ class _Trial:
                 print(f"  {operation:,} of {self.writes:,} writes", file=sys.stderr, flush=True)
 
     async def _until_committed(self, operation: int) -> None:
-        """Do a write again and again, as people would, until it was acknowledged; or rolled back on purpose."""
+        """Repeat a write until it was acknowledged, or rolled back on purpose."""
         for attempt in itertools.count():
             source = random.Random(f"{self.seed}/{operation}/{attempt}")
             try:
@@ -149,7 +150,7 @@ class _Trial:
             self._acknowledge(through, item)
 
     async def _come_or_go(self, through: Replica, key: str, value: str, *, goes: bool) -> None:
-        """Write a row that may not be there. Its versions are ours to give: gone rows do not remember theirs."""
+        """Write a row that may not exist. Its version is given here, since a deleted row has none."""
         async with self._locks[key]:
             self._versions[key] += 1
             item = Item(key, self._versions[key], value)
@@ -163,14 +164,14 @@ class _Trial:
             self._committed += 1
 
     def _acknowledge(self, through: Replica, item: Item) -> None:
-        """Note a commit; whoever wrote a row reads it from now on, or a newer one."""
+        """Record a commit; its writer must read that row from now on, or a newer one."""
         seen = through.cache.get(item.key)
         self._not_own += seen is None or seen.version < item.version
         self._acknowledged[item.key] = max(item.version, self._acknowledged.get(item.key, 0))
         self._committed += 1
 
     async def _cut(self, fault: Fault) -> None:
-        """Cut what the fault says, of a replica that the seed draws; one that just has no such connection is spared."""
+        """Cut the fault's connections of a replica that the seed draws; nothing if it has none at the moment."""
         source = random.Random(f"{self.seed}/{fault.at}/cut")
         name = source.choice(self.replicas).name
         where = {"listening connection": f"AND {_LISTENS}", "pool connection": f"AND NOT {_LISTENS}"}.get(
@@ -199,7 +200,7 @@ class _Trial:
         return [each.name for each in self.replicas if {item.key: item for item in each.cache.values()} != rows]
 
     async def verdict(self) -> Verdict:
-        """Return what was found."""
+        """Return the verdict."""
         self.broken += some("step back", [wrong for each in self._watchers for wrong in each.wrong])
         if self._not_own:
             self.broken.append(f"{self._not_own} × a writer did not read its own write")
@@ -221,9 +222,9 @@ class _Trial:
                 "rows committed": self._committed,
                 "rolled back": self._rolled_back,
                 "cut off and repeated": self._failed,
-                "share of silence": round(silent, 3),
+                "share of silent operations": round(silent, 3),
                 "loads": sum(each.cache.loads for each in self.replicas),
-                "looks at memory": sum(each.looks for each in self._watchers),
+                "reads of memory": sum(each.looks for each in self._watchers),
             },
         )
 

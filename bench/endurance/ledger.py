@@ -1,4 +1,4 @@
-"""What the database says became of the mails, and what must be true of it."""
+"""The fate of the mails according to the database, and what must be true of it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Entry:
 
     @property
     def complete(self) -> bool:
-        """Whether its attempts are numbered from 1 without a gap, and the last, no other, was the one that sent it."""
+        """Whether its attempts are numbered from 1 without a gap, and only the last one sent it."""
         one_by_one = list(self.numbers) == list(range(1, self.attempts + 1))
         return one_by_one and list(self.outcomes).count("sent") == 1 and self.outcomes[-1] == "sent"
 
@@ -43,7 +43,7 @@ class Ledger:
     entries: Sequence[Entry]
 
     def against(self, acknowledged: Collection[str], arrived: Mapping[str, Arrivals]) -> list[str]:
-        """Return what is wrong, seen from both ends: what people were told, and what the relay got."""
+        """Return the violations, seen from both ends: what callers were promised, and what the relay received."""
         by_recipient = {entry.recipient: entry for entry in self.entries}
         ours = [(by_recipient[address], came) for address, came in arrived.items() if address in by_recipient]
         return [
@@ -78,7 +78,7 @@ async def queued(dsn: str) -> int:
 
 
 async def let_time_pass(dsn: str) -> None:
-    """Make due what waits for a lease or a back-off to end; for when no backend runs, or it loses its claims."""
+    """Make rows due that wait for a lease or a back-off; only while no backend runs, or it loses its claims."""
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(_PASS)

@@ -1,9 +1,9 @@
-"""S-9: mails asked for by the API, while the backend and Postgres are killed and the relay injects faults.
+"""S-9: mails requested by the API, while the backend and Postgres are killed and the relay injects faults.
 
 People ask for sign-in codes, each at an address of their own; what was answered 202 is acknowledged. Operations are
 acknowledgements, mails begun at the relay, and mails whose last byte the relay has and has not yet answered: at those
-the seed's faults strike, a SIGKILL of the backend or a SIGQUIT of Postgres (its immediate shutdown), at once and in the
-middle of whatever else goes on. People go on asking in step with the faults, so that there is always work to be lost.
+the seed's faults happen, a SIGKILL of the backend or a SIGQUIT of Postgres (its immediate shutdown), at once and in the
+middle of other work. Requests keep pace with the faults, so that there is always work to be lost.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ from galaxy_devkit.postgres.server import EmbeddedPostgres
 
 SEND = "/api/v1/public/auth/send-email-code"
 PEOPLE = 8
-"""Who ask at once."""
+"""Concurrent callers."""
 OPERATIONS_PER_MAIL = 2
-"""Of the three that a mail takes at least: the faults are spread over so many, so that each of them becomes due."""
+"""Operations over which the faults are spread, of at least three a mail, so that each fault becomes due."""
 AHEAD = 3
-"""Faults by which the asking may be ahead of those done."""
+"""Faults by which the requests may be ahead of those done."""
 _POLL = 0.1
-"""Seconds between two looks whether all is sent."""
+"""Seconds between two checks whether all is sent."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Size:
     patient: bool
     """Whether leases and back-offs take their time; otherwise it passes while the backend is down."""
     timeout: str
-    """The backend's patience with the relay."""
+    """The backend's timeout for the relay."""
 
 
 FULL = Size(mails=1_000, kills=50, restarts=5, within=300.0, patient=True, timeout="2s")
@@ -62,16 +62,16 @@ async def run(*, seed: int, short: bool) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="galaxy-endurance-") as folder:
         settings = {"synchronous_commit": "on"}
         async with EmbeddedPostgres(Path(folder) / "postgres", settings=settings, durable=not short) as server:
-            example = _Trial(server, size, seed)
-            await example.start()
+            running = _Scenario(server, size, seed)
+            await running.start()
             try:
-                await example.run()
+                await running.run()
             finally:
-                await example.close()
-            return example.verdict(await read_ledger(example.dsn))
+                await running.close()
+            return running.verdict(await read_ledger(running.dsn))
 
 
-class _Trial:
+class _Scenario:
     def __init__(self, server: EmbeddedPostgres, size: Size, seed: int) -> None:
         self.size, self.seed, self._server = size, seed, server
         faults = draw(
@@ -95,7 +95,7 @@ class _Trial:
         environment = {
             "BACKEND_AUTH_CODE_TTL": "1h",
             "BACKEND_AUTH_CODES_PER_IP_PER_HOUR": "1000000",
-            "BACKEND_MAIL_MAX_ATTEMPTS": "100",  # nobody's mail is to end for bad luck alone
+            "BACKEND_MAIL_MAX_ATTEMPTS": "100",  # no mail should be dead-lettered by chance
             "BACKEND_MAIL_WORKER_INTERVAL": "500ms",
             "BACKEND_SMTP_HOST": "127.0.0.1",
             "BACKEND_SMTP_PORT": str(self.relay.port),
@@ -106,14 +106,14 @@ class _Trial:
         await self._backend.start()
 
     async def close(self) -> None:
-        """Take down whatever is up."""
+        """Stop whatever runs."""
         with contextlib.suppress(ProcessLookupError):
             self._backend.kill()
         await self._backend.ended()
         await self.relay.close()
 
     async def run(self) -> None:
-        """Ask and strike until every fault is done, then wait until everything is sent."""
+        """Request mails and inject faults until every fault is done, then wait until everything is sent."""
         self._last_fault = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             mending = tasks.create_task(self._mend_all())
@@ -126,7 +126,7 @@ class _Trial:
         await self._converge()
 
     def _operation(self) -> None:
-        """Strike here and now, if a fault is due."""
+        """Inject a fault, if one is due."""
         fault = self.schedule.count()
         if fault is None:
             return
@@ -155,7 +155,7 @@ class _Trial:
             print(f"\r  fault {done} of {number} ", end="" if done < number else "\n", file=sys.stderr, flush=True)
 
     async def _ask_on(self) -> None:
-        """Ask for one mail after the other, as long as there is need."""
+        """Request one mail after the other, as long as faults are due."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as client:
             while len(self.acknowledged) < self.size.mails:
                 asked = self._may_ask() and await self._ask(client)
@@ -166,13 +166,13 @@ class _Trial:
                     await asyncio.sleep(_POLL)
 
     def _may_ask(self) -> bool:
-        """Whether nothing is down, and the asking is not too far ahead of the faults."""
+        """Whether nothing is down, and the requests are not too far ahead of the faults."""
         share = (self.schedule.done + AHEAD) / len(self.schedule.faults)
         behind = self.schedule.over or len(self.acknowledged) < share * self.size.mails
         return behind and self.schedule.in_hand is None
 
     async def _ask(self, client: aiohttp.ClientSession) -> bool:
-        """Ask at a new address; an answer other than 202 may or may not have queued a mail, and promises nothing."""
+        """Request a code for a new address; an answer other than 202 promises nothing."""
         self.asked += 1
         address = f"p{self.asked}@example.test"
         try:
@@ -201,7 +201,7 @@ class _Trial:
         self.converged_in = time.monotonic() - self._last_fault
 
     def verdict(self, ledger: Ledger) -> Verdict:
-        """Judge what the relay got by what was acknowledged, and by what the database says."""
+        """Compare what the relay received with what was acknowledged and with the database."""
         arrived = self.relay.arrived
         faults = [fault.kind for fault in self.schedule.faults]
         return Verdict(
@@ -216,7 +216,7 @@ class _Trial:
             within=self.size.within,
             broken=ledger.against(self.acknowledged, arrived),
             notes={
-                "asked for": self.asked,
+                "requested": self.asked,
                 "attempts": sum(entry.attempts for entry in ledger.entries),
                 "attempts lost": sum(entry.outcomes.count("lost") for entry in ledger.entries),
                 **{f"relay: {fault}": number for fault, number in sorted(self.relay.met.items())},

@@ -24,17 +24,17 @@ FAULTS = {
     "4xx to the recipient": 5,
     "4xx to the content": 5,
 }
-"""What a conversation meets, by weight."""
+"""Faults of a conversation, by weight."""
 _TAKES = {KIND, "drop after the dot", "stall after the dot"}
-"""Faults at which the relay keeps the mail, whatever the client hears of it."""
+"""Faults at which the relay keeps the mail, whatever answer the client gets."""
 
 
 @dataclass(slots=True)
 class Arrivals:
-    """What came for one recipient."""
+    """The mails for one recipient."""
 
     contents: list[bytes] = field(default_factory=list)
-    """Every mail as it was received, with the dots undone."""
+    """Every mail as received, with dot-stuffing removed."""
 
     @property
     def message_ids(self) -> set[str]:
@@ -47,13 +47,13 @@ class Relay:
     """States: made → `start` → listening at `port` → `close`."""
 
     def __init__(self, seed: int, on_operation: Callable[[], None]) -> None:
-        """`on_operation` is called when a mail begins, and when its last byte has come and nothing is answered yet."""
+        """`on_operation` is called when a mail begins, and when its last byte has arrived and is not answered yet."""
         self.kind = False
-        """Whether it injects no faults any more."""
+        """Whether it no longer injects faults."""
         self.port = 0
         self.arrived: dict[str, Arrivals] = {}
         self.met: Counter[str] = Counter()
-        """Conversations, by the fault they met."""
+        """The number of conversations by fault."""
         self._seed, self._on_operation = seed, on_operation
         self._tried: Counter[str] = Counter()
         self._open: set[StreamWriter] = set()
@@ -65,7 +65,7 @@ class Relay:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Cut every connection, and listen no more."""
+        """Cut every connection, and stop listening."""
         self._server.close()
         for writer in list(self._open):
             writer.transport.abort()
@@ -75,14 +75,14 @@ class Relay:
         self._open.add(writer)
         try:
             await _Conversation(self, reader, writer).run()
-        except (ConnectionError, asyncio.IncompleteReadError):  # the backend was killed, or we hung up
+        except (ConnectionError, asyncio.IncompleteReadError):  # the backend was killed, or the relay hung up
             pass
         finally:
             self._open.discard(writer)
             writer.transport.abort()
 
     def fault_for(self, recipient: str) -> str:
-        """Draw what this attempt for a recipient meets: the same in every run with the seed, whenever it comes."""
+        """Draw the fault of this attempt for a recipient: the same in every run with the seed, whenever it happens."""
         self._tried[recipient] += 1
         source = random.Random(f"{self._seed}/{recipient}/{self._tried[recipient]}")
         fault = KIND if self.kind else source.choices(list(FAULTS), list(FAULTS.values()))[0]
@@ -90,11 +90,11 @@ class Relay:
         return fault
 
     def operation(self) -> None:
-        """Report a step."""
+        """Report an operation."""
         self._on_operation()
 
     def keep(self, recipient: str, content: bytes) -> None:
-        """Take a mail."""
+        """Receive a mail."""
         self.arrived.setdefault(recipient, Arrivals()).contents.append(content)
 
 
@@ -133,7 +133,7 @@ class _Conversation:
             await self.say("250 OK")
 
     async def data(self) -> None:
-        if not self.recipient:  # it came in one write with a RCPT that was refused
+        if not self.recipient:  # it arrived in one write with a RCPT that was refused
             await self.say("503 5.5.1 no recipient")
             return
         await self.say("354 go on")
@@ -147,7 +147,7 @@ class _Conversation:
         if self.fault == "drop after the dot":
             raise ConnectionAbortedError
         if self.fault.startswith("stall"):
-            await self.reader.read()  # until the client has lost patience
+            await self.reader.read()  # until the client gives up
             raise ConnectionAbortedError
         await self.say("451 4.3.0 not now" if self.fault == "4xx to the content" else "250 2.0.0 taken")
 

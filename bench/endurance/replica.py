@@ -1,4 +1,4 @@
-"""Replicas for S-11: kernels with nothing but a cache, each on connections of its own, and who watches their memory."""
+"""Replicas for S-11: kernels with only a cache, each on connections of its own, and watchers of their memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,11 +22,11 @@ items = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("value", sa.Text, nullable=False),
 )
-"""Not migrated: the scenario makes it."""
+"""Not migrated: the scenario creates it."""
 
 
 class Item(msgspec.Struct, frozen=True):
-    """A row; whoever writes it gives it the next version under the row's lock, and a value of the write's own."""
+    """A row; each write sets the next version under the row's lock, and a value of its own."""
 
     key: str
     version: int
@@ -50,7 +50,7 @@ class Replica:
         self.name, self.kernel, self.cache = name, kernel, cache
 
     def silence(self, silent: bool) -> None:
-        """Lose every notification from now on, those it sends and those it is sent; or none."""
+        """Lose every notification from now on, sent and received; or none."""
         assert self.kernel.assembly.resources is not None
         self.kernel.assembly.resources.wakeups.silent = silent
 
@@ -68,7 +68,7 @@ class Replica:
 
 @asynccontextmanager
 async def replica(name: str, dsn: str) -> AsyncIterator[Replica]:
-    """Bring a kernel up, whose connections bear its name in `pg_stat_activity`, and take it down."""
+    """Run a kernel whose connections have its name in `pg_stat_activity`."""
     cache = Counted(name=f"{PLUGIN}.items", table=items, row=Item, key=lambda item: item.key)
 
     class Plugin:
@@ -87,7 +87,7 @@ async def replica(name: str, dsn: str) -> AsyncIterator[Replica]:
 
 
 class Watcher:
-    """Looks at a replica's memory between any two steps of the event loop, and notes what must never be seen."""
+    """Reads a replica's memory between any two steps of the event loop, and records what must never be seen."""
 
     def __init__(self, watched: Replica, keys: Sequence[str]) -> None:
         self.looks = 0
@@ -97,13 +97,13 @@ class Watcher:
         self._newest: dict[str, Item] = {}
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Read until cancelled."""
         while True:
             self.look()
             await asyncio.sleep(0)
 
     def look(self) -> None:
-        """Look once at every key."""
+        """Read every key once."""
         self.looks += 1
         get, seen = self._replica.cache.get, self._seen
         for key in self._keys:
@@ -113,7 +113,7 @@ class Watcher:
                 self._compare(item)
 
     def _compare(self, item: Item | None) -> None:
-        """A row may go and come again; it is never older than it was, and a version is one row for good."""
+        """Check a row: it may be deleted and return, its version never decreases, and a version has one value."""
         if item is None:
             return
         newest = self._newest.setdefault(item.key, item)

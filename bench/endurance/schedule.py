@@ -1,4 +1,4 @@
-"""When what is killed: drawn from a seed, and told in operations, so that a run can be had again on any machine."""
+"""When faults happen: drawn from a seed and counted in operations, so that a run can be repeated on any machine."""
 
 import random
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is done to the system."""
+    """A fault to inject."""
 
     at: int
     """Number of the operation at which it is due, from 1."""
@@ -15,7 +15,7 @@ class Fault:
 
 
 def draw(source: random.Random, operations: int, **kinds: int) -> list[Fault]:
-    """Spread so many faults of each kind over the operations, at most one at each, in the order they are due."""
+    """Spread so many faults of each kind over the operations, at most one at each; return them in order."""
     names = [kind for kind, number in kinds.items() for _ in range(number)]
     source.shuffle(names)
     places = sorted(source.sample(range(1, operations + 1), len(names)))
@@ -23,7 +23,7 @@ def draw(source: random.Random, operations: int, **kinds: int) -> list[Fault]:
 
 
 class Schedule:
-    """Counts operations, and says when a fault is due. While one is in hand, those due wait for it."""
+    """Counts operations, and returns faults that are due. While one is in progress, those due wait."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = list(faults)
@@ -32,7 +32,7 @@ class Schedule:
         self.in_hand: Fault | None = None
 
     def count(self) -> Fault | None:
-        """Count an operation; return the fault that is to be done now."""
+        """Count an operation; return the fault to inject now."""
         self.operations += 1
         if self.in_hand is not None or self.over or self.faults[self.done].at > self.operations:
             return None
@@ -40,11 +40,11 @@ class Schedule:
         return self.in_hand
 
     def mended(self) -> None:
-        """Say that the system is whole again."""
+        """Note that the system works again."""
         self.in_hand = None
         self.done += 1
 
     @property
     def over(self) -> bool:
-        """Whether every fault has been done and mended."""
+        """Whether every fault has been injected and repaired."""
         return self.done == len(self.faults)

@@ -1,11 +1,11 @@
-"""What a scenario found out."""
+"""The result of a scenario."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 SHOWN = 5
-"""Violations of one sort that are told of one by one."""
+"""Violations of one sort that are listed one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,21 +17,21 @@ class Verdict:
     scenario: str
     seed: int
     operations: int
-    """What was done, in the scenario's own unit: processes started, mails queued, rows written."""
+    """Operations, in the scenario's own unit: processes started, mails queued, rows written."""
     kills: Mapping[str, int]
-    """Faults done to the system, by what they hit."""
+    """Faults injected, by what they hit."""
     lost: int
-    """Acknowledged operations without their effect. None may be."""
+    """Acknowledged operations without their effect. None is allowed."""
     duplicated: int
-    """Effects that came more than once, for reasons that the specification allows."""
+    """Effects that happened more than once, for reasons that the specification allows."""
     converged_in: float
-    """Seconds from the last fault, or the last operation, until all was as it should be."""
+    """Seconds from the last fault, or the last operation, until the system had converged."""
     within: float
     """Seconds that this may take."""
     broken: Sequence[str] = ()
     """The invariants that did not hold, each with its evidence."""
     notes: Mapping[str, float] = field(default_factory=dict)
-    """Figures that help to judge how hard the trial was."""
+    """Figures that show how hard the test was."""
 
     @property
     def held(self) -> bool:

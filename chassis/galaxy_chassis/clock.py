@@ -1,4 +1,4 @@
-"""Time, injected: the service reads it here alone, so that tests can turn the hands."""
+"""Time, injected: the service reads it only here, so that tests control it."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where the service reads the time."""
+    """A source of time for the service."""
 
     def now(self) -> datetime:
         """Return the time of day, aware, UTC."""
@@ -40,7 +40,7 @@ class ManualClock:
         return self._monotonic
 
     def advance(self, step: timedelta) -> None:
-        """Move both hands forward."""
+        """Move the time of day and the monotonic clock forward."""
         self._now += step
         self._monotonic += step.total_seconds()
 

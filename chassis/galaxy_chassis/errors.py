@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 
 class GalaxyError(Exception):
-    """Base of everything we raise on purpose."""
+    """Base of all exceptions that are raised on purpose."""
 
 
 class BootError(GalaxyError):
@@ -28,7 +28,7 @@ class Fault:
 
     variable: str
     message: str
-    """What was expected, never what was given."""
+    """What was expected, never the value found."""
 
     def __str__(self) -> str:
         return f"{self.variable}: {self.message}"

@@ -1,4 +1,4 @@
-"""What the service asks of Python's garbage collector, which looks for cycles through all that lives."""
+"""Settings of Python's garbage collector, which searches all objects for cycles."""
 
 import gc
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """Keep it from looking through growing tables again and again: half the time of loading a cache."""
+    """Suspend collection within the block. While a cache loads, it would take half of the time."""
     was_at_work = gc.isenabled()
     gc.disable()
     try:
@@ -18,9 +18,10 @@ def paused() -> Iterator[None]:
 
 
 def freeze() -> None:
-    """Spare it what lives now, modules, plugins and caches: it mostly lives as long as the process.
+    """Exclude all current objects, such as modules, plugins and caches, from future collections.
 
-    For a process that has come up. Requests pay for each look through all of it: a twentieth of their time.
+    Call it once the process is ready. These objects mostly live as long as the process, and searching them again and
+    again would cost a twentieth of the time of requests.
     """
     gc.collect()
     gc.freeze()

@@ -13,18 +13,18 @@ from galaxy_chassis.logs import get_logger
 _log = get_logger("galaxy_chassis.health", plugin="kernel")
 
 _TIMEOUT = 2.0
-"""Seconds a check may take: a prober's own patience is rarely longer."""
+"""Seconds a check may take: probers rarely wait longer."""
 _MEMO = 0.25
-"""Seconds an answer is used again, so that probers do not multiply the checks."""
+"""Seconds for which a result is reused, so that many probers do not cause many checks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a probe found."""
+    """The result of a probe."""
 
     state: Literal["ok", "degraded", "failed"] = "ok"
     detail: str = ""
-    """What is wrong and what to do; empty when nothing is."""
+    """What is wrong and what to do; empty when nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Probe:
     check: Callable[[], Awaitable[Health]]
     """Cheap and without side effects; an exception counts as `failed`."""
     gates: Literal["ready", "report"] = "report"
-    """`ready`: a failure turns `/readyz` to 503. `report`: it is shown as `degraded` and no more."""
+    """`ready`: a failure turns `/readyz` to 503. `report`: it is only shown, as `degraded`."""
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class _Check:
 
 
 class Probes:
-    """Every check of one kernel, and since when each stands as it does."""
+    """Every check of one kernel, and since when each has its state."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -56,7 +56,7 @@ class Probes:
         self._lock = asyncio.Lock()
 
     def add(self, plugin: str, probes: Iterable[Probe]) -> None:
-        """Add checks; until first asked they count as failed."""
+        """Add checks; until they first run they count as failed."""
         now = self._clock.now()
         self._checks.extend(_Check(plugin, probe, Health("failed", "not checked yet"), now) for probe in probes)
         self._asked = float("-inf")
@@ -72,7 +72,7 @@ class Probes:
         return ready, {"status": "ready" if ready else "not_ready", "checks": [_row(check) for check in rows]}
 
     def forget(self) -> None:
-        """Ask anew at the next report, since something has changed."""
+        """Run the checks again at the next report, since something has changed."""
         self._asked = float("-inf")
 
     async def _ask(self, check: _Check) -> None:
@@ -90,7 +90,7 @@ async def _ask(probe: Probe) -> Health:
             return await probe.check()
     except TimeoutError:
         return Health("failed", f"no answer within {_TIMEOUT:g} s")
-    except Exception as error:  # a check that breaks is a finding, never a failure of /readyz itself
+    except Exception as error:  # a check that raises counts as failed, and never makes /readyz itself fail
         _log.warning("probe_failed", probe=probe.name, exc_info=error)
         return Health("failed", f"the check itself failed with {type(error).__name__}: see the logs")
 

@@ -1,4 +1,4 @@
-"""What a process of ours does with signals, and the tasks that run as long as it does."""
+"""Signals of a process, and background tasks that run as long as it does."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ _log = get_logger("galaxy_chassis.process", plugin="kernel")
 def handle_stop_signals(stop: asyncio.Event, interrupt: Callable[[], None]) -> None:
     """Set `stop` and call `interrupt` at SIGTERM or SIGINT; once `stop` is set, another one ends the process at once.
 
-    For the running loop; a later call takes the signals over.
+    For the running loop; a later call replaces the handlers.
     """
 
     def on_signal() -> None:
@@ -36,7 +36,7 @@ class BackgroundTasks:
     def __init__(self, on_crash: Callable[[], None]) -> None:
         self._on_crash = on_crash
         self.crash: BaseException | None = None
-        """What the first task that ended by itself raised."""
+        """The exception of the first task that ended by itself."""
 
     def start(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run `work` until `stack` is left."""

@@ -1,4 +1,4 @@
-"""The piece of work in hand: one `request_id` follows it through HTTP, gRPC, workers and the rows it writes."""
+"""The current request, call or pass: one `request_id` follows it through HTTP, gRPC, workers and rows."""
 
 from contextvars import ContextVar
 from uuid import UUID
@@ -14,11 +14,11 @@ class RequestContext:
     def __init__(self, request_id: str, plugin: str, trace_id: str = "", span_id: str = "") -> None:
         self.request_id, self.plugin = request_id, plugin
         self.trace_id, self.span_id = trace_id, span_id
-        """Hexadecimal, as OpenTelemetry writes them; empty where nothing observes. No span id when not sampled."""
+        """Hexadecimal, as OpenTelemetry writes them; empty without telemetry. No span id when not sampled."""
 
 
 current_request: ContextVar[RequestContext | None] = ContextVar("galaxy_work", default=None)
-"""The work in hand; None outside any."""
+"""The current context; None outside any."""
 
 
 def new_id() -> UUID:
@@ -32,15 +32,15 @@ def new_request_id() -> str:
 
 
 def request_id() -> str:
-    """Return the request id of the work in hand, for a row; a fresh one outside any work."""
+    """Return the request id of the current context, for a row; a fresh one outside any."""
     context = current_request.get()
     return new_request_id() if context is None else context.request_id
 
 
 class request_context:  # noqa: N801 - read as a function: a generator's context manager costs thrice as much, a mail for one
-    """Do work as `plugin`; a row taken up again passes the request id that it carries.
+    """Run the block as `plugin`; to continue the work of a row, pass the request id that it carries.
 
-    Within other work, a worker's pass for one, it stays in that work's trace.
+    Inside another context, such as a worker's pass, it stays in that context's trace.
     """
 
     __slots__ = ("_context", "_token")

@@ -1,8 +1,7 @@
-"""A watchdog over the event loop: whose code holds it up, seen from a thread beside it.
+"""A watchdog over the event loop: finds the plugin whose code blocks it, from a separate thread.
 
-One task that computes or waits without giving way holds up all the others, and none of them can tell. The loop does no
-more than to note the time a few times a second; a thread looks whether it has, and when it has not, what the loop's
-thread is doing.
+A task that computes, or waits without yielding, blocks all others, and none of them can notice. The loop only records
+the time a few times a second; a thread checks that it has, and if not, what the loop's thread is doing.
 """
 
 import asyncio
@@ -19,22 +18,23 @@ from galaxy_chassis.logs import get_logger
 from galaxy_chassis.request_context import current_request
 
 THRESHOLD = 1.0
-"""Seconds that the loop may be held up before it is told of."""
+"""Seconds for which the loop may be blocked before it is reported."""
 _BEATS = 4
-"""How often within them the loop notes the time, and the thread looks."""
+"""How often within them the loop records the time, and the thread checks it."""
 _FRAMES = 8
-"""Innermost frames that are shown."""
+"""The number of innermost frames that are logged."""
 _LOOPS = ("asyncio", "selectors", "uvloop")
-"""Packages whose frames stand innermost while the loop waits for something to do."""
+"""Packages whose frames are innermost while the loop waits for work."""
 
 _log = get_logger("galaxy_chassis.watchdog")
 
 
 class LoopWatchdog:
-    """Logs `event_loop_blocked` while the loop is held up, each time that has doubled, and `event_loop_resumed` after.
+    """Logs `event_loop_blocked` while the loop is blocked, each time that time has doubled, and `event_loop_resumed`
+    after.
 
-    Both lines carry the plugin whose code it is, or else `process`: that of the innermost frame in a plugin's package;
-    where there is none, that of the request in hand (from Python 3.12 on, where other threads can see it).
+    Both lines name the plugin whose code it is, or else `process`: that of the innermost frame in a plugin's package;
+    where there is none, that of the current request (from Python 3.12 on, where other threads can see it).
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class LoopWatchdog:
         self._beat = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._reported: tuple[float, float, str] | None = None
-        """Of the blockage told of: the last beat before it, how long it lasted by then, and whose it is."""
+        """The blockage last reported: the last beat before it, how long it had lasted, and its plugin."""
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -79,7 +79,7 @@ class LoopWatchdog:
             self.look(loop, thread)
 
     def look(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
-        """Look once, from any thread, whether the loop that `thread` runs notes the time."""
+        """Check once, from any thread, whether the loop that `thread` runs records the time."""
         beat = self._beat
         if self._reported is not None and self._reported[0] != beat:
             since, _, plugin = self._reported
@@ -90,7 +90,7 @@ class LoopWatchdog:
             return
         frame, task = sys._current_frames().get(thread), asyncio.current_task(loop)
         if frame is None or (task is None and _module(frame).partition(".")[0] in _LOOPS):
-            return  # it waits for work: the whole process was stopped and has just come back
+            return  # it waits for work: the whole process was stopped and has just resumed
         plugin = self._owner(frame) or _plugin_of(task) or self._process
         self._reported = beat, late, plugin
         _log.warning(
@@ -118,7 +118,7 @@ def _module(frame: FrameType) -> str:
 
 
 def _plugin_of(task: asyncio.Task[object] | None) -> str | None:
-    """Return the plugin of the work that a task does, if it can be seen from another thread."""
+    """Return the plugin for which a task runs, if another thread can see it."""
     get_context: Callable[[], Mapping[Any, Any]] | None = getattr(task, "get_context", None)
     context = None if get_context is None else get_context().get(current_request)
     return None if context is None else context.plugin

@@ -1,4 +1,4 @@
-"""What the garbage collector is told."""
+"""Settings of the garbage collector."""
 
 import gc
 import weakref
@@ -13,8 +13,8 @@ class Node:
         self.itself = self
 
 
-def test_at_rest_and_back() -> None:
-    """It rests within the block alone, and stays off where it was off."""
+def test_paused_and_back() -> None:
+    """It is off within the block only, and stays off where it was off."""
     with gc_tuning.paused():
         assert not gc.isenabled()
         with gc_tuning.paused():
@@ -24,7 +24,7 @@ def test_at_rest_and_back() -> None:
 
 
 def test_settled() -> None:
-    """What lives is looked through no more, what was dead is gone, and later cycles are found."""
+    """Living objects are excluded, dead ones are collected first, and later cycles are found."""
     dead, kept = weakref.ref(Node()), Node()
     try:
         gc_tuning.freeze()

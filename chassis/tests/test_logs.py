@@ -30,7 +30,7 @@ def test_a_line_is_json_with_time_level_event_and_logger(log: Any) -> None:
 
 
 def test_a_line_inside_a_work_carries_its_ids(log: Any) -> None:
-    """Inside a work every line carries its four ids, those of standard-library loggers included."""
+    """Inside a request context every line carries its four ids, those of standard-library loggers included."""
     token = current_request.set(RequestContext("request-1", "mail", "t" * 32, "s" * 16))
     get_logger("ours").info("one")
     logging.getLogger("theirs").info("two %s", 2)
@@ -43,7 +43,7 @@ def test_a_line_inside_a_work_carries_its_ids(log: Any) -> None:
 
 
 def test_a_logger_of_a_plugin_keeps_its_plugin(log: Any) -> None:
-    """A plugin's own logger names that plugin, whoever's request it works in."""
+    """A plugin's own logger names that plugin, whichever plugin's request it runs in."""
     with request_context("auth") as context:
         get_logger("galaxy_mail", plugin="mail").info("queued")
     (line,) = log.lines
@@ -59,7 +59,7 @@ def test_a_field_never_overwrites_the_kernels(log: Any) -> None:
 
 
 def test_an_access_line_stands_like_any_other(log: Any) -> None:
-    """It has the fields of an ordinary line inside its work, in the same order and in its turn among the others."""
+    """It has an ordinary line's fields in the same order, and keeps its place among the others."""
     request_context = RequestContext("request-1", "user", "t" * 32, "s" * 16)
     token = current_request.set(request_context)
     get_logger("galaxy_kernel.http").info("request", method="GET", route="/a/{id}", status=200, duration_ms=1.5)

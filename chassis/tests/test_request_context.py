@@ -1,4 +1,4 @@
-"""The piece of work in hand, and the ids that follow it."""
+"""The current request context, and its ids."""
 
 import asyncio
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""A loop that is held up is told of, with whose code it is."""
+"""A blocked event loop is reported with the plugin whose code it is."""
 
 import asyncio
 import sys
@@ -69,7 +69,7 @@ async def test_the_plugin_that_holds_the_loop_is_named() -> None:
 
 
 async def test_a_callback_without_a_task_is_seen_too() -> None:
-    """Code of no task, as a timer's, is named like any other; what is no plugin's is the process's."""
+    """Code outside tasks, such as a timer's, is named too; code of no plugin is the process's."""
     grind, done = module("somebody_elses")["grind"], asyncio.Event()
     with capture_logs() as lines, LoopWatchdog({"galaxy_mail": "mail"}, threshold=THRESHOLD).watching():
         asyncio.get_running_loop().call_soon(lambda: done.set() or grind(told(lines, 1)))

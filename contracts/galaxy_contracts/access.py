@@ -1,4 +1,4 @@
-"""Who is calling: the identities and the two services that establish them for the kernel's HTTP layer."""
+"""Authentication: the identities, and the two services that establish them for the kernel's HTTP layer."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -30,7 +30,7 @@ class UserAuthenticator(Protocol):
     """Establishes players. Answers from memory: it is called on every request of access `user`."""
 
     def authenticate(self, token: str, *, client_address: str) -> UserIdentity | None:
-        """Return the identity behind a bearer token, or None when the token opens nothing (any more)."""
+        """Return the identity behind a bearer token, or None when the token is not, or no longer, valid."""
 
 
 class AdminAuthenticator(Protocol):
@@ -39,13 +39,13 @@ class AdminAuthenticator(Protocol):
     async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:
         """Return the operator, or None when the credentials are wrong.
 
-        `route` is the name of the route asked for: an account whose password must be changed opens only
-        the route that changes it. Raises the kernel's `Problem` for that, and while the account is locked.
+        `route` is the name of the requested route: an account whose password must be changed may only use the route
+        that changes it. Raise the kernel's `Problem` for that, and while the account is locked.
         """
 
 
 class AuditLog(Protocol):
-    """Keeps what operators did. The kernel writes it for every unsafe request of access `admin`."""
+    """The audit log of operators. The kernel writes it for every unsafe request of access `admin`."""
 
     async def begin(self, actor: AdminIdentity, action: str, target: Mapping[str, str], *, request_id: str) -> UUID:
         """Record, committed before the action runs, that `actor` attempts `action` (a route name) on `target`.
@@ -56,8 +56,8 @@ class AuditLog(Protocol):
     async def finish(self, entry: UUID, outcome: str, status: int, target: Mapping[str, str]) -> None:
         """Record how it ended: `done`, `refused` (4xx) or `failed` (5xx), with the HTTP status.
 
-        `target` is what the action has found out of its target since, for example the name of what it made: it is
-        added to what `begin` got. `unknown` is for a request that was given up: what it did may have happened.
+        `target` is what the action has learnt of its target since, for example the name of a new object: it is added to
+        that of `begin`. `unknown` is for a cancelled request, whose action may have happened.
         """
 
 

@@ -23,19 +23,19 @@ class Account(msgspec.Struct, frozen=True):
     time_zone: str
     """IANA name, for example `Europe/Vienna`."""
     declared_country: str | None
-    """ISO 3166-1 alpha-2, set once at registration; None when it could not be told."""
+    """ISO 3166-1 alpha-2, set once at registration; None when it was unknown."""
     created_at: datetime
     blocked_at: datetime | None = None
     deleted_at: datetime | None = None
 
     @property
     def active(self) -> bool:
-        """Whether it may sign in and act: neither blocked nor deleted."""
+        """Whether it may sign in and act: it is neither blocked nor deleted."""
         return self.blocked_at is None and self.deleted_at is None
 
 
 class Registration(msgspec.Struct, frozen=True):
-    """What is known of a person who signs in, for the account made at the first sign-in."""
+    """The data of a person who signs in, for the account created at the first sign-in."""
 
     email: str
     language: str = "en"
@@ -47,13 +47,13 @@ class Accounts(Protocol):
     """Reading accounts from memory, and the sign-in's find-or-create."""
 
     def get(self, account_id: UUID) -> Account | None:
-        """Return the account from memory, deleted ones included; None when there never was one."""
+        """Return the account from memory, deleted ones included; None when there was never one."""
 
     async def find(self, connection: Connection, email: str) -> Account | None:
         """Return the account of an address, whatever its case, or None."""
 
     async def find_or_create(self, connection: Connection, registration: Registration) -> tuple[Account, bool]:
-        """Return the account of the address, made now if there is none, and whether it was made.
+        """Return the account of the address, created if there is none, and whether it was created.
 
         Safe under parallel calls for one address: they all get the same account.
         """
@@ -67,7 +67,7 @@ class AccountDeleted(Fact, frozen=True):
     email: str
     """The address as it was, so that others can scrub it. The fact's row goes once every listener has handled it."""
     deleted_at: datetime
-    """What came later is not the account's: the same person may have begun anew before the listeners are told."""
+    """Later data belongs to a new account: the same person may have signed in again before listeners get this fact."""
 
 
 class AccountBlocked(Fact, frozen=True):

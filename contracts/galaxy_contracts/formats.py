@@ -1,7 +1,7 @@
-"""Values that several plugins take from people, checked alike everywhere: addresses, languages, time zones, names.
+"""Formats of people's input, checked the same in every plugin: addresses, languages, time zones, names.
 
-Each function gives the value in the form that is kept, or raises `ValueError` with a message for the person who typed
-it; the message never holds the value.
+Each function returns the value in the form that is stored, or raises `ValueError` with a message for the person who
+typed it; the message never holds the value.
 """
 
 import re
@@ -18,15 +18,18 @@ MAX_ADDRESS = 254
 _MAX_LOCAL = 64
 """Octets of the part before the @ (RFC 5321, 4.5.3.1.1)."""
 ENCODED_WORD = "=?"
-"""How an encoded word begins (RFC 2047). The standard library decodes one wherever it meets it and writes out what was
-in it, line breaks included: text that goes into a header and that we did not encode must have none."""
+"""How an encoded word begins (RFC 2047).
+
+The standard library decodes one wherever it finds it and writes its content,
+line breaks included: unencoded text for a header must not contain one.
+"""
 
 _LINE_BREAK = re.compile("[\r\n]")
 _NOT_AN_ADDRESS = "is not an e-mail address: expected something like player@example.org"
 _TOO_LONG = f"is longer than an e-mail address can be: at most {MAX_ADDRESS} octets, {_MAX_LOCAL} before the @"
 
 # RFC 5646, 2.1, without the grandfathered and the private tags. Of the primary subtags only those of two and three
-# letters are taken: longer ones are well formed, but none is registered, and `english` should be refused.
+# letters are accepted: longer ones are well formed, but none is registered, and `english` should be refused.
 _LANGUAGE = re.compile(
     r"(?P<language>[a-z]{2,3}(-[a-z]{3}){0,3})"
     r"(-(?P<script>[a-z]{4}))?"
@@ -39,32 +42,32 @@ _MAX_LANGUAGE = 35
 """Characters: room for every subtag but repeated extensions (RFC 5646, 4.4.1)."""
 
 _NO_ZONES = {"Factory", "localtime", "posixrules"}
-"""Files beside the zones that are none: the machine's own choice, and a placeholder."""
+"""Files beside the zones that are not zones: the machine's own choice, and a placeholder."""
 
 _JOINERS = "\u200c\u200d"
 """Invisible, but without them Persian, Hindi and many emoji cannot be written."""
 
 
 class Address(msgspec.Struct, frozen=True):
-    """An e-mail address that passed the check, in the forms that are kept of it."""
+    """A valid e-mail address, in the forms that are stored."""
 
     typed: str
-    """As the person typed it, composed to NFC: what they are shown."""
+    """As the person typed it, composed to NFC: for showing it to them."""
     folded: str
     """The one spelling by which addresses are compared."""
     envelope: str
-    """As SMTP takes it: the domain as A-labels (RFC 5890). Only a local part beyond ASCII needs SMTPUTF8 (RFC 6531)."""
+    """For SMTP: the domain as A-labels (RFC 5890). Only a local part beyond ASCII needs SMTPUTF8 (RFC 6531)."""
     readable: str
-    """The envelope's form for reading: the domain in Unicode. It has the same envelope."""
+    """The envelope's form for people: the domain in Unicode. It has the same envelope."""
 
 
 def parse_address(text: str) -> Address:
-    """Check an address for its form alone: domains like `example.test` and `localhost` pass, no DNS is asked.
+    """Check an address for its form alone: domains like `example.test` and `localhost` are valid, DNS is not queried.
 
-    Whatever passes can sign in and can be sent to. It has no line break, no encoded word and no quotes: it can stand
-    in a header and in a command of SMTP as it is. `folded` has the local part in NFC and lower case, and not in full
-    case folding, since that makes `ß` into `ss`: two mailboxes would become one account, and the holder of one could
-    sign in as the other.
+    Every valid address can sign in and receive mail. It has no line break, no encoded word and no quotes, so it is safe
+    in a header and in an SMTP command. `folded` has the local part in NFC and lower case, and not in full case folding,
+    since that makes `ß` into `ss`: two mailboxes would become one account, and the holder of one could sign in as the
+    other.
     """
     if _LINE_BREAK.search(text):
         raise ValueError("must not contain CR or LF: no e-mail address does")
@@ -75,7 +78,7 @@ def parse_address(text: str) -> Address:
     local, _, domain = unicodedata.normalize("NFC", text).rpartition("@")
     folded = unicodedata.normalize("NFC", local.lower())
     try:
-        # the library refuses test domains whatever it is told, so it checks the local part before a domain it likes
+        # the library always refuses test domains, so it checks the local part with another domain
         validate_email(f"{local}@example.org", check_deliverability=False)
         ascii_domain, readable_domain = _domain(domain)
     except (EmailNotValidError, UnicodeError):
@@ -89,26 +92,26 @@ def parse_address(text: str) -> Address:
     forms = (address.typed, address.folded, address.envelope, address.readable)
     if not all(form.isprintable() for form in forms):
         raise ValueError(_NOT_AN_ADDRESS)
-    local_octets = max(len(local.encode()), len(folded.encode()))  # there are letters that lower case makes longer
+    local_octets = max(len(local.encode()), len(folded.encode()))  # some letters become longer in lower case
     if max(len(form.encode()) for form in forms) > MAX_ADDRESS or local_octets > _MAX_LOCAL:
         raise ValueError(_TOO_LONG)
     return address
 
 
 def _domain(domain: str) -> tuple[str, str]:
-    """Return a domain as A-labels and in Unicode, both in lower case. Raise UnicodeError for what is none."""
+    """Return a domain as A-labels and in Unicode, both in lower case. Raise UnicodeError for anything else."""
     if domain.endswith((".", "\u3002", "\uff0e", "\uff61")):
         raise UnicodeError("the root is not written in addresses")
     encoded = idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
     decoded = idna.decode(encoded)
     if any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in decoded):
-        for label in decoded.split("."):  # the library looks at each label alone (RFC 5893, 1.4)
+        for label in decoded.split("."):  # the library checks each label alone (RFC 5893, 1.4)
             idna.check_bidi(label, check_ltr=True)
     return encoded, decoded
 
 
 def parse_language(text: str) -> str:
-    """Check that a language tag is well formed by BCP 47, and give it in its usual case: `de-AT`, `zh-Hant-TW`."""
+    """Check that a language tag is well formed by BCP 47; return it in its usual case: `de-AT`, `zh-Hant-TW`."""
     found = _LANGUAGE.fullmatch(text) if len(text) <= _MAX_LANGUAGE else None
     if found is None:
         raise ValueError("is not a language tag as in BCP 47: expected something like en or de-AT")
@@ -121,17 +124,17 @@ def parse_language(text: str) -> str:
 
 
 def parse_time_zone(text: str) -> str:
-    """Check that a time zone stands in the IANA database that Python uses here."""
+    """Check that a time zone is in the IANA database that Python uses here."""
     if text not in _time_zones():
         raise ValueError("is not a time zone of the IANA database: expected something like Europe/Vienna")
     return text
 
 
 def parse_name(text: str) -> str:
-    """Check a name that people give to themselves or their things: one line that can be seen and misleads nobody.
+    """Check a name of a person or an object: one visible line that does not mislead.
 
     Spaces around it are dropped. Control characters, line breaks and invisible or direction-changing characters are
-    refused; a name needs at least one character that leaves ink.
+    refused; a name needs at least one visible character.
     """
     name = unicodedata.normalize("NFC", text).strip()
     categories = [unicodedata.category(character) for character in name if character not in _JOINERS]

@@ -15,7 +15,7 @@ class CountryCount(msgspec.Struct, frozen=True):
     """How often an account was seen from a country."""
 
     country: str
-    """ISO 3166-1 alpha-2; `ZZ` (which the standard leaves to users) where it could not be told."""
+    """ISO 3166-1 alpha-2; `ZZ` (which the standard leaves to users) where it is unknown."""
     requests: int
     last_seen_at: datetime
 
@@ -24,13 +24,13 @@ class Countries(Protocol):
     """Looking up countries and counting them. Keeps no address."""
 
     def country_of(self, client_address: str) -> str | None:
-        """Return the country (ISO 3166-1 alpha-2) of an address, or None where it cannot be told. Never raises."""
+        """Return the country (ISO 3166-1 alpha-2) of an address, or None where it is unknown. Never raises."""
 
     def count(self, account_id: UUID, client_address: str) -> None:
-        """Count one request. Called on every authenticated request: it only notes, never raises and never waits."""
+        """Count one request, in memory only. Called on every authenticated request: never raises and never waits."""
 
     async def counts(self, connection: Connection, account_id: UUID) -> Sequence[CountryCount]:
-        """Return what was counted of an account, the most frequent country first."""
+        """Return an account's counters, the most frequent country first."""
 
 
 COUNTRIES: Capability[Countries] = Capability("geo.countries")

@@ -25,43 +25,42 @@ class MailKind(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One mail to one recipient. Rendered at enqueue: what was promised is what is sent."""
+    """One mail to one recipient. It is rendered when it is queued and sent unchanged."""
 
     kind: str
     recipient: str
     language: str
     parameters: Mapping[str, Any]
-    """What the templates fill in."""
+    """The values for the templates."""
     idempotency_key: str | None = None
-    """A second enqueue with the same kind and key adds nothing and gives the first one's id.
+    """A second enqueue with the same kind and key adds nothing and returns the first one's id.
 
     At most 255 characters; it holds for as long as the first one is kept.
     """
     expires_at: datetime | None = None
     """Never sent after this; ends `dead_lettered` with the reason `expired`."""
     request_id: str | None = None
-    """The request it goes back to; None: the one in hand."""
+    """The id of the request that caused it; None: the current one."""
 
 
 class Outbox(Protocol):
     """The queue of outgoing mail."""
 
     def register(self, kind: MailKind) -> None:
-        """Make a kind known, in the owner's lifespan. Compiles its templates: a broken one refuses the boot."""
+        """Register a kind, in the owner's lifespan. Compiles its templates: a broken one refuses the boot."""
 
     async def enqueue(self, connection: Connection, message: Message) -> UUID:
         """Queue a mail with the caller's transaction and return the delivery's id.
 
-        Raise `ValueError` for a recipient that is no address or carries CR or LF, and for an unknown kind.
-        A template that fails to render leaves a dead letter with the reason: the caller goes on.
+        Raise `ValueError` for a recipient that is not an address or has CR or LF, and for an unknown kind.
+        A template that fails to render leaves a dead letter with the reason; the caller continues.
         """
 
     async def enqueue_many(self, connection: Connection, messages: Sequence[Message]) -> list[UUID | ValueError]:
         """Queue any number of mails as `enqueue` does each of them, in their order, with one statement.
 
-        Returns for each, in its place, the delivery's id or the `ValueError` that `enqueue` would raise: one that
-        cannot be queued does not disturb the others. Of several with one kind and key the first is queued, and all get
-        its id.
+        Return for each, in order, the delivery's id or the `ValueError` that `enqueue` would raise: one that cannot be
+        queued does not affect the others. Of several with one kind and key the first is queued, and all get its id.
         """
 
 

@@ -1,4 +1,4 @@
-"""Notifications: what the notification plugin offers to others, and what it asks of the admin channel."""
+"""Notifications: what the notification plugin offers to others, and what it requires of the admin channel."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,12 +15,12 @@ from galaxy_contracts.mail import Message
 
 
 class Audience(StrEnum):
-    """Whom a kind is for."""
+    """The recipients of a kind."""
 
     ACCOUNT = "account"
     """The players that each intent names."""
     OPERATORS = "operators"
-    """Who runs the deployment: by the admin channel, where there is one and it is on."""
+    """The operators of the deployment: by the admin channel, where it is installed and on."""
 
 
 class Channel(StrEnum):
@@ -31,16 +31,16 @@ class Channel(StrEnum):
 
 
 class NotificationKind(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of notification, registered by the plugin whose events it tells of."""
+    """A kind of notification, registered by the plugin that sends it."""
 
     name: str
     """`<plugin>.<what_happened>`, for example `auth.new_device`; the kind of the mail and of the push event too."""
     summary: str
-    """One line for operators and for players who choose what they want to hear."""
+    """One line for operators, and for players who choose their notifications."""
     audience: Audience = Audience.ACCOUNT
     channels: tuple[Channel, ...] = (Channel.EMAIL, Channel.PUSH)
     payload: type[BaseModel]
-    """What an intent carries: checked at submit, filled into the templates, pushed as JSON."""
+    """The model of an intent's payload: checked at submit, filled into the templates, pushed as JSON."""
     package: str = ""
     """Import name of the package with the mail's templates, as in `MailKind`; needed for the channel e-mail."""
     mandatory: bool = False
@@ -48,7 +48,7 @@ class NotificationKind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """That somebody is to be told something, once."""
+    """The request to notify recipients of something, once."""
 
     kind: str
     idempotency_key: str
@@ -60,13 +60,13 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notifications(Protocol):
-    """Telling players and operators what happened."""
+    """Notifies players and operators."""
 
     def register(self, kind: NotificationKind) -> None:
-        """Make a kind known, in the owner's lifespan. A faulty kind, or a name given twice, refuses the boot."""
+        """Register a kind, in the owner's lifespan. A faulty kind, or a name used twice, refuses the boot."""
 
     async def submit(self, connection: Connection, intent: Intent) -> UUID:
-        """Keep an intent and its routes, one a recipient and channel, with the caller's transaction; return its id.
+        """Store an intent and its routes (each recipient by each channel) in the caller's transaction; return its id.
 
         One statement. Raise `ValueError` with every fault of the intent, by field, before anything is written.
         """
@@ -77,7 +77,7 @@ class AdminChannelState(msgspec.Struct, frozen=True):
 
     enabled: bool
     changed_at: datetime | None
-    """None as long as nobody has switched it."""
+    """None as long as it was never switched."""
 
 
 class AdminChannel(Protocol):
@@ -92,7 +92,7 @@ class AdminChannel(Protocol):
     async def deliver(self, connection: Connection, messages: Sequence[Message]) -> list[UUID | ValueError] | None:
         """Queue mails to operators with the caller's transaction, as `Outbox.enqueue_many` does; None when it is off.
 
-        Who switches it off waits until this transaction ends: after that no mail is queued any more.
+        Switching it off waits until this transaction ends: after that no mail is queued any more.
         """
 
 

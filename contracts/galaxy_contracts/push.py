@@ -16,7 +16,7 @@ class PushEvent(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """`<subject>.<what_happened>`, for example `session.revoked`."""
     payload: Mapping[str, Any] = {}
-    """What clients get, as JSON."""
+    """The data for clients, as JSON."""
     account_id: UUID | None = None
     """Target: every session of this account."""
     session_id: UUID | None = None
@@ -24,16 +24,16 @@ class PushEvent(msgspec.Struct, frozen=True, kw_only=True):
     key: UUID | None = None
     """Publishing a key that was published before adds nothing, for as long as its event is kept."""
     request_id: str | None = None
-    """The request it goes back to; None: the one in hand."""
+    """The id of the request that caused it; None: the current one."""
 
 
 class Push(Protocol):
-    """The stream of events that every gateway hears."""
+    """The stream of events that every gateway receives."""
 
     async def publish(self, connection: Connection, events: Sequence[PushEvent]) -> None:
-        """Add events with the caller's transaction, in one statement; each is heard, in one order, after the commit.
+        """Add events with the caller's transaction, in one statement; they are delivered, in order, after the commit.
 
-        Raise `ValueError` for an event without a target or with two, or a payload that is no JSON.
+        Raise `ValueError` for an event without a target or with two, or a payload that is not JSON.
         """
 
 

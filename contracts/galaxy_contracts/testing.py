@@ -1,6 +1,6 @@
 """Fakes of the services in these contracts, so that a plugin's tests need no other plugin.
 
-They live in memory and take no part in transactions: what a rolled-back caller did to them stays done. The suites of
+They live in memory and ignore transactions: a rollback does not undo changes of them. The suites of
 the contracts run against the fake and the real service alike.
 """
 
@@ -35,16 +35,16 @@ FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class FakeOutbox:
-    """An `Outbox` that keeps what it is given."""
+    """An `Outbox` that keeps mails in memory."""
 
     def __init__(self) -> None:
         self.kinds: dict[str, MailKind] = {}
         self.messages: list[Message] = []
-        """What was queued, the oldest first."""
+        """The queued mails, the oldest first."""
         self._ids: dict[tuple[str, str], UUID] = {}
 
     def register(self, kind: MailKind) -> None:
-        """Make a kind known."""
+        """Register a kind."""
         self.kinds[kind.name] = kind
 
     async def enqueue(self, connection: Connection, message: Message) -> UUID:  # noqa: ARG002 # of the contract
@@ -101,7 +101,7 @@ class FakeAccounts:
         connection: Connection,  # noqa: ARG002 # of the contract
         registration: Registration,
     ) -> tuple[Account, bool]:
-        """Return the account of an address, made now if there is none."""
+        """Return the account of an address, created if there is none."""
         address = parse_address(registration.email)
         found = self._of(address.folded)
         if found is not None:
@@ -151,11 +151,11 @@ class FakeAdmins:
 
 
 class FakePush:
-    """A `Push` that keeps what it is given; a key that was published adds nothing."""
+    """A `Push` that keeps events in memory; a key that was published adds nothing."""
 
     def __init__(self) -> None:
         self.events: list[PushEvent] = []
-        """What was published, the oldest first."""
+        """The published events, the oldest first."""
 
     async def publish(self, connection: Connection, events: Sequence[PushEvent]) -> None:  # noqa: ARG002 # of the contract
         """Keep events."""
@@ -171,16 +171,16 @@ class FakePush:
 
 
 class FakeNotifications:
-    """`Notifications` that keep what they are given; payloads are checked against their kind's model."""
+    """`Notifications` that keep intents in memory; payloads are checked against their kind's model."""
 
     def __init__(self) -> None:
         self.kinds: dict[str, NotificationKind] = {}
         self.intents: list[Intent] = []
-        """What was submitted, the oldest first."""
+        """The submitted intents, the oldest first."""
         self._ids: dict[tuple[str, str], UUID] = {}
 
     def register(self, kind: NotificationKind) -> None:
-        """Make a kind known."""
+        """Register a kind."""
         if kind.name in self.kinds:
             raise ValueError(f"kind {kind.name!r} is registered already")
         self.kinds[kind.name] = kind
@@ -235,7 +235,7 @@ class FakeCountries:
         """Requests by account and country."""
 
     def country_of(self, client_address: str) -> str | None:
-        """Return the country that the test has said."""
+        """Return the country that the test has set."""
         return self.countries.get(client_address)
 
     def count(self, account_id: UUID, client_address: str) -> None:
@@ -243,7 +243,7 @@ class FakeCountries:
         self.counted[account_id, self.country_of(client_address) or "ZZ"] += 1
 
     async def counts(self, connection: Connection, account_id: UUID) -> Sequence[CountryCount]:  # noqa: ARG002 # of the contract
-        """Return what was counted of an account, the most frequent country first."""
+        """Return an account's counters, the most frequent country first."""
         found = [CountryCount(key[1], count, START) for key, count in self.counted.items() if key[0] == account_id]
         return sorted(found, key=lambda each: (-each.requests, each.country))
 

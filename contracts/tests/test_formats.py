@@ -14,7 +14,7 @@ LABELS = st.from_regex(r"[a-z]([a-z0-9]{0,12})?", fullmatch=True)
 
 @pytest.mark.parametrize("address", ["player@example.test", "a@localhost", "x@bücher.example", "почта@пример.рф"])
 def test_address_accepts(address: str) -> None:
-    """Test domains, single-label domains and internationalised addresses pass."""
+    """Test domains, single-label domains and internationalised addresses are valid."""
     assert parse_address(address).typed == address
 
 
@@ -30,8 +30,8 @@ def test_address_accepts(address: str) -> None:
     ],
 )  # fmt: skip
 def test_address_refuses(address: str) -> None:
-    """What is no single address, or could end a header, is refused without being quoted."""
-    with pytest.raises(ValueError) as refused:  # the message is looked at below
+    """Anything but a single address, and text that could end a header, is refused without being quoted."""
+    with pytest.raises(ValueError) as refused:  # the message is checked below
         parse_address(address)
     assert len(address) < 4 or address not in str(refused.value)
 
@@ -53,7 +53,7 @@ def test_address_folds(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(("one", "other"), [("straße@x.test", "strasse@x.test"), ("ſam@x.test", "sam@x.test")])
 def test_address_keeps_mailboxes_apart(one: str, other: str) -> None:
-    """Full case folding would give one mailbox's account to the holder of another: it is not used."""
+    """Full case folding is not used: it would open one mailbox's account to the holder of another."""
     assert parse_address(one).folded != parse_address(other).folded
 
 
@@ -72,7 +72,7 @@ ANYTHING = st.one_of(
     st.text(alphabet="ab0@.-+=?_\"'<>(),:;[]\\ \t\r\n\x00\x85\xad\u200c\u200d\u2028äßİΣא٠", max_size=40),
     st.builds(lambda local, label: f"{local}@{'.'.join([label] * 4)}", ASCII_LOCALS, st.text("aäא中", max_size=40)),
 )
-"""Addresses, what is nearly one, and what is none."""
+"""Addresses, near misses, and other text."""
 
 
 @given(ANYTHING)
@@ -112,7 +112,7 @@ def test_address_forms(typed: str, envelope: str, readable: str) -> None:
 
 @pytest.mark.parametrize("address", ["a@b.test\r\nBcc: c@d.test", "a\n@b.test", "\ra@b.test"])
 def test_address_says_that_line_breaks_are_none(address: str) -> None:
-    """CR and LF are refused as what they are."""
+    """CR and LF are refused by name."""
     with pytest.raises(ValueError, match=r"^must not contain CR or LF"):
         parse_address(address)
 
@@ -132,13 +132,13 @@ def test_address_no_foreign_character_becomes_ascii(character: str) -> None:
     [("en", "en"), ("DE-at", "de-AT"), ("zh-hant-tw", "zh-Hant-TW"), ("es-419", "es-419"), ("de-1901", "de-1901")],
 )
 def test_language_is_kept_in_its_usual_case(given_tag: str, kept: str) -> None:
-    """A well-formed tag is kept as BCP 47 writes it."""
+    """A well-formed tag is stored as BCP 47 writes it."""
     assert parse_language(given_tag) == kept
 
 
 @pytest.mark.parametrize("tag", ["", "e", "english", "de_AT", "en-", "-en", "en--US", "en\n", "éé", "en-" + "a" * 40])
 def test_language_refuses(tag: str) -> None:
-    """What is no well-formed tag of a registered length is refused."""
+    """Anything but a well-formed tag of a registered length is refused."""
     with pytest.raises(ValueError, match="BCP 47"):
         parse_language(tag)
 
@@ -155,7 +155,7 @@ def test_language_total(tag: str) -> None:
 
 @pytest.mark.parametrize("name", ["UTC", "Europe/Vienna", "America/Argentina/Buenos_Aires"])
 def test_time_zone_accepts(name: str) -> None:
-    """Zones of the IANA database pass."""
+    """Zones of the IANA database are valid."""
     assert parse_time_zone(name) == name
 
 
@@ -163,14 +163,14 @@ def test_time_zone_accepts(name: str) -> None:
     "name", ["", "localtime", "Europe", "europe/vienna", "../etc/passwd", "/etc/localtime", "CEST"]
 )
 def test_time_zone_refuses(name: str) -> None:
-    """What is no zone is refused, paths and the machine's own zone included."""
+    """Anything but a zone is refused, including paths and the machine's own zone."""
     with pytest.raises(ValueError, match="IANA"):
         parse_time_zone(name)
 
 
 @pytest.mark.parametrize("name", ["Ada", "Zoë 🚀", "نام\u200cها", "👩\u200d🚀", "O'Brien-Smith (2)"])
 def test_name_accepts(name: str) -> None:
-    """Names in any script, with emoji and their joiners, pass."""
+    """Names in any script, with emoji and their joiners, are valid."""
     assert parse_name(f"  {name} ") == unicodedata.normalize("NFC", name)
 
 

@@ -197,7 +197,7 @@ def test_restore() -> None:
 
 @pytest.mark.parametrize("change", [{"turn": 1}, {"state": None}, {"state": {}}, {"turn": None}, {"state": "\ud800"}])
 def test_bad_snapshot(change: dict[str, Any]) -> None:
-    """A snapshot that is none, or of another turn, is refused, and the former position stands."""
+    """A snapshot that is malformed, or of another turn, is refused, and the former position stays."""
     engine, start = begun()
     order(engine, 1, [SEND])
     wanted, _ = begun()

@@ -101,7 +101,7 @@ def test_rubbish(body: bytes) -> None:
 
 
 def test_deep_state() -> None:
-    """A snapshot nested as deep as the parser bears is refused like any other that is none."""
+    """A snapshot nested as deep as the parser bears is refused like any other malformed one."""
     body = b'{"turn": 0, "state": {"format": 1, "digest": "", "game": ' + b"[" * 970 + b"]" * 970 + b"}}"
     assert Server(Engine()).answer(Request("PUT", "/v1/state", {}, body))[0] in {400, 422}
 
@@ -234,7 +234,7 @@ def test_process(process: subprocess.Popen[str], free_port: int) -> None:
 
 
 def test_bad_port() -> None:
-    """A port that is none is said in one line."""
+    """An invalid port is reported in one line."""
     for port in ("x", "99999"):
         done = subprocess.run(
             [sys.executable, "-m", "galaxy_game.server"],

@@ -47,7 +47,7 @@ def test_battle_shows_the_planet() -> None:
 
 
 def test_strangers() -> None:
-    """A foreign fleet near one's planet is seen by owner, place, direction and rough size; one's own is no stranger."""
+    """A foreign fleet near one's planet is seen by owner, place, direction and rough size; one's own is not foreign."""
     game = begin(2)
     home = game.planets[1]
     game.planets[2].x, game.planets[2].y = home.x + 10, home.y

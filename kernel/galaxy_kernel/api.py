@@ -1,5 +1,6 @@
-"""The face of the kernel that plugins see. What is not here is not theirs."""
+"""The kernel's interface for plugins, which import nothing else of it."""
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, NoSettings, Settings
 from galaxy_chassis.health import Health, Probe
@@ -13,7 +14,8 @@ from galaxy_kernel.core.manifest import Manifest, Migrations, Offer
 from galaxy_kernel.database import Connection, Database, after_commit, is_unavailable, sqlstate, unique_violation
 from galaxy_kernel.facts import Facts, Subscriptions
 from galaxy_kernel.http.call import Call, RawJson, Response
-from galaxy_kernel.http.fields import DisplayName, Email, Language, TimeZone
+from galaxy_kernel.http.faults import field_errors
+from galaxy_kernel.http.fields import DisplayName, Email, Language, Timestamp, TimeZone
 from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.queue.batches import Batches
@@ -27,6 +29,7 @@ from galaxy_migrations.conventions import plugin_metadata
 
 __all__ = [
     "Access",
+    "Backoff",
     "Batches",
     "Cache",
     "Call",
@@ -70,12 +73,14 @@ __all__ = [
     "Settings",
     "Subscriptions",
     "TimeZone",
+    "Timestamp",
     "Wakeups",
     "Worker",
     "after_commit",
     "conflict",
     "email_hash",
     "fetch_page",
+    "field_errors",
     "history_columns",
     "invalid",
     "is_unavailable",

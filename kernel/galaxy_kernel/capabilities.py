@@ -9,17 +9,17 @@ T = TypeVar("T")
 
 
 class CapabilityRegistry:
-    """What the plugins have offered so far."""
+    """The services that plugins have offered so far."""
 
     def __init__(self) -> None:
         self._offers: dict[Capability[Any], tuple[str, Any]] = {}
 
     def offer(self, plugin: str, capability: Capability[T], implementation: T) -> None:
-        """Record an implementation. The check for two providers is made on the manifests, before anything starts."""
+        """Record an implementation. Two providers of one capability are refused earlier, by their manifests."""
         self._offers[capability] = (plugin, implementation)
 
     def withdraw(self, plugin: str) -> None:
-        """Forget what a stopped plugin offered."""
+        """Remove the offers of a stopped plugin."""
         self._offers = {key: offer for key, offer in self._offers.items() if offer[0] != plugin}
 
     def find(self, capability: Capability[T]) -> T | None:

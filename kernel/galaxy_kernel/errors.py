@@ -2,7 +2,7 @@
 
 GalaxyError
 ├── BootError
-│   ├── PluginError       78  the set of plugins is refused: which plugin, and the remedy
+│ ├── PluginError 78 the set of plugins is refused: which plugin, and the remedy
 │   └── PhaseError        1   a plugin failed in a phase of the boot: which one, in which hook
 └── CapabilityError       a plugin asked for a service that its manifest does not list or nobody provides
 """
@@ -11,7 +11,7 @@ from galaxy_chassis.errors import BootError, GalaxyError
 
 
 class PluginError(BootError):
-    """The set of plugins is refused: one sentence that names the plugin and the remedy."""
+    """The set of plugins is refused. The message is one sentence with the plugin and the remedy."""
 
     status = 78
 

@@ -31,6 +31,7 @@ import msgspec
 from sqlalchemy import ARRAY, Text, Uuid, bindparam, text
 from uuid_utils.compat import uuid7
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.health import Health, Probe
@@ -52,8 +53,8 @@ POLL_INTERVAL = timedelta(seconds=2)
 """Between two looks for facts when nothing wakes the worker."""
 HANDLER_TIMEOUT = 30.0
 """Seconds a listener may take for one fact; then it counts as failed."""
-FIRST_DELAY, LAST_DELAY = 1.0, 600.0
-"""Seconds until a fact is told again after a failure: doubled each time, each taken at random from its upper half."""
+BACKOFF = Backoff(1.0, 600.0)
+"""Until a fact is told again after a failure."""
 BATCH = 50
 """Facts told in one pass."""
 _TROUBLED = 5
@@ -211,8 +212,7 @@ class Facts:
         return None if row is None else _Taken(*row)
 
     async def _failed(self, plugin: str, taken: _Taken, error: Exception) -> None:
-        longest = min(LAST_DELAY, FIRST_DELAY * 2.0 ** min(taken.attempts, 30))
-        delay = longest * self._random.uniform(0.5, 1.0)
+        delay = BACKOFF.delay(taken.attempts + 1, self._random)
         with request_context(plugin, taken.request_id):
             _log.error(
                 "fact_failed", plugin=plugin, fact=taken.fact, fact_id=str(taken.id), attempts=taken.attempts + 1,

@@ -36,9 +36,9 @@ feed_changes = Table(
     Column("at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
     Index(None, "xid"),
 )
-"""What changed, for whoever keeps a copy: `feed` says how it is written and read.
+"""The change feed, for caches; see `galaxy_kernel.caches.feed`.
 
-`horizon`: every transaction before it had ended at `at`. `payload` is JSON, and none for what is gone.
+`horizon`: every transaction before it had ended at `at`. `payload` is JSON, and NULL for a deleted row.
 """
 
 facts = Table(
@@ -55,4 +55,4 @@ facts = Table(
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     Index(None, "listener", "next_attempt_at"),
 )
-"""Facts that a listener has still to hear: one row a listener, gone once it has."""
+"""Facts still to be delivered: one row for each listener, deleted once it has handled the fact."""

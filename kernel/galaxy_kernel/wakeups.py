@@ -1,9 +1,8 @@
-"""Wake-ups: tell a worker here and on the other replicas that there is something to do.
+"""Wake-ups: signal a worker here and on the other replicas that there may be something to do.
 
-A wake-up is a hint and never the news itself. Here it sets an event at once. To the other replicas it goes as NOTIFY
+A wake-up is a hint and carries no data. Here it sets an event at once. To the other replicas it goes as NOTIFY
 in a statement of its own, outside every transaction, for a NOTIFY inside one would make the commits of all writers
-queue up behind each other. One that is lost costs time, not work: whoever waits for a name also looks by itself now
-and then.
+queue up behind each other. A lost one costs time, not work: workers also check by themselves now and then.
 """
 
 import asyncio
@@ -15,21 +14,21 @@ from galaxy_kernel.database import Connection, Database, Listener, after_commit,
 
 CHANNEL = "galaxy_wake"
 INTERVAL = 0.05
-"""Seconds between two notifications of one process; what is woken meanwhile goes together."""
+"""Seconds between two notifications of one process; names woken meanwhile are sent together."""
 _PAYLOAD = 7_000
-"""Bytes of names in one notification: PostgreSQL takes payloads shorter than 8,000."""
+"""Bytes of names in one notification: PostgreSQL accepts payloads shorter than 8,000."""
 
 _log = get_logger("galaxy_kernel.wakeups", plugin="kernel")
 
 
 class Wakeup:
-    """The event of one name: set by whoever wakes it, cleared by whoever works on it, before it looks for work."""
+    """The event of one name: set by a wake-up, cleared by the worker before it looks for work."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
     def set(self) -> None:
-        """Wake who waits, or who will."""
+        """Wake current waiters, and the next one if there is none."""
         self._event.set()
 
     def clear(self) -> None:
@@ -41,7 +40,7 @@ class Wakeup:
         return self._event.is_set()
 
     async def wait(self, timeout: float | None = None) -> bool:
-        """Wait to be woken, at most `timeout` seconds; tell whether it was."""
+        """Wait to be woken, at most `timeout` seconds; return whether it was."""
         try:
             async with asyncio.timeout(timeout):
                 await self._event.wait()
@@ -56,7 +55,7 @@ class Wakeups:
     def __init__(self, database: Database, *, silent: bool = False) -> None:
         """Do no I/O: `run` does.
 
-        `silent` is for tests: nothing goes to the other replicas or is heard from them. It may be changed any time.
+        `silent` is for tests: no notification is sent or received. It may be changed at any time.
         """
         self.silent = silent
         self._database = database
@@ -84,16 +83,16 @@ class Wakeups:
         after_commit(connection, lambda: self.wake(name, here=here))
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called whenever listening begins again after a loss: what was said meanwhile is lost."""
+        """Register `callback` for when listening resumes after a loss: notifications sent meanwhile are lost."""
         self._reconnected.append(callback)
 
     @property
     def listening(self) -> bool:
-        """Whether the other replicas are heard now, as far as is known."""
+        """Whether notifications are received now, as far as known."""
         return self._listener is not None and self._listener.connected
 
     async def run(self) -> None:
-        """Hear the other replicas and tell them, until cancelled."""
+        """Receive and send notifications, until cancelled."""
         self._listener = Listener(self._database, CHANNEL, self._heard, self._connected)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listener.run())
@@ -104,7 +103,7 @@ class Wakeups:
         if self.silent or sender == self._sender:  # our own were set when they were sent
             return
         for name in names:
-            if name in self._events:  # nobody waits here for the others
+            if name in self._events:  # no worker here waits for the others
                 self._events[name].set()
 
     def _connected(self) -> None:
@@ -129,8 +128,8 @@ class Wakeups:
             async with self._database.reading() as connection:
                 for payload in _payloads(self._sender, names):
                     await notify(connection, CHANNEL, payload)
-        except Exception as error:  # the others look by themselves now and then
-            _log.debug("wakeup_not_sent", error=type(error).__name__)
+        except Exception as error:  # the others check by themselves now and then
+            _log.debug("wakeup_send_failed", error=type(error).__name__)
 
 
 def _payloads(sender: str, names: Iterable[str]) -> Iterator[str]:

@@ -49,7 +49,7 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """A row of a table to lock, so that a load stands still in the middle."""
+    """A row of a table to lock, so that a load pauses in the middle."""
 
     name: str
 
@@ -85,7 +85,7 @@ class Replica:
 
 
 async def upsert(connection: Connection, item: Item) -> None:
-    """Change the table and tell nobody."""
+    """Change the table without the feed."""
     values = msgspec.structs.asdict(item)
     statement = sa.dialects.postgresql.insert(items).values(values)
     await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
@@ -107,7 +107,7 @@ class World:
         return Item(key, name or f"item {key}", version, **fields)
 
     async def replica(self, *, silent: bool = False, run: bool = True, load: bool = True, dsn: str = "") -> Replica:
-        """Make a replica; with `run` it hears and follows."""
+        """Make a replica; with `run` it listens and follows the feed."""
         replica = Replica(dsn or self.dsn, silent=silent)
         self._stack.push_async_callback(replica.database.close)
         if load:
@@ -193,6 +193,6 @@ def world_dsn(postgres_cluster: PostgresCluster) -> Iterator[str]:
 
 @pytest.fixture
 async def world(world_dsn: str) -> AsyncIterator[World]:
-    """Return the world; what it made is taken down afterwards."""
+    """Return the world, whose replicas are stopped afterwards."""
     async with AsyncExitStack() as stack:
         yield World(world_dsn, stack)

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import ManualClock
 from galaxy_chassis.request_context import current_request, request_context
 from galaxy_contracts.database import Connection
@@ -157,7 +158,7 @@ async def test_two_facts_of_one_name(world: Any) -> None:
 
 async def test_a_failing_listener_stops_nobody(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 50 facts, with one listener that always fails and one that fails for some, everyone else's come through."""
-    monkeypatch.setattr(module, "FIRST_DELAY", 600.0)  # however slow the machine, none is due again
+    monkeypatch.setattr(module, "BACKOFF", Backoff(600.0, 600.0))  # however slow the machine, none is due again
 
     async def fussy(connection: Connection, fact: Happened) -> None:
         await writes(world, "fussy")(connection, fact)
@@ -193,7 +194,9 @@ async def test_a_failure_tells_no_secrets(world: Any) -> None:
 
 async def test_back_off(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """After each failure the fact waits twice as long, ten minutes at the most; when it works it is gone."""
-    monkeypatch.setattr(module, "FIRST_DELAY", 100.0)  # however slow the machine, it is not due again at once
+    monkeypatch.setattr(
+        module, "BACKOFF", Backoff(100.0, 600.0)
+    )  # however slow the machine, it is not due again at once
     broken = True
 
     async def moody(connection: Connection, fact: Happened) -> None:

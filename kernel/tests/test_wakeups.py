@@ -31,7 +31,7 @@ async def test_wake_is_heard_here_at_once_and_elsewhere(world: Any) -> None:
 
 
 async def test_wake_elsewhere_only(world: Any) -> None:
-    """With `here=False` only the others wake; our own notification, come back, wakes nobody."""
+    """With `here=False` only the others wake; our own notification, received back, wakes no one."""
     here, there = await world.replica(), await world.replica()
     here.wakeups.event("a").clear()
     there.wakeups.event("a").clear()
@@ -39,7 +39,7 @@ async def test_wake_elsewhere_only(world: Any) -> None:
     assert await there.wakeups.event("a").wait(5)
     here.wakeups.event("b").clear()
     there.wakeups.wake("b")
-    assert await here.wakeups.event("b").wait(5)  # by now our own has been heard too
+    assert await here.wakeups.event("b").wait(5)  # by now our own has been received too
     assert not here.wakeups.event("a").is_set()
 
 
@@ -78,7 +78,7 @@ async def test_many_wake_ups_are_few_notifications(world: Any) -> None:
 
 
 async def test_silence(world: Any) -> None:
-    """A silent replica tells nobody and hears nobody."""
+    """A silent replica sends and receives nothing."""
     silent, loud = await world.replica(silent=True), await world.replica()
     for replica in (silent, loud):
         for name in ("a", "b"):
@@ -93,7 +93,7 @@ async def test_silence(world: Any) -> None:
 
 
 async def test_a_lost_connection_wakes_everybody(world: Any) -> None:
-    """When listening begins again, every name is woken and the callbacks are told; the first time they are not."""
+    """When listening resumes, every name is woken and the callbacks are called; not the first time."""
     replica = await world.replica()
     told: list[bool] = []
     replica.wakeups.on_reconnect(lambda: told.append(True))
@@ -105,7 +105,7 @@ async def test_a_lost_connection_wakes_everybody(world: Any) -> None:
 
 
 async def test_notifications_may_fail(world: Any) -> None:
-    """A database that is gone costs the notification and nothing else; the next one goes through."""
+    """A lost database costs the notification and nothing else; the next one is sent."""
     here, there = await world.replica(), await world.replica()
     there.wakeups.event("b").clear()
     world.cut()
@@ -117,7 +117,7 @@ async def test_notifications_may_fail(world: Any) -> None:
 
 
 def test_payloads_stay_short() -> None:
-    """Names are packed into payloads that PostgreSQL takes, each with the sender, none left out."""
+    """Names are packed into payloads that PostgreSQL accepts, each with the sender, none left out."""
     names = {f"plugin.{number:060}" for number in range(1000)}
     payloads = list(_payloads("sender", names))
     assert all(len(payload) < 8000 for payload in payloads)

@@ -30,9 +30,9 @@ def upgrade() -> None:
 
 
 async def new_revision(engine: AsyncEngine, branch: Branch, message: str) -> Path:
-    """Write the branch's next revision with what separates its tables from its revisions; return the file.
+    """Write the branch's next revision from the difference between its tables and its revisions; return the file.
 
-    Any database will do: the revisions run in a scratch schema of it, dropped at the end. The file is a draft: Alembic
+    Any database is suitable: the revisions run in a scratch schema, dropped at the end. The file is a draft: Alembic
     sees no check constraint and no condition of an index (`drift` does), and knows nothing of locks.
     """
     words = re.sub(r"[^a-z0-9]+", "_", message.lower()).strip("_")

@@ -29,15 +29,15 @@ class Branch:
 
 
 def version_table(plugin: str) -> str:
-    """Return the name of a plugin's version table; raise MigrationError for what is no plugin's name."""
+    """Return the name of a plugin's version table; raise MigrationError for anything that is not a plugin's name."""
     if not _PLUGIN.fullmatch(plugin):
-        raise MigrationError(f"{plugin!r} is no plugin's name: expected a lower-case letter, then a-z, 0-9 and _")
+        raise MigrationError(f"{plugin!r} is not a plugin's name: expected a lower-case letter, then a-z, 0-9 and _")
     return VERSION_TABLE_PREFIX + plugin
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A branch with its revisions, read and found to keep the rules."""
+    """A branch with its revisions, which keep the rules."""
 
     branch: Branch
     scripts: ScriptDirectory
@@ -60,7 +60,7 @@ class Chain:
 
 
 def number_of(plugin: str, revision: str | None) -> int | None:
-    """Read the number out of `<plugin>_0007`; None for anything else."""
+    """Return the number in `<plugin>_0007`; None for anything else."""
     match = re.fullmatch(rf"{re.escape(plugin)}_(\d{{4,}})", revision or "")
     return int(match[1]) if match else None
 
@@ -73,7 +73,7 @@ def read(branch: Branch, *, may_be_empty: bool = False) -> Chain:
     directory = locate(branch)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # alembic only warns of an id that stands in two files
+            warnings.simplefilter("error")  # alembic only warns of an id that is in two files
             scripts = ScriptDirectory(directory, version_locations=[directory])
             revisions = tuple(reversed(list(scripts.walk_revisions())))
     except Exception as error:
@@ -83,7 +83,7 @@ def read(branch: Branch, *, may_be_empty: bool = False) -> Chain:
         ) from error
     if not revisions and not may_be_empty:
         raise MigrationError(
-            f"plugin {branch.plugin!r}: {branch.package} holds no revision: install the plugin anew, "
+            f"plugin {branch.plugin!r}: {branch.package} holds no revision: reinstall the plugin, "
             "or write its first one as migrations/README.md says",
             plugin=branch.plugin,
         )
@@ -101,8 +101,8 @@ def locate(branch: Branch) -> Path:
         spec = None
     if spec is None or not spec.submodule_search_locations:
         raise MigrationError(
-            f"plugin {branch.plugin!r}: there is no package {branch.package}: install the plugin anew, "
-            "or correct what its backend_migrations gives",
+            f"plugin {branch.plugin!r}: there is no package {branch.package}: reinstall the plugin, "
+            "or correct what its backend_migrations returns",
             plugin=branch.plugin,
         )
     return Path(next(iter(spec.submodule_search_locations)))
@@ -122,7 +122,7 @@ def _table_faults(metadata: MetaData) -> Iterator[str]:
 
 
 def _revision_faults(chain: Chain) -> Iterator[str]:
-    """The order of `revisions` is not to be trusted before this: a fork or a gap shows as a wrong id somewhere."""
+    """Yield what is wrong with ids, order and labels; a fork or a gap shows as a wrong id somewhere."""
     previous = None
     for number, script in enumerate(chain.revisions, 1):
         expected = f"{chain.plugin}_{number:04}"
@@ -135,6 +135,6 @@ def _revision_faults(chain: Chain) -> Iterator[str]:
             yield f"{name} holds {expected!r}: its name should begin with {number:04}_"
         if script.dependencies:
             yield f"{name} has depends_on: branches do not depend on each other, order comes from the manifests"
-        if script.branch_labels != {chain.plugin}:  # alembic hands the first revision's on to those that follow
+        if script.branch_labels != {chain.plugin}:  # alembic passes the first revision's label on to those that follow
             yield f"{name} must have, if it is the first, branch_labels = ({chain.plugin!r},), and none otherwise"
         previous = expected

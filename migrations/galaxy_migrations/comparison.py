@@ -1,9 +1,9 @@
-"""Whether a plugin's revisions make the tables that its code describes.
+"""Whether a plugin's revisions create the tables that its code describes.
 
-PostgreSQL itself is asked: the tables of `tables.py` are made in a scratch schema, both schemas are read back from the
-catalogue in PostgreSQL's own words, and the scratch is rolled back. So everything counts that PostgreSQL prints, also
-what Alembic's comparison passes over: check constraints, the conditions of partial indexes, what a foreign key does on
-delete, storage parameters. The order of columns does not count.
+PostgreSQL itself decides: the tables of `tables.py` are created in a scratch schema, both schemas are read back from
+the catalogue in PostgreSQL's own words, and the scratch is rolled back. So everything counts that PostgreSQL prints,
+including what Alembic's comparison ignores: check constraints, the conditions of partial indexes, what a foreign key
+does on delete, storage parameters. The order of columns does not count.
 """
 
 import uuid
@@ -51,9 +51,9 @@ _CATALOGUE = sa.text("""
 
 
 async def drift(engine: AsyncEngine, schema: str, branch: Branch) -> list[str]:
-    """Compare a migrated schema with the plugin's metadata; return the differences, none if it is well.
+    """Compare a migrated schema with the plugin's metadata; return the differences, an empty list if there are none.
 
-    Looks at the tables that the metadata or the branch's revisions have. Leaves nothing behind.
+    Compares the tables that the metadata or the branch's revisions have. Leaves nothing behind.
     """
     async with engine.connect() as connection:
         found = await stamps(connection, schema)
@@ -85,7 +85,7 @@ def _describe(connection: sa.Connection, schema: str, tables: list[str]) -> Desc
 
 
 def _enter(connection: sa.Connection, schema: str) -> None:
-    """PostgreSQL prints the names of what the search path sees without their schema."""
+    """Set the search path: PostgreSQL prints names on it without their schema."""
     path = sa.func.concat_ws(", ", sa.func.quote_ident(schema), "public")
     connection.execute(sa.select(sa.func.set_config("search_path", path, True)))
 

@@ -1,4 +1,4 @@
-"""Names of constraints and indexes, the same in every plugin."""
+"""Naming rules of constraints and indexes, the same in every plugin."""
 
 from sqlalchemy import MetaData
 
@@ -9,7 +9,7 @@ NAMING_CONVENTION: dict[str, str] = {
     "ix": "%(table_name)s_%(column_0_N_name)s_idx",
     "ck": "%(table_name)s_%(constraint_name)s_check",
 }
-"""The names PostgreSQL itself would give, so that a constraint made by hand and one made by Alembic are called alike.
+"""PostgreSQL's own names: a constraint created by hand and one created by Alembic have the same name.
 
 A check constraint needs a name of its own (`name="state"` becomes `mail_deliveries_state_check`); so does an index over
 an expression, and a second index over the same columns.

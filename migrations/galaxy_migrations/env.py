@@ -26,7 +26,7 @@ _OPERATIONS = threading.Lock()
 
 @contextlib.asynccontextmanager
 async def operations() -> AsyncIterator[None]:
-    """Have `alembic.op` to oneself: it is one for the process, and two runners would write to each other's database."""
+    """Use `alembic.op` exclusively: it is global, and two runners would write to each other's database."""
     while not _OPERATIONS.acquire(blocking=False):  # noqa: ASYNC110 - runners may be in several loops and threads
         await asyncio.sleep(0.005)
     try:
@@ -62,7 +62,7 @@ def apply(connection: sa.Connection, schema: str, chain: Chain, revision: Script
 
 
 def render(schema: str, chain: Chain, current: str | None, tables: Sequence[str]) -> str:
-    """Write as SQL what brings a branch from a revision to its head; within `operations`."""
+    """Write the SQL that brings a branch from a revision to its head; within `operations`."""
     pending = chain.after(current)
     if not pending:
         return ""
@@ -79,7 +79,7 @@ def render(schema: str, chain: Chain, current: str | None, tables: Sequence[str]
     offline = {"as_sql": True, "output_buffer": buffer, "literal_binds": True, "on_version_apply": (keep_record,)}
     context = MigrationContext.configure(
         dialect_name="postgresql",
-        dialect_opts={"paramstyle": "named"},  # with psycopg2's, every % would be doubled
+        dialect_opts={"paramstyle": "named"},  # psycopg2's would double every %
         opts=_options(schema, chain, steps) | offline | {"starting_rev": current},
     )
     _run(context)

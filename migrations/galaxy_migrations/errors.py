@@ -1,10 +1,10 @@
-"""What goes wrong with a schema."""
+"""Errors of migrations."""
 
 from sqlalchemy.exc import DBAPIError
 
 
 class MigrationError(Exception):
-    """A branch cannot be read or applied: which plugin, which revision, why, and what to do."""
+    """A branch cannot be read or applied. The message has the plugin, the revision, the cause and the remedy."""
 
     def __init__(self, message: str, *, plugin: str | None = None, revision: str | None = None) -> None:
         """Keep plugin and revision, None where it is about neither; `__cause__` is the error underneath, if any."""
@@ -18,6 +18,6 @@ def sqlstate(error: DBAPIError) -> str | None:
 
 
 def reason(error: BaseException) -> str:
-    """Say in one line what an error is, without the statement and the link that SQLAlchemy adds."""
+    """Return an error's message on one line, without the statement and the link that SQLAlchemy adds."""
     told = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return f"{type(told).__name__}: {' '.join(str(told).split())}"

@@ -1,4 +1,4 @@
-"""Takes one plugin's tables out of a schema, for good."""
+"""Removes one plugin's tables from a schema, for good."""
 
 from datetime import timedelta
 

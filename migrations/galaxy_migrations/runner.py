@@ -1,4 +1,4 @@
-"""Brings a schema up to date, however many processes try at once and wherever one of them is killed."""
+"""Brings a schema up to date, also with many processes at once and when one of them is killed at any point."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ from galaxy_migrations.session import Log, lock_key, locked, silent
 from galaxy_migrations.states import BranchState, stamps, state_of
 
 LOCK_TIMEOUT: Final = timedelta(seconds=2)
-"""How long one statement of a revision may wait for a table, and keep everybody behind it waiting."""
+"""How long one statement of a revision may wait for a table, since every later statement waits behind it."""
 WAIT_TIMEOUT: Final = timedelta(minutes=10)
 """How long to wait for another process that migrates."""
 _ATTEMPTS = 10
@@ -36,7 +36,7 @@ class Applied:
     plugin: str
     revision: str
     seconds: float
-    """How long it took, with the tries that did not get their locks."""
+    """How long it took, including attempts that did not get their locks."""
 
 
 async def migrate(
@@ -58,7 +58,7 @@ async def migrate(
     async with engine.connect() as connection:
         found = await _states(connection, schema, chains)
     if all(state.runs for state in found.values()):
-        return []  # a restart with nothing to do waits for nobody
+        return []  # a restart with nothing to do does not wait for the lock
     applied: list[Applied] = []
     async with locked(engine, schema, wait_timeout, log) as connection:
         await _create_schema(connection, schema)
@@ -72,7 +72,7 @@ async def migrate(
 
 
 async def offline_sql(branches: Sequence[Branch], schema: str, states: Sequence[BranchState] = ()) -> str:
-    """Write as a script for psql what `migrate` would do, from nothing or from the states that `check` gave.
+    """Return `migrate` as a script for psql, from an empty schema or from the states that `check` returned.
 
     It takes the same lock as `migrate`, and stops if it is held. Run it with `psql -v ON_ERROR_STOP=1`.
     """
@@ -103,7 +103,7 @@ def _refuse_unknown(state: BranchState) -> None:
 
 
 async def _create_schema(connection: AsyncConnection, schema: str) -> None:
-    """Look first: CREATE SCHEMA IF NOT EXISTS needs the right to create schemas even where it creates none."""
+    """Create the schema if it is missing: CREATE SCHEMA IF NOT EXISTS needs the right even where it creates nothing."""
     exists = sa.text("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = :schema)")
     if not (await connection.execute(exists, {"schema": schema})).scalar_one():
         try:
@@ -139,7 +139,7 @@ class _Run:
                 if attempt == _ATTEMPTS or not _locked_out(error):
                     raise _failed(chain, revision, error) from error
             self.log(f"{revision.revision}: a table is in use: try {attempt} of {_ATTEMPTS}", plugin=chain.plugin)
-            # Those who queued behind the lock get at least the time that they were kept waiting.
+            # Statements that queued behind the lock get at least the time for which they waited.
             pause = self.lock_timeout.total_seconds() * min(attempt, 4)
             await asyncio.sleep(pause * random.uniform(1, 1.5))  # noqa: S311 - spreads load, keeps no secret
         applied = Applied(chain.plugin, revision.revision, time.monotonic() - started)

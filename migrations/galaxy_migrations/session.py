@@ -1,4 +1,4 @@
-"""The connection migrations run on, which is also the lock that keeps other runners out.
+"""The connection of a run of migrations, which also holds the lock against other runners.
 
 One connection is both: if it breaks, PostgreSQL rolls the open revision back and frees the lock in the same moment, so
 that no runner works on without the lock.
@@ -18,13 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galaxy_migrations.errors import MigrationError
 
-_POLL = 0.1  # seconds between two tries for the lock, on average
+_POLL = 0.1  # seconds between two attempts to get the lock, on average
 _DISCONNECTED = "1s"
 
 _SETTINGS = {
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
-    "lock_timeout": "0",  # in force for CREATE INDEX CONCURRENTLY only, which may wait since nobody waits for it
+    "lock_timeout": "0",  # applies to CREATE INDEX CONCURRENTLY only, for which no statement waits
 }
 
 _HOLDER = sa.text("""
@@ -37,14 +37,14 @@ _HOLDER = sa.text("""
 
 
 class Log(Protocol):
-    """Takes what a runner tells."""
+    """Receives a runner's progress."""
 
     def __call__(self, message: str, *, plugin: str | None = None) -> None:
-        """Take one line; `plugin` is the one it is about."""
+        """Receive one line; `plugin` is the one it is about."""
 
 
 def silent(message: str, *, plugin: str | None = None) -> None:
-    """Take a line and drop it."""
+    """Ignore a line."""
 
 
 def lock_key(schema: str) -> int:
@@ -71,12 +71,12 @@ async def locked(
             finally:
                 await _release(connection, schema)
         finally:
-            await connection.invalidate()  # closes it: neither its settings nor its lock may come back to the pool
+            await connection.invalidate()  # closes it: neither its settings nor its lock may return to the pool
 
 
 async def _release(connection: AsyncConnection, schema: str) -> None:
     """Free the lock at once; the end of the connection would free it a moment later."""
-    with contextlib.suppress(DBAPIError):  # a broken connection holds no lock, and the first error counts
+    with contextlib.suppress(DBAPIError):  # a broken connection holds no lock, and the first error is the one to raise
         await connection.rollback()
         await connection.execute(sa.select(sa.func.pg_advisory_unlock(_key(schema))))
         await connection.commit()
@@ -98,7 +98,7 @@ async def _prepare(connection: AsyncConnection, schema: str) -> None:
 
 
 async def _acquire(connection: AsyncConnection, schema: str, wait_timeout: timedelta, log: Log) -> None:
-    """Poll: a session that waits inside `pg_advisory_lock` keeps CREATE INDEX CONCURRENTLY waiting for it."""
+    """Get the lock by polling: a session inside `pg_advisory_lock` would keep CREATE INDEX CONCURRENTLY waiting."""
     attempt = sa.select(sa.func.pg_try_advisory_lock(_key(schema)))
     deadline = asyncio.get_running_loop().time() + wait_timeout.total_seconds()
     waiting = False
@@ -119,7 +119,8 @@ async def _timed_out(connection: AsyncConnection, schema: str, wait_timeout: tim
     holder = (await connection.execute(_HOLDER.bindparams(_bind(schema)))).scalar_one()
     return (
         f"schema {schema!r}: another process has held the migration lock for {wait_timeout.total_seconds():g} s: "
-        f"{holder or 'it has just gone'}; wait for it, or end it with pg_terminate_backend, then run `backend migrate`"
+        f"{holder or 'its session has just ended'}; wait for it, or end it with pg_terminate_backend, then run "
+        "`backend migrate`"
     )
 
 

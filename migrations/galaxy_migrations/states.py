@@ -1,4 +1,4 @@
-"""How far a schema is: what each version table says against the revisions that are installed."""
+"""The state of a schema: each version table compared with the installed revisions."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,17 +22,17 @@ TABLES = sa.text("""
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What a plugin's version table says."""
+    """The content of a plugin's version table."""
 
     revisions: tuple[str, ...]
-    """One, unless something else than this package has written there."""
+    """One, unless something other than this package has written there."""
     tables: tuple[str, ...]
-    """The tables its revisions made, sorted: kept as the version table's comment."""
+    """The tables its revisions created, sorted: kept as the version table's comment."""
 
 
 @dataclass(frozen=True, slots=True)
 class BranchState:
-    """How far one plugin's branch is in a schema."""
+    """The state of one plugin's branch in a schema."""
 
     plugin: str
     current: str | None
@@ -41,7 +41,7 @@ class BranchState:
     """Newest revision that is installed."""
     state: State
     tables: tuple[str, ...] = ()
-    """The tables its revisions made, sorted."""
+    """The tables its revisions created, sorted."""
 
     @property
     def runs(self) -> bool:
@@ -50,7 +50,7 @@ class BranchState:
 
     @property
     def message(self) -> str:
-        """Say what is the matter with which plugin, and what to do."""
+        """The state in one sentence, with the plugin and the remedy."""
         start = f"plugin {self.plugin!r}: the schema is"
         match self.state:
             case "current":
@@ -63,7 +63,7 @@ class BranchState:
                 return f"{start} not there, the code needs {self.head}: run `backend migrate`"
             case "unknown":
                 return (
-                    f"{start} at {self.current}, which is no revision of the code, whose newest is {self.head}: "
+                    f"{start} at {self.current}, which is not a revision of the code, whose newest is {self.head}: "
                     f"install the version that wrote it, or restore {VERSION_TABLE_PREFIX}{self.plugin} from a backup"
                 )
 
@@ -77,13 +77,13 @@ async def check(engine: AsyncEngine, schema: str, branches: Sequence[Branch]) ->
 
 
 async def orphans(engine: AsyncEngine, schema: str, known: Iterable[str]) -> list[str]:
-    """Return the plugins that have a branch in the schema and are not among the known ones, sorted."""
+    """Return the plugins that have a branch in the schema but are not among the known ones, sorted."""
     async with engine.connect() as connection:
         return sorted((await stamps(connection, schema)).keys() - set(known))
 
 
 def state_of(chain: Chain, stamp: Stamp | None) -> BranchState:
-    """Judge what a version table says."""
+    """Return the state that a version table shows."""
     if stamp is None or not stamp.revisions:
         return BranchState(chain.plugin, None, chain.head, "missing")
     current = ", ".join(stamp.revisions)
@@ -116,7 +116,7 @@ async def stamps(connection: AsyncConnection, schema: str) -> dict[str, Stamp]:
 
 
 def recorded(comment: str | None) -> list[str]:
-    """Read the tables out of a version table's comment; none where something else stands."""
+    """Return the tables in a version table's comment; none where it is anything else."""
     try:
         value: Any = json.loads(comment or "{}")
     except ValueError:

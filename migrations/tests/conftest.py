@@ -16,7 +16,7 @@ SCHEMA = "backend"
 
 @pytest.fixture
 def schema() -> str:
-    """Return the name of a schema that is not there yet."""
+    """Return the name of a schema that does not exist yet."""
     return SCHEMA
 
 

@@ -41,7 +41,7 @@ async def test_drafts_make_what_the_tables_say(
 
 
 async def test_message_must_have_words(engine: AsyncEngine) -> None:
-    """A message of which no name can be made is refused before anything is done."""
+    """A message that cannot become a name is refused before anything is done."""
     with pytest.raises(MigrationError, match="needs a message in words"):
         await new_revision(engine, Branch("made", "sys", plugin_metadata()), "…")
     assert "made_0001" not in sys.modules

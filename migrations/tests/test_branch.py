@@ -1,4 +1,4 @@
-"""The rules of a branch: each that is broken is told, with the plugin."""
+"""The rules of a branch: a broken one is reported with the plugin."""
 
 import itertools
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def test_broken_rule_is_told(make: Make, rule: str) -> None:
 
 
 def test_well_kept_branch_is_read_in_order(make: Make) -> None:
-    """Revisions are given from the baseline to the head, and those after any of them."""
+    """Revisions are returned from the baseline to the head, and those after any of them."""
     chain = read(make({"0002_b.py": later(2), "0001_a.py": FIRST}))
     assert [script.revision for script in chain.revisions] == ["some_0001", "some_0002"]
     assert [script.revision for script in chain.after("some_0001")] == ["some_0002"]
@@ -77,15 +77,15 @@ def test_well_kept_branch_is_read_in_order(make: Make) -> None:
 
 @pytest.mark.parametrize("package", ["galaxy_absent.migrations", "fake_fleet.absent", "fake_fleet.tables"])
 def test_missing_package_is_told(package: str) -> None:
-    """A package that is not there, or is no package, is refused with the plugin."""
+    """A package that does not exist, or is a module, is refused with the plugin."""
     with pytest.raises(MigrationError, match=f"plugin 'some': there is no package {package}"):
         locate(Branch("some", package, sa.MetaData()))
 
 
 @pytest.mark.parametrize("plugin", ["", "Mail", "1st", "a-b", "a" * 48])
 def test_names_that_make_no_version_table_are_refused(plugin: str) -> None:
-    """A plugin's name that cannot stand in a version table's is refused."""
-    with pytest.raises(MigrationError, match="is no plugin's name"):
+    """A plugin's name that does not fit into a version table's name is refused."""
+    with pytest.raises(MigrationError, match="is not a plugin's name"):
         read(Branch(plugin, FLEET.package, sa.MetaData()))
 
 

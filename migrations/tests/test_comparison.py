@@ -1,4 +1,4 @@
-"""`drift`: every way in which the revisions and the metadata may differ is told."""
+"""`drift`: every way in which the revisions and the metadata may differ is reported."""
 
 import pytest
 import sqlalchemy as sa
@@ -23,7 +23,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_changed_table_is_told(engine: AsyncEngine, schema: str, change: str) -> None:
-    """A column, type, default, constraint or parameter that differs is told in PostgreSQL's words."""
+    """A column, type, default, constraint or parameter that differs is reported in PostgreSQL's words."""
     await migrate(engine, schema, [FLEET])
     async with engine.begin() as connection:
         await connection.exec_driver_sql(f"ALTER TABLE {schema}.fleet_ships {change}")
@@ -41,7 +41,7 @@ async def test_condition_of_an_index_counts(engine: AsyncEngine, schema: str) ->
 
 
 async def test_table_that_only_one_side_has_is_told(engine: AsyncEngine, schema: str) -> None:
-    """A table that a revision makes and the metadata lacks is told, and the other way round."""
+    """A table that a revision creates and the metadata lacks is reported, and the reverse."""
     await migrate(engine, schema, [FLEET])
     less = sa.MetaData()
     FLEET.metadata.tables["fleet_ships"].to_metadata(less)

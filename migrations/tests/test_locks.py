@@ -1,4 +1,4 @@
-"""The lock of a schema: who waits for whom, and how long."""
+"""The lock of a schema: which runner waits, and how long."""
 
 import asyncio
 from datetime import timedelta
@@ -16,7 +16,7 @@ LONG = timedelta(seconds=20)
 
 
 async def test_second_runner_waits_for_the_first(engine: AsyncEngine, schema: str) -> None:
-    """A runner that finds the lock held says so once, waits, and goes on when it is free."""
+    """A runner that finds the lock held reports it once, waits, and continues when it is free."""
     said: list[str] = []
     waiting = asyncio.Event()
 
@@ -34,7 +34,7 @@ async def test_second_runner_waits_for_the_first(engine: AsyncEngine, schema: st
 
 
 async def test_waiting_ends_with_the_name_of_the_holder(engine: AsyncEngine, schema: str) -> None:
-    """A runner that waited too long says which session holds the lock, and what to do."""
+    """A runner that waited too long names the session that holds the lock, and the remedy."""
     async with locked(engine, schema, SHORT) as connection:
         pid = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
         with pytest.raises(MigrationError, match=rf"for 0.001 s: pid {pid} \(galaxy-backend\).*`backend migrate`"):
@@ -42,14 +42,14 @@ async def test_waiting_ends_with_the_name_of_the_holder(engine: AsyncEngine, sch
 
 
 async def test_nothing_to_do_waits_for_nobody(engine: AsyncEngine, schema: str) -> None:
-    """A schema that is current is seen without the lock."""
+    """A current schema is recognised without the lock."""
     await migrate(engine, schema, [TRADE])
     async with locked(engine, schema, SHORT):
         assert await migrate(engine, schema, [TRADE], wait_timeout=SHORT) == []
 
 
 async def test_lock_is_free_after_failure(engine: AsyncEngine, schema: str) -> None:
-    """A run that failed holds the lock no longer."""
+    """A run that failed no longer holds the lock."""
     with pytest.raises(MigrationError):
         await migrate(engine, schema, [BROKEN])
     async with locked(engine, schema, SHORT):

@@ -47,12 +47,12 @@ async def test_unknown_plugin_is_an_error(engine: AsyncEngine, schema: str) -> N
     await migrate(engine, schema, [TRADE])
     with pytest.raises(MigrationError, match="no tables of plugin 'fleet'; it has those of: trade"):
         await purge(engine, schema, "fleet")
-    with pytest.raises(MigrationError, match="no plugin's name"):
+    with pytest.raises(MigrationError, match="not a plugin's name"):
         await purge(engine, schema, 'x"; DROP SCHEMA backend CASCADE; --')
 
 
 async def test_what_depends_on_the_tables_keeps_them(engine: AsyncEngine, schema: str) -> None:
-    """A view of somebody else over one table keeps them all, and is named."""
+    """A foreign view over one table keeps them all, and is named."""
     await migrate(engine, schema, [FLEET])
     async with engine.begin() as connection:
         await connection.exec_driver_sql(f"CREATE VIEW public.report AS SELECT * FROM {schema}.fleet_ships")

@@ -39,14 +39,14 @@ async def test_empty_database_gets_schema_and_tables_with_every_driver(
 
 
 async def test_branches_come_and_go_alone(engine: AsyncEngine, schema: str) -> None:
-    """A plugin removed between two runs disturbs no other, and goes on where it was when it returns."""
+    """A plugin removed between two runs does not affect the others, and continues where it was when it returns."""
     await migrate(engine, schema, [TRADE])
     assert [item.plugin for item in await migrate(engine, schema, [FLEET])] == ["fleet"] * 3
     assert await migrate(engine, schema, [TRADE, FLEET]) == []
 
 
 async def test_failure_keeps_what_was_done_before(engine: AsyncEngine, schema: str) -> None:
-    """A revision that fails is rolled back whole, named with its plugin, and what came before it stays."""
+    """A revision that fails is rolled back completely and named with its plugin; earlier ones stay."""
     with pytest.raises(MigrationError, match=r"'broken': revision broken_0002 failed.*division by zero") as caught:
         await migrate(engine, schema, [TRADE, BROKEN, FLEET])
     assert (caught.value.plugin, caught.value.revision) == ("broken", "broken_0002")
@@ -68,7 +68,7 @@ async def test_newer_schema_is_left_alone(engine: AsyncEngine, schema: str) -> N
 
 
 async def test_unknown_revision_stops_before_anything_is_done(engine: AsyncEngine, schema: str) -> None:
-    """A version table that says something else than a revision of the branch refuses the whole run."""
+    """A version table that names anything but a revision of the branch refuses the whole run."""
     await migrate(engine, schema, [TRADE])
     async with engine.begin() as connection:
         await connection.exec_driver_sql(f"UPDATE {schema}.alembic_version_trade SET version_num = 'a1b2c3'")
@@ -78,7 +78,7 @@ async def test_unknown_revision_stops_before_anything_is_done(engine: AsyncEngin
 
 
 async def test_table_in_use_is_tried_again(engine: AsyncEngine, schema: str) -> None:
-    """A revision that does not get its lock in time gives way, and is applied once the table is free."""
+    """A revision that does not get its lock in time is rolled back, and applied once the table is free."""
     await _to_first_fleet_revision(engine, schema)
     said: list[str] = []
     async with engine.connect() as reader:
@@ -167,7 +167,7 @@ async def test_schema_of_another_owner_will_do(engine: AsyncEngine, empty_databa
 
 
 async def _to_first_fleet_revision(engine: AsyncEngine, schema: str) -> None:
-    """Take the schema to fleet_0001: to the head, and back by hand."""
+    """Bring the schema to fleet_0001: to the head, and back by hand."""
     await migrate(engine, schema, [FLEET])
     async with engine.begin() as connection:
         await connection.exec_driver_sql(f"ALTER TABLE {schema}.fleet_ships DROP COLUMN fuel")

@@ -1,4 +1,4 @@
-"""`check` and `orphans`: what is said of a schema."""
+"""`check` and `orphans`: what is reported of a schema."""
 
 import pytest
 from fakes import FLEET, TRADE
@@ -26,13 +26,13 @@ from galaxy_migrations.states import Stamp, check, orphans, record, recorded, st
     ],
 )
 def test_state_follows_from_the_version_table(revisions: tuple[str, ...], state: str, runs: bool) -> None:
-    """What stands in the version table decides the state, and whether the code may run."""
+    """The version table's content decides the state, and whether the code may run."""
     found = state_of(read(FLEET), Stamp(revisions, ()))
     assert (found.state, found.runs) == (state, runs)
 
 
 async def test_check_names_plugin_and_command(engine: AsyncEngine, schema: str) -> None:
-    """A schema that is missing or older refuses with the plugin and the command; nothing is made by looking."""
+    """A missing or older schema is refused with the plugin and the command; a check creates nothing."""
     (fleet, trade) = await check(engine, schema, [FLEET, TRADE])
     assert fleet.message == "plugin 'fleet': the schema is not there, the code needs fleet_0003: run `backend migrate`"
     await migrate(engine, schema, [FLEET])
@@ -60,7 +60,7 @@ def test_record_is_read_back(tables: list[str]) -> None:
 
 @given(st.one_of(st.none(), st.text(), st.recursive(st.none() | st.integers(), st.lists).map(str)))
 def test_any_other_comment_is_an_empty_record(comment: str | None) -> None:
-    """A version table's comment written by somebody else is no record and no error."""
+    """A foreign comment on a version table is neither a record nor an error."""
     assert recorded(comment) == []
 
 

@@ -1,7 +1,7 @@
 """Configuration: from environment variables and an optional file to settings groups (SPEC K-1).
 
-Every fault is collected and reported at once, by the name of its variable, with what was expected and never
-with what was given. Nothing here needs a database.
+Every fault is collected and reported at once, by the name of its variable, with what was expected and never with the
+value found. Nothing here needs a database.
 """
 
 import difflib
@@ -17,8 +17,10 @@ from dotenv import dotenv_values
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from galaxy_chassis.config.settings import Settings, TypeName, format_duration
+from galaxy_chassis.config.settings import Settings, TypeName
+from galaxy_chassis.durations import format_duration
 from galaxy_chassis.errors import ConfigurationError, Fault
+from galaxy_chassis.validation import explain
 
 S = TypeVar("S", bound=Settings)
 
@@ -33,7 +35,7 @@ class Variable:
     name: str
     plugin: str
     path: tuple[str, ...]
-    """Where its value stands in the plugin's settings."""
+    """The path to its value in the plugin's settings."""
     type: str
     default: str | None
     secret: bool
@@ -51,7 +53,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Configuration:
-    """What was loaded. `settings_of` raises where a group is faulty; everything else works all the same."""
+    """The configuration as loaded. `settings_of` raises where a group is faulty; everything else works."""
 
     variables: tuple[Variable, ...]
     raw: Mapping[str, Raw]
@@ -60,7 +62,7 @@ class Configuration:
     warnings: tuple[Fault, ...] = ()
 
     def check(self, command: str) -> None:
-        """Raise ConfigurationError for every fault, among them what `command` cannot do without."""
+        """Raise ConfigurationError with every fault, including missing settings that `command` requires."""
         missing = [
             Fault(
                 variable.name, f"required by `backend {command}`: {variable.doc.partition('. ')[0].removesuffix('.')}"
@@ -102,7 +104,7 @@ class Configuration:
 
 @dataclass
 class _Loading:
-    """Collects while the groups are read."""
+    """Collects variables and faults while the groups are read."""
 
     raw: Mapping[str, Raw]
     faults: list[Fault] = field(default_factory=list)
@@ -244,10 +246,10 @@ def _default(info: FieldInfo) -> str | None:
 
 def _faults(error: ValidationError, group: type[Settings], plugin: str) -> Iterator[Fault]:
     names = {variable.path: variable.name for variable in describe(plugin, group)}
-    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+    for detail in error.errors(include_url=False, include_input=False):
         path = tuple(str(part) for part in detail["loc"])
         known = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in names), None)
-        yield Fault(_group_name(plugin, group, path) if known is None else names[known], _expected(detail["msg"]))
+        yield Fault(_group_name(plugin, group, path) if known is None else names[known], _expected(explain(detail)))
 
 
 def _group_name(plugin: str, group: type[Settings], path: tuple[str, ...]) -> str:
@@ -259,8 +261,11 @@ def _group_name(plugin: str, group: type[Settings], path: tuple[str, ...]) -> st
 
 
 def _expected(message: str) -> str:
-    message = message.removeprefix("Value error, ").replace("Input should be", "expected")
-    return "required" if message == "Field required" else message
+    """Say what was expected of a variable, as every other fault of the configuration does."""
+    for verb in ("must be ", "must have "):
+        if message.startswith(verb):
+            return f"expected {message.removeprefix(verb)}"
+    return "required" if message == "is required" else message
 
 
 def _clashes(described: Mapping[str, list[Variable]]) -> Iterator[Fault]:
@@ -277,7 +282,7 @@ def _clashes(described: Mapping[str, list[Variable]]) -> Iterator[Fault]:
 
 def _unknown(raw: Mapping[str, Raw], known: set[str], root: str, ignored: tuple[str, ...]) -> list[Fault]:
     passed_over = tuple(root + name for name in _KUBERNETES) + ignored
-    endings = [name.removeprefix(root) for name in known]  # what all names share would make any two look alike
+    endings = [name.removeprefix(root) for name in known]  # a shared prefix would make any two look alike
     faults = []
     for name in sorted(set(raw) - known):
         if name.startswith(passed_over):

@@ -1,6 +1,5 @@
 """The base of settings groups and the types their fields use."""
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -8,16 +7,15 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, PlainSerializer
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+from galaxy_chassis.durations import format_duration, parse_duration
 
 
 class Settings(BaseModel):
     """A group of settings: one environment variable a field, `<prefix><FIELD>` in upper case.
 
-    Each field is followed by its doc string, which becomes the documentation. A field whose type is another
-    group is read with that group's prefix. A field named for a word of Python's ends in an underscore, which
-    the variable has not: `from_` is read from `<prefix>FROM`.
+    Each field is followed by its doc string, which becomes the documentation. A field whose type is another group is
+    read with that group's prefix. A field named after a Python keyword ends in an underscore, which the variable does
+    not have: `from_` is read from `<prefix>FROM`.
     """
 
     model_config = ConfigDict(
@@ -43,35 +41,12 @@ class RequiredBy:
 
     @property
     def extra(self) -> dict[str, JsonValue]:
-        """What `Field(json_schema_extra=...)` takes to carry the mark."""
+        """The mark as a value for `Field(json_schema_extra=...)`."""
         return {"required_by": list(self.commands)}
 
 
 class NoSettings(Settings):
     """The group of a plugin that has nothing to set."""
-
-
-def parse_duration(value: Any) -> Any:
-    """Read `500ms`, `2s`, `5m`, `1h` or `30d`; pass on what is a timedelta already."""
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value.strip())
-    if match is None:
-        raise ValueError("expected a duration such as 500ms, 2s, 5m or 1h")
-    try:
-        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
-    except OverflowError:
-        raise ValueError("is too long a duration: at most 999999999 days") from None
-
-
-def format_duration(value: timedelta) -> str:
-    """Write a duration as it is read, in the largest unit that keeps it whole."""
-    milliseconds = round(value.total_seconds() * 1000)
-    for unit in ("d", "h", "m", "s"):
-        size = int(_UNITS[unit] * 1000)
-        if milliseconds and milliseconds % size == 0:
-            return f"{milliseconds // size}{unit}"
-    return f"{milliseconds}ms" if milliseconds else "0s"
 
 
 def _split(value: Any) -> Any:

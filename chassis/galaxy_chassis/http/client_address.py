@@ -12,7 +12,7 @@ _LONGEST = 60
 
 @lru_cache(maxsize=8192)
 def parse_address(text: str) -> str | None:
-    """Return an address in its canonical form, or None for what is none.
+    """Return an address in its canonical form, or None for anything else.
 
     An IPv4 address mapped into IPv6 becomes IPv4, so that one client has one address. A port after the
     address, as some proxies write it, is cut off; a zone is refused, since it means nothing on another machine.
@@ -41,7 +41,7 @@ def leftmost(forwarded_for: str) -> str | None:
 
 
 class TrustedPeers:
-    """The networks whose members are believed about whom they forward for."""
+    """The networks whose members are trusted to name the client for whom they forward."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = tuple(networks)

@@ -38,7 +38,7 @@ class InFlightRequests:
         return task
 
     def abort_reason(self, task: ServingTask) -> Problem | None:
-        """Return why the service itself cancelled a request, and so what is answered; None when it did not."""
+        """Return the problem with which the service itself cancelled a request; None when it did not."""
         return self._aborted.get(task)
 
     def end(self, task: ServingTask) -> None:

@@ -17,7 +17,7 @@ class FieldError:
 
 
 class Problem(GalaxyError):  # noqa: N818 - the RFC's own word
-    """An answer that is an error. Handlers and services raise it; the kernel writes the document."""
+    """An error response. Handlers and services raise it; the kernel writes the document."""
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ class Connection(RequestHandler):
                 400, "malformed_request", "The request is not well-formed HTTP/1.1, or its head is too long."
             )
         else:
-            _log.error("an answer could not be written", exc_info=exc)
+            _log.error("response_write_failed", exc_info=exc)
             problem = Problem(status, "internal", "The answer could not be written.")
         response = problem_response(problem, new_request_id())
         response.force_close()

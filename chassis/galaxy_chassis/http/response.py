@@ -1,4 +1,4 @@
-"""The answers of the API, with the headers all of them carry."""
+"""The API's responses, with the headers that all of them carry."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -18,13 +18,13 @@ _COMMON = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Se
 _JSON, _PROBLEM, _HTML = "application/json", "application/problem+json", "text/html; charset=utf-8"
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _BODILESS = frozenset({204, 304})
-"""Statuses whose answers end with their head (RFC 9112, 6.3)."""
+"""Statuses whose responses have no body (RFC 9112, 6.3)."""
 _FORBIDDEN = frozenset(map(chr, (*range(32), 127))) - {"\t"}
 """Characters that would end a header early (RFC 9110, 5.5)."""
 
 
 class RawResponse:
-    """A complete answer, written at once: what aiohttp's connection asks of a response and nothing else.
+    """A complete response, written at once, with only what aiohttp's connection requires of one.
 
     aiohttp's own response collects its headers in a multidict, checks and serialises them for every request; here
     all but three of them are one string that is made once for each status.
@@ -88,7 +88,7 @@ def empty_response(status: int, request_id: str, headers: Mapping[str, str] | No
 
 
 def problem_response(problem: Problem, request_id: str) -> RawResponse:
-    """Return the answer that a problem is (RFC 9457)."""
+    """Return the response for a problem (RFC 9457)."""
     document = msgspec.json.encode(problem.document(request_id))
     return _reply(_PROBLEM, problem.status, document, request_id, problem.headers)
 

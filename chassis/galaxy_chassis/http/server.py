@@ -24,7 +24,7 @@ _ABORT_WITHIN = 1.0
 """Seconds a request that is aborted may take to clean up."""
 
 Fixed = Callable[[str], Awaitable[RawResponse]]
-"""Answers one path in every state of the server; takes the request id."""
+"""Answers one path in every state of the server; called with the request id."""
 ProbeDocument = Callable[[], Awaitable[tuple[int, Mapping[str, Any]]]]
 """Return the status and the document of `/healthz` or `/readyz`."""
 
@@ -32,8 +32,8 @@ ProbeDocument = Callable[[], Awaitable[tuple[int, Mapping[str, Any]]]]
 class HttpServer:
     """The listener. States: made → started → open → draining → closed.
 
-    It says what to answer in each (`refusal`, `fixed`); the handler, which aiohttp calls for every request, asks it.
-    Made inside the event loop that runs it.
+    In each it provides what to answer (`refusal`, `fixed`), which the handler, called by aiohttp for every request,
+    looks up. Made inside the event loop that runs it.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class HttpServer:
         request_timeout: float = 15.0,
         variable: str = "BACKEND_HTTP_LISTEN_ADDR",
     ) -> None:
-        """Make a server that does not listen yet; `request_timeout` in seconds.
+        """Create a server that does not listen yet; `request_timeout` in seconds.
 
         `variable` is the setting that `listen_address` comes from, for the message when it is taken.
         """
@@ -87,10 +87,10 @@ class HttpServer:
         self.refusal = None
 
     async def drain(self, timeout: float) -> bool:
-        """Take no more requests and finish those in flight, within `timeout` seconds; return whether all finished.
+        """Accept no more requests and finish those in progress, within `timeout` seconds; return whether all finished.
 
-        What is not is answered 503 `stopping`. The listener stays open until `close`, so that probers and
-        clients get an answer meanwhile rather than a refused connection.
+        Requests that do not finish are answered 503 `stopping`. The listener stays open until `close`, so that probers
+        and clients get an answer meanwhile rather than a refused connection.
         """
         self.refusal = _stopping
         if self._runner is None:
@@ -121,7 +121,7 @@ class HttpServer:
 
 
 async def answer_fixed(request: BaseRequest, fixed: Fixed) -> AnyResponse:
-    """Answer a path that is there in every state."""
+    """Answer a path that exists in every state."""
     request_id = new_request_id()
     if request.method not in ("GET", "HEAD"):
         return problem_response(method_not_allowed(("GET", "HEAD")), request_id)

@@ -1,4 +1,4 @@
-"""What the HTTP server tells of its requests, as spans and durations."""
+"""Spans and durations of the HTTP server's requests."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -35,7 +35,7 @@ class HttpTelemetry:
         self._telemetry, self._durations = telemetry, telemetry.http_durations
 
     def begin(self, route: Route, headers: Mapping[str, str]) -> Trace | None:
-        """Begin a request, inside its work; return its Trace when it is recorded."""
+        """Begin a request, inside its request context; return its Trace when it is recorded."""
         decision = self._telemetry.decide(headers.get(_TRACEPARENT))
         if decision is None:
             return None

@@ -1,6 +1,6 @@
 """Logs: JSON lines on stdout, crash dumps on stderr (SPEC K-8).
 
-Every line carries `request_id`, `otel_trace_id`, `otel_span_id` and `plugin` of the work in hand, empty
+Every line carries `request_id`, `otel_trace_id`, `otel_span_id` and `plugin` of the current request context, empty
 outside any. The lines of libraries that use the standard library's logging look the same.
 """
 
@@ -34,17 +34,17 @@ __all__ = [
 
 _LEVELS = {name: getattr(logging, name.upper()) for name in ("debug", "info", "warning", "error", "critical")}
 _QUIET = {"sqlalchemy": "warning", "aiohttp.access": "warning", "asyncio": "warning", "alembic": "warning"}
-"""Loggers that say too much at lower levels; `debug` asked for is not given to them."""
+"""Loggers that write too much at lower levels: they stay at warning even when `debug` is set."""
 
 
 class Logging:
-    """The process's logging: the one thing of the kernel that belongs to the process, as stdout does."""
+    """The process's logging, which is global because stdout is."""
 
     def __init__(self, renderer: Renderer, writer: LineWriter, level: str) -> None:
         self._render, self._writer, self._threshold = renderer, writer, _LEVELS[level]
         batches = renderer is render_json and self._threshold <= logging.INFO
         self.write_request: Callable[[RequestLine], None] | None = writer.write_later if batches else None
-        """Writes an access line with the next batch; None where it goes the way of every other line."""
+        """Writes an access line with the next batch; None where access lines are written like any other."""
 
     def emit(self, level: str, fields: MutableMapping[str, Any]) -> None:
         """Write one line. Never raises."""
@@ -53,11 +53,11 @@ class Logging:
             self._writer.write(self._render(level, fields), urgent=number >= logging.WARNING)
 
     def flush(self, wait: float = 1.0) -> None:
-        """Write what is held, waiting at most `wait` seconds for the reader."""
+        """Write the buffered lines, waiting at most `wait` seconds for the reader."""
         self._writer.flush(wait)
 
     def close(self) -> None:
-        """Flush, stop the writing thread and give both logging libraries their defaults back."""
+        """Flush, stop the writing thread and restore the defaults of both logging libraries."""
         global _active  # noqa: PLW0603  see the class
         self._writer.close()
         if _active is self:
@@ -171,6 +171,6 @@ def log_request(context: RequestContext, method: str, route: str | None, status:
 
 
 def flush(wait: float = 1.0) -> None:
-    """Write every line that is still held; before a process ends without ceremony."""
+    """Write every line that is still buffered, before the process ends abruptly."""
     if _active is not None:
         _active.flush(wait)

@@ -34,7 +34,7 @@ def install_crash_dumps(flush: Callable[[], None]) -> None:
             flush()
             sys.__excepthook__(kind, error, trace)
         else:
-            dump("the process ends with an exception that nobody handled", kind, error, trace)
+            dump("the process ends with an unhandled exception", kind, error, trace)
 
     def thread_failed(args: threading.ExceptHookArgs) -> None:
         name = args.thread.name if args.thread is not None else "?"
@@ -52,10 +52,10 @@ def install_crash_dumps(flush: Callable[[], None]) -> None:
 
 
 def loop_exception_handler(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what the event loop could give to nobody, for `loop.set_exception_handler`.
+    """Log an exception that nothing awaits, for `loop.set_exception_handler`.
 
-    gRPC wakes every event loop of the process for each event and the losers of that race raise, which harms
-    nothing (grpc/grpc#25364): it is passed over.
+    gRPC wakes every event loop of the process for each event and the losers of that race raise, which is harmless
+    (grpc/grpc#25364) and ignored.
     """
     error = context.get("exception")
     if isinstance(error, BlockingIOError) and "PollerCompletionQueue" in repr(context.get("handle")):
@@ -63,5 +63,5 @@ def loop_exception_handler(_loop: asyncio.AbstractEventLoop, context: dict[str, 
     task = context.get("task") or context.get("future")
     name = task.get_name() if isinstance(task, asyncio.Task) else ""
     structlog.get_logger("asyncio").error(
-        str(context.get("message", "an exception that nobody handled")), task=name, exc_info=error
+        str(context.get("message", "an unhandled exception")), task=name, exc_info=error
     )

@@ -23,14 +23,14 @@ class Renderer(Protocol):
     """Makes a line, newline included, of a level and the fields of an event."""
 
     def __call__(self, level: str, fields: MutableMapping[str, Any]) -> bytes:
-        """Never raises: a line that cannot be made says so."""
+        """Render a line. Never raises: a line that cannot be rendered is replaced by one that names the error."""
 
 
 def line_of(level: str, fields: MutableMapping[str, Any]) -> dict[str, Any]:
-    """Return the line as data: who, when and in which work first, then the event's own fields, scrubbed.
+    """Return the line as data: logger, time and request context first, then the event's own fields, scrubbed.
 
-    A `plugin` that the logger carries has precedence over the work's: a service logs under its own plugin's
-    name, whoever called it.
+    A `plugin` that the logger carries has precedence over the request context's: a service logs under its own plugin's
+    name, whatever called it.
     """
     context = current_request.get()
     line: dict[str, Any] = {
@@ -78,7 +78,7 @@ def render_json(level: str, fields: MutableMapping[str, Any]) -> bytes:
 
 
 class RequestLine(msgspec.Struct, frozen=True, gc=False):
-    """An access line, whose fields stand as in any other line; rendered by whoever writes it."""
+    """An access line, with the fields of any other line; rendered when its batch is written."""
 
     timestamp: datetime
     level: str
@@ -98,7 +98,7 @@ class RequestLine(msgspec.Struct, frozen=True, gc=False):
 
 
 class PrettyRenderer:
-    """Lines for the person at the terminal: no trace ids, no empty fields."""
+    """Lines for people at a terminal: no trace ids, no empty fields."""
 
     def __init__(self, *, colours: bool) -> None:
         self._console = structlog.dev.ConsoleRenderer(

@@ -1,6 +1,6 @@
-"""What must never stand in a log line, taken out of it: addresses, passwords, codes and tokens (SPEC K-8).
+"""Removes from log lines what they must never contain: addresses, passwords, codes and tokens (SPEC K-8).
 
-The rule is that nobody logs them; this is the net below for what others write, such as a driver's
+The rule is that nobody logs them; this covers what libraries write, such as a driver's
 `Key (email)=(…) already exists`.
 """
 
@@ -45,7 +45,7 @@ _SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
 def email_hash(address: str) -> str:
-    """Return what stands for an e-mail address in logs: 16 hexadecimal digits, the same all through one process.
+    """Return what replaces an e-mail address in logs: 16 hexadecimal digits, the same all through one process.
 
     HMAC-SHA256 of the case-folded address under a key that is drawn at each start.
     """
@@ -53,7 +53,7 @@ def email_hash(address: str) -> str:
 
 
 def suspicious(text: str) -> bool:
-    """Tell, cheaply, whether a text may hold something to scrub."""
+    """Return, cheaply, whether a text may hold something to scrub."""
     lower = text.lower()
     return (  # a chain of searches takes half the time of one pattern with alternatives
         "@" in lower
@@ -74,7 +74,7 @@ def suspicious(text: str) -> bool:
 
 
 def scrub_text(text: str) -> str:
-    """Take addresses, credentials and labelled secrets out of a text."""
+    """Remove addresses, credentials and labelled secrets from a text."""
     if len(text) > LONGEST:
         half = LONGEST // 2
         text = f"{text[:half]} … {len(text) - 2 * half} characters left out … {text[-half:]}"

@@ -1,4 +1,4 @@
-"""Writes log lines in batches: one system call for many lines, and none that can hold up the service."""
+"""Writes log lines in batches: one system call for many lines, none of which blocks the service."""
 
 import asyncio
 import atexit
@@ -12,16 +12,16 @@ from typing import IO, Any, SupportsBytes
 BATCH_SECONDS = 0.05
 BATCH_BYTES = 65_536
 HELD_BYTES = 8 * 1024 * 1024
-"""Kept while nobody reads our output; further lines are dropped and counted."""
+"""Bytes buffered while the output is not read; further lines are dropped and counted."""
 _PIECE = 4096  # PIPE_BUF: a pipe that polls as writable takes this much without blocking (pipe(7))
-_WATCH = 1.0  # seconds between two looks of the thread
-_LAST_WORDS = 1.0  # seconds a reader has at the end to take what is left
+_WATCH = 1.0  # seconds between two checks by the thread
+_LAST_WORDS = 1.0  # seconds the reader has at the end to read the rest
 
 _LATER_BYTES = 320
-"""About what a line takes that is rendered later."""
+"""Estimated bytes of a line that is rendered later."""
 
 _Send = Callable[[bytes, float, int], bytes]
-"""Writes a batch in pieces of a size, waiting for the reader; gives back what was not taken in time."""
+"""Writes a batch in pieces of a size, waiting for the reader; returns what was not read in time."""
 
 
 class LineWriter:
@@ -32,10 +32,10 @@ class LineWriter:
     for the reader of a pipe or socket: when it has stopped reading, the thread does. (A terminal that was stopped, or a
     disk that hangs, holds up whoever writes.) A stream that is closed or broken swallows its lines.
 
-    The thread does not write all lines because it would starve: a busy event loop lets go of the GIL in each of its
-    turns, which wakes a thread that waits for it and is too short for it to get hold of it. At 9,000 requests a second
-    that was 5,000 switches of threads, for 50 batches. The thread looks after lines that a stuck event loop has left
-    behind every `_WATCH` seconds.
+    The thread does not write all lines because it would starve: a busy event loop releases the GIL in each iteration,
+    which wakes a waiting thread but is too short for it to acquire the GIL. At 9,000 requests a second that was 5,000
+    switches of threads, for 50 batches. Every `_WATCH` seconds the thread writes lines that a blocked event loop has
+    left behind.
     """
 
     def __init__(self, stream: IO[Any]) -> None:
@@ -43,11 +43,11 @@ class LineWriter:
         self._lines: list[SupportsBytes] = []
         self._size = 0
         self.dropped = 0
-        """Lines lost because nobody read our output, and not yet reported."""
+        """Lines lost because the output was not read, and not yet reported."""
         self._lock = threading.RLock()  # re-entrant: a signal handler may log while a line is being added
         self._sending = threading.Lock()
         self._behind = False
-        """Whether the reader has not taken all that was sent last: then the thread alone sends."""
+        """Whether the reader has not read all that was sent last: then only the thread sends."""
         self._wake, self._stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
@@ -75,12 +75,12 @@ class LineWriter:
             self._send_soon()
 
     def flush(self, wait: float = 0.0) -> None:
-        """Write what is held, as far as the reader takes it within about `wait` seconds."""
+        """Write the buffered lines, as far as the reader reads them within about `wait` seconds."""
         if not self._sending.acquire(blocking=wait > 0, timeout=wait or -1):
-            return  # the thread is at it, and goes on until nothing is left
+            return  # the thread is writing, and continues until nothing is left
         try:
             while self._size and self._send_batch(wait, _PIECE):
-                pass  # lines that came meanwhile
+                pass  # lines that arrived meanwhile
         finally:
             self._sending.release()
         if self._size:
@@ -95,7 +95,7 @@ class LineWriter:
         self.flush(_LAST_WORDS)
 
     def close(self) -> None:
-        """Stop, and let go of the stream. Later lines are lost."""
+        """Stop, and release the stream. Later lines are lost."""
         self.stop()
         if not self._thread.is_alive():
             self._send = _swallow
@@ -117,11 +117,11 @@ class LineWriter:
             with self._sending:
                 if self._size:
                     self._send_batch(BATCH_SECONDS, BATCH_BYTES)
-            if self._size:  # came meanwhile, or was not taken
+            if self._size:  # arrived meanwhile, or was not read
                 self._wake.set()
 
     def _send_batch(self, wait: float, piece: int) -> bool:
-        """Send what is held; return whether the reader took it."""
+        """Send the buffered lines; return whether the reader read all of them."""
         rest = self._send(self._take(), wait, piece)
         self._behind = bool(rest)
         if rest:
@@ -133,7 +133,7 @@ class LineWriter:
     def _take(self) -> bytes:
         with self._lock:
             if self.dropped and self._size < HELD_BYTES // 2:
-                self._lines.append(b'{"level":"warning","event":"log lines dropped","count":%d}\n' % self.dropped)
+                self._lines.append(b'{"level":"warning","event":"log_lines_dropped","count":%d}\n' % self.dropped)
                 self.dropped = 0
             lines, self._lines, self._size = self._lines, [], 0
         return b"".join(map(bytes, lines))
@@ -160,10 +160,10 @@ def _send_to_descriptor(descriptor: int, batch: bytes, wait: float, piece: int) 
             if not poll.poll(wait * 1000):
                 return bytes(view)
             view = view[os.write(descriptor, view[:piece]) :]
-    except BlockingIOError:  # somebody else filled it in between
+    except BlockingIOError:  # another process filled it in between
         return bytes(view)
     except OSError:
-        return b""  # broken, or the disk is full: there is nobody left to tell
+        return b""  # broken, or the disk is full: there is nowhere left to report it
     return b""
 
 

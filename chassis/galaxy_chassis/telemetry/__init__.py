@@ -1,9 +1,9 @@
 """Traces and metrics by OpenTelemetry (SPEC K-7).
 
-What is decided before OpenTelemetry is touched: whether a piece of work is traced. An untraced request costs
+Whether a request is traced is decided before OpenTelemetry is involved. An untraced request costs
 about a microsecond and still has a trace id, so that its log lines correlate with the caller's.
 
-How long requests took is counted in plain lists, and made into the histogram `http.server.request.duration` when
+How long requests took is counted in plain lists, and turned into the histogram `http.server.request.duration` when
 a reader collects: see `durations` for why.
 """
 

@@ -22,7 +22,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""Seconds: the boundaries that the semantic conventions for HTTP metrics advise."""
+"""Seconds: the boundaries that the semantic conventions for HTTP metrics recommend."""
 
 
 class Series:
@@ -56,8 +56,8 @@ class Series:
 class Durations:
     """One histogram in seconds, cumulative since the start.
 
-    Written by the event loop's thread, read by the reader's: a collection in the middle of a measurement may
-    lack that one in its sum, and has it the next time.
+    Written by the event loop's thread and read by the exporter's: a collection in the middle of a measurement may miss
+    it in its sum, and has it the next time.
     """
 
     def __init__(self, name: str, description: str, scope: str) -> None:

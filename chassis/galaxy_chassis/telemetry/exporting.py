@@ -32,14 +32,15 @@ class SpanQueue(BatchSpanProcessor):
     _had_room = True
 
     def has_room(self) -> bool:
-        """Return whether another span can wait. The SDK would take it, drop an older one and log that each time.
+        """Return whether another span can wait.
 
-        So while the collector is away or slow, work is not traced rather than traced for nothing.
+        The SDK would accept it, drop an older one and log that each time. So
+        while the collector is away or slow, nothing is traced rather than traced in vain.
         """
-        queue = self._batch_processor._queue  # the SDK tells it in no other way
+        queue = self._batch_processor._queue  # the SDK offers no other way to learn it
         has_room = len(queue) < (queue.maxlen or 0)
         if self._had_room and not has_room:
-            _trouble.warning("the queue of spans is full: work is not traced until the collector takes some")
+            _trouble.warning("the queue of spans is full: nothing is traced until the collector accepts some")
         self._had_room = has_room
         return has_room
 
@@ -139,7 +140,7 @@ def _span_fields(span: ReadableSpan) -> dict[str, Any]:
 
 
 def in_background(name: str, work: Callable[[], object]) -> threading.Thread:
-    """Run what may hang in a thread that does not keep the process alive."""
+    """Run a call that may hang in a thread that does not keep the process alive."""
     thread = threading.Thread(target=work, name=name, daemon=True)
     thread.start()
     return thread

@@ -1,4 +1,4 @@
-"""Whether a piece of work is traced: W3C Trace Context by hand, and the sampler for what plugins trace themselves."""
+"""Whether a request is traced: W3C Trace Context, and the sampler for spans that plugins open themselves."""
 
 import re
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ class Parent(NamedTuple):
 
 
 def parse_traceparent(value: str) -> Parent | None:
-    """Read a `traceparent` header (W3C Trace Context, 3.2), or give None where it is malformed.
+    """Return the parsed `traceparent` header (W3C Trace Context, 3.2), or None where it is malformed.
 
-    Version 00 has exactly four parts; of a later version the first four are read, as the standard asks.
+    Version 00 has exactly four parts; of a later version the first four are read, as the standard demands.
     """
     match = _TRACEPARENT.fullmatch(value)
     if match is None or (match[1] == "00" and match[5]):
@@ -34,7 +34,7 @@ def parse_traceparent(value: str) -> Parent | None:
 
 
 class KernelSampler(Sampler):
-    """Follows the parent span; without one, the kernel's decision for the work in hand; outside any, the ratio.
+    """Follows the parent span; without one, the kernel's decision for the current context; outside any, the ratio.
 
     So a span that a plugin opens in an untraced request is not recorded as a stray root.
     """

@@ -30,8 +30,8 @@ class Trace:
     """A span that is being recorded and is the current one of its context, so that plugins' spans are its children.
 
     The SDK's own span costs some 25 µs, since it guards each attribute by locks and limits. The kernel knows all the
-    attributes of its spans, so it notes how one began, and makes at the end what exporters read. To everybody else
-    the span is one that takes no attributes.
+    attributes of its spans, so it notes how one began, and makes at the end what exporters read. For other code the
+    span is one that accepts no attributes.
     """
 
     __slots__ = ("_attributes", "_context", "_kind", "_name", "_parent", "_started", "_token", "span_id", "trace_id")
@@ -47,9 +47,9 @@ class Trace:
         self._started = time.time_ns()
 
     def end(self, resource: Resource, error: str | None, attributes: Attributes) -> ReadableSpan:
-        """End the span and give it as exporters read it, with more attributes.
+        """End the span and return it as exporters read it, with more attributes.
 
-        `error` is the type of what went wrong, for its message may hold personal data.
+        `error` is the type of the exception, whose message may hold personal data.
         """
         ended = time.time_ns()
         detach(self._token)

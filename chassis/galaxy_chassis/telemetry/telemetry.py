@@ -39,7 +39,7 @@ TracesExporter = Literal["otlp", "none", "stdout"]
 MetricsExporter = Literal["otlp", "none", "stdout", "prometheus"]
 
 _LAST_WORDS = 0.5
-"""Seconds for exports that were cut off to come to their end."""
+"""Seconds for interrupted exports to end."""
 
 
 class Telemetry:
@@ -87,7 +87,7 @@ class Telemetry:
         return None if self._listener is None else self._listener.address
 
     def tracer(self, name: str) -> Tracer:
-        """Return a tracer; its spans are recorded where the work in hand is."""
+        """Return a tracer; its spans are recorded where the current request context is."""
         return self._tracers.get_tracer(name)
 
     def meter(self, name: str) -> Meter:
@@ -103,9 +103,9 @@ class Telemetry:
         description: str = "",
         label: str = "name",
     ) -> None:
-        """Export what `read` gives at each collection: a number, or several by the value of the attribute `label`.
+        """Export what `read` returns at each collection: a number, or several by the value of the attribute `label`.
 
-        `read` is called from the exporter's thread, so it only looks at numbers.
+        `read` is called from the exporter's thread, so it must only read numbers.
         """
 
         def observe(_options: CallbackOptions) -> Iterable[Observation]:
@@ -151,7 +151,7 @@ class Telemetry:
         if not _joined(threads, timeout):
             self._give_up()
             if not _joined(threads, _LAST_WORDS):
-                return  # what they may still say stays throttled
+                return  # what they may still log stays throttled
         throttle.release()
 
     def _give_up(self) -> None:
@@ -161,11 +161,10 @@ class Telemetry:
                 exporter.shutdown()
 
     def decide(self, traceparent: str | None) -> Parent | Literal["root"] | None:
-        """Decide whether the work in hand is traced: under which parent, as a root, or (None) not at all.
+        """Decide whether the current request is traced: under which parent, as a root, or (None) not at all.
 
-        The caller's decision (`traceparent`, W3C Trace Context) has precedence over the ratio, and that there is no
-        room for another span over both. Work that is not traced has its trace id from here on; nothing else is to be
-        done for it.
+        The caller's decision (`traceparent`, W3C Trace Context) has precedence over the ratio; a full queue of spans
+        has precedence over both. A request that is not traced gets its trace id here, and nothing else.
         """
         parent = None
         if traceparent is not None:
@@ -180,7 +179,7 @@ class Telemetry:
         return None
 
     def record(self, decision: Parent | Literal["root"], name: str, kind: SpanKind, attributes: Attributes) -> Trace:
-        """Begin the span of the work in hand, which gets its ids."""
+        """Begin the span of the current request context, which gets its ids."""
         parent = None if decision == "root" else _remote(decision)
         trace_id = self._bits(128) if parent is None else parent.trace_id
         span_context = SpanContext(trace_id, self._bits(64), is_remote=False, trace_flags=RECORDED)
@@ -191,7 +190,7 @@ class Telemetry:
         return trace
 
     def finish(self, trace: Trace, error: str | None, attributes: Attributes) -> None:
-        """End a span, with more attributes; `error` is the type of what went wrong."""
+        """End a span, with more attributes; `error` is the type of the exception."""
         span = trace.end(self._tracers.resource, error, attributes)
         if self._processor is not None:
             self._processor.on_end(span)
@@ -233,7 +232,7 @@ def _joined(threads: Sequence[threading.Thread], timeout: float) -> bool:
     return not any(thread.is_alive() for thread in threads)
 
 
-_random = random.Random()  # noqa: S311  trace ids are no secrets
+_random = random.Random()  # noqa: S311  trace ids are not secrets
 
 
 def _resource(service_name: str) -> Resource:
@@ -242,7 +241,7 @@ def _resource(service_name: str) -> Resource:
     except PackageNotFoundError:
         release = "unknown"
     ours = {"service.name": service_name, "service.version": release, "service.instance.id": str(uuid.uuid4())}
-    return Resource.create(ours).merge(OTELResourceDetector().detect())  # OTEL_SERVICE_NAME and its like win
+    return Resource.create(ours).merge(OTELResourceDetector().detect())  # OTEL_SERVICE_NAME etc. have precedence
 
 
 def _remote(parent: Parent) -> SpanContext:

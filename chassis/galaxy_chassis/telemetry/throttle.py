@@ -1,4 +1,4 @@
-"""What the exporters say about a collector that cannot be reached: a line a minute, not one a try."""
+"""Throttles the exporters' lines about a collector that cannot be reached: one a minute, not one an attempt."""
 
 import logging
 import threading
@@ -14,7 +14,7 @@ _log = get_logger("galaxy_chassis.telemetry")
 
 
 class Throttle(logging.Handler):
-    """Takes the warnings and errors of the logger `opentelemetry` and passes on at most one in `EVERY` seconds."""
+    """Receives the warnings and errors of the logger `opentelemetry` and passes on at most one in `EVERY` seconds."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(logging.WARNING)
@@ -28,8 +28,8 @@ class Throttle(logging.Handler):
             return
         self._next, held, self._held = now + EVERY, self._held, 0
         try:
-            _log.warning("telemetry_trouble", detail=record.getMessage(), source=record.name, held_back=held)
-        except Exception:  # a message that does not fit its arguments
+            _log.warning("telemetry_export_failed", detail=record.getMessage(), source=record.name, held_back=held)
+        except Exception:  # the message does not fit its arguments
             self.handleError(record)
 
 

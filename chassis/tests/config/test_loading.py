@@ -3,10 +3,11 @@
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
-from pydantic import SecretStr
+from annotated_types import Ge
+from pydantic import Field, FilePath, SecretStr
 
 from galaxy_chassis.config.loading import Configuration, describe, load, read_environment
 from galaxy_chassis.config.settings import Duration, NoSettings, Settings
@@ -32,7 +33,7 @@ class Relay(Settings):
 class Mail(Settings):
     """A plugin's group."""
 
-    worker_interval: Duration = timedelta(seconds=2)
+    worker_interval: Annotated[Duration, Ge(timedelta(milliseconds=100))] = timedelta(seconds=2)
     """Longest wait."""
     max_attempts: int = 8
     """Tries."""
@@ -72,7 +73,7 @@ def test_values_are_read_typed() -> None:
 
 
 def test_every_fault_is_reported_at_once_by_variable() -> None:
-    """One run shows all that is wrong, with what was expected."""
+    """One run shows every fault, with what was expected."""
     found = faults(
         configure(
             {
@@ -84,13 +85,36 @@ def test_every_fault_is_reported_at_once_by_variable() -> None:
         )
     )
     assert found["BACKEND_MAIL_WORKER_INTERVAL"] == "expected a duration such as 500ms, 2s, 5m or 1h"
-    assert "integer" in found["BACKEND_MAIL_MAX_ATTEMPTS"]
+    assert found["BACKEND_MAIL_MAX_ATTEMPTS"] == "expected a whole number"
     assert found["BACKEND_SMTP_TLS_MODE"] == "expected 'starttls' or 'none'"
     assert found["BACKEND_MAIL_MAX_ATEMPTS"] == "unknown variable: did you mean BACKEND_MAIL_MAX_ATTEMPTS?"
 
 
+@pytest.mark.parametrize(
+    ("variable", "text", "message"),
+    [
+        ("BACKEND_MAIL_WORKER_INTERVAL", "50ms", "expected at least 100ms"),
+        ("BACKEND_SMTP_CA_FILE", "/no/such", "expected a path to a file that exists"),
+        ("BACKEND_SMTP_PORT", "-1", "expected at least 1"),
+        ("BACKEND_SMTP_NAME", "", "required"),
+        ("BACKEND_SMTP_NAME", "a", "expected at least 2 characters"),
+    ],
+)
+def test_bounds_are_said_as_operators_write_them(variable: str, text: str, message: str) -> None:
+    """A duration as `100ms`, and nothing in the words of Python."""
+
+    class Bounded(Settings):
+        prefix: ClassVar[str | None] = "BACKEND_SMTP_"
+        name: Annotated[str, Field(min_length=2)]
+        port: Annotated[int, Ge(1)] = 25
+        ca_file: FilePath | None = None
+
+    found = faults(configure({"BACKEND_SMTP_NAME": "relay", variable: text}, {"mail": Mail, "relay": Bounded}))
+    assert found[variable] == message
+
+
 def test_unknown_variable_is_a_warning_when_not_strict() -> None:
-    """Strictness can be taken off."""
+    """Strictness can be turned off."""
     configuration = configure({"BACKEND_MIAL": "1"}, strict=False)
     assert configuration.faults == ()
     assert [fault.variable for fault in configuration.warnings] == ["BACKEND_MIAL"]
@@ -108,7 +132,7 @@ def test_what_kubernetes_injects_is_passed_over() -> None:
 
 
 def test_variables_of_disabled_plugins_are_known() -> None:
-    """Switching a plugin off does not turn its settings into errors; a broken one's prefix is passed over."""
+    """Switching a plugin off does not turn its settings into errors; a broken one's prefix is ignored."""
     environment = {"BACKEND_MAIL_MAX_ATTEMPTS": "3", "BACKEND_GEO_ANYTHING": "x"}
     assert configure(environment, {}, known={"mail": Mail}, ignored_prefixes=("BACKEND_GEO_",)).faults == ()
 
@@ -125,7 +149,7 @@ def test_empty_variable_counts_as_not_set() -> None:
 
 
 def test_file_stands_behind_the_environment(tmp_path: Path) -> None:
-    """The env file gives values, the environment overrides them, and each names its source."""
+    """The env file provides values, the environment overrides them, and each names its source."""
     path = tmp_path / "env"
     path.write_text("BACKEND_SMTP_HOST=file.example # here\nexport BACKEND_MAIL_MAX_ATTEMPTS=3\nPATH=/nowhere\n")
     configuration = configure(

@@ -68,7 +68,7 @@ def test_durations_are_written_in_the_largest_unit_that_keeps_them_whole(seconds
 
 @given(st.integers(1, 10**9).map(lambda milliseconds: timedelta(milliseconds=milliseconds)))
 def test_durations_read_as_they_are_written(value: timedelta) -> None:
-    """What `backend config` prints can be given back."""
+    """What `backend config` prints can be read back."""
     assert parse_duration(format_duration(value)) == value
 
 

@@ -15,7 +15,7 @@ ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
 
 @given(st.text(max_size=80))
 def test_any_text_is_an_address_in_canonical_form_or_none(text: str) -> None:
-    """What is taken for an address reads as one, and reading it again changes nothing."""
+    """Whatever is accepted as an address is one, and reading it again changes nothing."""
     found = parse_address(text)
     if found is not None:
         ip_address(found)
@@ -45,7 +45,7 @@ def test_the_leftmost_address_is_taken_whatever_follows(address: IPv4Address | I
     "text", ["", "unknown", "_hidden", "1.2.3", "1.2.3.4:x", "fe80::1%eth0", "[::1", "[::1]x", "1.2.3.4 5"]
 )
 def test_what_is_no_address_is_none(text: str) -> None:
-    """Obfuscated identifiers (RFC 7239, 6.3), zones and rubbish are not believed."""
+    """Obfuscated identifiers (RFC 7239, 6.3), zones and rubbish are not accepted."""
     assert leftmost(text) is None
 
 
@@ -84,7 +84,7 @@ def test_an_untrusted_caller_is_never_believed(forwarded: str, peer: IPv4Address
 
 @given(st.text(alphabet="0123456789.:,abf% ", max_size=60))
 def test_a_malformed_header_falls_back_to_the_peer(forwarded: str) -> None:
-    """A trusted caller's header gives its leftmost address, or else the peer stands."""
+    """A trusted caller's header gives its leftmost address, or else the peer's address."""
     address = AccessControl(CapabilityRegistry()).client_address(
         {"X-Forwarded-For": forwarded}, "192.0.2.1", trusted=True
     )

@@ -52,7 +52,7 @@ async def test_an_answer_is_framed_and_dated(serve: Serve) -> None:
 
 
 async def test_http_1_0_closes_unless_asked_not_to(serve: Serve) -> None:
-    """A client of HTTP/1.0 is told that its connection is kept, and is heard on it again."""
+    """A client of HTTP/1.0 learns that its connection is kept, and can use it again."""
     api = await serve(make_route(thing))
     head, body = await ask(api, "GET /api/v1/public/thing HTTP/1.0")
     assert ("Connection: close" in head, body) == (True, b'{"name":"n"}')
@@ -67,7 +67,7 @@ async def test_http_1_0_closes_unless_asked_not_to(serve: Serve) -> None:
 
 @pytest.mark.parametrize("status", [204, 304])
 async def test_an_answer_without_a_body_ends_with_its_head(serve: Serve, status: int) -> None:
-    """204 and 304 have neither body nor length, whatever the handler gives: the next answer would be misread."""
+    """204 and 304 have neither body nor length, whatever the handler returns: the next answer would be misread."""
 
     async def unchanged() -> Response[Thing]:
         return Response(Thing(name="n"), status=status)

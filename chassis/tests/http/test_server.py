@@ -1,4 +1,4 @@
-"""The listener by itself, without a kernel: probes, addresses, and the handler that takes the rest."""
+"""The listener by itself, without a kernel: probes, addresses, and the handler for everything else."""
 
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -15,7 +15,7 @@ from galaxy_chassis.http.server import HttpServer, answer_fixed
 
 
 class Handler:
-    """Answers like the API above the listener, which looks at the listener's states."""
+    """Answers as the API above the listener does, by the listener's state."""
 
     def __init__(self) -> None:
         self.server: HttpServer | None = None
@@ -63,14 +63,14 @@ async def test_probes_answer_before_it_is_open_and_while_it_drains() -> None:
 
 
 async def test_a_probe_takes_get_and_head_alone() -> None:
-    """Another method is 405 and says which there are."""
+    """Another method is 405, with those that exist."""
     async with listening() as (_, client):
         answer = await client.post("/healthz")
         assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
 async def test_a_taken_address_is_named_by_its_variable() -> None:
-    """The operator learns which variable to change."""
+    """The error names the variable to change."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -93,7 +93,7 @@ async def test_ipv6_is_listened_on() -> None:
 
 
 async def test_closing_twice_is_fine() -> None:
-    """Whoever unwinds need not know how far it came."""
+    """`close` is safe in every state."""
     server = HttpServer("127.0.0.1:0", Handler())
     await server.close()
     await server.start()

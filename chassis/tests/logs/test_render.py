@@ -27,7 +27,7 @@ def rendered(**fields: Any) -> dict[str, Any]:
     return line
 
 
-@settings(deadline=None, max_examples=60)  # other work on the machine is no failure
+@settings(deadline=None, max_examples=60)  # other load on the machine is not a failure
 @given(st.text(), st.dictionaries(st.text(max_size=8), st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.uuids() | st.datetimes(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

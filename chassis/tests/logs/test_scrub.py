@@ -45,7 +45,7 @@ AROUND = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60)  # other work on the machine is no failure
+@settings(deadline=None, max_examples=60)  # other load on the machine is not a failure
 @given(ADDRESSES, AROUND)
 def test_an_address_becomes_its_hash(address: str, around: str) -> None:
     """An e-mail address in any text becomes `email:<hash>`, the same hash in whatever case."""
@@ -140,7 +140,7 @@ def test_what_is_no_secret_is_kept(key: str, value: Any) -> None:
     assert rendered(event="e", **{key: value})[key] == value
 
 
-@settings(deadline=None, max_examples=60)  # other work on the machine is no failure
+@settings(deadline=None, max_examples=60)  # other load on the machine is not a failure
 @given(st.text(st.characters(blacklist_characters="@%:="), max_size=200))
 def test_plain_text_is_kept(text: str) -> None:
     """Text without an address, an assignment or credentials is kept as it is."""

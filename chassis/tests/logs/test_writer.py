@@ -69,7 +69,7 @@ async def test_a_busy_event_loop_writes_its_own_batches() -> None:
 
 
 async def test_lines_of_a_stuck_event_loop_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an event loop has logged before it got stuck is seen while it is stuck."""
+    """What an event loop logged before it blocked is written while it is blocked."""
     monkeypatch.setattr(writer, "_WATCH", 0.02)
     stream = Counting()
     logging_ = configure_logging(stream=stream)
@@ -91,7 +91,7 @@ def test_a_warning_is_written_at_once() -> None:
 
 
 def test_a_reader_that_stops_reading_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With nobody reading stdout, log calls return at once, memory is bounded, and the loss is reported later."""
+    """While stdout is not read, log calls return at once, memory is bounded, and the loss is reported later."""
     monkeypatch.setattr(writer, "HELD_BYTES", 200_000)
     reader, sink = pipe()
     logging_ = configure_logging(stream=sink)
@@ -104,13 +104,13 @@ def test_a_reader_that_stops_reading_stops_nobody(monkeypatch: pytest.MonkeyPatc
     received = bytearray()
     collect = threading.Thread(target=read_all, args=(reader, received))
     collect.start()
-    until(lambda: b"log lines dropped" in received or logger.warning("again") or False)
+    until(lambda: b"log_lines_dropped" in received or logger.warning("again") or False)
     logging_.close()
     sink.close()
     collect.join()
     os.close(reader)
     lines = [json.loads(line) for line in received.splitlines()]
-    dropped = [line for line in lines if line["event"] == "log lines dropped"]
+    dropped = [line for line in lines if line["event"] == "log_lines_dropped"]
     numbers = [line["number"] for line in lines if line["event"] == "line"]
     assert numbers == sorted(numbers)
     assert len(numbers) + sum(line["count"] for line in dropped) >= 3000

@@ -11,7 +11,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from galaxy_chassis.telemetry.durations import BOUNDS, Durations
 
 
-@settings(deadline=None, max_examples=60)  # other work on the machine is no failure
+@settings(deadline=None, max_examples=60)  # other load on the machine is not a failure
 @given(st.lists(st.floats(0, 60) | st.sampled_from(BOUNDS), min_size=1))
 def test_durations_are_what_the_sdk_would_measure(seconds: list[float]) -> None:
     """Count, sum, buckets and extremes are exactly those of the SDK's histogram with the same boundaries."""

@@ -1,4 +1,4 @@
-"""Where traces and metrics go, and what becomes of them when nobody takes them."""
+"""Where traces and metrics go, also when the collector does not accept them."""
 
 import socket
 import threading
@@ -46,7 +46,7 @@ def test_prometheus_reads_metrics_apart_from_the_api(served: Served) -> None:
 
 
 def test_a_taken_prometheus_port_refuses_the_boot() -> None:
-    """A port that somebody has refuses the boot, naming the variable."""
+    """A port that is in use refuses the boot, naming the variable."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         telemetry = Telemetry(metrics_exporter="prometheus", prometheus_listen_addr=address)
@@ -122,7 +122,7 @@ def test_an_unreachable_collector_never_slows_the_service(
         took = time.perf_counter() - begun
     assert slowest < 1.0
     assert took < 2.0
-    assert len([line for line in lines if line["event"] == "telemetry_trouble"]) <= 1
+    assert len([line for line in lines if line["event"] == "telemetry_export_failed"]) <= 1
     assert [line for line in lines if line["level"] == "error"] == []
 
 
@@ -132,7 +132,7 @@ def test_no_span_is_made_that_has_no_room(
     """Work beyond what the collector takes is not traced, so what has a span id in the log is never dropped."""
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "8")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
-    monkeypatch.setattr(throttle, "_throttle", Throttle())  # another test's may have had its line of this minute
+    monkeypatch.setattr(throttle, "_throttle", Throttle())  # another test may have used this minute's line
     telemetry = Telemetry(traces_exporter="otlp", sample_ratio=1.0)
     telemetry.start()
     http = HttpTelemetry(telemetry)
@@ -146,4 +146,4 @@ def test_no_span_is_made_that_has_no_room(
     assert {span.span_id.hex() for span in collector.spans} == traced
     assert 8 < len(traced) < 3000
     assert all(trace_id for trace_id, _ in ids)
-    assert ["full" in line["detail"] for line in lines if line["event"] == "telemetry_trouble"] == [True]
+    assert ["full" in line["detail"] for line in lines if line["event"] == "telemetry_export_failed"] == [True]

@@ -13,7 +13,7 @@ TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, UNSAMPLED = f"00-{TRACE_ID}-{SPAN_ID}-01", f"00-{TRACE_ID}-{SPAN_ID}-00"
 
 
-@settings(deadline=None, max_examples=60)  # other work on the machine is no failure
+@settings(deadline=None, max_examples=60)  # other load on the machine is not a failure
 @given(st.text() | st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", fullmatch=True))
 @example(SAMPLED)
 @example(SAMPLED + "-more")
@@ -51,7 +51,7 @@ def test_a_span_follows_its_parent(ratio: float, flags: int) -> None:
 
 
 def test_a_plugins_span_in_untraced_work_is_no_root() -> None:
-    """The decision about work in hand has been made; outside any, the ratio decides."""
+    """Inside a request context the decision has been made; outside any, the ratio decides."""
     sampler = KernelSampler(1.0)
     with request_context("things"):
         assert not sampled(sampler, Context())

@@ -77,7 +77,7 @@ def test_the_resource_names_the_service(collector: Any, monkeypatch: pytest.Monk
 
 
 def test_durations_and_gauges_are_exported(collector: Any, served: Served) -> None:
-    """Request durations go out by route and status, gauges by what their callbacks give."""
+    """Request durations go out by route and status, gauges by what their callbacks return."""
     telemetry = Telemetry(metrics_exporter="otlp")
     telemetry.start()
     telemetry.gauge("galaxy.database.pool.used", lambda: 3, unit="{connection}")

@@ -13,7 +13,7 @@ Logged = Callable[[], AbstractContextManager[list[dict[str, Any]]]]
 
 
 def test_exporter_trouble_is_one_line_a_minute(logged: Logged) -> None:
-    """Of any number of complaints one a minute is written, with the number held back since the last."""
+    """Of any number of warnings one a minute is written, with the number held back since the last."""
     now = 0.0
     with logged() as lines:
         throttle = Throttle(lambda: now)

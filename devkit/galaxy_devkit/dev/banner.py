@@ -9,7 +9,7 @@ from typing import IO
 from galaxy_kernel.core.companions import DevExample
 
 _PLACE = re.compile(r"\{([a-z]\w*)\}")
-"""Of an address in an example; the braces of JSON are followed by a quotation mark."""
+"""The place of an address in an example; the braces of JSON are followed by a quotation mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,11 @@ class Banner:
     addresses: Sequence[tuple[str, str]]
     """Label and what stands beside it."""
     notes: Sequence[str]
-    """What is not as usual."""
+    """What differs from the usual."""
     examples: Sequence[DevExample]
 
     def render(self, *, colours: bool) -> str:
-        """Return the text; commands stand at the left margin and unbroken, to be copied as they are."""
+        """Return the text; commands are at the left margin and unbroken, to be copied as they are."""
         bold, faint, green, yellow, cyan, end = (
             ("\033[1m", "\033[2m", "\033[32m", "\033[33m", "\033[36m", "\033[0m") if colours else ("",) * 6
         )
@@ -39,7 +39,7 @@ class Banner:
 
 
 def filled(examples: Iterable[DevExample], addresses: Mapping[str, str]) -> list[DevExample]:
-    """Put the addresses in their places; leave out examples that name one which is absent."""
+    """Fill in the addresses; leave out examples that name an absent one."""
     return [
         DevExample(_fill(example.title, addresses), _fill(example.command, addresses))
         for example in examples

@@ -1,4 +1,4 @@
-"""The directory in which `backend dev` keeps what a second start goes on from."""
+"""The directory in which `backend dev` keeps its data from one run to the next."""
 
 import fcntl
 import os
@@ -22,14 +22,14 @@ class Home:
         return self.folder / "postgres"
 
     def companion(self, name: str) -> Path:
-        """Return the directory of a companion, which the companion makes."""
+        """Return the directory of a companion, which the companion itself creates."""
         return self.folder / name
 
     def secret(self, name: str, length: int = 48) -> str:
-        """Return the secret of this name, made of `length` random bytes at first and kept for its owner's eyes."""
+        """Return the secret of this name: `length` random bytes, drawn once and readable by their owner only."""
         path = self.folder / name
         if not path.exists():
-            half = path.with_suffix(".half")  # renamed when it is whole: a crash leaves no empty secret
+            half = path.with_suffix(".half")  # renamed when it is complete: a crash leaves no empty secret
             half.unlink(missing_ok=True)
             half.touch(mode=0o600)
             half.write_text(secrets.token_urlsafe(length) + "\n")
@@ -39,9 +39,10 @@ class Home:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Home]:
-    """Make the directory where needed and hold it; BootError while another `backend dev` does, or for lack of rights.
+    """Create the directory where needed and lock it.
 
-    The lock goes with the process, however that ends.
+    Raise BootError while another `backend dev` has it, or for lack of rights. The lock ends with the process,
+    however that ends.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Ports on loopback: the usual one where it is free."""
+"""Chooses ports on loopback: the usual one where it is free."""
 
 import socket
 
@@ -38,12 +38,12 @@ def _is_free(port: int) -> bool:
     try:
         with _socket() as probe:
             probe.bind((HOST, port))
-    except OSError:  # taken, or below 1024
+    except OSError:  # in use, or below 1024
         return False
     return True
 
 
 def _socket() -> socket.socket:
     probe = socket.socket()
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last run may linger
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the last run may still exist
     return probe

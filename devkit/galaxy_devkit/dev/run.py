@@ -1,4 +1,4 @@
-"""Starting everything in order, and stopping it in the reverse one."""
+"""Starts everything in order, and stops it in reverse."""
 
 import asyncio
 import shlex
@@ -30,10 +30,10 @@ _ANYWHERE = {"0.0.0.0": HOST, "[::]": "[::1]"}  # noqa: S104  shown, not listene
 
 
 async def run_dev(data: Path, *, json_logs: bool = False, any_ports: bool = False) -> int:
-    """Run everything until Ctrl-C or SIGTERM, and return the exit status. Raise BootError when it cannot come up.
+    """Run everything until Ctrl-C or SIGTERM, and return the exit status. Raise BootError when it cannot start.
 
-    `data` is kept between runs. `any_ports` takes free ports in place of the usual ones. What is set in the
-    environment or the env file has precedence over what is chosen here.
+    `data` is kept between runs. `any_ports` uses free ports in place of the usual ones. Variables of the environment or
+    the env file have precedence over what is chosen here.
     """
     status = 0
     interruption = asyncio.Event()
@@ -69,13 +69,13 @@ class _Dev:
     ports: Ports
     json_logs: bool
     overlay: dict[str, str] = field(default_factory=lambda: dict(_QUIET))
-    """Variables for the backend, below whatever the person has set."""
+    """Variables for the backend; those that the user has set have precedence."""
     companions: list[tuple[Companion, CompanionRun]] = field(default_factory=list)
     database: str = "the one in BACKEND_POSTGRES_DSN"
 
     async def run(self, stack: AsyncExitStack) -> int:
         first = assemble(overlay=self.overlay)
-        first.configuration.check("dev")  # whatever is faulty now will be: say so before anything is started
+        first.configuration.check("dev")  # faults known now are reported before anything is started
         logging = configure_logging(first.kernel_settings.log_level, pretty=not self.json_logs)
         stack.callback(logging.flush)
         self._keep_secrets(first)
@@ -87,7 +87,7 @@ class _Dev:
         self._choose_addresses(first.configuration.raw)
         assembly = assemble(overlay=self.overlay)
         for warning in assembly.configuration.warnings:
-            get_logger("galaxy_devkit.dev", plugin=KERNEL).warning("configuration_warning", fault=str(warning))
+            get_logger("galaxy_devkit.dev", plugin=KERNEL).warning("configuration_fault_ignored", fault=str(warning))
         return await Kernel(assembly).serve(on_ready=self._greet)
 
     def _keep_secrets(self, first: Assembly) -> None:
@@ -130,7 +130,7 @@ class _Dev:
         self.companions.append((companion, run))
 
     def _choose_addresses(self, raw: Mapping[str, object]) -> None:
-        """Choose where the backend listens; late, so that a port which is free now is so a moment later."""
+        """Choose where the backend listens; late, so that a port that is free now is still free a moment later."""
         for variable, preferred, what in (
             ("BACKEND_HTTP_LISTEN_ADDR", HTTP_PORT, "the API"),
             ("BACKEND_PUSH_LISTEN_ADDR", PUSH_PORT, "gRPC"),
@@ -154,7 +154,7 @@ class _Dev:
         addresses.append(("Database", self.database))
         if "BACKEND_ADMIN_BOOTSTRAP_PASSWORD" in self.overlay:
             password = self.overlay["BACKEND_ADMIN_BOOTSTRAP_PASSWORD"]
-            addresses.append(("Operator", f"{_ADMIN} / {password} (until its first change, which it asks for)"))
+            addresses.append(("Operator", f"{_ADMIN} / {password} (until its first change, which is demanded)"))
         addresses.append(("Data", str(self.home.folder)))
         places = {"api": api} | {
             companion.name: run.addresses[0][1] for companion, run in self.companions if run.addresses

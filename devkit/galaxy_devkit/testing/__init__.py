@@ -1,7 +1,7 @@
-"""What authors of plugins test with: a database, a booted kernel, fakes, a clock that they turn themselves.
+"""For tests of plugins: a database, a booted kernel, fakes, and a clock that tests move.
 
-The fixtures `boot`, `clock`, `empty_database` and `postgres_cluster` come by the pytest plugin `galaxy`, which is
-installed with `galaxy-backend-kernel[testing]`.
+The fixtures `boot`, `serve`, `clock`, `empty_database` and `postgres_cluster` are those of the pytest plugin `galaxy`,
+which this distribution installs.
 """
 
 from galaxy_chassis.clock import ManualClock

@@ -1,4 +1,4 @@
-"""The pytest plugin `galaxy`: the fixtures that authors of plugins get with the kernel."""
+"""The pytest plugin `galaxy`: fixtures for authors of plugins."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -33,7 +33,7 @@ def empty_database(postgres_cluster: PostgresCluster) -> Iterator[str]:
 
 @pytest.fixture
 def boot(postgres_cluster: PostgresCluster) -> Boot:
-    """Return what boots a kernel with chosen plugins: `async with boot(MailPlugin) as booted: …`."""
+    """Return a function that boots a kernel with chosen plugins: `async with boot(MailPlugin) as booted: …`."""
     return make_boot(postgres_cluster)
 
 
@@ -45,7 +45,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Return what serves some routes of a plugin `demo` until the test ends; takes the options of `serving`."""
+    """Return a function that serves routes of a plugin `demo` until the test ends, with the options of `serving`."""
     async with AsyncExitStack() as stack:
 
         async def start(*routes: Route, **options: Any) -> Api:

@@ -17,7 +17,7 @@ from galaxy_kernel.http.access import AccessControl
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.service import HttpService
 
-GATEWAY_TOKEN = "gateway-token-for-tests-0123456789"  # it opens test servers alone
+GATEWAY_TOKEN = "gateway-token-for-tests-0123456789"  # it opens only test servers
 PLAYER = UserIdentity(uuid4(), uuid4(), datetime(2031, 1, 1, tzinfo=UTC))
 OPERATOR = AdminIdentity(uuid4(), "olga")
 SESSION = {"Authorization": "Bearer good-session"}
@@ -44,7 +44,7 @@ class FakeAdminAuthenticator:
 
 
 class FakeAuditLog:
-    """Keeps what it is told, in order, in `lines`."""
+    """Keeps what is recorded, in order, in `lines`."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[Any, ...]] = []
@@ -63,7 +63,7 @@ class FakeAuditLog:
 
 @dataclass(frozen=True)
 class Received:
-    """What a client got for a request."""
+    """The response to a client's request."""
 
     status: int
     headers: Mapping[str, str]

@@ -44,7 +44,7 @@ ENVIRONMENT = {
     "BACKEND_OTEL_METRICS_EXPORTER": "none",
     "BACKEND_SHUTDOWN_TIMEOUT": "5s",
 }
-"""What every booted kernel is told unless the test says otherwise."""
+"""The settings of every booted kernel, unless a test overrides them."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Booted:
 
     kernel: Kernel
     client: aiohttp.ClientSession
-    """Its base URL is the kernel's; it raises for no status."""
+    """Its base URL is the kernel's; no status makes it raise."""
     dsn: str
 
     @property
@@ -86,7 +86,7 @@ class Boot(Protocol):
 
 
 def offering(name: str, offers: Mapping[Capability[Any], Any]) -> type[Any]:
-    """Make a plugin that provides implementations at hand: fakes for what the plugin under test requires."""
+    """Make a plugin that provides the given implementations: fakes for what the plugin under test requires."""
 
     class Fake:
         manifest = Manifest(name=name, summary="A fake.", provides=tuple(offers))
@@ -131,7 +131,7 @@ def _assemble(plugins: tuple[type[Any], ...], environment: Mapping[str, str]) ->
 
 
 def _fresh_database(cluster: PostgresCluster, plugins: tuple[type[Any], ...]) -> str:
-    """Clone a template that holds the plugins' schema, made at the first call for this set of them."""
+    """Clone a template that holds the plugins' schema, created at the first call for this set of them."""
     names = " ".join(sorted(f"{plugin.__module__}.{plugin.__qualname__}" for plugin in plugins))
     template = f"galaxy_{hashlib.sha256(names.encode()).hexdigest()[:12]}"
 

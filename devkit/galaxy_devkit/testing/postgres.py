@@ -22,7 +22,7 @@ _ENOUGH = 4 << 30
 
 
 def _memory() -> Path | None:
-    """Return a file system in memory, where cloning a database takes half the time; None: the usual place."""
+    """Return a directory in memory, where cloning a database takes half the time; None for the usual place."""
     try:
         roomy = shutil.disk_usage(_SHARED_MEMORY).free >= _ENOUGH and os.access(_SHARED_MEMORY, os.W_OK)
     except OSError:
@@ -31,7 +31,7 @@ def _memory() -> Path | None:
 
 
 class PostgresCluster:
-    """A server in a temporary directory, which goes with it; a context manager, without an event loop."""
+    """A server in a temporary directory, which is removed with it; a context manager, without an event loop."""
 
     def __init__(self, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         """Describe the cluster; `server` is the one behind it, for tests that stop, kill and start it."""
@@ -52,14 +52,17 @@ class PostgresCluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop at once, whatever is connected, and remove the directory."""
+        """Stop at once, regardless of connections, and remove the directory."""
         try:
             self.server.stop_sync("immediate")
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def template(self, name: str, prepare: Callable[[str], None]) -> str:
-        """Make the template database `name` once: `prepare` fills it, given its DSN; if it raises, nothing is left."""
+        """Create the template database `name` once; `prepare` fills it, given its DSN.
+
+        If it raises, nothing is left.
+        """
         if name in self._templates:
             return name
         self._run("CREATE DATABASE {}", name)
@@ -73,17 +76,17 @@ class PostgresCluster:
         return name
 
     def clone(self, template: str = "template1") -> str:
-        """Make a new database like `template`, an empty one by default, and return its DSN."""
+        """Create a database like `template`, an empty one by default, and return its DSN."""
         name = f"{template}_{next(self._numbers)}"
         self._run("CREATE DATABASE {} TEMPLATE {}", name, template)
         return self.server.dsn(name)
 
     def drop(self, dsn: str) -> None:
-        """Drop the database that `clone` gave, ending its connections."""
+        """Drop a database made by `clone`, ending its connections."""
         self._run("DROP DATABASE {} WITH (FORCE)", unquote(urlsplit(dsn).path.removeprefix("/")))
 
     def _seal(self, name: str) -> None:
-        """Keep everybody out of a template: CREATE DATABASE waits for those inside, then fails."""
+        """Close a template to connections: CREATE DATABASE waits for open ones, then fails."""
         self._run("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
         with self._connected() as cursor:
             cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (name,))
@@ -94,7 +97,7 @@ class PostgresCluster:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[psycopg2.extensions.cursor]:
-        """Connect for one statement, so that a restart of the server between two is no matter."""
+        """Connect for one statement, so that a restart of the server between two does not matter."""
         with contextlib.closing(psycopg2.connect(self.server.dsn())) as connection:
             connection.autocommit = True  # CREATE DATABASE does not run in a transaction
             with connection.cursor() as cursor:

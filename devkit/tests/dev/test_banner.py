@@ -19,7 +19,7 @@ def test_examples_name_addresses() -> None:
 
 
 def test_banner() -> None:
-    """Commands stand unbroken at the margin, in colours only where asked for."""
+    """Commands are unbroken at the margin, in colours only where requested."""
     banner = Banner(
         [("API", "http://a"), ("Mail page", "http://m")], ["Port 1 is taken."], [DevExample("Ask:", "x" * 300)]
     )

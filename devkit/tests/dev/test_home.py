@@ -11,7 +11,7 @@ from galaxy_devkit.dev.home import opened
 
 
 def test_secrets_are_kept_for_their_owner(tmp_path: Path) -> None:
-    """A secret is made once, long enough, readable by its owner alone, and out of version control."""
+    """A secret is created once, long enough, readable by its owner only, and out of version control."""
     with opened(tmp_path / "data") as home:
         secret = home.secret("secret_key")
         assert len(secret.encode()) >= 32
@@ -42,7 +42,7 @@ def test_directory_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_a_crash_leaves_no_empty_secret(tmp_path: Path) -> None:
-    """What was half written is thrown away, and the secret made anew."""
+    """A half-written secret is discarded and created again."""
     with opened(tmp_path) as home:
         (tmp_path / "secret_key.half").write_text("half of o")
         assert len(home.secret("secret_key")) >= 48

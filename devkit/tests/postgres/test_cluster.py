@@ -42,7 +42,7 @@ def test_live_server_is_refused(server: EmbeddedPostgres, data: Path) -> None:
 
 
 def test_server_started_by_hand_is_refused(server: EmbeddedPostgres, data: Path) -> None:
-    """A live server that somebody started on `pgdata` without the lock is refused too, and its note kept."""
+    """A live server that was started on `pgdata` without the lock is refused too, and its `postmaster.pid` is kept."""
     note = data / "pgdata" / "postmaster.pid"
     with subprocess.Popen(["sleep", "60"], cwd=data / "pgdata") as by_hand:
         note.write_text(f"{by_hand.pid}\n")
@@ -60,7 +60,7 @@ def test_other_major_version(server: EmbeddedPostgres, data: Path) -> None:
 
 
 def test_failed_initdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An initdb that fails is an error with its last complaint, and the next start makes the cluster anew."""
+    """An initdb that fails is an error with its last message, and the next start creates the cluster again."""
     server = EmbeddedPostgres(tmp_path / "data", durable=False)
     with monkeypatch.context() as patch:
         patch.setattr("galaxy_devkit.postgres.cluster.USER", "pg_reserved")

@@ -29,7 +29,7 @@ def query(server: EmbeddedPostgres, statement: str) -> Any:
 
 
 async def test_first_start_makes_the_cluster(tmp_path: Path) -> None:
-    """The first start makes a cluster of UTF-8, UTC and 200 connections that knows the case of all letters."""
+    """The first start creates a cluster of UTF-8, UTC and 200 connections that knows the case of all letters."""
     async with EmbeddedPostgres(tmp_path / "not" / "there" / "yet") as server:
         assert query(server, "SELECT current_setting('server_encoding')") == "UTF8"
         assert query(server, "SELECT current_setting('TimeZone')") == "UTC"
@@ -114,7 +114,7 @@ def test_lost_port(server: EmbeddedPostgres) -> None:
 
 
 async def test_failure_tells_the_log(data: Path) -> None:
-    """A server that does not start is an error with its last complaint and the place of its log."""
+    """A server that does not start is an error with its last message and the place of its log."""
     server = EmbeddedPostgres(data, settings={"shared_buffers": "many"})
     with pytest.raises(EmbeddedPostgresError, match=r'FATAL: .*"shared_buffers": "many".*postgres\.log'):
         await server.start()
@@ -139,7 +139,7 @@ async def test_cancelled_start(server: EmbeddedPostgres) -> None:
 
 
 def test_password(server: EmbeddedPostgres, data: Path) -> None:
-    """Nobody gets in without the password, which only its owner can read."""
+    """No connection succeeds without the password, which only its owner can read."""
     server.start_sync()
     assert (data / "password").stat().st_mode & 0o777 == 0o600
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):

@@ -67,7 +67,7 @@ async def test_the_test_has_the_last_word(boot: Boot) -> None:
 
 
 async def test_every_boot_has_a_database_of_its_own_which_goes_with_it(boot: Boot) -> None:
-    """A second replica is told to share one, and leaves it."""
+    """A second replica shares a database, and leaves it."""
     async with boot() as first:
         async with boot() as other, boot(dsn=first.dsn) as replica:
             assert other.dsn != first.dsn

@@ -26,7 +26,7 @@ def test_clones_are_alike_and_apart(postgres_cluster: PostgresCluster) -> None:
 
 
 def test_template_is_made_once(postgres_cluster: PostgresCluster) -> None:
-    """A template asked for twice is prepared once."""
+    """A template requested twice is prepared once."""
     prepared: list[str] = []
     for _ in range(2):
         postgres_cluster.template("once", prepared.append)
@@ -49,7 +49,7 @@ def test_failed_template(postgres_cluster: PostgresCluster) -> None:
 
 
 def test_drop_ends_connections(postgres_cluster: PostgresCluster) -> None:
-    """A database is dropped with whoever is in it."""
+    """A database is dropped together with its connections."""
     dsn = postgres_cluster.clone()
     with contextlib.closing(psycopg2.connect(dsn)):
         postgres_cluster.drop(dsn)
@@ -58,12 +58,12 @@ def test_drop_ends_connections(postgres_cluster: PostgresCluster) -> None:
 
 
 def test_empty_database(empty_database: str) -> None:
-    """The fixture `empty_database` gives a database without a table."""
+    """The fixture `empty_database` is a database without a table."""
     assert query(empty_database, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
 
 
 def test_cluster_leaves_nothing() -> None:
-    """The server and its directory go with the cluster."""
+    """The server and its directory are removed with the cluster."""
     with PostgresCluster() as cluster:
         folder = cluster.server.log.parent
         assert folder.exists()

@@ -189,7 +189,7 @@ async def test_engine_of_another_owner_is_not_launched(driver: EngineDriver, hos
 
 
 async def test_hint_within_a_second_of_the_end(driver: EngineDriver, host: Host) -> None:
-    """Whoever watches is told of an engine's end, also another backend."""
+    """Every watcher learns of an engine's end, also in another backend."""
     other = host.driver()
     for watcher in (driver, other):
         engine = await driver.launch(a_spec(host))
@@ -204,7 +204,7 @@ async def test_hint_within_a_second_of_the_end(driver: EngineDriver, host: Host)
 
 
 async def _settled(hints: object, driver: EngineDriver, host: Host) -> None:
-    """Return when the watcher is surely listening: it has reported an engine that was launched after it began."""
+    """Return when the watcher is known to listen: it has reported an engine that was launched after it began."""
     listening = asyncio.ensure_future(anext(hints))  # type: ignore[call-overload]
     while not listening.done():
         probe = await driver.launch(a_spec(host))

@@ -28,6 +28,7 @@ import msgspec
 from sqlalchemy import ARRAY, Text, bindparam, text
 
 from galaxy_chassis import gc_tuning
+from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.logs import get_logger
@@ -49,8 +50,8 @@ LAG_LIMIT = 5.0
 """Seconds since memory was last in step after which it is too old to serve: not ready."""
 RELOAD_PAUSE = 0.5
 """Seconds between two loads, however often listening is interrupted."""
-_FIRST_DELAY, _LAST_DELAY = 0.05, 1.0
-"""Seconds between failed attempts, doubled each time."""
+_BACKOFF = Backoff(0.05, 1.0, jitter=0.0)
+"""Between failed attempts to read."""
 
 _REPEATABLE = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 _VERSIONS = text(
@@ -188,28 +189,28 @@ class Caches:
 
     async def _follow(self) -> NoReturn:
         woken = self._wakeups.event(FEED)
-        delay = _FIRST_DELAY
+        failures = 0
         while True:
             await woken.wait(POLL_INTERVAL)
             woken.clear()
             if await self._tried(self.poll, POLL_TIMEOUT):
-                delay = _FIRST_DELAY
+                failures = 0
             else:
-                await asyncio.sleep(delay)
-                delay = min(_LAST_DELAY, delay * 2)
+                failures += 1
+                await asyncio.sleep(_BACKOFF.bound(failures))
 
     async def _load_when_due(self) -> NoReturn:
-        delay = _FIRST_DELAY
+        failures = 0
         while True:
             await self._load_due.wait()
             self._load_due.clear()
             if await self._tried(self.load, None):
-                delay = _FIRST_DELAY
+                failures = 0
                 await asyncio.sleep(RELOAD_PAUSE)
             else:
                 self._load_due.set()
-                await asyncio.sleep(delay)
-                delay = min(_LAST_DELAY, delay * 2)
+                failures += 1
+                await asyncio.sleep(_BACKOFF.bound(failures))
 
     async def _tried(self, attempt: Callable[[], Awaitable[None]], timeout: float | None) -> bool:
         """Make an attempt; return whether the database let us."""

@@ -1,4 +1,4 @@
-"""The root of the command line. Commands are listed without importing them; what is run is imported then.
+"""The root of the command line. Commands are listed without importing them, and imported when they are run.
 
 Three sources: the kernel's own commands; entry points of the group `galaxy.commands` (a typer app is a group of that
 name, a function is a command, a plugin's class stands for its hook `backend_commands`); and that hook of any installed
@@ -36,21 +36,21 @@ _BUILTIN = {
 
 
 class Commands(TyperGroup):
-    """The commands by name. A listed one is a stub with its summary; the one that is run is imported."""
+    """The commands by name: stubs with summaries for a listing, the imported command for a run."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature is that of the superclass
         """Return the names: the kernel's own, then the others by name."""
         return [*_BUILTIN, *sorted(set(_contributed()) - set(_BUILTIN))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ARG002 - as above
-        """Return a stub that stands for the command in a listing."""
+        """Return a stub of the command for a listing."""
         if cmd_name in _BUILTIN:
             return TyperCommand(cmd_name, help=_BUILTIN[cmd_name][1])
         point = _contributed().get(cmd_name)
         return None if point is None else TyperCommand(cmd_name, help=_summary(point))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Import the command that is run, or have the superclass say that there is none."""
+        """Import the command to run; the superclass reports one that does not exist."""
         command = _load(args[0]) if args else None
         if command is None:
             return super().resolve_command(ctx, args)
@@ -82,7 +82,7 @@ def _root() -> typer.Typer:
 
     @app.callback(help="Galaxy Backend: hosts turn-based games that run for weeks.")
     def root() -> None:
-        """Do nothing before the command: a callback keeps the root a group."""
+        """Do nothing: the root needs a callback to be a group."""
 
     return app
 
@@ -96,7 +96,7 @@ def _summary(point: EntryPoint) -> str:
 
 
 def _load(name: str) -> Any:
-    """Return the command, None where there is none; its class is click's, of which typer has a copy of its own."""
+    """Return the command, or None where there is none. Its class is click's, of which typer has a copy of its own."""
     if name in _BUILTIN:
         return _as_command(name, EntryPoint(name, _BUILTIN[name][0], GROUP).load(), help=_BUILTIN[name][1])
     point = _contributed().get(name)
@@ -118,7 +118,7 @@ def _as_command(name: str, found: Any, **options: Any) -> Any:
 
 
 def _load_from_plugin(name: str) -> Any:
-    """Return `backend <plugin>`, if that plugin has commands; say why where it cannot be asked."""
+    """Return `backend <plugin>`, if that plugin has commands; write the reason to stderr where it cannot be loaded."""
     from galaxy_chassis.errors import BootError  # noqa: PLC0415 - listing commands does without it
     from galaxy_kernel.core.assembly import assemble  # noqa: PLC0415 - as above
     from galaxy_kernel.errors import PhaseError  # noqa: PLC0415 - as above

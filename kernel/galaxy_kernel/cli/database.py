@@ -1,4 +1,4 @@
-"""Commands about the database: `migrate`, `purge`, `doctor`."""
+"""Commands about the schema: `migrate` and `purge`."""
 
 import asyncio
 import sys
@@ -61,7 +61,7 @@ def _say(message: str, *, plugin: str | None = None) -> None:
 
 def purge(
     plugin: Annotated[str, typer.Argument(help="Name of the plugin, installed or not.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Drop the tables of one plugin. Refused while the plugin is enabled here."""

@@ -1,4 +1,4 @@
-"""`backend doctor`: looks at everything that a deployment stands on and says what to do about what is wrong."""
+"""`backend doctor`: checks everything that a deployment depends on, and names the remedy for each fault."""
 
 import asyncio
 import json
@@ -99,7 +99,7 @@ async def _database(assembly: Assembly, database: Database) -> AsyncIterator[Fin
 
 
 def _service(address: str) -> Finding:
-    """Ask the service that runs here, if one does."""
+    """Check the service that runs here, if one does."""
     try:
         with urllib.request.urlopen(f"http://{address}/readyz", timeout=3) as answer:
             body = json.load(answer)

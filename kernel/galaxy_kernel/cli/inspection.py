@@ -1,4 +1,4 @@
-"""Commands that only look: `config`, `plugins`, `routes`, `openapi`. They need no database."""
+"""Read-only commands: `config`, `plugins`, `routes`, `openapi`. They need no database."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from galaxy_kernel.http.route import Route
 def config(
     as_json: AsJson = False,
     command: Annotated[
-        str, typer.Option("--for", help="Also report what this command could not do without, for example serve.")
+        str, typer.Option("--for", help="Also report missing settings that this command requires, for example serve.")
     ] = "config",
 ) -> None:
     """Show the configuration; status 78 when it has faults, which go to stderr."""

@@ -34,7 +34,7 @@ def print_json(value: Any) -> None:
 
 
 def complain(error: BootError) -> None:
-    """Print on stderr why nothing came of it, a line a fault."""
+    """Print the error on stderr, one line for each fault."""
     if isinstance(error, ConfigurationError):
         sys.stderr.write("backend: the configuration is refused:\n")
         for fault in error.faults:

@@ -17,7 +17,7 @@ def serve() -> None:
     configure_logging(settings.log_level)
     install_crash_dumps(flush)
     for warning in assembly.configuration.warnings:
-        get_logger("galaxy_kernel.cli", plugin=KERNEL).warning("configuration_warning", fault=str(warning))
+        get_logger("galaxy_kernel.cli", plugin=KERNEL).warning("configuration_fault_ignored", fault=str(warning))
     try:
         status = uvloop.run(_serve(assembly))
     finally:

@@ -1,1 +1,1 @@
-"""The microkernel: a plugin's whole life, in the order discover, order, configure, construct, start, build, stop."""
+"""The microkernel: the life of a plugin, in the order discover, order, configure, construct, start, build, stop."""

@@ -1,4 +1,4 @@
-"""From what is installed and what is set to plugin instances in their order: the phases that need no database."""
+"""Makes plugin instances, in their order, from the installation and its settings: the phases without a database."""
 
 import difflib
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ __all__ = ["KERNEL", "Assembly", "assemble", "make_telemetry"]
 
 @dataclass
 class Assembly:
-    """The plugins of one kernel, made but not started."""
+    """The plugins of one kernel, constructed but not started."""
 
     found: tuple[InstalledPlugin, ...]
     """Enabled plugins in dependency order."""
@@ -39,11 +39,11 @@ class Assembly:
         return self.configuration.settings_of(KERNEL, KernelSettings)
 
     def share(self, resources: KernelResources) -> None:
-        """Hand the plugins what the kernel shares."""
+        """Pass the kernel's resources to the plugins."""
         self.resources = resources
 
     def require_resources(self) -> KernelResources:
-        """Return what the kernel shares. Raise CapabilityError before it has started."""
+        """Return the kernel's resources. Raise CapabilityError before it has started."""
         if self.resources is None:
             raise CapabilityError("the kernel has not started yet: use the context in backend_lifespan or later")
         return self.resources
@@ -55,11 +55,10 @@ def assemble(
     overlay: Mapping[str, str] | None = None,
     discovery: Discovery | None = None,
 ) -> Assembly:
-    """Discover, order and configure.
+    """Discover, order, configure and construct.
 
-    Settings that are faulty do not stop it: `configuration.check(command)` does, so that the commands that only
-    look work all the same. Raise PluginError for a refused set of plugins, and ConfigurationError for an
-    unreadable env file.
+    Faulty settings do not stop it; `configuration.check(command)` does. So the read-only commands still work. Raise
+    PluginError for a refused set of plugins, and ConfigurationError for an unreadable env file.
     """
     raw = read_environment(environment, overlay=overlay)
     off = tuple(name.strip() for name in _text(raw, "BACKEND_PLUGINS_DISABLED", "").split(",") if name.strip())
@@ -119,7 +118,7 @@ def _not_installed(name: str, installed: list[str]) -> Fault:
 
 
 def make_telemetry(configuration: Configuration) -> Telemetry:
-    """Make the exporters that the settings name; none where the settings are faulty, for then nothing will run."""
+    """Make the exporters that the settings name; none where the settings are faulty, since nothing will run then."""
     try:
         settings = configuration.settings_of(KERNEL, KernelSettings)
     except ConfigurationError:

@@ -1,4 +1,4 @@
-"""What `backend dev` runs beside the backend for a plugin, and shows of it."""
+"""What `backend dev` runs beside the backend for a plugin, and what it prints."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class DevExample:
-    """Something to try, printed by `backend dev`: to be pasted into a plain shell, as it stands."""
+    """An example command, printed by `backend dev`, to be pasted into a plain shell unchanged."""
 
     title: str
-    """What comes of it: one short sentence. It and the command may name addresses, as the command does."""
+    """Its effect in one short sentence. It may name addresses, as the command does."""
     command: str
     """`{api}` stands for the backend's URL, `{<companion>}` for the first address of a companion, for example `{mail}`.
 
@@ -20,10 +20,10 @@ class DevExample:
 
 @dataclass(frozen=True, slots=True)
 class CompanionRun:
-    """A running companion: what it tells the backend and the person at the terminal."""
+    """A running companion: its variables for the backend, and its addresses for the user."""
 
     environment: dict[str, str] = field(default_factory=dict)
-    """Variables set for the backend unless the person has set them."""
+    """Variables set for the backend unless the user has set them."""
     addresses: Sequence[tuple[str, str]] = ()
     """What to print: label and URL."""
 
@@ -34,6 +34,6 @@ class Companion:
 
     name: str
     ports: dict[str, int]
-    """Its ports by label, as preferred; a taken one is replaced by a free one and said."""
+    """Preferred ports by label; one in use is replaced by a free one, which is reported."""
     run: Callable[[dict[str, int], str], AbstractAsyncContextManager[CompanionRun]]
-    """Takes the ports it got and a directory of its own for what it keeps."""
+    """Called with the ports it got and a directory of its own for its data."""

@@ -1,4 +1,4 @@
-"""What a plugin has from the kernel."""
+"""A plugin's view of its kernel, and what the kernel shares with all plugins."""
 
 import hashlib
 import hmac
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class KernelResources:
-    """What one kernel gives to all of its plugins."""
+    """What one kernel shares with all of its plugins."""
 
     database: Database
     facts: Facts
@@ -35,14 +35,14 @@ class KernelResources:
     services: CapabilityRegistry
     clock: Clock
     random: random.Random
-    """Cryptographically strong unless a test gives a seeded one."""
+    """Cryptographically strong unless a test passes a seeded one."""
     secret_key: bytes
 
 
 def make_resources(
     database: Database, services: CapabilityRegistry, secret_key: bytes, *, clock: Clock, random: random.Random
 ) -> KernelResources:
-    """Make what one kernel shares, for the service as for the command line."""
+    """Make the resources of one kernel, for the service as for the command line."""
     wakeups = Wakeups(database)
     return KernelResources(
         database=database,
@@ -56,7 +56,7 @@ def make_resources(
 
 
 class Context(Generic[S]):
-    """One plugin's view of its kernel. Given to the plugin's constructor, which only keeps it."""
+    """One plugin's view of its kernel. Passed to the plugin's constructor, which only keeps it."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Context(Generic[S]):
 
     @property
     def wakeups(self) -> Wakeups:
-        """Wakes workers, here and on other replicas."""
+        """Wake-ups of workers, here and on other replicas."""
         return self._shared().wakeups
 
     @property

@@ -1,4 +1,4 @@
-"""Checks that a plugin contributes what its hook returns: a field of a wrong type would show only once it is used."""
+"""Checks the types of contributions: a field of a wrong type would otherwise show only when it is used."""
 
 import dataclasses
 import inspect
@@ -14,7 +14,7 @@ from galaxy_kernel.errors import PluginError
 def check_contribution(plugin: str, hook: str, result: object) -> None:
     """Compare what a hook returned with its annotation in `HookSpecs`, the fields of dataclasses included.
 
-    Raise PluginError that names plugin and hook, the object and its field, what was expected and what came.
+    Raise PluginError with plugin and hook, the object and its field, the expected type and the actual one.
     """
     annotation = _returned(hook)
     where, origin, arguments = f"plugin {plugin!r}: {hook}", get_origin(annotation), get_args(annotation)

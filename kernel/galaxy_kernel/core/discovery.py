@@ -1,4 +1,4 @@
-"""Finding plugins: entry points of the group `galaxy.plugins`. Every failure names the plugin and its distribution."""
+"""Finds plugins by entry points of the group `galaxy.plugins`. Every failure names the plugin and its distribution."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class InstalledPlugin:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What is installed."""
+    """The installed plugins."""
 
     enabled: tuple[InstalledPlugin, ...]
     disabled: tuple[InstalledPlugin, ...] = ()
@@ -73,7 +73,7 @@ def discover(disabled: Iterable[str] = (), points: Iterable[EntryPoint] | None =
 
 
 def from_classes(*factories: type[Any]) -> Discovery:
-    """Take plugins from classes at hand instead of entry points, as tests do."""
+    """Return the plugins of given classes instead of entry points, for tests."""
     return Discovery(tuple(InstalledPlugin(factory.manifest.name, "(given)", "0", factory) for factory in factories))
 
 
@@ -99,7 +99,7 @@ def _load(point: EntryPoint) -> InstalledPlugin:
         raise PluginError(f"{who} cannot be imported: {type(error).__name__}: {error}: {remedy}") from error
     manifest = getattr(factory, "manifest", None)
     if not isinstance(factory, type) or not isinstance(manifest, Manifest):
-        raise PluginError(f"{who} names {point.value!r}, which is no class with a Manifest called `manifest`: {remedy}")
+        raise PluginError(f"{who} names {point.value!r}, which is not a class with a Manifest `manifest`: {remedy}")
     check_fields(who, manifest)
     if manifest.name != point.name:
         raise PluginError(f"{who} calls itself {manifest.name!r} in its manifest: the two names must be the same")

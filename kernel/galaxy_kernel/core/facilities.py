@@ -1,4 +1,4 @@
-"""What plugins stand on and contribute to: listeners, caches, facts, workers; collected, checked and set going."""
+"""The facilities that plugins contribute to: collects and checks contributions, warms caches, starts workers."""
 
 import asyncio
 import random
@@ -70,7 +70,7 @@ class Facilities:
     async def build(self, resources: KernelResources) -> AsyncExitStack:
         """Collect what the plugins contribute, check it, warm the caches and start everything.
 
-        Return what undoes it. Raise BootError, with everything undone.
+        Return the stack that undoes it. Raise BootError, with everything undone.
         """
         async with AsyncExitStack() as stack:
             await self._build(resources, stack)
@@ -124,7 +124,7 @@ class Facilities:
         )
 
     def _register_gauges(self, resources: KernelResources) -> None:
-        """Have the metrics show what runs short first."""
+        """Register metrics of the resources that run short first."""
         pool = resources.database.engine.pool
         self._assembly.telemetry.gauge(
             "galaxy.postgres.connections.used",

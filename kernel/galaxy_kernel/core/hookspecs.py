@@ -1,8 +1,8 @@
 """The hooks of the kernel: when each is called, what it returns, and what its failure does.
 
-A plugin implements a hook by having a method of its name; there is nothing to decorate. A method that
-begins with `backend_` and is none of these refuses the boot with the nearest name. No hook takes a
-parameter: what a plugin needs it has from its `Context`.
+A plugin implements a hook by having a method of its name; there is nothing to decorate. A method that begins with
+`backend_` and is not one of these refuses the boot with the nearest name. No hook takes a parameter: a plugin has its
+`Context`.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from galaxy_kernel.workers.worker import Worker
 
 
 class HookSpecs:
-    """Every hook there is."""
+    """Every hook."""
 
     def backend_migrations(self) -> Migrations:
         """Return the plugin's branch of the schema.
@@ -56,7 +56,7 @@ class HookSpecs:
         """Return the HTTP operations.
 
         Called after every lifespan is entered, and by `backend routes` and `backend openapi` with none entered:
-        it only describes, and looks at no service. On failure: boot refused.
+        it only describes the routes, and uses no service. On failure: boot refused.
         """
         raise NotImplementedError
 
@@ -73,10 +73,10 @@ class HookSpecs:
         raise NotImplementedError
 
     def backend_subscriptions(self) -> Subscriptions:
-        """Return `{fact type: handler}` for the facts the plugin wants to hear.
+        """Return `{fact type: handler}` for the facts that the plugin listens to.
 
         Called after every lifespan is entered. On failure: boot refused. A handler's failure reaches neither
-        the emitter nor other listeners: the fact is told again with back-off.
+        the emitter nor other listeners: the fact is delivered again with back-off.
         """
         raise NotImplementedError
 
@@ -84,7 +84,7 @@ class HookSpecs:
         """Return the commands for `backend <plugin>`.
 
         Called for the CLI, with no lifespan entered and perhaps with faulty settings, which show only when a
-        command reads them. On failure: the commands are absent, and `backend` says why.
+        command reads them. On failure: the commands are absent, and `backend` prints the reason.
         """
         raise NotImplementedError
 

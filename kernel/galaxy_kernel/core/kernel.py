@@ -1,8 +1,8 @@
 """The life of one backend process: start, build, warm, ready, drain, stop.
 
-The HTTP listener is bound first, so that probers get an answer from the beginning: `/healthz` 200, `/readyz` 503
-with what is still missing. Whatever was entered is left in exactly the reverse order, on a stop as on a failure;
-the first error is never lost behind one of the clean-up.
+The HTTP listener is bound first, so that probers get an answer from the beginning: `/healthz` 200, `/readyz` 503 with
+what is still missing. Whatever was entered is left in exactly the reverse order, on a stop as on a failure; an error of
+the clean-up is added to the first error and never replaces it.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock, SystemClock, wait_for_event
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.health import Health, Probe, Probes
@@ -27,6 +28,9 @@ from galaxy_kernel.database import Database, is_unavailable, make_engine, reason
 from galaxy_kernel.errors import PhaseError
 from galaxy_kernel.http.service import HttpService
 from galaxy_kernel.rpc.server import RpcServer
+
+_BACKOFF = Backoff(0.1, 2.0, jitter=0.0)
+"""Between attempts to reach Postgres when the process comes up."""
 
 _log = get_logger("galaxy_kernel.core.kernel", plugin=KERNEL)
 
@@ -74,7 +78,7 @@ class Kernel:
         self._stop.set()
 
     async def serve(self, on_ready: "Callable[[Kernel], None] | None" = None) -> int:
-        """Run until stopped by a signal, and return the exit status. Raise BootError when it cannot come up."""
+        """Run until stopped by a signal, and return the exit status. Raise BootError when it cannot start."""
         asyncio.get_running_loop().set_exception_handler(loop_exception_handler)
         handle_stop_signals(self._stop, self._interrupter())
         try:
@@ -91,7 +95,7 @@ class Kernel:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Kernel"]:
-        """Come up, be ready, and go down in order."""
+        """Start, be ready within the block, and stop, in the order of the phases."""
         stack = AsyncExitStack()
         try:
             async with stack:
@@ -126,20 +130,21 @@ class Kernel:
         stack.push_async_callback(self._drain)
         self.phase = "ready"
         self.probes.forget()
-        _log.info("ready", address=self.http.address, plugins=list(assembly.plugins.names))
+        _log.info("service_started", address=self.http.address, plugins=list(assembly.plugins.names))
 
     async def _reach_postgres(self) -> None:
-        """Wait for Postgres, however long it takes: `/readyz` says what is missing meanwhile."""
-        delay = 0.1
+        """Wait for Postgres, however long it takes; `/readyz` shows it as missing meanwhile."""
+        failures = 0
         while True:
             try:
                 return await self.database.ping()
             except Exception as error:
                 if not is_unavailable(error):
                     raise PhaseError(KERNEL, "connecting to Postgres (BACKEND_POSTGRES_DSN)", error) from error
-                _log.warning("postgres_unavailable", retry_in_seconds=delay, reason=reason(error))
+                failures += 1
+                delay = _BACKOFF.delay(failures, self._random)
+                _log.warning("postgres_connection_failed", retry_in_seconds=delay, reason=reason(error))
             await wait_for_event(self._stop, delay)
-            delay = min(2.0, delay * 2)
 
     async def _drain(self) -> None:
         """Finish what is in progress within `BACKEND_SHUTDOWN_TIMEOUT`: requests, calls and passes of workers."""
@@ -147,7 +152,7 @@ class Kernel:
         self.probes.forget()
         timeout = self._settings.shutdown_timeout.total_seconds()
         self._lifespans.deadline = self._clock.monotonic() + timeout
-        _log.info("draining", timeout_seconds=timeout)
+        _log.info("drain_started", timeout_seconds=timeout)
         await self._facilities.drain(timeout)
 
     def _add_probes(self) -> None:
@@ -172,7 +177,7 @@ class Kernel:
         self.probes.add(KERNEL, [Probe(name, check, gates="ready") for name, check in checks.items()])
 
     def _interrupter(self) -> Callable[[], None]:
-        """Return what a signal interrupts: coming up, which may wait for ever."""
+        """Return a function that interrupts the start, which may wait for ever."""
         task = asyncio.current_task()
 
         def interrupt() -> None:

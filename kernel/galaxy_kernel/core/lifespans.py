@@ -1,4 +1,4 @@
-"""Entering the plugins' lifespans in dependency order, and leaving them in exactly the reverse one."""
+"""Enters the plugins' lifespans in dependency order, and leaves them in exactly the reverse order."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,14 +30,14 @@ class Lifespans:
         self._plugins, self._services, self._clock = plugins, services, clock
         self._manifests = {manifest.name: manifest for manifest in manifests}
         self.deadline = float("inf")
-        """The monotonic second by which everything is to have stopped; each plugin gets a little time even later."""
+        """The monotonic second by which everything should have stopped; each plugin gets a little time even later."""
         self.errors: list[str] = []
-        """What failed while stopping, one sentence each."""
+        """Failures while stopping, one sentence each."""
         self.current = ""
         """Which plugin is starting or stopping, and since when; empty between two."""
 
     async def enter(self, stack: AsyncExitStack) -> None:
-        """Start every plugin and take what it offers. Raise PhaseError or PluginError; `stack` unwinds the others."""
+        """Start every plugin and record its offers. Raise PhaseError or PluginError; `stack` unwinds the others."""
         for name, lifespan in self._plugins.call("backend_lifespan"):
             try:
                 with self._watched(name, "starting"):
@@ -49,7 +49,7 @@ class Lifespans:
 
     @contextmanager
     def _watched(self, name: str, phase: str) -> Iterator[None]:
-        """Note what is in hand, for `/readyz`, and name it in the log when it takes long."""
+        """Record what is running, for `/readyz`, and log it when it takes long."""
         loop, begun = asyncio.get_running_loop(), self._clock.monotonic()
         self.current = f"plugin {name!r} is {phase} since {self._clock.now():%Y-%m-%dT%H:%M:%SZ}"
 
@@ -82,7 +82,7 @@ class Lifespans:
             async with asyncio.timeout(None if remaining == float("inf") else remaining):
                 with self._watched(name, "stopping"):
                     await lifespan.__aexit__(None, None, None)
-        except Exception as error:  # one plugin's failure to stop must not keep the others from stopping
+        except Exception as error:  # a plugin that fails to stop must not prevent the others from stopping
             self.errors.append(f"plugin {name!r}: {type(error).__name__}: {error}")
             _log.error("plugin_stop_failed", plugin=name, exc_info=error)
         finally:

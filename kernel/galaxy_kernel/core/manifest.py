@@ -1,4 +1,4 @@
-"""What a plugin is and what it contributes, as plain data."""
+"""A plugin's identity and order, and its contributions, as plain data."""
 
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -27,16 +27,16 @@ class Manifest:
     requires: tuple[Capability[Any], ...] = ()
     """Services without which the boot is refused."""
     uses: tuple[Capability[Any], ...] = ()
-    """Services it takes where there are any."""
+    """Services it uses where they are provided."""
     companions: tuple[Companion, ...] = ()
-    """What `backend dev` starts beside the backend for it, for example a mail sink."""
+    """Started by `backend dev` beside the backend, for example a mail sink."""
     examples: tuple[DevExample, ...] = ()
-    """What `backend dev` shows a newcomer to try, in this order."""
+    """Shown by `backend dev` for a newcomer to try, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offer(Generic[T]):
-    """A service handed over by a plugin's lifespan."""
+    """A service offered by a plugin's lifespan."""
 
     capability: Capability[T]
     implementation: T

@@ -39,7 +39,7 @@ async def opened(configuration: Configuration) -> AsyncIterator[Database]:
 def run_offline(
     configuration: Configuration, share: Callable[[KernelResources], None], work: Callable[[], Awaitable[None]]
 ) -> None:
-    """Run a plugin command's work, with what the kernel shares passed to `share` before it.
+    """Run a plugin command's work, after passing the kernel's resources to `share`.
 
     What it writes to caches reaches running replicas through the feed.
     """

@@ -1,4 +1,4 @@
-"""The order of plugins, from what they provide, require and use. Pure."""
+"""The order of plugins, from what they provide, require and use. No I/O."""
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from galaxy_kernel.errors import PluginError
 
 
 def order(manifests: Iterable[Manifest], disabled: Iterable[Manifest] = ()) -> list[Manifest]:
-    """Return the manifests so that each stands behind what it requires or uses; ties by name.
+    """Return the manifests so that each comes after the plugins it requires or uses; ties by name.
 
     Raise PluginError, one sentence with the plugin and the remedy, for a capability with two providers, a
     requirement that nobody provides (`disabled` plugins are named as the remedy), and a cycle.

@@ -1,9 +1,8 @@
 """The plugins of one kernel, and the one place that calls into them: whatever fails there names its plugin.
 
 pluggy keeps the registry. Its traps are closed here: a hook is whatever method is called `backend_…`, so that a
-misspelt one is refused instead of passed over; hooks take no parameters, so that none is filled wrongly;
-attributes that are no hooks are never read, so that properties do not run; and the order is ours, not that of
-registration.
+misspelt one is refused instead of ignored; hooks take no parameters, so that none is filled wrongly; attributes that
+are not hooks are never read, so that properties do not run; and the order is that of dependency, not of registration.
 """
 
 import difflib
@@ -21,7 +20,7 @@ _PREFIX = "backend_"
 
 
 class _Manager(pluggy.PluginManager):
-    """A plugin manager in which names alone tell what is a hook."""
+    """A plugin manager that recognises hooks by name alone."""
 
     def parse_hookspec_opts(self, module_or_class: Any, name: str) -> pluggy.HookspecOpts | None:  # noqa: ARG002 - pluggy's
         if not name.startswith(_PREFIX):
@@ -55,7 +54,7 @@ class PluginSet:
         return tuple(self._names)
 
     def register(self, name: str, plugin: object) -> None:
-        """Add a plugin behind those it depends on. Raise PluginError for a hook that is none or is malformed."""
+        """Add a plugin after those it depends on. Raise PluginError for an unknown or malformed hook."""
         for attribute in (each for each in dir(type(plugin)) if each.startswith(_PREFIX)):
             _check_hook(name, attribute, inspect.getattr_static(plugin, attribute))
         self._manager.register(plugin, name)
@@ -91,7 +90,7 @@ def _check_hook(plugin: str, name: str, attribute: Any) -> None:
     if name not in HOOKS:
         near = difflib.get_close_matches(name, HOOKS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the hooks are {', '.join(HOOKS)}"
-        raise PluginError(f"plugin {plugin!r} has a method {name!r}, which is no hook: {hint}")
+        raise PluginError(f"plugin {plugin!r} has a method {name!r}, which is not a hook: {hint}")
     function = attribute.__func__ if isinstance(attribute, staticmethod | classmethod) else attribute
     if not inspect.isfunction(function):
         raise PluginError(f"plugin {plugin!r}: the hook {name!r} must be a method, not {type(attribute).__name__}")

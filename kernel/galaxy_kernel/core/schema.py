@@ -1,4 +1,4 @@
-"""The schema at boot: whose branches there are, and bringing them up or refusing to run against an older one."""
+"""The schema at boot: collects the branches and applies them, or refuses to run against an older schema."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -46,7 +46,7 @@ async def bring_up(database: Database, plugins: PluginSet, *, apply: bool) -> No
     found = branches(plugins)
     try:
         if apply:
-            await migrate(database.engine, database.schema, found, log=_told)
+            await migrate(database.engine, database.schema, found, log=_report)
         states = await check(database.engine, database.schema, found)
     except MigrationError as error:
         raise BootError(str(error)) from error
@@ -55,7 +55,7 @@ async def bring_up(database: Database, plugins: PluginSet, *, apply: bool) -> No
         raise BootError("; ".join(state.message for state in refused))
     for state in states:
         if state.state == "newer":
-            _log.warning("schema_newer", branch=state.plugin, current=state.current, known=state.head)
+            _log.warning("newer_schema_accepted", branch=state.plugin, current=state.current, known=state.head)
 
 
 def describe(states: Iterable[BranchState]) -> list[dict[str, Any]]:
@@ -64,8 +64,8 @@ def describe(states: Iterable[BranchState]) -> list[dict[str, Any]]:
     return [{name: getattr(each, name) for name in columns} for each in states]
 
 
-def _told(message: str, *, plugin: str | None = None) -> None:
-    _log.info("migration", branch=plugin, message=message)
+def _report(message: str, *, plugin: str | None = None) -> None:
+    _log.info("migration_progressed", branch=plugin, message=message)
 
 
 def _tables(found: Iterable[Branch]) -> Iterable[tuple[Branch, str]]:

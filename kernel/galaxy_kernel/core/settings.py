@@ -26,7 +26,7 @@ KERNEL = "kernel"
 
 
 class KernelSettings(Settings):
-    """What the kernel itself is told: where to listen, where Postgres is, what to export."""
+    """Settings of the kernel itself: where to listen, where Postgres is, what to export."""
 
     prefix: ClassVar[str | None] = "BACKEND_"
 
@@ -34,28 +34,29 @@ class KernelSettings(Settings):
         default=None, json_schema_extra=RequiredBy(("serve",)).extra
     )
     """Root of every keyed hash and seal, at least 32 bytes. Keep it: with another one, stored codes and seals are
-    void. `backend dev` makes and keeps one."""
+    invalid. `backend dev` creates and keeps one.
+    """
     postgres_dsn: Annotated[SecretStr, AfterValidator(_postgres), TypeName("postgres:// DSN")] | None = Field(
         default=None, json_schema_extra=RequiredBy(("serve", "migrate")).extra
     )
-    """`postgres://user:password@host:port/database?search_path=backend`. The driver is the DSN's choice:
+    """`postgres://user:password@host:port/database?search_path=backend`. The DSN selects the driver:
     `postgresql+asyncpg://` and `postgresql+psycopg://` work where installed; a bare `postgres://` means aiopg."""
     postgres_pool_size: int = Field(default=10, ge=2, le=200)
     """Connections kept to Postgres by one process."""
     postgres_statement_timeout: Duration = timedelta(seconds=10)
-    """After which Postgres gives up a statement."""
+    """Time limit of a statement, after which Postgres cancels it."""
     http_listen_addr: ListenAddress = "127.0.0.1:8080"
     """Where the HTTP API listens."""
     http_max_body: int = Field(default=262_144, ge=1024)
     """Largest request body in bytes, unless a route says otherwise."""
     http_request_timeout: Duration = timedelta(seconds=15)
-    """After which a request is answered 503 `timeout`."""
+    """Time limit of a request, after which it is answered 503 `timeout`."""
     push_listen_addr: ListenAddress = "127.0.0.1:8081"
     """Where the gRPC listener listens; opened when an installed plugin contributes a gRPC service."""
     gateway_token: SecretStr | None = None
-    """What the gateway shows in `X-Gateway-Token`. Without it, internal routes and gRPC are closed."""
+    """The token that the gateway sends in `X-Gateway-Token`. Without it, internal routes and gRPC are closed."""
     trusted_proxies: Networks = ()
-    """Peers whose `X-Forwarded-For` is believed, besides callers with the gateway's token."""
+    """Peers whose `X-Forwarded-For` is trusted, besides callers with the gateway's token."""
     plugins_disabled: Names = ()
     """Installed plugins to leave out."""
     config_strict: bool = True
@@ -79,7 +80,7 @@ class KernelSettings(Settings):
 
     @property
     def dsn(self) -> str:
-        """The DSN, from which nothing is left out: not for logs. Raise ConfigurationError where it is not set."""
+        """The complete DSN, password included: not for logs. Raise ConfigurationError where it is not set."""
         return _given("BACKEND_POSTGRES_DSN", self.postgres_dsn)
 
     @property

@@ -1,4 +1,4 @@
-"""The database: an engine for a DSN, transactions with after-commit actions, what errors mean, and LISTEN/NOTIFY.
+"""The database: an engine for a DSN, transactions with after-commit actions, classified errors, and LISTEN/NOTIFY.
 
 SQLAlchemy Core over one of three drivers, chosen by the DSN: `postgres://` is aiopg through a dialect of our own,
 `postgresql+asyncpg://` and `postgresql+psycopg://` work where those are installed. All three give the same Python

@@ -1,4 +1,4 @@
-"""The three drivers: how each connects, with the same settings on the server and the same patience with it."""
+"""The three drivers: how each connects, with the same settings on the server and the same timeouts."""
 
 import asyncio
 import contextlib
@@ -19,13 +19,13 @@ KEEPALIVE_COUNT = 3
 UNACKNOWLEDGED = 20.0
 """Seconds that sent data may stay unacknowledged before the connection counts as lost."""
 IDLE_IN_TRANSACTION = 60.0
-"""Seconds a transaction may do nothing before the server ends it: it would hold back the vacuum, and the feed."""
+"""Seconds a transaction may be idle before the server ends it: it would hold back the vacuum and the change feed."""
 
 Opener = Callable[..., Awaitable[Any]]
 
 
 def server_settings(dsn: Dsn, statement_timeout: float) -> dict[str, str]:
-    """Return what the server is told at connecting. `statement_timeout` in seconds, 0 for none."""
+    """Return the settings that are sent to the server at connecting. `statement_timeout` in seconds, 0 for none."""
     return {
         "search_path": ", ".join(dsn.search_path),
         "statement_timeout": str(round(statement_timeout * 1000)),
@@ -35,7 +35,7 @@ def server_settings(dsn: Dsn, statement_timeout: float) -> dict[str, str]:
 
 
 def opener(dsn: Dsn, *, connect_timeout: float, settings: Mapping[str, str], application_name: str) -> Opener:
-    """Return the coroutine function that connects: to the first of the DSN's hosts that takes us.
+    """Return the coroutine function that connects to the first of the DSN's hosts that accepts.
 
     `connect_timeout`: seconds for each host. It raises the driver's own error for an unreachable server.
     """
@@ -54,12 +54,12 @@ def opener(dsn: Dsn, *, connect_timeout: float, settings: Mapping[str, str], app
 
     async def open_connection(**extra: Any) -> Any:
         for name in ("host", "port", "user", "password", "database", "dbname"):
-            extra.pop(name, None)  # SQLAlchemy's copy of what the DSN says
+            extra.pop(name, None)  # SQLAlchemy's copy of the DSN's values
         failures: list[str] = []
         for host, port in dsn.hosts[:-1]:
             try:
                 return await attempt(host, port, extra)
-            except Exception as exc:  # whatever it is, the next host may do better
+            except Exception as exc:  # whatever the error is, the next host may work
                 failures.append(f"before that, {host} port {port}: {exc}")
         try:
             return await attempt(*dsn.hosts[-1], extra)
@@ -103,7 +103,7 @@ async def _psycopg(dsn: Dsn, host: str | None, port: int, settings: Mapping[str,
     try:
         return await _psycopg_connection().connect(**_libpq(dsn, host, port, settings), **extra)
     except BaseException as exc:
-        # these frames hold the half-open connection: whoever kept the error would keep the connection open
+        # these frames hold the half-open connection: keeping the error would keep it open
         traceback.clear_frames(exc.__traceback__)
         raise
 
@@ -129,7 +129,7 @@ async def _asyncpg(dsn: Dsn, host: str | None, port: int, settings: Mapping[str,
 
 
 def _keep_alive(connection: Any) -> None:
-    """Have TCP notice a dead peer: asyncpg sets nothing of the kind, nor lets it be set."""
+    """Make TCP notice a dead peer: asyncpg has no option for it."""
     transport = getattr(connection, "_transport", None)
     peer = transport.get_extra_info("socket") if transport is not None else None
     if peer is None or peer.family == socket.AF_UNIX:
@@ -150,7 +150,7 @@ def _asyncpg_connection() -> Any:
     import asyncpg  # noqa: PLC0415 # an extra: imported when the DSN asks for it
 
     class Connection(asyncpg.Connection):  # type: ignore[misc] # asyncpg is untyped
-        """A connection that does not take the server's ROLLBACK for the COMMIT it asked for."""
+        """A connection that does not accept the server's ROLLBACK in answer to its COMMIT."""
 
         __slots__ = ()
 
@@ -168,11 +168,11 @@ def _psycopg_connection() -> Any:
     import psycopg  # noqa: PLC0415 # an extra: imported when the DSN asks for it
 
     class Connection(psycopg.AsyncConnection[Any]):
-        """A connection that does not take the server's ROLLBACK for the COMMIT it asked for."""
+        """A connection that does not accept the server's ROLLBACK in answer to its COMMIT."""
 
         async def commit(self) -> None:
             if self.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
-                await self.rollback()  # SQLAlchemy takes a COMMIT that failed for the end of the transaction
+                await self.rollback()  # SQLAlchemy treats a failed COMMIT as the end of the transaction
                 raise psycopg.errors.InFailedSqlTransaction(_ABORTED)
             await super().commit()
 

@@ -21,12 +21,12 @@ _OPTIONS = _TLS | {"search_path", "host", "port", "application_name", "connect_t
 
 
 class DsnError(ValueError):
-    """The DSN cannot be used: what was expected where. Neither the password nor what might be one is in it."""
+    """The DSN cannot be used. The message has what was expected where, and never the password or what might be one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dsn:
-    """A DSN taken apart."""
+    """A parsed DSN."""
 
     driver: str
     """`aiopg`, `asyncpg` or `psycopg`."""
@@ -51,9 +51,9 @@ def schema_of(dsn: str) -> str:
 
 
 def parse_dsn(dsn: str) -> Dsn:
-    """Take a DSN apart: `postgres://user:password@host1:5432,host2/database?search_path=backend&sslmode=require`.
+    """Parse a DSN: `postgres://user:password@host1:5432,host2/database?search_path=backend&sslmode=require`.
 
-    Everything is percent-decoded. `?host=` and `?port=` go before what stands in front of the path;
+    Everything is percent-decoded. `?host=` and `?port=` have precedence over those in front of the path;
     `host=/run/postgresql` is a unix socket. Raise DsnError.
     """
     shape = _SHAPE.fullmatch(dsn)
@@ -97,7 +97,7 @@ def _options(query: str) -> dict[str, str]:
     for pair in query.split("&") if query else ():
         name, equals, value = pair.partition("=")
         if name not in _OPTIONS or not equals:
-            # an unescaped '?' in a password lands here: the text itself stays out of the message
+            # an unescaped '?' in a password ends up here: the text itself stays out of the message
             raise DsnError(
                 f"the DSN has an option that is not known: expected name=value of {', '.join(sorted(_OPTIONS))}"
             )
@@ -160,7 +160,7 @@ def _seconds(text: str | None) -> float | None:
 
 def _decoded(text: str, what: str) -> str:
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
-        raise DsnError(f"the DSN's {what} has a % that begins no %XX: write %25 for the sign itself")
+        raise DsnError(f"the DSN's {what} has a % that does not begin %XX: write %25 for the sign itself")
     try:
         plain = unquote(text, errors="strict")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""From a DSN to an engine: the pool, and what every driver is set to."""
+"""Makes an engine for a DSN: the pool, and the same settings for every driver."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from galaxy_kernel.database.dsn import Dsn, DsnError, parse_dsn, schema_of
 __all__ = ["DsnError", "make_engine", "schema_of"]
 
 RECYCLE = 1800
-"""Seconds after which a connection is replaced when next used: after a failover the pool spreads anew."""
+"""Seconds after which a connection is replaced when next used: so that the pool spreads again after a failover."""
 
 
 def make_engine(
@@ -29,12 +29,12 @@ def make_engine(
     At most `pool_size` connections are open, the last used is the first used again, and each is checked before use.
     Seconds: `pool_timeout` to wait for a free one (then sqlalchemy.exc.TimeoutError), `connect_timeout` for each host
     of the DSN, `statement_timeout` for a statement on the server (0 for none; then sqlstate 57014). The DSN's
-    `application_name` and `connect_timeout` go before the arguments.
+    `application_name` and `connect_timeout` have precedence over the arguments.
 
-    All drivers give uuid.UUID, datetimes aware in UTC, bytes, Decimal, lists for arrays, text for inet, and what
-    msgspec decodes for json and jsonb, which may be given anything that msgspec encodes. A list is bound with its type,
-    as `bindparam("ids", type_=ARRAY(Uuid))` or, in text, as `CAST(:ids AS uuid[])`: SQLAlchemy reads no parameter in
-    `:ids::uuid[]`. xid8 is an int with asyncpg and a str with the others: select `xmin::text::bigint`.
+    All drivers return uuid.UUID, datetimes aware in UTC, bytes, Decimal, lists for arrays, text for inet, and what
+    msgspec decodes for json and jsonb, which accept anything that msgspec encodes. A list is bound with its type, as
+    `bindparam("ids", type_=ARRAY(Uuid))` or, in text, as `CAST(:ids AS uuid[])`: SQLAlchemy does not recognise a
+    parameter in `:ids::uuid[]`. xid8 is an int with asyncpg and a str with the others: select `xmin::text::bigint`.
     """
     parsed = parse_dsn(dsn)
     connect = opener(
@@ -61,7 +61,7 @@ def make_engine(
 
 
 def opener_of(engine: AsyncEngine) -> Opener:
-    """Return what connects for an engine of `make_engine`, for a connection outside its pool."""
+    """Return the function that opens a connection outside the pool of an engine of `make_engine`."""
     options = engine.sync_engine.get_execution_options()
     if _OPENER not in options:
         raise ValueError("the engine was not made by make_engine, which knows how to connect outside the pool")
@@ -71,7 +71,7 @@ def opener_of(engine: AsyncEngine) -> Opener:
 
 _OPENER = "galaxy_opener"
 _PER_DRIVER: dict[str, dict[str, Any]] = {
-    # psycopg2 gives inet as text and cannot do otherwise
+    # psycopg2 returns inet as text and cannot do otherwise
     "asyncpg": {"native_inet_types": False},
     "psycopg": {"native_inet_types": False},
 }
@@ -82,7 +82,7 @@ def _to_json(value: Any) -> str:
 
 
 def _url(dsn: Dsn) -> URL:
-    """Name the database for logs and telemetry; how to connect is the opener's matter."""
+    """Return the database's URL for logs and telemetry; connecting does not use it."""
     host, port = dsn.hosts[0]
     socket = host is None or host.startswith("/")
     return URL.create(

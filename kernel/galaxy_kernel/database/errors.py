@@ -1,4 +1,4 @@
-"""What a database error means, whichever driver raised it."""
+"""Classifies database errors, whichever driver raised them."""
 
 import socket
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _CLOSED = ("closed", "losed the connection", "not open")
 def sqlstate(exc: BaseException) -> str | None:
     """Return PostgreSQL's five-letter code of an error, looking through what wraps it and what it was raised from.
 
-    None when no server answered, or when it is no database error. psycopg2 and psycopg do not tell the code of a
+    None when no server answered, or when it is not a database error. psycopg2 and psycopg do not have the code of a
     refused login, only the message.
     """
     for error in _chain(exc):
@@ -30,8 +30,8 @@ def is_unavailable(exc: BaseException) -> bool:
     """Return whether the database cannot be used just now: unreachable, lost, shutting down, full, or our pool is
     empty.
 
-    What was asked for may or may not have happened. A TimeoutError or ConnectionError counts wherever it comes from,
-    and a refused login with aiopg and psycopg, which do not tell it from an unreachable server.
+    The operation may or may not have happened. A TimeoutError or ConnectionError counts wherever it comes from,
+    and a refused login with aiopg and psycopg, which do not distinguish it from an unreachable server.
     """
     return any(_unavailable(error) for error in _chain(exc))
 
@@ -43,7 +43,7 @@ def reason(exc: BaseException) -> str:
 
 
 def is_retryable(exc: BaseException) -> bool:
-    """Return whether the same transaction, begun anew, may well succeed: it lost to another one."""
+    """Return whether the same transaction may succeed when repeated: it lost to another one."""
     return sqlstate(exc) in _RETRYABLE
 
 
@@ -66,8 +66,8 @@ def _unavailable(error: BaseException) -> bool:
     code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     if isinstance(code, str):
         return code in _UNAVAILABLE or code.startswith("08")
-    # without a code it is the client's own complaint: an OperationalError when it cannot connect or lost the
-    # connection, an InterfaceError when it is told to use one that is closed, but also for plain misuse
+    # without a code it is the client's own error: an OperationalError when it cannot connect or lost the
+    # connection, an InterfaceError when the connection is closed, but also for plain misuse
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if "OperationalError" in kinds:
         return True
@@ -75,7 +75,7 @@ def _unavailable(error: BaseException) -> bool:
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:
-    """Walk from an error to the driver's own. Not by `__context__`: an error in a handler is not the one it handles."""
+    """Yield an error and its causes, down to the driver's own; not by `__context__`, which may be unrelated."""
     seen: set[int] = set()
     queue: list[object] = [exc]
     for error in queue:

@@ -1,32 +1,33 @@
-"""LISTEN and NOTIFY: a wake-up, never the data. What is sent while nobody is connected is lost."""
+"""LISTEN and NOTIFY: wake-ups without data. A notification is lost on listeners that are not connected."""
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from random import SystemRandom
 from typing import Any, Protocol
 
 import structlog
 from sqlalchemy import text
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_kernel.database.drivers import Opener
 from galaxy_kernel.database.engine import opener_of
 from galaxy_kernel.database.transactions import Connection, Database
 
 PROBE_INTERVAL = 5.0
-"""Seconds between the questions whether the server is still there."""
-FIRST_DELAY = 0.05
-LAST_DELAY = 2.0
-"""Seconds between attempts to connect: doubled each time up to this, and each shortened at random by up to a half."""
+"""Seconds between checks that the server still answers."""
+BACKOFF = Backoff(0.05, 2.0)
+"""Back-off between attempts to connect."""
 MAX_PAYLOAD = 7999
 """Bytes of UTF-8 (PostgreSQL's manual, NOTIFY)."""
 
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+_random = SystemRandom()
 _log = structlog.get_logger()
 
 
 class Listener:
-    """Hears a channel on a connection of its own, outside the pool, and connects anew whenever it is lost."""
+    """Listens to a channel on a connection of its own, outside the pool, and reconnects whenever it is lost."""
 
     def __init__(
         self,
@@ -38,11 +39,11 @@ class Listener:
         *,
         probe_interval: float = PROBE_INTERVAL,
     ) -> None:
-        """Describe what to hear; `run` does it. The database's engine must come from `make_engine`.
+        """Configure the listener; `run` listens. The database's engine must come from `make_engine`.
 
-        `on_notify` gets each payload. `on_connect` is called after each LISTEN, the first included: what was sent
-        before it is lost, so load afresh. `on_disconnect` gets the error that ended a connection, None when `run` is
-        cancelled. They are called on the event loop and must not block; one that raises is logged. Times in seconds.
+        `on_notify` is called with each payload; `on_connect` after each LISTEN, the first included: notifications
+        before it are lost, so reload. `on_disconnect` is called with the error that ended a connection, None when `run`
+        is cancelled. They are called on the event loop and must not block; one that raises is logged. Times in seconds.
         """
         self._link = _LINKS[database.engine.dialect.driver]
         self._open = opener_of(database.engine)
@@ -50,25 +51,23 @@ class Listener:
         self._on_notify, self._on_connect, self._on_disconnect = on_notify, on_connect, on_disconnect
         self._probe_interval = probe_interval
         self.connected = False
-        """Whether the channel is heard now, as far as is known: a dead peer shows after two probe intervals."""
+        """Whether it is listening, as far as known: a dead peer shows after two probe intervals."""
 
     async def run(self) -> None:
         """Listen until cancelled. No fault of the server ends it."""
-        delay = FIRST_DELAY
+        failures = 0
         while True:
             try:
                 await self._listen()
             except Exception as exc:
-                if self._lost(exc):
-                    delay = FIRST_DELAY
-                # once for each loss: what follows is the same again, until it is back
-                log = _log.warning if delay == FIRST_DELAY else _log.debug
+                failures = 1 if self._lost(exc) else failures + 1
+                # once for each loss: later failures are the same, until it is back
+                log = _log.warning if failures == 1 else _log.debug
                 log("listener_disconnected", channel=self._channel, error=f"{type(exc).__name__}: {exc}")
             except BaseException:
                 self._lost(None)
                 raise
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 # spreads reconnects, guards nothing
-            delay = min(delay * 2, LAST_DELAY)
+            await asyncio.sleep(BACKOFF.delay(failures, _random))
 
     async def _listen(self) -> None:
         async with self._link(self._open, self._channel, self._deliver) as link:
@@ -96,13 +95,13 @@ class Listener:
 
 
 async def notify(connection: Connection, channel: str, payload: str = "") -> None:
-    """Send at commit: to whoever listens then. Raise ValueError for a payload over 7,999 bytes.
+    """Send a notification at commit. Raise ValueError for a payload over 7,999 bytes.
 
-    Commits that notify happen one after another, in all of the server: for frequent wake-ups send few, from a
+    Commits that notify are serialised across the whole server: for frequent wake-ups send few, from a
     connection of `Database.reading()`.
     """
     if len(payload.encode()) > MAX_PAYLOAD:
-        raise ValueError(f"a notification holds at most {MAX_PAYLOAD} bytes: send a wake-up, and let the data be read")
+        raise ValueError(f"a notification holds at most {MAX_PAYLOAD} bytes: send a wake-up, and have the data read")
     await connection.execute(_NOTIFY, {"channel": channel, "payload": payload})
 
 
@@ -113,7 +112,7 @@ class _Link(Protocol):
         """Deliver what comes within the time; raise when the connection is lost."""
 
     async def probe(self) -> None:
-        """Have the server answer."""
+        """Check that the server answers."""
 
 
 def _quoted(channel: str) -> str:
@@ -121,7 +120,7 @@ def _quoted(channel: str) -> str:
 
 
 class _EventLink:
-    """aiopg and asyncpg deliver by themselves, and say when the connection has ended."""
+    """aiopg and asyncpg: they call back for each notification, and when the connection has ended."""
 
     def __init__(self, ended: asyncio.Event, ask: Callable[[], Awaitable[object]]) -> None:
         self._ended, self._ask = ended, ask
@@ -177,7 +176,7 @@ class _PsycopgLink:
             loop, descriptor = asyncio.get_running_loop(), self._connection.fileno()
             loop.remove_reader(descriptor)  # uvloop ends the process when a socket is closed that it watches
             loop.remove_writer(descriptor)
-            self._connection.pgconn.finish()  # or psycopg would wait ten seconds for a dead server to take it back
+            self._connection.pgconn.finish()  # or psycopg would wait ten seconds for a dead server
             await asyncio.wait([asking])
             raise
 

@@ -1,4 +1,4 @@
-"""Transactions: where they begin and end, and what happens in the process right after a commit."""
+"""Transactions, and actions in the process right after a commit."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransactio
 Connection = AsyncConnection
 
 COMMIT_PATIENCE = 5.0
-"""Seconds a cancelled task still waits to hear whether its COMMIT succeeded."""
+"""Seconds a cancelled task still waits for the outcome of its COMMIT."""
 
 _log = structlog.get_logger()
 
 
 class Database:
-    """The way to the database: transactions, and reads that need none."""
+    """Access to the database: transactions, and reads that need none."""
 
     def __init__(self, engine: AsyncEngine, schema: str) -> None:
         """Use the engine's pool; `schema` is where the backend's tables live. No I/O."""
@@ -29,8 +29,8 @@ class Database:
         """Open a transaction: committed at the end of the block, rolled back on any exception, cancellation included.
 
         After the commit, and with no other task in between, what `after_commit` registered runs. A task cancelled while
-        it waits for the COMMIT hears its outcome first (5 s at most), so that memory follows the database; then the
-        cancellation goes on. When the connection dies during the COMMIT, its outcome is unknown: the error is raised
+        it waits for the COMMIT waits for its outcome first (5 s at most), so that memory follows the database; then the
+        cancellation continues. When the connection dies during the COMMIT, its outcome is unknown: the error is raised
         and nothing runs. A transaction in which a statement failed outside a savepoint does not commit: it raises
         sqlstate 25P02, even when the first error was caught.
         """
@@ -41,32 +41,32 @@ class Database:
         return self._reading.connect()
 
     async def ping(self) -> None:
-        """Ask the server for an answer; raise what the driver raises, of which `is_unavailable` is true."""
+        """Check that the server answers. Raise the driver's error, for which `is_unavailable` is true."""
         async with self.reading() as connection:
             await connection.exec_driver_sql("SELECT 1")
 
     async def close(self) -> None:
-        """Close the connections that are not in use; those that are, once they are given back."""
+        """Close idle connections, and those in use once they are returned."""
         await self.engine.dispose()
 
 
 def after_commit(connection: Connection, action: Callable[[], None]) -> None:
-    """Have `action` run right after the COMMIT of this connection's transaction; never after a rollback.
+    """Register `action` to run right after the COMMIT of this connection's transaction; never after a rollback.
 
     Actions run in order, before any other task. One that raises is logged and stops neither the others nor the caller.
     What was registered since a savepoint is dropped when the savepoint is rolled back, if it was made by
-    `connection.begin_nested()`; those made by SQL or on the synchronous connection of `run_sync` go unnoticed.
+    `connection.begin_nested()`; those made by SQL or on the synchronous connection of `run_sync` are not noticed.
     Raises RuntimeError when the connection is not inside `Database.transaction()`.
     """
     if not isinstance(connection, _Transaction) or connection.closed:
         raise RuntimeError(
-            "after_commit needs a transaction: give it the connection of an open `async with database.transaction()`"
+            "after_commit needs a transaction: pass the connection of an open `async with database.transaction()`"
         )
     connection.actions.append(action)
 
 
 class _Transaction(AsyncConnection):
-    """A connection that commits at the end of its block. It lives for one block, so nothing of it stays in the pool."""
+    """A connection that commits at the end of its block. It lives for one block, so the pool never sees its state."""
 
     __slots__ = ("actions",)
 
@@ -107,7 +107,7 @@ class _Transaction(AsyncConnection):
 
 
 class _Savepoint(AsyncTransaction):
-    """A savepoint that forgets, when it is rolled back, the actions registered since it began."""
+    """A savepoint that drops, when it is rolled back, the actions registered since it began."""
 
     __slots__ = ("_mark", "_owner")
 
@@ -151,14 +151,14 @@ class _Savepoint(AsyncTransaction):
 
 
 async def _to_its_end(commit: Coroutine[Any, Any, None]) -> None:
-    """Wait for the commit. A cancellation meanwhile hears its outcome first; a second one, or impatience, ends it."""
+    """Wait for the commit. A cancellation waits for its outcome first; a second one, or the time limit, does not."""
     task = asyncio.ensure_future(commit)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError as cancelled:
         patience: float | None = COMMIT_PATIENCE
         while not task.done():
-            with suppress(asyncio.CancelledError):  # it is re-raised below, once the connection is at rest
+            with suppress(asyncio.CancelledError):  # it is re-raised below, once the connection is idle
                 await asyncio.wait([task], timeout=patience)
             if not task.done():
                 task.cancel()

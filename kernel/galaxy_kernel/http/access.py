@@ -1,4 +1,4 @@
-"""Who is calling: established for every request before its body is read (SPEC K-13)."""
+"""Establishes who calls, for every request, before its body is read (SPEC K-13)."""
 
 import base64
 import binascii
@@ -34,7 +34,7 @@ _BASIC = {"WWW-Authenticate": 'Basic realm="galaxy", charset="UTF-8"'}
 
 
 class AccessControl:
-    """The three gates, and what follows from trust in the caller: its word on client address and request id."""
+    """The three authenticators, and the client address and request id, which a trusted caller may set."""
 
     def __init__(
         self, services: CapabilityRegistry, *, gateway_token: str | None = None, trusted_proxies: Sequence[Network] = ()
@@ -44,7 +44,7 @@ class AccessControl:
         self._trusted = TrustedPeers(trusted_proxies)
 
     def trusts(self, headers: Mapping[str, str], peer: str) -> bool:
-        """Return whether the caller is believed: it shows the gateway's token, or its peer is a trusted proxy."""
+        """Return whether the caller is trusted: it has the gateway's token, or its peer is a trusted proxy."""
         return self._shows_gateway_token(headers) or self._trusted.contains(peer)
 
     def client_address(self, headers: Mapping[str, str], peer: str, *, trusted: bool) -> str:
@@ -83,7 +83,7 @@ class AccessControl:
         )
 
     def internal(self, headers: Mapping[str, str]) -> None:
-        """Let the gateway in. Raise 401 `gateway_token_required` or 403 `access_closed`."""
+        """Authenticate the gateway. Raise 401 `gateway_token_required` or 403 `access_closed`."""
         if self._gateway_token is None:
             raise Problem(
                 403, "access_closed", "Internal operations are closed here: set BACKEND_GATEWAY_TOKEN to open them."
@@ -114,7 +114,7 @@ class AccessControl:
         )
 
     def audit_log(self) -> AuditLog | None:
-        """Return where operators' actions are recorded, if any plugin keeps it."""
+        """Return the audit log, if a plugin provides one."""
         return self._services.find(AUDIT_LOG)
 
     def _shows_gateway_token(self, headers: Mapping[str, str]) -> bool:
@@ -143,6 +143,6 @@ def _refuse_without(capability: Capability[Any], access: str) -> NoReturn:
     raise Problem(
         403,
         "access_closed",
-        f"Operations of access {access!r} are closed here, since nothing offers {capability.name!r}: install and "
+        f"Operations of access {access!r} are closed here, since nothing provides {capability.name!r}: install and "
         f"enable galaxy-backend-{capability.plugin} to open them.",
     )

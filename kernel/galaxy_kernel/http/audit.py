@@ -1,4 +1,4 @@
-"""The trace that every unsafe request of an operator leaves (SPEC, section 2)."""
+"""The audit of every unsafe request of an operator (SPEC, section 2)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +15,7 @@ _log = get_logger("galaxy_kernel.http")
 
 _LONGEST_TARGET = 200
 _FINISH_WITHIN = 5.0
-"""Seconds for recording the outcome; past them the row keeps `unknown`."""
+"""Seconds for recording the outcome; after them the row keeps `unknown`."""
 _CLIENT_GONE = 499
 """nginx's status for a client that hung up before it was answered."""
 
@@ -32,9 +32,9 @@ def target_of(names: list[str], segments: list[str]) -> dict[str, str]:
 async def audited(
     log: AuditLog, call: Call, target: Mapping[str, str], action: Callable[[], Awaitable[AnyResponse]]
 ) -> AnyResponse:
-    """Run an operator's action between two entries: the attempt, committed before, and the outcome.
+    """Run an operator's action between two writes: the attempt, committed before it, and the outcome.
 
-    An attempt that cannot be recorded is not made. An outcome that cannot be recorded changes nothing about
+    Without a recorded attempt the action does not run. An outcome that cannot be recorded changes nothing about
     the action, which has happened: it is logged, and the row keeps `unknown`.
     """
     entry = await log.begin(call.admin, call.route.name, target, request_id=call.request_id)
@@ -66,7 +66,7 @@ async def _finish(log: AuditLog, entry: UUID, status: int, call: Call) -> None:
 
 def _outcome(status: int) -> str:
     if status == _CLIENT_GONE:
-        return "unknown"  # given up by us or the client, perhaps in its COMMIT: it may have happened
+        return "unknown"  # cancelled by us or the client, perhaps in its COMMIT: it may have happened
     if status >= 500:
         return "failed"
     return "refused" if status >= 400 else "done"

@@ -9,19 +9,19 @@ from aiohttp.web import BaseRequest, RequestPayloadError
 from pydantic import TypeAdapter, ValidationError
 
 from galaxy_chassis.http.problems import FieldError, Problem
-from galaxy_kernel.http.faults import faults_of, invalid_request, nul_faults
+from galaxy_kernel.http.faults import field_errors, invalid_request, nul_faults
 
 WHOLE = "body"
-"""What faults call the body itself."""
+"""The name of the body itself in faults."""
 _EXACT = 2**53
-"""Up to this every whole number is a double of its own."""
+"""Up to this, doubles represent every whole number exactly."""
 
 
 async def read(request: BaseRequest, limit: int) -> bytes:
     """Return the body, at most `limit` bytes of it.
 
-    Raises the problems 413 `body_too_large`, before reading where the length is announced; 415 for a body
-    that is compressed; 417 for an expectation other than `100-continue` (RFC 9110, 10.1.1).
+    Raise the problems 413 `body_too_large`, before reading where the length is announced; 415 for a body that is
+    compressed; 417 for an expectation other than `100-continue` (RFC 9110, 10.1.1).
     """
     if not request.body_exists:
         return b""
@@ -74,13 +74,13 @@ def parse(raw: bytes, adapter: TypeAdapter[Any]) -> Any:
 
 
 def refuse(raw: bytes) -> None:
-    """Refuse a body where the operation takes none; an empty object passes, since many clients send one."""
+    """Refuse a body where the operation has none; an empty object is accepted, since many clients send one."""
     if raw and raw.strip() != b"{}":
         raise invalid_request([FieldError(WHOLE, "must be absent: this operation takes no body")])
 
 
 def _second_reading(error: ValidationError, raw: bytes, adapter: TypeAdapter[Any]) -> Any:
-    """Return what is wrong, unless it was only `2.0` for a whole number, which JSON Schema counts as one (6.1.1)."""
+    """Return what is wrong, unless it is only `2.0` for a whole number, which JSON Schema allows (6.1.1)."""
     try:
         given = pydantic_core.from_json(raw)
     except ValueError:
@@ -94,11 +94,11 @@ def _second_reading(error: ValidationError, raw: bytes, adapter: TypeAdapter[Any
             return adapter.validate_json(whole, strict=True)
         except ValidationError as second:
             error = second
-    raise invalid_request(faults_of(error, given, whole=WHOLE))
+    raise invalid_request(field_errors(error, given, whole=WHOLE))
 
 
 def _with_whole_numbers(given: Any) -> Any:
-    """Write numbers without a fraction as whole ones, as far as a double is exact."""
+    """Convert numbers without a fraction to whole ones, as far as a double is exact."""
     if isinstance(given, float):
         return int(given) if given.is_integer() and abs(given) <= _EXACT else given
     if isinstance(given, list):
@@ -109,7 +109,7 @@ def _with_whole_numbers(given: Any) -> Any:
 
 
 def _check_exotic(raw: bytes) -> None:
-    """Refuse what pydantic's parser lets through: NaN and Infinity, which are not JSON, and the character NUL."""
+    """Refuse what pydantic's parser accepts: NaN and Infinity, which are not JSON, and the character NUL."""
     try:
         given = json.loads(raw, parse_constant=_not_json)
     except ValueError as error:
@@ -144,4 +144,4 @@ async def _continue(request: BaseRequest) -> None:
         raise Problem(417, "expectation_failed", "The only expectation this service meets is 100-continue.")
     if request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the answer proper has not begun
+        request.writer.output_size = 0  # the final answer has not begun

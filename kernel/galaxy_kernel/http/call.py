@@ -1,4 +1,4 @@
-"""What a handler has of its request, and what it may say of its answer beyond the value."""
+"""A handler's view of its request, and an answer with a status or headers of its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,9 +33,9 @@ class Call:
         self.headers = headers
         """The request's headers; names are found whatever their case."""
         self.client_address = client_address
-        """Where the request comes from (SPEC K-13), without a port: personal data, not for logs or tables."""
+        """The client's address (SPEC K-13), without a port: personal data, not for logs or tables."""
         self.target: dict[str, str] = {}
-        """What the audit log adds to the path's parameters, set by the handler: the name of what it makes."""
+        """Added by the audit log to the path's parameters; set by the handler, such as the name of a new object."""
         self._user, self._admin = user, admin
 
     @property

@@ -1,4 +1,4 @@
-"""`/openapi.json` and `/docs`: the API's description, made from the routes and from nothing else."""
+"""`/openapi.json` and `/docs`: the API's description, made from the routes."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from galaxy_kernel.http.route import Route
 
 
 def description_pages(routes: Sequence[tuple[str, Route]]) -> dict[str, Callable[[str], Awaitable[RawResponse]]]:
-    """Return what answers `/openapi.json` and `/docs`; the document is made at the first request for it."""
+    """Return the functions that answer `/openapi.json` and `/docs`; the document is made at the first request."""
     document = b""
 
     async def describe(request_id: str) -> RawResponse:

@@ -1,4 +1,4 @@
-"""One operation, compiled: what can be known before a request is worked out once, at assembly."""
+"""One operation, compiled: what is known before a request is computed once, when routes are installed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ from galaxy_kernel.http.signature import Signature
 
 
 class Endpoint:
-    """A route with its plugin and its signature: takes a request, gives the response or raises a Problem."""
+    """A route with its plugin and its signature; handles a request: returns the response or raises a Problem."""
 
     __slots__ = ("_access", "_audited", "_handler", "_limit", "_serialise", "plugin", "route", "signature")
 
@@ -95,7 +95,7 @@ class Endpoint:
 
 
 def _serialiser(route: Route, signature: Signature) -> Callable[[Any], bytes] | None:
-    """Return what turns the handler's value into JSON; None where there is nothing to turn."""
+    """Return the serialiser of the handler's value; None where there is no value."""
     adapter, model = signature.answer, signature.answer_model
     if adapter is None:
         return None

@@ -1,8 +1,9 @@
-"""Types of fields that several plugins take from people, checked alike everywhere by `galaxy_contracts.formats`."""
+"""Types of fields that several plugins have: times, and what people type, checked by `galaxy_contracts.formats`."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, StringConstraints
 
 from galaxy_contracts.formats import parse_address, parse_language, parse_name, parse_time_zone
 
@@ -17,6 +18,15 @@ def _address(text: str) -> str:
     return text
 
 
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie in the years 1 to 9999, in UTC") from None
+
+
+Timestamp = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A point in time: it must carry an offset, and is written in UTC, as RFC 3339 with a `Z`."""
 Email = Annotated[str, StringConstraints(max_length=_MAX_EMAIL), AfterValidator(_address)]
 """An e-mail address, as typed: whoever stores or compares it goes by `parse_address`."""
 Language = Annotated[str, AfterValidator(parse_language)]

@@ -1,11 +1,10 @@
 """Models of requests and answers, and lists cut into pages."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, Self, TypeVar, cast
+from datetime import datetime
+from typing import Annotated, Any, Generic, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,37 +16,12 @@ MAX_PAGE_SIZE = 200
 """Most items of one page (SPEC K-9)."""
 
 
-_OPAQUE = frozenset({"metadata", "default", "expected", "members", "serialization"})
-"""Parts of a core schema that hold values, not schemas."""
-
-
-def _utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must lie in the years 1 to 9999, in UTC") from None
-
-
-def _in_utc(schema: Any) -> Any:
-    """Return a core schema whose datetimes demand an offset and become UTC, which pydantic writes with a `Z`."""
-    if isinstance(schema, list | tuple):
-        return type(schema)(_in_utc(part) for part in schema)
-    if not isinstance(schema, dict):
-        return schema
-    if schema.get("type") == "function-after" and schema["function"]["function"] is _utc:
-        return schema  # a nested model has seen to its own
-    if schema.get("type") == "datetime":
-        aware = {**schema, "tz_constraint": "aware"}
-        return {"type": "function-after", "function": {"type": "no-info", "function": _utc}, "schema": aware}
-    return {key: part if key in _OPAQUE else _in_utc(part) for key, part in schema.items()}
-
-
 class Model(BaseModel):
     """Base of request and answer models.
 
-    Unknown fields are refused. A body is validated strictly, so a number is never taken for a string. Times
-    must carry an offset and are written in UTC, as RFC 3339 with a `Z`. The doc string after a field
-    describes it in the API's documentation.
+    Unknown fields are refused. A body is validated strictly, so a number is never taken for a string. Times are
+    fields of the type `Timestamp`; a plain `datetime` is refused when the class is made. The doc string after a
+    field describes it in the API's documentation.
     """
 
     model_config = ConfigDict(
@@ -56,24 +30,33 @@ class Model(BaseModel):
 
     @classmethod
     def of(cls, source: object) -> Self:
-        """Show an object by those of its attributes that are fields of the model: a row, or a plugin's own value."""
+        """Make a model of an object, such as a row, from the attributes that are fields of the model."""
         return cls.model_validate(source, from_attributes=True)
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return cast("CoreSchema", _in_utc(handler(source)))
+    def __pydantic_on_complete__(cls) -> None:
+        for name, field in cls.model_fields.items():
+            if _mentions(field.annotation, datetime):
+                raise TypeError(
+                    f"{cls.__qualname__}.{name}: declare a time as Timestamp, not datetime: it demands an offset and "
+                    "is written in UTC"
+                )
+
+
+def _mentions(annotation: Any, wanted: type) -> bool:
+    return annotation is wanted or any(_mentions(part, wanted) for part in get_args(annotation))
 
 
 class Paging(Model):
     """The query parameters of a list; the base of a list's own filters."""
 
     page: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 1
-    """Which page, from 1."""
+    """Number of the page, from 1."""
     page_size: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = 50
     """How many items a page has."""
 
     def page_of(self, items: Sequence[T], total: int) -> "Page[T]":
-        """Return the page that was asked for: its items, of `total` on all pages."""
+        """Return the requested page: its items, of `total` on all pages."""
         return Page(items=items, page=self.page, page_size=self.page_size, total=total)
 
 
@@ -83,7 +66,7 @@ class Page(Model, Generic[T]):
     items: Sequence[T]
     """The items of this page; none on a page past the end."""
     page: int
-    """Which page this is, from 1."""
+    """Number of this page, from 1."""
     page_size: int
     """How many items a page has at most."""
     total: int
@@ -95,8 +78,8 @@ async def fetch_page(
 ) -> tuple[Sequence[Row[*tuple[Any, ...]]], int]:
     """Return the rows of one page and how many rows there are in all, in one round trip.
 
-    `statement` is the whole list: ordered so that no two rows tie, without DISTINCT or LIMIT. The rows have
-    one more column, the last, with the total. Only a page past the end costs a second round trip.
+    `statement` is the whole list: ordered so that no two rows tie, without DISTINCT or LIMIT. The rows have one more
+    column, the last, with the total. Only a page past the end needs a second round trip.
     """
     offset = (paging.page - 1) * paging.page_size
     counted = statement.add_columns(func.count().over().label("total_of_all_pages"))

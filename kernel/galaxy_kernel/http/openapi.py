@@ -28,7 +28,7 @@ _SECURITY_SCHEMES: Document = {
     Access.USER.value: {
         "type": "http",
         "scheme": "bearer",
-        "description": "A session token, as `confirm-email-code` gives it.",
+        "description": "A session token, as `confirm-email-code` returns it.",
     },
     Access.INTERNAL.value: {
         "type": "apiKey",
@@ -47,9 +47,9 @@ _PROBLEM: Document = {
         "type": {"type": "string", "const": "about:blank"},
         "title": {"type": "string", "description": "The status's phrase."},
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "code": {"type": "string", "description": "What to tell errors apart by: it stays the same between versions."},
+        "code": {"type": "string", "description": "Identifies the error for programs, the same in all versions."},
         "detail": {"type": "string", "description": "What happened and what to do, for people."},
-        "request_id": {"type": "string", "description": "What to quote to the operators."},
+        "request_id": {"type": "string", "description": "The id to quote to the operators."},
         "errors": {
             "type": "array",
             "description": "Every bad field of the request.",
@@ -87,7 +87,7 @@ def build(routes: Sequence[tuple[str, Route]], title: str = "Galaxy Backend", ve
 
 
 class _Schemas:
-    """The JSON schemas of everything the operations take and answer, by operation and role."""
+    """The JSON schemas of all requests and responses, by operation and role."""
 
     def __init__(self, found: Mapping[tuple[str, JsonSchemaMode], Document]) -> None:
         self._found = found
@@ -148,7 +148,7 @@ def _query_parameters(signature: Signature) -> list[Document]:
 
 
 def _query_parameter(name: str, schema: Document, *, required: bool) -> Document:
-    """Describe one parameter. One that is left out has no value: null, which a query cannot say, is left out too."""
+    """Describe one parameter. Null is left out of its schema, since a query cannot express it."""
     members = [member for member in schema.get("anyOf", ()) if member.get("type") != "null"]
     if members and len(members) < len(schema["anyOf"]):
         rest = {key: value for key, value in schema.items() if key != "anyOf"}
@@ -163,7 +163,7 @@ def _query_parameter(name: str, schema: Document, *, required: bool) -> Document
 
 
 def _inlined(schema: Any, definitions: Mapping[str, Document]) -> Any:
-    """Put enumerations and the like where they are referred to: parameters are small, and need no names."""
+    """Inline enumerations and the like: schemas of parameters are small, and need no names."""
     if isinstance(schema, list):
         return [_inlined(part, definitions) for part in schema]
     if not isinstance(schema, dict):
@@ -181,7 +181,7 @@ def _responses(route: Route, signature: Signature, access: Access, schemas: _Sch
     if signature.raw:
         responses[str(route.status)] = {"description": route.summary, "headers": headers}
     elif signature.answer is None:
-        responses["204"] = {"description": "Done; there is nothing to say.", "headers": headers}
+        responses["204"] = {"description": "Done; the answer has no body.", "headers": headers}
     else:
         content = {"application/json": {"schema": schemas.get(route, "answer", "serialization")}}
         responses[str(route.status)] = {

@@ -1,4 +1,4 @@
-"""Parameters of path and query: from strings to what the handler's annotations say."""
+"""Parameters of path and query: converts strings to the types of the handler's annotations."""
 
 from collections.abc import Sequence
 from types import UnionType
@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote
 from pydantic import TypeAdapter, ValidationError
 
 from galaxy_chassis.http.problems import FieldError
-from galaxy_kernel.http.faults import faults_of, invalid_request, nul_faults
+from galaxy_kernel.http.faults import field_errors, invalid_request, nul_faults
 from galaxy_kernel.http.model import Model
 
 _MOST_QUERY_FIELDS = 200
@@ -38,7 +38,7 @@ class PathParameter:
         try:
             return self.adapter.validate_strings(text)
         except ValidationError as error:
-            faults += faults_of(error, text, whole=self.name)
+            faults += field_errors(error, text, whole=self.name)
             return None
 
 
@@ -77,7 +77,7 @@ class Query:
             value = self._adapter.validate_python(given)
         except ValidationError as error:
             known = {fault.field for fault in faults}
-            faults += [fault for fault in faults_of(error, given, whole="query") if fault.field not in known]
+            faults += [fault for fault in field_errors(error, given, whole="query") if fault.field not in known]
             value = None
         if faults:
             raise invalid_request(faults)
@@ -85,14 +85,14 @@ class Query:
 
 
 def refuse_query(raw: str) -> None:
-    """Refuse the parameters of a query where the operation takes none."""
+    """Refuse a query where the operation has none."""
     names = _split(raw)
     if names:
         raise invalid_request([FieldError(name, "is not a known parameter") for name in names])
 
 
 def repeatable(annotation: Any) -> bool:
-    """Return whether a parameter of this type may be given several times."""
+    """Return whether a parameter of this type may be repeated."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return repeatable(get_args(annotation)[0])

@@ -10,7 +10,7 @@ class Access(StrEnum):
     """Who may call a route (SPEC K-13)."""
 
     PUBLIC = "public"
-    """Anybody."""
+    """Everyone."""
     USER = "user"
     """A player: `Authorization: Bearer <session token>`."""
     INTERNAL = "internal"
@@ -23,10 +23,10 @@ class Access(StrEnum):
 class Route:
     """One HTTP operation.
 
-    The handler's signature is its contract, read once when the routes are assembled. It takes by name: the
-    path's parameters (converted to their annotations), `body` (a `Model`), `query` (a `Model`) and `call`
-    (a `Call`), each only if it wants it; its return annotation is what it answers: a `Model`, a `Page`,
-    None (204), or `Response` for one with headers or a status of its own.
+    The handler's signature is its contract, read once when the routes are assembled. Its parameters are matched by
+    name: the path's parameters (converted to their annotations), `body` (a `Model`), `query` (a `Model`) and `call` (a
+    `Call`), each optional; its return annotation is the answer: a `Model`, a `Page`, None (204), or `Response` for one
+    with headers or a status of its own.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -38,9 +38,9 @@ class Route:
     summary: str
     """One line for the API's documentation."""
     access: Access | None = None
-    """Must be given: a route without it refuses the boot."""
+    """Required: a route without it refuses the boot."""
     status: int = 200
-    """Status of the usual answer; None answers 204 whatever stands here."""
+    """Status of the usual answer; a handler that returns None answers 204 in any case."""
     errors: tuple[str, ...] = ()
     """The codes of the problems it answers beyond the common ones, `<status> <code>`, for the documentation."""
     max_body: int | None = None

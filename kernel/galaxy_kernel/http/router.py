@@ -1,4 +1,4 @@
-"""From method and path to what serves it."""
+"""Finds the target for a method and a path."""
 
 import re
 from typing import Generic, TypeVar
@@ -21,7 +21,7 @@ def parameters_of(path: str) -> tuple[str, ...]:
         elif _LITERAL.fullmatch(segment) is None:
             raise ValueError(f"segment {segment!r} is neither a plain word nor a parameter such as {{account_id}}")
     if len(set(names)) != len(names):
-        raise ValueError("a parameter stands in it twice")
+        raise ValueError("a parameter is in it twice")
     return tuple(names)
 
 
@@ -35,7 +35,7 @@ class _Node(Generic[T]):
 
 
 class NoSuchPath(LookupError):  # noqa: N818 # the names say the answer, 404 and 405
-    """Nothing has this path."""
+    """There is no target for this path."""
 
 
 class NoSuchMethod(LookupError):  # noqa: N818 # as above
@@ -49,9 +49,9 @@ class NoSuchMethod(LookupError):  # noqa: N818 # as above
 class Router(Generic[T]):
     """A tree of path segments.
 
-    An exact segment is preferred to a parameter; the path is chosen before the method is looked at. Paths are
-    compared as they came, undecoded, so that an encoded slash stays inside its segment and no encoded word
-    passes a proxy's rules in disguise. A parameter takes any one segment that is not empty.
+    An exact segment is preferred to a parameter; the path is chosen before the method is looked at. Paths are compared
+    as they came, undecoded, so that an encoded slash stays inside its segment and an encoded word cannot bypass a
+    proxy's rules. A parameter matches any one segment that is not empty.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Router(Generic[T]):
         """Paths without parameters, found in one step."""
 
     def add(self, method: str, path: str, target: T) -> T | None:
-        """Serve `method` on `path` with `target`; return the target that stood there before, which is kept."""
+        """Serve `method` on `path` with `target`; return the target that was there before, which is kept."""
         node, plain = self._root, True
         for segment in path[1:].split("/"):
             if _PARAMETER.fullmatch(segment):

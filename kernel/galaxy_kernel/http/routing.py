@@ -1,4 +1,4 @@
-"""From the plugins' routes to the router, with every check that can be made before a request."""
+"""Compiles the plugins' routes into the router, with every check that can be made before a request."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ _ERROR = re.compile(r"[45]\d\d [a-z][a-z0-9_]*")
 
 
 def assemble(routes: Iterable[tuple[str, Route]], *, max_body: int) -> Router[Endpoint]:
-    """Compile the routes, given with their plugins' names. Raise PluginError for one that cannot stand."""
+    """Compile the routes, passed with their plugins' names. Raise PluginError for an invalid one."""
     router: Router[Endpoint] = Router()
     names: dict[str, str] = {}
     for plugin, route in routes:
@@ -32,9 +32,9 @@ def assemble(routes: Iterable[tuple[str, Route]], *, max_body: int) -> Router[En
 
 
 def check_route(plugin: str, route: Route) -> None:
-    """Check what the route says of itself. Raise PluginError."""
+    """Check the route's declaration. Raise PluginError."""
     if route.access is None:
-        raise refusal(plugin, route, f"it declares no access: give one of {', '.join(Access)}")
+        raise refusal(plugin, route, f"it declares no access: set one of {', '.join(Access)}")
     prefix = f"/api/v1/{route.access}/"
     if not route.path.startswith(prefix):
         raise refusal(plugin, route, f"a route of access {route.access.value!r} begins with {prefix}: change the path")

@@ -23,7 +23,7 @@ from galaxy_kernel.http.routing import assemble
 _log = get_logger("galaxy_kernel.http")
 
 _CLIENT_GONE = 499
-"""nginx's status for a client that hung up before it was answered: for the log, nobody receives it."""
+"""nginx's status for a client that hung up before it was answered: for the log only."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KERNEL = "kernel"
 
@@ -41,13 +41,13 @@ class Trace(Protocol):
 
 
 class HttpObserver(Protocol):
-    """Hears of every request that matched a route, inside the request's own context."""
+    """Observes every request that matched a route, inside the request's own context."""
 
     def begin(self, route: Route, headers: Mapping[str, str]) -> Any:
-        """Note a request; return its Trace when it is sampled (W3C `traceparent` in `headers`), else None."""
+        """Begin a request; return its Trace when it is sampled (W3C `traceparent` in `headers`), else None."""
 
     def end(self, trace: Any, route: Route, status: int, seconds: float) -> None:
-        """Note its answer; `trace` is what `begin` returned."""
+        """End it with its answer; `trace` is what `begin` returned."""
 
 
 class HttpService:
@@ -138,7 +138,7 @@ class HttpService:
         try:
             return self._router.find(method, path)
         except NoSuchPath:
-            raise Problem(404, "not_found", "There is no such path: /docs lists those there are.") from None
+            raise Problem(404, "not_found", "There is no such path: /docs lists the existing ones.") from None
         except NoSuchMethod as error:
             raise method_not_allowed(error.allowed) from None
 
@@ -150,7 +150,7 @@ class HttpService:
         context: RequestContext,
         client_address: str,
     ) -> AnyResponse:
-        """Answer within the limit, whatever the handler raises. Raise the Problem that is to be answered."""
+        """Answer within the limit, whatever the handler raises. Raise the Problem to answer."""
         in_flight = self._in_flight
         task = in_flight.begin()
         try:
@@ -163,7 +163,7 @@ class HttpService:
                 raise abort from None
             if task.cancelling():
                 raise  # the client is gone
-            # nobody cancelled this request: the handler let out a cancellation of something else
+            # this request was not cancelled: the handler let the cancellation of another task escape
             raise _problem_of(error, endpoint) from None
         except Exception as error:
             raise in_flight.abort_reason(task) or _problem_of(error, endpoint) from None
@@ -172,10 +172,10 @@ class HttpService:
 
 
 def _problem_of(error: BaseException, endpoint: Endpoint) -> Problem:
-    """Return the answer for what a handler should not have raised, and log it for whoever quotes the request id."""
+    """Return the problem for an unexpected exception, and log it under the request id."""
     if is_unavailable(error):
         _log.warning("database_unavailable", route=endpoint.route.name, error=type(error).__name__)
-        detail = "Postgres cannot be reached just now; nothing is known to have been changed. Try again."
+        detail = "Postgres cannot be reached just now; no change is known to have happened. Try again."
         return Problem(503, "database_unavailable", detail, headers={"Retry-After": "2"})
     _log.error("request_failed", plugin=endpoint.plugin, route=endpoint.route.name, exc_info=error)
     return Problem(500, "internal", "The service failed at this request. Quote the request_id to its operators.")

@@ -1,4 +1,4 @@
-"""A handler's signature, read once: what the operation takes and what it answers."""
+"""A handler's signature, read once: the operation's parameters and answer."""
 
 import functools
 import inspect
@@ -22,7 +22,7 @@ _RESERVED = ("body", "query", "call")
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What one operation takes and answers."""
+    """The parameters and the answer of one operation."""
 
     path: tuple[PathParameter, ...]
     query: Query | None
@@ -32,7 +32,7 @@ class Signature:
     answer: TypeAdapter[Any] | None
     """None: the operation answers 204, or with a response of the handler's own making."""
     answer_model: type[BaseModel] | None
-    """Where what is answered is one model: the model, whose own serialiser is the fastest."""
+    """The model, where the answer is a single one: its own serialiser is the fastest."""
     raw: bool
     """Whether the handler makes the response itself, a stream for example."""
     raw_json: bool = False
@@ -40,7 +40,7 @@ class Signature:
 
 
 def read_signature(plugin: str, route: Route) -> Signature:
-    """Read the handler of a route. Raise PluginError for one that no request could call."""
+    """Read the handler of a route. Raise PluginError for one that a request could not call."""
     return _Reader(plugin, route).read()
 
 
@@ -62,7 +62,7 @@ class _Reader:
         for name in taken:
             if name not in names and name not in _RESERVED:
                 raise self._refusal(
-                    f"its handler takes {name!r}, which is none of body, query, call or a parameter of the path: "
+                    f"its handler takes {name!r}, which is not body, query, call or a parameter of the path: "
                     "rename or remove it"
                 )
         if "call" in taken and hints["call"] is not Call:
@@ -108,7 +108,7 @@ class _Reader:
             if name in bound:
                 continue
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-                raise self._refusal(f"its handler's parameter {name!r} cannot be given by name: declare it plainly")
+                raise self._refusal(f"its handler's parameter {name!r} cannot be passed by name: declare it plainly")
             if name not in hints:
                 raise self._refusal(f"its handler's parameter {name!r} has no annotation: add one")
             taken.append(name)
@@ -126,10 +126,10 @@ class _Reader:
 
     def _answer_type(self, hints: dict[str, Any]) -> Any:
         if "return" not in hints:
-            raise self._refusal("its handler does not say what it returns: annotate it, with None for 204")
+            raise self._refusal("its handler has no return annotation: add one, with None for 204")
         annotation = hints["return"]
         if annotation is Response:
-            raise self._refusal("its handler returns Response without saying of what: write Response[SomeModel]")
+            raise self._refusal("its handler returns Response without a type: write Response[SomeModel]")
         if get_origin(annotation) is Response:
             (annotation,) = get_args(annotation)
         return None if annotation is type(None) else annotation
@@ -145,7 +145,7 @@ class _Reader:
 
 
 def refusal(plugin: str, route: Route, reason: str) -> PluginError:
-    """Return the error that refuses a route."""
+    """Return the error for an invalid route."""
     return PluginError(f"plugin {plugin!r}, route {route.name!r} ({route.method} {route.path}): {reason}")
 
 

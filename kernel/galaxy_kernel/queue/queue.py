@@ -41,6 +41,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import TextualSelect
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_contracts.database import Connection
 from galaxy_kernel.queue.sql import PENDING, QueueSql
 
@@ -186,20 +187,19 @@ class LeasedQueue:
         *,
         lease: timedelta,
         max_attempts: int,
-        first_delay: timedelta,
-        max_delay: timedelta,
+        backoff: Backoff,
         wipe: Sequence[str] = (),
         random: random_module.Random | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Build the statements.
 
-        `first_delay` and `max_delay` bound the exponential back-off, which is drawn with full jitter. `wipe` names
-        columns that are emptied when a row is sent or expires.
+        `backoff` says how long a row waits after the failed attempts of its cycle. `wipe` names columns that are
+        emptied when a row is sent or expires.
         """
         self.table, self.history = table, history
         self.lease, self.max_attempts = lease.total_seconds(), max_attempts
-        self._first_delay, self._max_delay = first_delay.total_seconds(), max_delay.total_seconds()
+        self._backoff = backoff
         self._random = random or random_module.SystemRandom()
         self._monotonic = monotonic
         self._sql = QueueSql(table, history, tuple(wipe))
@@ -265,14 +265,6 @@ class LeasedQueue:
         last = result.outcome is Outcome.RETRYING and result.claim.attempts_in_cycle >= self.max_attempts
         return Outcome.DEAD_LETTERED if last else result.outcome
 
-    def backoff(self, attempts_in_cycle: int) -> float:
-        """Draw the seconds to wait after the given number of failed tries: full jitter under an exponential bound.
-
-        See "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-        """
-        bound = min(self._max_delay, self._first_delay * 2.0 ** min(attempts_in_cycle - 1, 62))
-        return self._random.random() * bound
-
     def _claimed(self, row: Any, begun: float) -> Claim:
         # By position: names of the owner's columns may clash with the queue's own.
         expires = inf if row[4] is None else begun + row[4]
@@ -287,7 +279,9 @@ class LeasedQueue:
             tried=result.outcome in _TRIED and claim.attempts_in_cycle <= self.max_attempts,
             detail=_printable(result.detail),
             code=result.code,
-            delay=self.backoff(claim.attempts_in_cycle) if result.outcome is Outcome.RETRYING else result.delay,
+            delay=self._backoff.delay(claim.attempts_in_cycle, self._random)
+            if result.outcome is Outcome.RETRYING
+            else result.delay,
             started_ago=now - (claim.begun if result.started is None else result.started),
             finished_ago=0.0 if result.finished is None else now - result.finished,
         )

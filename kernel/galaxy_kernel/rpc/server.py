@@ -24,32 +24,31 @@ MAX_CALLS = 1024
 """Calls at once; one more is refused with RESOURCE_EXHAUSTED."""
 
 _OPTIONS = (
-    ("grpc.so_reuseport", 0),  # or a second process would share a taken port in silence
+    ("grpc.so_reuseport", 0),  # or a second process would silently share the port
     ("grpc.max_receive_message_length", 1024 * 1024),
-    ("grpc.max_send_message_length", 4 * 1024 * 1024),  # what a client takes unless it is told otherwise
-    ("grpc.keepalive_time_ms", 30_000),  # a gateway that vanished without a word is noticed within 40 s
+    ("grpc.max_send_message_length", 4 * 1024 * 1024),  # a client's default limit
+    ("grpc.keepalive_time_ms", 30_000),  # a gateway that has silently gone is noticed within 40 s
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # the gateway may probe us as often
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # the gateway may send pings as often
 )
 _HEALTH = health.SERVICE_NAME
 _KERNEL = "kernel"
 _LAST_WRITES = 1.0
-"""Seconds at most for the last words to watchers of the health service and to ended streams to reach them."""
+"""Seconds at most for last messages to reach watchers of the health service and ended streams."""
 
 _log = get_logger("galaxy_kernel.rpc.server")
 _well_formed = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
 
 Observer = Callable[[str, str | None], AbstractContextManager[object]]
-"""Returns what surrounds a call: takes its method, `/package.Service/Method`, and its `traceparent`."""
+"""Returns a context manager around a call, for its method, `/package.Service/Method`, and its `traceparent`."""
 
 
 class RpcServer:
     """The listener. States: made → bound → draining → closed.
 
     While draining, health says NOT_SERVING and new calls are refused with UNAVAILABLE. Unary calls are finished.
-    A call that streams its answer has no end of its own: it is ended at once with UNAVAILABLE, and its client
-    resumes elsewhere from where it stands.
+    A call that streams its answer is ended at once with UNAVAILABLE, and its client resumes elsewhere.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class RpcServer:
         observer: Observer | None = None,
         variable: str = "BACKEND_PUSH_LISTEN_ADDR",
     ) -> None:
-        """Make a server that does not listen yet, of services given with their plugins' names.
+        """Create a server that does not listen yet, for services passed with their plugins' names.
 
         Raise PluginError when two services have one name. `variable` is the setting that `listen_address`
         comes from, for the message when it is taken.
@@ -76,7 +75,7 @@ class RpcServer:
 
     @property
     def bound(self) -> bool:
-        """Whether it takes calls."""
+        """Whether it accepts calls."""
         return self._server is not None and not self._calls.draining
 
     async def start(self) -> None:
@@ -119,7 +118,7 @@ class RpcServer:
     def _bind(self, server: grpc.aio.Server) -> int:
         try:
             return int(server.add_insecure_port(self._listen_address))
-        except RuntimeError as error:  # it gives no reason
+        except RuntimeError as error:  # grpc reports no reason
             raise BootError(
                 f"{self._variable}: cannot listen on {self._listen_address}: stop the process that has that port, "
                 "or choose a free address of this machine"
@@ -127,7 +126,7 @@ class RpcServer:
 
 
 class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has no types
-    """What happens around every call: the token, the work, the span, failures, and the end when draining."""
+    """Handles what surrounds every call: token, request context, span, failures, and the end when draining."""
 
     def __init__(self, owners: Mapping[str, str], token: str | None, observer: Observer) -> None:
         self._owners, self._observer = owners, observer
@@ -162,7 +161,7 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
             task.cancel()
 
     async def finished(self, grace: float) -> bool:
-        """Wait for the calls in hand, `grace` seconds at most; return whether all of them ended."""
+        """Wait for the calls in progress, `grace` seconds at most; return whether all of them ended."""
         try:
             async with asyncio.timeout(grace):
                 await self._idle.wait()
@@ -188,7 +187,7 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
         return None
 
     def _wrapped(self, handler: Any, call: "_Call") -> Any:
-        """Return the handler with the same kind of request and answer, run by us."""
+        """Return a handler for the same kind of request and answer that runs the original one."""
         make = _MAKERS[handler.request_streaming, handler.response_streaming]
         if handler.response_streaming:
             behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
@@ -205,7 +204,7 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
         self, behaviour: Callable[..., Any], request: Any, context: Any, call: "_Call", tasks: "set[asyncio.Task[Any]]"
     ) -> Any:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
-        # gRPC runs each call in a task of its own, so its work ends with it
+        # gRPC runs each call in a task of its own, so its request context ends with it
         current_request.set(RequestContext(call.request_id, call.plugin))
         tasks.add(task)
         self._idle.clear()
@@ -252,7 +251,7 @@ _MAKERS: Mapping[tuple[bool, bool], Callable[..., Any]] = {
 
 
 async def _answer(result: Awaitable[Any] | AsyncIterator[Any], context: Any) -> Any:
-    """Return what a servicer's method answers, or send it message by message."""
+    """Return the answer of a servicer's method, or send it message by message."""
     if not hasattr(result, "__aiter__"):
         return await result
     async with aclosing(result):  # type: ignore[type-var]  # an async generator
@@ -262,7 +261,7 @@ async def _answer(result: Awaitable[Any] | AsyncIterator[Any], context: Any) -> 
 
 
 def _refusing(code: grpc.StatusCode, sentence: str) -> Any:
-    """Return a handler that refuses; of streams, since that one does not wait for a request to come in."""
+    """Return a handler that refuses; it is a streaming one, which does not wait for a request to arrive."""
 
     async def refuse(_requests: AsyncIterator[Any], context: Any) -> None:
         await context.abort(code, sentence)

@@ -4,10 +4,12 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock, wait_for_event
 from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.health import Health, Probe
@@ -15,15 +17,12 @@ from galaxy_chassis.request_context import request_context
 from galaxy_kernel.database import Database, is_unavailable
 from galaxy_kernel.database.locks import Lock
 from galaxy_kernel.wakeups import Wakeups
-from galaxy_kernel.workers.worker import Worker
+from galaxy_kernel.workers.worker import NextPass, Worker
 
 FAILURES_UNTIL_UNREADY = 5
 """Passes that may fail in a row before `/readyz` says so."""
-LONGEST_PASS = 300.0
-"""Seconds after which a pass counts as stuck: every pass is cut into sets, or ends after far less."""
-_FIRST_DELAY = 0.2
-_LONGEST_DELAY = 30.0
-"""Seconds between a failed pass and the next, doubled each time, with jitter."""
+_BACKOFF = Backoff(0.2, 30.0)
+"""Between a failed pass and the next."""
 
 Span = Callable[[str, str], AbstractContextManager[object]]
 
@@ -52,6 +51,7 @@ class Supervised:
         self._lock = Lock(database, worker.name) if worker.singleton else None
         self._clock, self._random, self._span = clock, random, span
         self._log = log.bind(plugin=plugin, worker=worker.name)
+        self._interval = worker.interval.total_seconds()
         self._stopping = asyncio.Event()
         self._failures = 0
         self._last_error = ""
@@ -66,8 +66,7 @@ class Supervised:
         try:
             while not self._stopping.is_set():
                 self._wake.clear()
-                if not await self._pass():
-                    await self._rest()
+                await self._rest(await self._pass())
         finally:
             if self._lock is not None:
                 await self._lock.release()
@@ -81,7 +80,7 @@ class Supervised:
         """Note that its task ended without being asked to, and return the seconds until it is to be started again."""
         self._failures += 1
         self._last_error, self._ended = type(error).__name__, True
-        delay = self._backoff()
+        delay = _BACKOFF.delay(self._failures, self._random)
         self._log.critical("worker_ended", retry_in_seconds=round(delay, 1), exc_info=error)
         return delay
 
@@ -90,38 +89,49 @@ class Supervised:
         if self._ended:
             return Health("failed", f"its task ended with {self._last_error}: it is started again, see the logs")
         running = 0.0 if self._begun is None else self._clock.monotonic() - self._begun
-        if running > LONGEST_PASS:
+        if running > self.worker.longest_pass.total_seconds():
             return Health("failed", f"its pass has not ended for {running:.0f} s: restart this process, and report it")
         if self._failures < FAILURES_UNTIL_UNREADY:
             return Health()
         return Health("failed", f"{self._failures} passes failed in a row, last with {self._last_error}")
 
-    async def _pass(self) -> bool:
-        """Make one pass and return whether another is due at once."""
+    async def _pass(self) -> float:
+        """Make one pass and return the seconds until the next is due."""
         with request_context(self.plugin):
             self._begun = self._clock.monotonic()
             try:
                 with self._span(self.plugin, self.worker.name):
                     if self._lock is not None and not await self._lock.held():
                         self._succeeded()  # what failed here before is now the holder's matter
-                        return False
-                    more = await asyncio.create_task(self._run_worker(), name=f"pass of {self.worker.name}")
+                        return self._interval
+                    wanted = await asyncio.create_task(self._run_worker(), name=f"pass of {self.worker.name}")
+                    pause = self._pause(wanted)
             except asyncio.CancelledError as error:
                 if _being_cancelled():
                     raise
-                self._failed(error)  # of the worker's own making: it awaited what was cancelled, or cancelled itself
-                return False
+                # of the worker's own making: it awaited what was cancelled, or cancelled itself
+                return self._failed(error)
             except Exception as error:
-                self._failed(error)
-                return False
+                return self._failed(error)
             finally:
                 self._begun = None
         self._succeeded()
         self.passes += 1
-        await asyncio.sleep(0)  # a worker that always has more to do must still let others run
-        return bool(more)
+        return pause
 
-    async def _run_worker(self) -> bool | None:
+    def _pause(self, wanted: NextPass) -> float:
+        """Return the seconds until a worker wants its next pass, at most its interval."""
+        if wanted is True:
+            return 0.0
+        if wanted is None or wanted is False:
+            return self._interval
+        if isinstance(wanted, datetime) and wanted.tzinfo is not None:
+            wanted -= self._clock.now()
+        if isinstance(wanted, timedelta):
+            return min(self._interval, max(0.0, wanted.total_seconds()))
+        raise WorkerError(f"its pass must return a bool, a timedelta, an aware datetime or None, not {wanted!r:.80}")
+
+    async def _run_worker(self) -> NextPass:
         """Run the pass in a task of its own, so that a worker that cancels its task does not cancel its supervision."""
         try:
             return await self.worker.run()
@@ -133,23 +143,22 @@ class Supervised:
             self._log.info("worker_recovered", after_failures=self._failures)
         self._failures, self._ended = 0, False
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException) -> float:
         self._failures += 1
         self._last_error = type(error).__name__
         if is_unavailable(error):  # Postgres is away, which `/readyz` says: a traceback of each worker adds nothing
             self._log.warning("worker_failed", failures=self._failures, error=type(error).__name__)
         else:
             self._log.error("worker_failed", failures=self._failures, exc_info=error)
+        return _BACKOFF.delay(self._failures, self._random)
 
-    async def _rest(self) -> None:
+    async def _rest(self, seconds: float) -> None:
         if self._failures:
-            await wait_for_event(self._stopping, self._backoff())
+            await wait_for_event(self._stopping, seconds)
+        elif seconds:
+            await self._wake.wait(seconds)
         else:
-            await self._wake.wait(self.worker.interval.total_seconds())
-
-    def _backoff(self) -> float:
-        delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(self._failures - 1, 16))
-        return delay * self._random.uniform(0.5, 1.0)
+            await asyncio.sleep(0)  # a worker that always has more to do must still let others run
 
 
 def _being_cancelled() -> bool:

@@ -2,7 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+NextPass = bool | timedelta | datetime | None
+"""When a worker wants its next pass.
+
+True: at once, since there is more to do. A timedelta, or an aware datetime: then at the latest. False, None: after the
+interval, which none of them ever exceeds.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,9 +18,11 @@ class Worker:
 
     name: str
     """`<plugin>.<what>`: the name by which it is woken, logged and probed."""
-    run: Callable[[], Awaitable[bool | None]]
-    """One pass. True asks for another at once, since there is more to do. It may be called again after any failure."""
+    run: Callable[[], Awaitable[NextPass]]
+    """One pass; it says when the next one is due, and may be called again after any failure."""
     interval: timedelta
     """Longest wait between two passes; a wake-up cuts it short."""
     singleton: bool = False
     """Whether only one replica runs it at a time, under a lock in Postgres."""
+    longest_pass: timedelta = timedelta(minutes=5)
+    """After which a pass counts as stuck, which fails the worker's check; the pass itself goes on."""

@@ -44,7 +44,7 @@ def test_finds_a_plugin_with_its_distribution(tmp_path: Path) -> None:
 
 
 def test_two_distributions_with_one_plugin_name_are_refused(tmp_path: Path) -> None:
-    """The second of two plugins of one name is never dropped in silence."""
+    """Two plugins of one name are refused; neither is dropped in silence."""
     install(tmp_path, "space-mail", "letters", "d_one:Plugin", MODULE.format(name="letters"), "d_one")
     install(tmp_path, "other-mail", "letters", "d_two:Plugin", MODULE.format(name="letters"), "d_two")
     with pytest.raises(PluginError, match=r"'letters' is installed twice.*(space|other)-mail.*uninstall one"):
@@ -70,7 +70,7 @@ def test_class_without_manifest_is_refused(tmp_path: Path, source: str) -> None:
     """What an entry point names must be a class with a Manifest."""
     module = f"d_no_{abs(hash(source))}"
     install(tmp_path, "odd", "letters", f"{module}:Plugin", source, module)
-    with pytest.raises(PluginError, match="no class with a Manifest"):
+    with pytest.raises(PluginError, match="not a class with a Manifest"):
         discover(points=points(tmp_path))
 
 
@@ -82,7 +82,7 @@ def test_manifest_and_entry_point_must_agree(tmp_path: Path) -> None:
 
 
 def test_field_of_the_manifest_must_be_of_its_type(tmp_path: Path) -> None:
-    """A comma that was forgotten in a tuple of one is told of by field, plugin and distribution."""
+    """A missing comma in a tuple of one is reported with field, plugin and distribution."""
     source = MODULE.format(name="letters").replace("summary=", "requires='mail.outbox', summary=")
     install(tmp_path, "odd", "letters", "d_type:Plugin", source, "d_type")
     with pytest.raises(PluginError, match=r"'letters' \(distribution odd 1.0\), field 'requires' of Manifest.*got str"):

@@ -30,13 +30,13 @@ ANSWERS: Capability[object] = Capability("base.answers")
 
 
 class Greeting(Model):
-    """What the route of the test says."""
+    """The answer of the test's route."""
 
     hello: str
 
 
 class Base:
-    """A plugin with a bit of everything."""
+    """A plugin with one contribution of each type."""
 
     manifest = Manifest(name="base", summary="For tests.", provides=(ANSWERS,))
     trail: ClassVar[list[str]] = []
@@ -82,7 +82,7 @@ class Base:
 
 
 class User:
-    """A plugin that stands on the first."""
+    """A plugin that requires the first."""
 
     manifest = Manifest(name="another", summary="For tests.", requires=(ANSWERS,))
 
@@ -131,7 +131,7 @@ async def test_plugins_start_in_order_and_stop_in_reverse(boot: Boot) -> None:
 
 
 async def test_readyz_names_every_check_with_plugin_state_and_since(boot: Boot) -> None:
-    """Readiness says what was looked at; a report alone does not gate."""
+    """Readiness lists every check; one that only reports does not gate."""
     async with boot(Base) as booted:
         status, checks = await ready(booted.client)
         assert status == 200
@@ -181,7 +181,7 @@ async def test_first_error_is_not_lost_behind_the_cleanup(boot: Boot) -> None:
 
 
 async def test_offers_must_be_those_of_the_manifest(boot: Boot) -> None:
-    """A plugin that forgets to offer what it promises is named."""
+    """A plugin that does not offer what its manifest provides is named."""
 
     class Forgetful(Base):
         @asynccontextmanager
@@ -223,12 +223,12 @@ async def test_readyz_names_the_plugin_that_is_starting(boot: Boot) -> None:
 
 
 async def test_a_plugin_that_holds_the_event_loop_is_named(boot: Boot) -> None:
-    """A route that computes for longer than a second is told of with its plugin."""
+    """A route that computes for longer than a second is reported with its plugin."""
 
     async def grind(call: Call) -> None:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and not any(line["event"] == "event_loop_blocked" for line in lines):
-            time.sleep(0.01)  # noqa: ASYNC251 - it is what is told of
+            time.sleep(0.01)  # noqa: ASYNC251 - it is what is reported
 
     def routes(self: object) -> list[Route]:
         return [Route("GET", "/api/v1/public/grind", grind, "culprit.grind", "Grind.", Access.PUBLIC)]
@@ -245,7 +245,7 @@ async def test_a_plugin_that_holds_the_event_loop_is_named(boot: Boot) -> None:
 
 
 async def test_missing_secret_refuses_with_78(boot: Boot) -> None:
-    """What `serve` cannot do without is asked for before anything starts."""
+    """Settings that `serve` requires are demanded before anything starts."""
     with pytest.raises(ConfigurationError) as caught:
         async with boot(Base, environment={"BACKEND_SECRET_KEY": ""}):
             pass
@@ -265,7 +265,7 @@ async def test_worker_runs_at_once_and_when_woken(boot: Boot) -> None:
 
 
 async def test_stop_finishes_requests_in_hand(boot: Boot) -> None:
-    """A request that came before the stop is answered; meanwhile readiness says no."""
+    """A request that arrived before the stop is answered; meanwhile the service is not ready."""
     async with boot(Base) as booted:
         plugin = plugin_of(booted, Base)
         address = booted.url
@@ -293,7 +293,7 @@ async def test_stop_finishes_requests_in_hand(boot: Boot) -> None:
 
 
 async def test_postgres_away_and_back(boot: Boot, tmp_path: Path) -> None:
-    """While Postgres is down /readyz names it and requests that need none are served; then all is well again."""
+    """While Postgres is down /readyz names it and requests that need none are served; then it recovers."""
     async with EmbeddedPostgres(tmp_path / "pg", durable=False) as postgres, boot(Base, dsn=postgres.dsn()) as booted:
         assert (await ready(booted.client))[0] == 200
         await postgres.stop("immediate")
@@ -345,7 +345,7 @@ async def lines_until(process: asyncio.subprocess.Process, event: str) -> list[d
 async def test_serve_logs_json_and_stops_with_zero(empty_database: str, number: int) -> None:
     """A process comes up on an empty database, logs JSON lines only, and a signal ends it with status 0."""
     process = await serve(empty_database)
-    lines = await lines_until(process, "ready")
+    lines = await lines_until(process, "service_started")
     assert all({"timestamp", "level", "event"} <= set(line) for line in lines)
     process.send_signal(number)
     out, err = await process.communicate()
@@ -357,7 +357,7 @@ async def test_serve_logs_json_and_stops_with_zero(empty_database: str, number: 
 async def test_stop_while_waiting_for_postgres(empty_database: str) -> None:
     """A process that still waits for its database stops at the first signal, and answers probes until then."""
     process = await serve("postgres://nobody@127.0.0.1:1/none")
-    await lines_until(process, "postgres_unavailable")
+    await lines_until(process, "postgres_connection_failed")
     process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(5):
         _, err = await process.communicate()

@@ -42,7 +42,7 @@ def test_requirements_come_first_whatever_the_listing_order() -> None:
 
 
 def test_uses_orders_only_where_there_is_a_provider() -> None:
-    """A soft dependency orders if provided and is passed over if not."""
+    """A soft dependency orders if provided and is ignored if not."""
     reporter = manifest("a_reporter", uses=(OUTBOX,))
     assert names(order([reporter])) == ["a_reporter"]
     assert names(order([reporter, manifest("mail", provides=(OUTBOX,))])) == ["mail", "a_reporter"]
@@ -55,7 +55,7 @@ def test_missing_requirement_names_plugin_capability_and_distribution() -> None:
 
 
 def test_disabled_provider_is_the_named_remedy() -> None:
-    """A requirement whose provider is switched off says which one to switch on."""
+    """A requirement whose provider is disabled names the one to enable."""
     with pytest.raises(PluginError, match=r"the disabled plugin 'mail' provides: take 'mail' out of"):
         order([manifest("auth", requires=(OUTBOX,))], disabled=[manifest("mail", provides=(OUTBOX,))])
 
@@ -67,7 +67,7 @@ def test_two_providers_are_refused() -> None:
 
 
 def test_cycle_is_shown_as_a_circle() -> None:
-    """Plugins that need each other are refused with the whole circle."""
+    """Plugins that need each other are refused with the complete cycle."""
     with pytest.raises(PluginError, match=r"'mail' → 'user' → 'mail'"):
         order(
             [
@@ -79,7 +79,7 @@ def test_cycle_is_shown_as_a_circle() -> None:
 
 @given(st.lists(st.sets(st.integers(0, 7), max_size=4), min_size=1, max_size=8))
 def test_any_graph_is_ordered_or_refused(needs: list[set[int]]) -> None:
-    """Whatever the graph: everything stands behind what it needs, or one sentence says why not."""
+    """For any graph, every plugin comes after what it needs, or one sentence says why not."""
     capabilities = [Capability[object](f"p{number}.service") for number in range(8)]
     plugins = [
         manifest(f"p{number}", provides=(capabilities[number],), requires=tuple(capabilities[each] for each in wanted))

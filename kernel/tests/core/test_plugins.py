@@ -26,7 +26,7 @@ WORKER = Worker("reader.work", work, timedelta(seconds=1))
 
 
 class Reader:
-    """Contributes through two hooks, and would complain about a read of its property."""
+    """Contributes through two hooks, and fails when its property is read."""
 
     def backend_probes(self) -> list[Probe]:
         return [ONE]
@@ -56,7 +56,7 @@ def with_hook(name: str, value: Any) -> object:
 
 
 def test_contributions_come_in_order_with_their_plugin() -> None:
-    """Items are given in the order of the plugins, each with its plugin's name."""
+    """Items are returned in the order of the plugins, each with its plugin's name."""
     found = plugin_set(reader=Reader(), second=Second())
     assert found.contributions("backend_probes") == [("reader", ONE), ("second", TWO), ("second", THREE)]
     assert found.contributions("backend_workers") == [("reader", WORKER)]
@@ -64,7 +64,7 @@ def test_contributions_come_in_order_with_their_plugin() -> None:
 
 
 def test_misspelt_hook_is_refused_with_the_nearest() -> None:
-    """A method that looks like a hook and is none refuses the boot."""
+    """A method that looks like a hook but is not one refuses the boot."""
     with pytest.raises(PluginError, match=r"'odd' has a method 'backend_route'.*did you mean 'backend_routes'"):
         plugin_set(odd=with_hook("backend_route", lambda self: []))
 
@@ -108,7 +108,7 @@ def test_failure_in_any_hook_names_plugin_and_hook(hook: str) -> None:
 
 @pytest.mark.parametrize("given", [None, "routes", {"a": 1}, 5])
 def test_contribution_that_is_no_list_names_plugin_and_hook(given: Any) -> None:
-    """A hook that returns something else than a list is refused by name."""
+    """A hook that returns anything but a list is refused by name."""
     found = plugin_set(odd=with_hook("backend_routes", lambda self: given))
     with pytest.raises(PluginError, match=r"plugin 'odd': backend_routes: expected list \| tuple, got "):
         found.contributions("backend_routes")
@@ -125,7 +125,7 @@ def test_lifespan_decorated_is_accepted() -> None:
 
 
 def test_every_hook_says_when_it_is_called_and_what_failure_does() -> None:
-    """The contract of each hook is written down."""
+    """The contract of each hook is documented."""
     for hook in HOOKS:
         doc = getattr(HookSpecs, hook).__doc__
         assert "Called" in doc or "Entered" in doc, hook

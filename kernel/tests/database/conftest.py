@@ -16,7 +16,7 @@ LOOPS: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop":
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
-    """Have the listener, the one that lives outside SQLAlchemy, tested on both; test_faults does so by itself."""
+    """Test the listener, which works outside SQLAlchemy, on both loops; test_faults does so by itself."""
     return LOOPS if item.path.name == "test_listener.py" else {"asyncio": LOOPS["asyncio"]}
 
 
@@ -41,6 +41,6 @@ async def database(dsn: str) -> AsyncIterator[Database]:
 
 @pytest.fixture(params=LOOPS)
 def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
-    """Return what runs a coroutine, on an event loop of each kind in turn."""
+    """Return a function that runs a coroutine, on an event loop of each kind in turn."""
     with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
         yield runner.run

@@ -22,7 +22,7 @@ SETTINGS = {
 
 
 async def test_what_the_server_is_told(dsn: str) -> None:
-    """Each driver gives the server the same settings, whatever characters are in them."""
+    """Each driver sends the server the same settings, whatever characters are in them."""
     address = f"{dsn}?search_path=backend,public&sslmode=prefer"
     database = Database(make_engine(address, statement_timeout=1.5, application_name="it's a \\ test"), "backend")
     async with database.reading() as connection:
@@ -34,7 +34,7 @@ async def test_what_the_server_is_told(dsn: str) -> None:
 
 
 async def test_the_connection_is_kept_alive(dsn: str) -> None:
-    """TCP asks after a silent peer."""
+    """TCP keep-alives are on."""
     import socket as sockets
 
     database = Database(make_engine(dsn), "backend")
@@ -68,7 +68,7 @@ async def test_a_unix_socket(dsn: str, postgres_cluster: PostgresCluster) -> Non
 
 
 async def test_a_name_is_resolved(dsn: str) -> None:
-    """A host is a name as well as an address; one that nobody knows is an unreachable database."""
+    """A host is a name or an address; an unknown name is an unreachable database."""
     from galaxy_kernel.database import is_unavailable
 
     database = Database(make_engine(dsn.replace("127.0.0.1", "localhost")), "backend")
@@ -81,7 +81,7 @@ async def test_a_name_is_resolved(dsn: str) -> None:
 
 
 def test_settings_of_the_server() -> None:
-    """Seconds become the server's milliseconds, and no statement time-out is 0, which is none."""
+    """Seconds become the server's milliseconds; 0 turns the statement time-out off."""
     told = server_settings(parse_dsn("postgres://h/d?search_path=ours,public"), 1.5)
     assert told["search_path"] == "ours, public"
     assert told["statement_timeout"] == "1500"

@@ -21,7 +21,7 @@ PORTS = st.integers(1, 65535)
 def test_what_is_written_is_read(
     user: str, password: str, hosts: list[tuple[str, int]], database: str, schema: str
 ) -> None:
-    """Whatever characters the parts are made of, they come back, and the password shows nowhere."""
+    """Parts of any characters are parsed back, and the password is never shown."""
     login = f"{quote(user, safe='')}:{quote(password, safe='')}"
     places = ",".join(f"{host}:{port}" for host, port in hosts)
     dsn = f"postgres://{login}@{places}/{quote(database, safe='')}?search_path={schema}"
@@ -91,7 +91,7 @@ def test_hosts(dsn: str, hosts: tuple[tuple[str | None, int], ...]) -> None:
     ],
 )
 def test_a_dsn_that_cannot_be_used(dsn: str, complaint: str) -> None:
-    """The error says what is wrong and repeats nothing that might be a password."""
+    """The error says what is wrong and repeats no text that might be a password."""
     with pytest.raises(DsnError, match=complaint) as caught:
         make_engine(dsn)
     assert not {"SEC", "RET"} & {str(caught.value)[at : at + 3] for at in range(len(str(caught.value)))}

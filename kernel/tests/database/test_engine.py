@@ -1,4 +1,4 @@
-"""From a DSN to an engine that is set as it should be."""
+"""An engine made from a DSN has the right settings."""
 
 import pytest
 from sqlalchemy import text
@@ -37,7 +37,7 @@ async def test_the_dsn_goes_before_the_arguments(dsn: str) -> None:
 
 
 async def test_no_parameters_in_errors(dsn: str) -> None:
-    """What was bound does not show in the error of a statement."""
+    """Bound values are not shown in the error of a statement."""
     database = Database(make_engine(dsn), "backend")
     with pytest.raises(DBAPIError) as caught:
         async with database.reading() as connection:

@@ -1,4 +1,4 @@
-"""What an error means is the same with every driver."""
+"""Errors are classified the same with every driver."""
 
 import asyncio
 import socket
@@ -58,7 +58,7 @@ async def test_codes(database: Database, code: str, unavailable: bool, retryable
 
 
 async def test_unique_violations(database: Database) -> None:
-    """A unique violation names its constraint or index; other refusals are none."""
+    """A unique violation names its constraint or index; other violations are not unique violations."""
     async with database.transaction() as connection:
         await connection.exec_driver_sql("CREATE TABLE t (id int PRIMARY KEY, name text NOT NULL)")
         await connection.exec_driver_sql("CREATE UNIQUE INDEX t_lower_name ON t (lower(name))")
@@ -71,7 +71,7 @@ async def test_unique_violations(database: Database) -> None:
 
 
 async def test_a_deadlock_is_retryable(database: Database) -> None:
-    """Of two transactions that wait for each other one is told to try again."""
+    """Of two transactions that wait for each other one is retryable."""
     async with database.transaction() as connection:
         await connection.exec_driver_sql("CREATE TABLE t (id int PRIMARY KEY)")
         await connection.exec_driver_sql("INSERT INTO t VALUES (1), (2)")
@@ -108,14 +108,14 @@ async def test_a_refused_login(dsn: str) -> None:
     "error", [ConnectionRefusedError(), ConnectionResetError(), TimeoutError(), socket.gaierror(), PoolTimeoutError()]
 )
 def test_what_no_driver_raised(error: Exception) -> None:
-    """What the operating system and the pool say counts as well."""
+    """Errors of the operating system and of the pool count as well."""
     assert is_unavailable(error)
     assert sqlstate(error) is None
 
 
 @pytest.mark.parametrize("error", [ValueError(), FileNotFoundError(), RuntimeError("closed"), KeyError("57P01")])
 def test_other_errors(error: Exception) -> None:
-    """Errors of other origin are none of the database's."""
+    """Errors of other origin are not the database's."""
     assert not is_unavailable(error)
     assert not is_retryable(error)
     assert sqlstate(error) is None
@@ -137,7 +137,7 @@ def test_an_error_while_another_is_handled() -> None:
 
 
 def test_a_circle_of_causes_ends() -> None:
-    """Two errors that name each other as cause are looked through once."""
+    """Two errors that name each other as cause are visited once."""
     one, other = ValueError(), ValueError()
     one.__cause__, other.__cause__ = other, one
     assert sqlstate(one) is None

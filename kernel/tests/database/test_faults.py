@@ -43,7 +43,7 @@ async def opened(dsn: str, **options: Any) -> AsyncIterator[Database]:
 
 @contextlib.asynccontextmanager
 async def administered(dsn: str) -> AsyncIterator[Database]:
-    """Open the same database beside it."""
+    """Open the same database a second time."""
     database = Database(make_engine(dsn, pool_size=1, application_name="admin"), "backend")
     try:
         yield database
@@ -74,16 +74,16 @@ def wait_for_end(pid: int) -> None:
 
 
 async def sleeping(database: Database) -> list[int]:
-    """Return the processes on the server that sleep by our order."""
+    """Return the server's processes that execute our pg_sleep."""
     query = "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep'"
     async with database.reading() as connection:
         return list((await connection.execute(text(query))).scalars())
 
 
 async def until(condition: Callable[[], Coroutine[Any, Any, Any]], seconds: float = 2.0) -> Any:
-    """Wait until the condition gives something true."""
+    """Wait until the condition is true."""
     async with asyncio.timeout(seconds):
-        while not (found := await condition()):  # what is waited for is in the server
+        while not (found := await condition()):  # the condition changes in the server
             await asyncio.sleep(0.01)
         return found
 
@@ -104,7 +104,7 @@ async def kill_others(database: Database) -> int:
 
 
 async def whole(database: Database) -> None:
-    """Assert that every connection of the pool is free and works, all at once, and that no other is left behind."""
+    """Assert that every connection of the pool is free and works, and that no other remains."""
     pool = database.engine.pool
     assert isinstance(pool, QueuePool)
     assert pool.checkedout() == 0
@@ -140,7 +140,7 @@ async def write_and_sleep(database: Database, number: int, acknowledged: Callabl
 
 @pytest.fixture
 def silent_server() -> Iterator[int]:
-    """Return the port of a server that takes connections and never says a word."""
+    """Return the port of a server that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -205,7 +205,7 @@ def test_killed_idle_connections_are_replaced(dsn: str, run: Run) -> None:
 
 
 def test_a_killed_busy_connection_is_an_unavailable_database(dsn: str, run: Run) -> None:
-    """Who was in mid-query when the server ended the connection hears so, and the next use succeeds."""
+    """A query during which the server ended the connection raises, and the next use succeeds."""
 
     async def scenario() -> None:
         async with opened(dsn) as database, administered(dsn) as admin:
@@ -222,7 +222,7 @@ def test_a_killed_busy_connection_is_an_unavailable_database(dsn: str, run: Run)
 
 
 def test_the_last_words_of_a_server_that_dies(dsn: str, run: Run) -> None:
-    """A warning and the end of the connection that come at one moment end what waits, as an unavailable database."""
+    """A warning and the end of the connection that arrive together end the waiting, as an unavailable database."""
 
     async def main() -> None:
         async with opened(dsn) as database:
@@ -232,21 +232,21 @@ def test_the_last_words_of_a_server_that_dies(dsn: str, run: Run) -> None:
                     os.kill(pid, signal.SIGSTOP)
                     asking = asyncio.ensure_future(connection.execute(text("SELECT 1")))
                     await asyncio.sleep(0.1)
-                    os.kill(pid, signal.SIGQUIT)  # it says so, and leaves our question unread: the connection is reset
+                    os.kill(pid, signal.SIGQUIT)  # it leaves our statement unread: the connection is reset
                     os.kill(pid, signal.SIGCONT)
                     wait_for_end(pid)
                     await asking
             assert not isinstance(lost.value, TimeoutError)
             assert is_unavailable(lost.value)
             async with asyncio.timeout(20):
-                while not await answers(database):  # it begins anew with all its processes
+                while not await answers(database):  # it restarts with all its processes
                     await asyncio.sleep(0.1)
 
     run(main())
 
 
 def test_a_dead_connection_frees_its_place_at_once(dsn: str, run: Run) -> None:
-    """Who waits for the only connection gets a new one as soon as the holder of a dead one gives it back."""
+    """A task that waits for the only connection gets a new one as soon as a dead one is returned."""
 
     async def scenario() -> None:
         async with opened(dsn, pool_size=1) as database, administered(dsn) as admin:
@@ -264,7 +264,7 @@ def test_a_dead_connection_frees_its_place_at_once(dsn: str, run: Run) -> None:
 
 
 def test_a_full_pool_is_an_unavailable_database(dsn: str, run: Run) -> None:
-    """Who waits too long for a free connection hears so, and the pool stays whole."""
+    """Waiting too long for a free connection raises, and the pool stays complete."""
 
     async def scenario() -> None:
         async with opened(dsn, pool_size=1, pool_timeout=0.1) as database:
@@ -278,7 +278,7 @@ def test_a_full_pool_is_an_unavailable_database(dsn: str, run: Run) -> None:
 
 
 def test_the_server_restarts(dsn: str, run: Run, postgres_cluster: PostgresCluster) -> None:
-    """While the server is down every use fails quickly as unavailable; once it is up again all is well."""
+    """While the server is down every use fails quickly as unavailable; once it is up again it succeeds."""
 
     async def scenario() -> None:
         async with opened(dsn) as database:
@@ -317,7 +317,7 @@ def test_a_statement_timeout_is_an_error(dsn: str, run: Run) -> None:
 
 
 def test_a_storm_of_cancellations(dsn: str, run: Run) -> None:
-    """Of 1,500 tasks cancelled at any moment exactly those are in the database that were told so."""
+    """Of 1,500 tasks cancelled at any moment, exactly those whose commit succeeded are in the database."""
 
     async def scenario() -> None:
         moments = random.Random(7)
@@ -329,7 +329,7 @@ def test_a_storm_of_cancellations(dsn: str, run: Run) -> None:
         spared: set[asyncio.Task[None]] = set()
 
         def step() -> None:
-            """Cancel some soon, each once: by steps, for a clock goes wrong on a busy machine; often one that works."""
+            """Cancel tasks soon, each once: by steps, since times vary on a busy machine; often one that is working."""
             for among, chance in ((working & spared, 0.08), (spared, 0.6)):
                 if among and moments.random() < chance:
                     victim = moments.choice(list(among))
@@ -392,7 +392,7 @@ def test_a_cancelled_commit_is_known(dsn: str, run: Run, cancellations: int) -> 
 
 
 def test_a_connection_lost_in_its_commit(dsn: str, run: Run) -> None:
-    """When the connection dies during the COMMIT, the task hears so and no action runs."""
+    """When the connection dies during the COMMIT, the task gets the error and no action runs."""
 
     async def scenario() -> None:
         told: list[int] = []
@@ -429,7 +429,7 @@ def test_the_second_host_serves(dsn: str, run: Run, closed_port: int) -> None:
 
 
 def test_a_host_that_says_nothing(dsn: str, run: Run, silent_server: int) -> None:
-    """A server that takes the connection and says nothing costs the time-out, alone; the next host serves."""
+    """A server that accepts the connection and sends nothing costs one time-out; the next host is used."""
 
     async def scenario() -> None:
         head, _, tail = dsn.rpartition("@")

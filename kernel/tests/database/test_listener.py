@@ -1,4 +1,4 @@
-"""Hearing a channel, over the loss of its connection."""
+"""Listening to a channel, also across the loss of its connection."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ END_OTHERS = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 
 
 class Log:
-    """What the callbacks were told, in order."""
+    """The calls of the callbacks, in order."""
 
     def __init__(self, database: Database, channel: str = "news", **options: Any) -> None:
         self.said: list[Any] = []
@@ -63,7 +63,7 @@ async def send(database: Database, *payloads: str, channel: str = "news") -> Non
 
 
 async def test_it_hears(database: Database) -> None:
-    """It says when it listens, and then each payload in order, those sent while it probes included."""
+    """It reports when it listens, and then each payload in order, including those sent while it probes."""
     log = Log(database, probe_interval=0.02)
     async with log.running():
         await log.until(True)
@@ -79,7 +79,7 @@ async def test_it_hears(database: Database) -> None:
 
 
 async def test_a_rolled_back_notification_is_not_heard(database: Database) -> None:
-    """What a transaction notified is heard when it commits, and never when it does not."""
+    """A transaction's notification is received when it commits, and never when it does not."""
     log = Log(database)
     async with log.running():
         await log.until(True)
@@ -102,7 +102,7 @@ async def test_any_name_is_a_channel(database: Database) -> None:
 
 
 async def test_a_lost_connection_is_made_anew(database: Database) -> None:
-    """A connection that the server ends is noticed at once, told with its error, and made anew."""
+    """A connection that the server ends is noticed at once, reported with its error, and replaced."""
     log = Log(database)
     with capture_logs() as logs:
         async with log.running():
@@ -116,7 +116,7 @@ async def test_a_lost_connection_is_made_anew(database: Database) -> None:
 
 
 async def test_the_server_restarts(database: Database, postgres_cluster: PostgresCluster) -> None:
-    """It survives a server that is away for a while."""
+    """It survives a server that is down for a while."""
     log = Log(database)
     async with log.running():
         await log.until(True)
@@ -133,7 +133,7 @@ async def test_the_server_restarts(database: Database, postgres_cluster: Postgre
 
 
 async def test_a_silent_peer_is_noticed(dsn: str) -> None:
-    """A connection whose peer fell silent, and says so to nobody, is given up after the probe."""
+    """A connection whose peer has silently gone is closed after the probe."""
     head, _, tail = dsn.rpartition("@")
     address, _, rest = tail.partition("/")
     host, _, port = address.partition(":")
@@ -211,7 +211,7 @@ async def test_a_callback_that_raises(database: Database, broken: str) -> None:
 
 
 async def test_a_payload_has_its_limit(database: Database) -> None:
-    """The longest payload passes; one byte more is refused here, before the transaction is spoiled."""
+    """The longest payload is accepted; one byte more is refused before the transaction fails."""
     async with database.transaction() as connection:
         await notify(connection, "news", "x" * 7999)
         with pytest.raises(ValueError, match="7999"):
@@ -228,7 +228,7 @@ def test_it_needs_an_engine_that_knows_how_to_connect() -> None:
 
 
 def test_a_listener_keeps_trying_from_the_start() -> None:
-    """A server that is away when listening begins is waited for."""
+    """A server that is down when listening begins is waited for."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 

@@ -31,7 +31,7 @@ async def rows(database: Database) -> list[int]:
 
 
 async def test_a_block_commits(database: Database) -> None:
-    """What a block wrote is there after it, in the schema of the DSN, and not before."""
+    """A block's writes are visible after it, in the schema of the DSN, and not before."""
     async with database.transaction() as connection:
         await insert(connection, 1)
         assert await rows(database) == []
@@ -180,7 +180,7 @@ async def test_an_action_without_a_statement(database: Database) -> None:
 @pytest.mark.parametrize("failing", ["no SQL at all", "SELECT 1/0", "INSERT INTO t VALUES (1)"])
 @pytest.mark.parametrize("first", [True, False])
 async def test_a_failed_transaction_does_not_commit(database: Database, failing: str, first: bool) -> None:
-    """After a statement failed nothing more is done, and the end of the block raises even when the error was caught."""
+    """After a failed statement nothing more is done, and the end of the block raises even when the error was caught."""
     ran: list[int] = []
     async with database.transaction() as connection:
         await insert(connection, 1)
@@ -242,7 +242,7 @@ async def test_an_isolation_level(database: Database) -> None:
 
 
 async def test_ping_and_close(database: Database) -> None:
-    """A ping asks the server; after a close the pool begins anew."""
+    """A ping asks the server; after a close the pool opens new connections."""
     await database.ping()
     await database.close()
     await database.ping()

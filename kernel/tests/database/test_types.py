@@ -94,7 +94,7 @@ def check(found: Any, expected: Any) -> None:
 
 
 async def test_round_trip(database: Database) -> None:
-    """What was written comes back the same, NULL included, and plain SQL reads the same types."""
+    """Values are read back as written, NULL included, and plain SQL returns the same types."""
     full = {"row": 1} | {name: value for name, (_, value) in VALUES.items()}
     empty = {"row": 2} | dict.fromkeys(VALUES)
     json_nulls = {name for name, (kind, _) in VALUES.items() if isinstance(kind, JSON)}
@@ -114,7 +114,7 @@ async def test_round_trip(database: Database) -> None:
 
 
 async def test_moments_come_in_utc(database: Database) -> None:
-    """A moment of another time zone is written as what it is and read in UTC."""
+    """A time in another zone is stored as that instant and read in UTC."""
     query = select(bindparam("at", NOON.astimezone(timezone(timedelta(hours=5))), DateTime(timezone=True)))
     async with database.reading() as connection:
         check((await connection.execute(query)).scalar_one(), NOON)
@@ -149,7 +149,7 @@ async def test_msgspec_writes_json(database: Database) -> None:
 
 
 async def test_what_is_read_is_encoded_again(database: Database) -> None:
-    """msgspec encodes what a driver gave like the standard types."""
+    """msgspec encodes a driver's values like the standard types."""
     query = text("SELECT CAST(:id AS uuid) AS id, CAST(:at AS timestamptz) AS at")
     async with database.reading() as connection:
         row = (await connection.execute(query, {"id": ONE, "at": NOON})).mappings().one()
@@ -157,7 +157,7 @@ async def test_what_is_read_is_encoded_again(database: Database) -> None:
 
 
 async def test_transaction_ids_are_cast(database: Database) -> None:
-    """xid8 and pg_snapshot differ by driver; by way of text and bigint they do not."""
+    """xid8 and pg_snapshot differ by driver; cast to text and bigint they do not."""
     query = "SELECT pg_current_xact_id()::text::bigint, pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
     async with database.transaction() as connection:
         own, oldest = (await connection.execute(text(query))).one()
@@ -194,7 +194,7 @@ async def test_many_rows_of_parameters(database: Database) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 2500])
 async def test_streams(database: Database, count: int) -> None:
-    """A stream gives every row, in order; several are read in turn, and one may be left half read."""
+    """A stream yields every row, in order; several are read in turn, and one may be left half read."""
     query = text("SELECT n, CAST(:mark AS text) FROM generate_series(1, :count) AS n").bindparams(
         mark="100%", count=count
     )
@@ -212,7 +212,7 @@ async def test_a_stream_that_fails(database: Database) -> None:
     """An error in the middle of a stream is raised where the row would have come."""
     async with database.transaction() as connection:
         await connection.begin_nested()
-        with pytest.raises(Exception, match="division by zero") as caught:  # asyncpg's own, which SQLAlchemy wraps not
+        with pytest.raises(Exception, match="division by zero") as caught:  # asyncpg's own, not wrapped
             async with connection.stream(text("SELECT 1 / (2000 - n) FROM generate_series(1, 3000) AS n")) as stream:
                 [row async for row in stream]
         assert sqlstate(caught.value) == "22012"

@@ -54,7 +54,7 @@ async def api(serve: Callable[..., Awaitable[Api]]) -> Api:
 
 
 async def test_public_needs_nothing(api: Api) -> None:
-    """Anybody may call, credentials or not."""
+    """Public routes are open to all, with or without credentials."""
     assert (await api("GET", "/api/v1/public/x")).status == 200
     assert (await api("GET", "/api/v1/public/x", headers={"Authorization": "Bearer bad"})).status == 200
 
@@ -64,14 +64,14 @@ async def test_public_needs_nothing(api: Api) -> None:
     [{}, {"Authorization": "Bearer bad"}, {"Authorization": "Bearer"}, {"Authorization": "Basic good-session"}],
 )
 async def test_user_needs_a_good_session(api: Api, headers: dict[str, str]) -> None:
-    """Without one the answer is 401 and says how to come back."""
+    """Without a session the answer is 401 and says what to send."""
     answer = await api("GET", "/api/v1/user/x", headers=headers)
     assert (answer.status, answer.json["code"]) == (401, "unauthenticated")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 async def test_a_player_is_known_to_the_handler(api: Api) -> None:
-    """`call.user` is whom the authenticator found; the scheme's case does not matter."""
+    """`call.user` is the authenticator's result; the scheme's case does not matter."""
     assert (await api("GET", "/api/v1/user/x", headers=SESSION)).json["who"] == str(PLAYER.account_id)
     assert (await api("GET", "/api/v1/user/x", headers={"Authorization": "bearer good-session"})).status == 200
 
@@ -105,7 +105,7 @@ async def test_an_operator_is_known_to_the_handler(api: Api) -> None:
 
 
 async def test_a_problem_of_the_authenticator_is_the_answer(serve: Callable[..., Awaitable[Api]]) -> None:
-    """A locked account or a password to be changed is told as the admin plugin says it."""
+    """A locked account or a password to be changed is reported with the admin plugin's problem."""
     from galaxy_contracts.access import ADMIN_AUTHENTICATOR
 
     class Locked:
@@ -141,7 +141,7 @@ async def test_access_nobody_provides_is_closed_and_says_what_opens_it(
 
 
 async def test_credentials_are_judged_before_the_body(api: Api, serve: Callable[..., Awaitable[Api]]) -> None:
-    """A stranger's megabyte is not read: 401 comes first."""
+    """An unauthenticated megabyte is not read: 401 comes first."""
 
     async def write(call: Call, body: Seen) -> None: ...
 
@@ -159,14 +159,14 @@ FORWARDED = {"X-Forwarded-For": "203.0.113.9, 10.0.0.1", "X-Request-Id": "abc.DE
 
 
 async def test_a_stranger_is_believed_neither_address_nor_request_id(api: Api) -> None:
-    """Without the token and outside the trusted networks the peer and a fresh id stand."""
+    """Without the token and outside the trusted networks, the peer and a fresh id are used."""
     seen = (await api("GET", "/api/v1/public/x", headers=FORWARDED)).json
     assert seen["address"] == "127.0.0.1"
     assert seen["request_id"] != "abc.DEF_12-3"
 
 
 async def test_the_gateway_is_believed(api: Api) -> None:
-    """With the token, the leftmost address and the request id are taken over."""
+    """With the token, the leftmost address and the request id are used."""
     answer = await api("GET", "/api/v1/public/x", headers=FORWARDED | GATEWAY)
     assert answer.json["address"] == "203.0.113.9"
     assert answer.json["request_id"] == answer.headers["X-Request-Id"] == "abc.DEF_12-3"
@@ -202,14 +202,14 @@ async def test_a_trusted_proxy_is_believed(serve: Callable[..., Awaitable[Api]])
     ],
 )
 async def test_the_leftmost_address_or_the_peers(api: Api, lines: list[str], address: str) -> None:
-    """Of however many headers a trusted caller sends the very first entry counts; where it is none, the peer does."""
+    """The first entry of all of a trusted caller's headers counts, or the peer where that is not an address."""
     headers = [*GATEWAY.items(), *(("X-Forwarded-For", line) for line in lines)]
     assert (await api("GET", "/api/v1/public/x", headers=headers)).json["address"] == address
 
 
 @pytest.mark.parametrize("token", ["", "wrong", GATEWAY["X-Gateway-Token"].upper(), GATEWAY["X-Gateway-Token"] + "x"])
 async def test_a_wrong_token_is_believed_nothing(api: Api, token: str) -> None:
-    """Who shows something like the gateway's token is a stranger."""
+    """A token that resembles the gateway's is not trusted."""
     headers = FORWARDED | {"X-Gateway-Token": token}
     assert (await api("GET", "/api/v1/public/x", headers=headers)).json["address"] == "127.0.0.1"
 
@@ -239,7 +239,7 @@ def test_any_authorization_header_is_credentials_or_none(header: str) -> None:
     st.text(st.characters(exclude_categories=["Cc", "Cs"])),
 )
 def test_basic_credentials_come_through_whole(username: str, password: str) -> None:
-    """The first colon parts name and password, in UTF-8."""
+    """The first colon separates name and password, in UTF-8."""
     assert parse_basic(basic(f"{username}:{password}")["Authorization"]) == (username, password)
 
 

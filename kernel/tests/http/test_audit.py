@@ -1,4 +1,4 @@
-"""Every unsafe request of an operator leaves its trace, and no other does."""
+"""Every unsafe request of an operator is recorded, and no other."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -48,7 +48,7 @@ async def api(serve: Callable[..., Awaitable[Api]]) -> Api:
     [("fine", 204, "done"), ("conflict", 409, "refused"), ("crash", 500, "failed"), (5, 422, "refused")],
 )
 async def test_the_attempt_and_its_outcome_are_recorded(api: Api, reason: object, status: int, outcome: str) -> None:
-    """Who, what, on which target and under which request id; then how it ended."""
+    """The row has actor, action, target and request id, then the outcome."""
     path = "/api/v1/admin/things/7/block"
     answer = await api("POST", path, json={"reason": reason}, headers=OPERATOR_AUTH)
     assert answer.status == status
@@ -66,7 +66,7 @@ async def test_an_action_given_up_is_finished_as_unknown(api: Api) -> None:
 
 
 async def test_safe_requests_and_other_callers_leave_no_trace(api: Api) -> None:
-    """Neither a GET, nor a player's action, nor a stranger's attempt is an operator's action."""
+    """A GET, a player's action and an unauthenticated attempt are not recorded."""
     await api("GET", "/api/v1/admin/things/7", headers=OPERATOR_AUTH)
     await api("POST", "/api/v1/user/things", headers=SESSION)
     await api("POST", "/api/v1/admin/things/7/block", json={"reason": "fine"})
@@ -90,7 +90,7 @@ async def test_an_attempt_that_cannot_be_recorded_is_not_made(api: Api) -> None:
 
 
 async def test_an_outcome_that_cannot_be_recorded_changes_nothing_about_the_action(api: Api) -> None:
-    """The action has happened: the caller hears so."""
+    """When the outcome cannot be recorded, the caller still gets the action's answer."""
 
     class Forgetful:
         async def begin(self, actor: AdminIdentity, action: str, target: Mapping[str, str], *, request_id: str) -> UUID:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from pydantic import Field, JsonValue, TypeAdapter
 from galaxy_chassis.http.problems import Problem
 from galaxy_devkit.testing.http import Api, make_route
 from galaxy_kernel.http import body as bodies
+from galaxy_kernel.http.fields import Timestamp
 from galaxy_kernel.http.model import Model
 
 
@@ -30,7 +30,7 @@ class Thing(Model):
     count: Annotated[int, Field(ge=0)] = 0
     ratio: float = 0.0
     owner: UUID | None = None
-    at: datetime | None = None
+    at: Timestamp | None = None
     schedule: Cron | Every | None = None
     tags: tuple[str, ...] = ()
     options: JsonValue = None
@@ -93,7 +93,7 @@ async def test_malformed_json_is_400_and_says_where(client: Api, raw: bytes, sai
 
 
 async def test_every_fault_is_told_at_once_by_path_and_without_the_value(client: Api) -> None:
-    """Unknown fields, wrong types and bounds are named with dots, and nothing given is echoed."""
+    """Unknown fields, wrong types and bounds are named with dots, and no value is echoed."""
     sent = {
         "name": 5,
         "count": -1,
@@ -119,7 +119,7 @@ async def test_every_fault_is_told_at_once_by_path_and_without_the_value(client:
 
 
 async def test_a_missing_field_is_named(client: Api) -> None:
-    """What is absent has a name too."""
+    """A missing field is named too."""
     assert (await client("POST", "/api/v1/public/things", json={})).faults == {"name": "is required"}
 
 
@@ -129,7 +129,7 @@ async def test_a_body_that_is_no_object_is_named_as_a_whole(client: Api) -> None
 
 
 async def test_nul_in_a_string_is_a_fault_of_its_field(client: Api) -> None:
-    """Postgres stores no NUL in text: the caller hears it before the database does."""
+    """NUL, which Postgres cannot store in text, is refused before it reaches the database."""
     sent = {"name": "n", "options": {"deep": ["x\0y"]}}
     assert (await client("POST", "/api/v1/public/things", json=sent)).faults == {
         "options.deep.0": "must not hold the character NUL"
@@ -143,13 +143,13 @@ async def test_a_backslash_before_u0000_is_no_nul(client: Api) -> None:
 
 
 async def test_numbers_are_not_taken_for_strings_nor_strings_for_numbers(client: Api) -> None:
-    """Bodies are strict: JSON has types, and they are meant."""
+    """Bodies are strict: JSON's types are not converted."""
     faults = (await client("POST", "/api/v1/public/things", json={"name": "n", "count": "1"})).faults
     assert faults == {"count": "must be a whole number"}
 
 
 async def test_a_number_without_a_fraction_is_whole_however_written(client: Api) -> None:
-    """JSON Schema counts 2.0 among the integers, so a generated client may send it; 2.5 it is not."""
+    """JSON Schema counts 2.0 among the integers, so a generated client may send it; 2.5 is refused."""
     answer = await client("POST", "/api/v1/public/things", data=b'{"name": "n", "count": 2.0}', headers=JSON)
     assert (answer.status, answer.json["count"]) == (200, 2)
     answer = await client("POST", "/api/v1/public/things", json={"name": 1.0, "count": 2.5, "ratio": 3.0})
@@ -205,18 +205,18 @@ async def test_json_by_any_of_its_names_is_taken(client: Api, media_type: str) -
     ],
 )
 async def test_another_media_type_is_415(client: Api, headers: dict[str, str]) -> None:
-    """What is not JSON in UTF-8, uncompressed, is not guessed at."""
+    """Anything but uncompressed JSON in UTF-8 is refused."""
     answer = await client("POST", "/api/v1/public/things", data=b'{"name": "n"}', headers=headers)
     assert (answer.status, answer.json["code"]) == (415, "unsupported_media_type")
 
 
 async def test_an_optional_body_may_be_absent(client: Api) -> None:
-    """`body: Thing | None` takes None for no body at all."""
+    """`body: Thing | None` is None without a body."""
     assert (await client("POST", "/api/v1/public/maybe")).status == 204
 
 
 async def test_an_operation_without_a_body_takes_none_or_an_empty_object(client: Api) -> None:
-    """What an operation would ignore it refuses instead."""
+    """A body that an operation would ignore is refused."""
     assert (await client("POST", "/api/v1/public/without")).status == 204
     assert (await client("POST", "/api/v1/public/without", json={})).status == 204
     answer = await client("POST", "/api/v1/public/without", json={"reason": "x"})
@@ -224,7 +224,7 @@ async def test_an_operation_without_a_body_takes_none_or_an_empty_object(client:
 
 
 async def test_a_client_that_waits_for_100_continue_gets_it(client: Api) -> None:
-    """`Expect: 100-continue` is met, once the body is wanted."""
+    """`Expect: 100-continue` is answered once the body is read."""
     answer = await client("POST", "/api/v1/public/things", json={"name": "n"}, expect100=True)
     assert answer.status == 200
 

@@ -20,7 +20,7 @@ async def api(serve: Callable[..., Awaitable[Api]]) -> Api:
 
 
 async def test_the_page_refers_to_nothing_outside(api: Api) -> None:
-    """No address of another host stands in it, so that it works without any network."""
+    """It names no other host, so that it works without a network."""
     answer = await api("GET", "/docs")
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     referred = re.findall(r"(?:src|href)=\"([^\"]*)\"|fetch\(\"([^\"]*)\"|\burl\(([^)]*)\)", answer.body.decode())
@@ -39,7 +39,7 @@ async def test_the_policy_admits_only_the_pages_own_script_and_style(api: Api) -
 
 @pytest.mark.browser
 async def test_a_browser_shows_every_operation_with_a_curl_line(api: Api) -> None:
-    """The page runs under its own policy, without an error, and asks only this server."""
+    """The page runs under its own policy, without an error, and calls only this server."""
     playwright = pytest.importorskip("playwright.async_api")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     faults: list[str] = []

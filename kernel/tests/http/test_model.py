@@ -2,27 +2,28 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, create_model
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galaxy_kernel.database import make_engine
+from galaxy_kernel.http.fields import Timestamp
 from galaxy_kernel.http.model import MAX_PAGE, Model, Page, Paging, fetch_page
 
 
 class Inner(Model):
-    at: datetime
+    at: Timestamp
 
 
 class Outer(Model):
-    at: datetime | None = None
+    at: Timestamp | None = None
     """When it happened."""
-    all: tuple[datetime, ...] = ()
+    all: tuple[Timestamp, ...] = ()
     inner: Inner | None = None
     ratio: float = 0.0
 
@@ -38,9 +39,26 @@ def test_a_time_is_written_in_utc_with_a_z_wherever_it_stands(naive: datetime, m
 
 
 def test_a_time_without_an_offset_is_refused() -> None:
-    """Nobody knows what a naive time means, in an answer neither."""
+    """Naive times are refused, in answers too."""
     with pytest.raises(ValidationError, match="timezone"):
         Inner(at=datetime(2030, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [datetime, datetime | None, list[datetime], dict[str, tuple[datetime, ...]], Annotated[datetime, Field(title="T")]],
+    ids=str,
+)
+def test_a_time_that_could_lack_an_offset_is_refused_with_its_class(kind: Any) -> None:
+    """An author who writes `datetime` hears of `Timestamp` before any request comes."""
+    with pytest.raises(TypeError, match=r"Late\.at: declare a time as Timestamp"):
+        create_model("Late", __base__=Model, at=(kind, ...))
+
+
+def test_a_page_of_plain_times_is_refused() -> None:
+    """Type parameters are looked at too."""
+    with pytest.raises(TypeError, match="declare a time as Timestamp"):
+        Page[datetime]
 
 
 def test_a_model_is_frozen_closed_and_documented() -> None:
@@ -53,13 +71,13 @@ def test_a_model_is_frozen_closed_and_documented() -> None:
 
 
 def test_infinity_is_no_number_of_json() -> None:
-    """It could not be written: it is refused before."""
+    """A time that cannot be written is refused on input."""
     with pytest.raises(ValidationError):
         Outer(ratio=float("inf"))
 
 
 def test_a_validation_error_never_shows_the_value() -> None:
-    """What was given may be a secret: errors do not carry it into logs."""
+    """Errors never hold the value, which may be a secret."""
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(Outer).validate_python({"ratio": "the secret"})
     assert "the secret" not in str(caught.value)
@@ -105,7 +123,7 @@ async def test_a_page_has_its_rows_and_the_total(connection: AsyncConnection, pa
 
 
 async def test_an_empty_list_is_a_page_too(connection: AsyncConnection) -> None:
-    """Nothing found is no rows and a total of 0, in one statement."""
+    """An empty list has no rows and a total of 0, with one statement."""
     executed: list[Any] = []
     sa.event.listen(connection.sync_connection, "before_cursor_execute", lambda *given: executed.append(given[2]))
     statement = sa.select(numbers.c.number).where(numbers.c.number > 7).order_by(numbers.c.number)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
@@ -18,6 +17,7 @@ from galaxy_devkit.testing.http import GATEWAY, OPERATOR_AUTH, SESSION, make_rou
 from galaxy_kernel.errors import PluginError
 from galaxy_kernel.http import openapi
 from galaxy_kernel.http.call import Call, Response
+from galaxy_kernel.http.fields import Timestamp
 from galaxy_kernel.http.model import Model, Page, Paging
 from galaxy_kernel.http.route import Access
 
@@ -37,7 +37,7 @@ class Thing(Model):
     name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]+$")]
     colour: Colour = Colour.RED
     parts: tuple[Part, ...] = ()
-    made_at: datetime | None = None
+    made_at: Timestamp | None = None
 
 
 class Filter(Paging):
@@ -47,7 +47,7 @@ class Filter(Paging):
 
 
 async def show(call: Call, thing_id: UUID) -> Thing:
-    """Say it at length."""
+    """Describe it at length."""
     return Thing(thing_id=thing_id, name="a")
 
 
@@ -97,7 +97,7 @@ def test_an_operation_is_named_tagged_and_secured(document: dict[str, Any]) -> N
     """The route's name, the plugin, and what its access demands."""
     operation = document["paths"]["/api/v1/user/things/{thing_id}"]["get"]
     assert (operation["operationId"], operation["tags"], operation["summary"]) == ("demo.show", ["demo"], "Do a thing.")
-    assert operation["description"] == "Say it at length."
+    assert operation["description"] == "Describe it at length."
     assert (operation["security"], operation["x-access"]) == ([{"user": []}], "user")
     assert document["paths"]["/api/v1/public/things"]["get"]["security"] == []
     schemes = document["components"]["securitySchemes"]
@@ -158,7 +158,7 @@ def test_problems_are_listed_with_their_codes(document: dict[str, Any]) -> None:
 
 
 def test_a_bad_route_is_refused_here_too() -> None:
-    """`backend openapi` says what `serve` would say."""
+    """`backend openapi` prints the document that `serve` would serve."""
 
     async def odd(stranger: int) -> None: ...
 
@@ -167,7 +167,7 @@ def test_a_bad_route_is_refused_here_too() -> None:
 
 
 async def test_the_document_is_served_as_built() -> None:
-    """`GET /openapi.json` gives the document of what is installed, and HEAD its length."""
+    """`GET /openapi.json` returns the document of what is installed, and HEAD its length."""
     async with serving(ROUTES) as api:
         answer = await api("GET", "/openapi.json")
         assert answer.json == json.loads(json.dumps(openapi.build([("demo", route) for route in ROUTES])))
@@ -176,7 +176,7 @@ async def test_the_document_is_served_as_built() -> None:
 
 @pytest.mark.slow
 async def test_what_the_document_allows_the_service_takes() -> None:
-    """Requests generated from the document are taken, broken ones refused, and answers are what is promised."""
+    """Requests generated from the document are accepted, broken ones refused, and answers match it."""
     described = schemathesis.openapi.from_dict(openapi.build([("demo", route) for route in ROUTES]))
     described.config.generation.update(allow_x00=False, modes=list(GenerationMode))
     credentials = {"internal": GATEWAY, "user": SESSION, "admin": OPERATOR_AUTH, "public": {}}

@@ -96,7 +96,7 @@ async def test_a_path_parameter_that_is_no_text_is_refused(client: Api, raw: str
 
 
 async def test_a_query_has_defaults_lists_and_enumerations(client: Api) -> None:
-    """A list may be repeated, the rest stands once."""
+    """A list parameter may be repeated, others not."""
     assert (await client("GET", "/api/v1/public/list")).json == {
         "items": [{"text": "None  None"}],
         "page": 1,
@@ -109,7 +109,7 @@ async def test_a_query_has_defaults_lists_and_enumerations(client: Api) -> None:
 
 
 async def test_every_bad_query_parameter_is_named(client: Api) -> None:
-    """Unknown, repeated and malformed parameters are told at once."""
+    """Unknown, repeated and malformed parameters are reported together."""
     answer = await client("GET", "/api/v1/public/list?page=0&page_size=201&state=x&owner=y&owner=z&colour=red&page=1")
     assert answer.status == 422
     assert answer.faults == {
@@ -122,7 +122,7 @@ async def test_every_bad_query_parameter_is_named(client: Api) -> None:
 
 
 async def test_a_needed_query_parameter_is_missed_by_name(client: Api) -> None:
-    """What has no default must be given."""
+    """A parameter without a default is required."""
     assert (await client("GET", "/api/v1/public/needing")).faults == {"name": "is required"}
 
 

@@ -34,7 +34,7 @@ def shape(template: str) -> tuple[bool, ...]:
 
 @given(st.sets(PATHS, max_size=8), st.lists(st.one_of(WORDS, st.just("")), min_size=1, max_size=4))
 def test_a_path_finds_the_template_with_the_earliest_exact_segments(templates: set[str], parts: list[str]) -> None:
-    """Whatever the templates, the one found is the best by definition, with its parameters' values."""
+    """For any templates, the one found is the best by definition, with its parameters' values."""
     router: Router[str] = Router()
     kept = {template for template in templates if router.add("GET", template, template) is None}
     path = "/" + "/".join(parts)
@@ -58,7 +58,7 @@ def test_any_text_as_a_path_is_found_or_not_but_never_an_error(path: str) -> Non
 
 
 def test_a_path_without_the_method_names_those_it_has() -> None:
-    """NoSuchMethod carries what is allowed, HEAD beside GET."""
+    """NoSuchMethod has the allowed methods, HEAD beside GET."""
     router: Router[int] = Router()
     router.add("GET", "/a/{x}", 1)
     router.add("PUT", "/a/{y}", 2)
@@ -75,7 +75,7 @@ def test_head_finds_what_get_finds() -> None:
 
 
 def test_a_trailing_slash_is_another_path() -> None:
-    """`/a/` is not `/a`, and an empty segment is no parameter."""
+    """`/a/` is not `/a`, and an empty segment is not a parameter."""
     router: Router[int] = Router()
     router.add("GET", "/a", 1)
     router.add("GET", "/a/{x}", 2)
@@ -84,7 +84,7 @@ def test_a_trailing_slash_is_another_path() -> None:
 
 
 def test_the_second_target_of_one_place_is_reported_and_not_taken() -> None:
-    """Adding to a taken place gives who has it, whatever the parameters are called."""
+    """Adding to a taken place returns its target, whatever the parameters are called."""
     router: Router[str] = Router()
     assert router.add("GET", "/a/{x}", "first") is None
     assert router.add("GET", "/a/{y}", "second") == "first"
@@ -99,5 +99,5 @@ def test_a_path_that_is_not_well_formed_is_refused(path: str) -> None:
 
 
 def test_the_parameters_of_a_path_come_in_order() -> None:
-    """Names are given from left to right."""
+    """Names are returned from left to right."""
     assert parameters_of("/games/{game_id}/turns/{turn}") == ("game_id", "turn")

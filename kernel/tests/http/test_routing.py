@@ -1,4 +1,4 @@
-"""Routes that cannot stand refuse the boot, naming plugin, route and remedy."""
+"""Invalid routes refuse the boot, naming plugin, route and remedy."""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -41,7 +41,7 @@ def plain() -> None: ...
     [
         (make_route(stranger), "takes 'other'"),
         (make_route(bare), "'call' has no annotation"),
-        (make_route(silent), "does not say what it returns"),
+        (make_route(silent), "has no return annotation"),
         (make_route(vague), "write Response[SomeModel]"),
         (make_route(hidden), "outside TYPE_CHECKING"),
         (make_route(with_body), "a GET takes no body"),
@@ -68,7 +68,7 @@ def test_a_route_that_cannot_stand_is_refused_by_name(route: Route, said: str) -
 
 
 def test_two_routes_of_one_place_name_both_plugins() -> None:
-    """Parameters' names do not tell paths apart."""
+    """Parameters' names do not distinguish paths."""
     one = make_route(with_id, path="/api/v1/public/{thing_id}", name="one.show")
 
     async def other(number: int) -> None: ...
@@ -107,7 +107,7 @@ async def show(prefix: str, thing_id: int) -> Thing:
 async def test_a_handler_may_be_a_method_an_object_or_a_partial(
     serve: Callable[..., Awaitable[Api]], handler: Callable[..., Awaitable[Any]]
 ) -> None:
-    """What is bound already is not asked of the request."""
+    """Arguments bound already are not taken from the request."""
     route = make_route(handler, path="/api/v1/public/things/{thing_id}", name="demo.show", access=Access.PUBLIC)
     client = await serve(route)
     assert (await client("GET", "/api/v1/public/things/7")).json["name"].endswith("7")

@@ -93,20 +93,20 @@ async def test_a_model_is_answered_as_json(serve: Serve) -> None:
 
 
 async def test_an_answer_may_have_a_status_and_headers_of_its_own(serve: Serve) -> None:
-    """`Response` says more than the value."""
+    """`Response` adds a status and headers to the value."""
     answer = await (await serve(at(accepted)))("GET", "/api/v1/public/accepted")
     assert (answer.status, answer.json, answer.headers["Location"]) == (202, {"name": "n"}, "/elsewhere")
 
 
 async def test_none_is_204_without_a_body(serve: Serve) -> None:
-    """There is nothing to say, and no type to say it in."""
+    """A 204 has neither a body nor a content type."""
     answer = await (await serve(at(nothing)))("GET", "/api/v1/public/nothing")
     assert (answer.status, answer.body) == (204, b"")
     assert "Content-Type" not in answer.headers
 
 
 async def test_a_list_is_answered_as_one(serve: Serve) -> None:
-    """What pydantic can write is an answer."""
+    """Any type that pydantic serialises can be an answer."""
     assert (await (await serve(at(many)))("GET", "/api/v1/public/many")).json == [{"name": "a"}, {"name": "b"}]
 
 
@@ -125,7 +125,7 @@ async def test_a_document_that_exists_is_sent_byte_for_byte(serve: Serve) -> Non
 
 
 async def test_head_is_get_without_the_body(serve: Serve) -> None:
-    """The length is told, the document is not."""
+    """HEAD has the length and no body."""
     answer = await (await serve(at(thing)))("HEAD", "/api/v1/public/thing")
     assert (answer.status, answer.body, answer.headers["Content-Length"]) == (200, b"", "16")
 
@@ -148,7 +148,7 @@ async def test_head_is_get_without_the_body(serve: Serve) -> None:
     ],
 )
 async def test_every_error_is_a_problem_document(serve: Serve, method: str, path: str, status: int, code: str) -> None:
-    """RFC 9457, with a code, the request id of the header, and no word of the inside."""
+    """RFC 9457, with a code, the request id of the header, and no internals."""
     api = await serve(*map(at, (absent, hurried, broken, liar, cancelled, without_database)))
     raw = await exchange(api, f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     head, _, body = raw.partition(b"\r\n\r\n")
@@ -161,7 +161,7 @@ async def test_every_error_is_a_problem_document(serve: Serve, method: str, path
 
 
 async def exchange(api: Api, request: bytes) -> bytes:
-    """Send bytes and give all that comes back until the server closes."""
+    """Send bytes and return all that is received until the server closes."""
     host, _, port = api.server.address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request)
@@ -179,7 +179,7 @@ async def test_405_says_what_is_allowed_and_429_when_to_come_back(serve: Serve) 
 
 
 async def test_a_failure_is_logged_with_its_plugin_and_traceback(serve: Serve) -> None:
-    """Whoever is quoted the request id finds the reason."""
+    """The log has the reason under the request id."""
     api = await serve(at(broken))
     with capture_logs() as lines:
         await api("GET", "/api/v1/public/broken")
@@ -252,7 +252,7 @@ class RawApi(Api):
 
 @dataclass
 class Gate:
-    """A handler that a test holds."""
+    """A handler that a test pauses."""
 
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     open: asyncio.Event = field(default_factory=asyncio.Event)
@@ -269,12 +269,12 @@ class Gate:
 
 
 def gated(gate: Gate) -> Route:
-    """Make the route of a held handler."""
+    """Make the route of a paused handler."""
     return make_route(gate, path="/api/v1/public/gate", name="demo.gate")
 
 
 async def test_a_request_past_its_time_is_cancelled_and_answered(serve: Serve) -> None:
-    """503 `timeout` comes when the limit passes, and the handler is told."""
+    """503 `timeout` is answered at the limit, and the handler is cancelled."""
     gate = Gate()
     api = await serve(gated(gate), request_timeout=0.05)
     answer = await api("GET", "/api/v1/public/gate")
@@ -283,7 +283,7 @@ async def test_a_request_past_its_time_is_cancelled_and_answered(serve: Serve) -
 
 
 async def test_every_request_has_its_own_time(serve: Serve) -> None:
-    """One timer serves them all: each of several is answered, and the connection lives on."""
+    """One timer serves several requests: each is answered, and the connection stays open."""
     api = await serve(gated(Gate()), at(thing), request_timeout=0.05)
     answers = await asyncio.gather(*(api("GET", "/api/v1/public/gate") for _ in range(5)))
     assert [answer.status for answer in answers] == [503] * 5
@@ -306,7 +306,7 @@ async def test_a_body_that_never_ends_is_given_up(serve: Serve) -> None:
 
 
 async def test_a_client_that_hangs_up_cancels_its_request_quietly(serve: Serve) -> None:
-    """The handler is cancelled, and the log says 499 and no more."""
+    """The handler is cancelled, and the log has only 499."""
     gate = Gate()
     api = await serve(gated(gate))
     host, _, port = api.server.address.rpartition(":")
@@ -322,7 +322,7 @@ async def test_a_client_that_hangs_up_cancels_its_request_quietly(serve: Serve) 
 
 
 async def test_draining_finishes_what_is_in_hand_and_turns_the_rest_away(serve: Serve) -> None:
-    """A request in hand is answered whole; new ones are 503 `stopping`, and probes still answer."""
+    """A request in progress is answered in full; new ones are 503 `stopping`, and probes still answer."""
     gate = Gate()
     api = await serve(gated(gate), at(thing))
     api.server.serve_probe("/readyz", not_ready)
@@ -340,7 +340,7 @@ async def test_draining_finishes_what_is_in_hand_and_turns_the_rest_away(serve: 
 
 
 async def test_draining_cuts_short_what_does_not_finish(serve: Serve) -> None:
-    """Past the time the rest is answered 503 `stopping`."""
+    """After the time limit the rest is answered 503 `stopping`."""
     gate = Gate()
     api = await serve(gated(gate))
     in_hand = asyncio.create_task(api("GET", "/api/v1/public/gate"))
@@ -421,7 +421,7 @@ class Span:
 
 @dataclass
 class Observer:
-    """Keeps what it hears."""
+    """Records what it observes."""
 
     heard: list[tuple[Any, ...]] = field(default_factory=list)
 
@@ -435,7 +435,7 @@ class Observer:
 
 
 async def test_the_observer_hears_of_every_routed_request(serve: Serve) -> None:
-    """Begin with the caller's trace, end with the status, whatever it is; unrouted requests are not told."""
+    """Begin with the caller's trace, end with the status, whatever it is; unrouted requests are not observed."""
     observer = Observer()
     api = await serve(at(thing), at(broken), observer=observer)
     await api("GET", "/api/v1/public/thing", headers={"traceparent": "00-1-2-01"})

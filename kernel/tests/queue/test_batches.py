@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Column, MetaData, Table, Uuid, select, text
 from uuid_utils.compat import uuid7
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_kernel.database import Connection, Database, make_engine
 from galaxy_kernel.queue.batches import Batches
 from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result, queue_columns, queue_indexes
@@ -30,8 +31,7 @@ class Setting:
             jobs,
             lease=timedelta(seconds=30),
             max_attempts=3,
-            first_delay=timedelta(seconds=60),
-            max_delay=timedelta(hours=1),
+            backoff=Backoff(60.0, 3600.0, jitter=1.0),
         )
         self.recorded: list[Result] = []
         self.sets: list[int] = []

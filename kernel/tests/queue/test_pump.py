@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Column, MetaData, Table, Uuid, exc, select
 from uuid_utils.compat import uuid7
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import wait_for_event
 from galaxy_kernel.database import Connection, Database, make_engine
 from galaxy_kernel.queue.pump import Halt, Pump
@@ -40,8 +41,7 @@ class Watched(LeasedQueue):
             tries,
             lease=timedelta(seconds=75),
             max_attempts=8,
-            first_delay=timedelta(seconds=60),
-            max_delay=timedelta(hours=1),
+            backoff=Backoff(60.0, 3600.0, jitter=1.0),
             monotonic=hands,
         )
         self.completions: list[int] = []

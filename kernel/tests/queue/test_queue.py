@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import Column, LargeBinary, MetaData, Row, Table, Uuid, select, text
 from uuid_utils.compat import uuid7
 
+from galaxy_chassis.backoff import Backoff
 from galaxy_kernel.database import Connection, Database, make_engine
 from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result, history_columns, queue_columns, queue_indexes
 
@@ -43,8 +44,7 @@ def make_queue(**changed: Any) -> LeasedQueue:
     options: dict[str, Any] = {
         "lease": timedelta(seconds=LEASE),
         "max_attempts": MAX_ATTEMPTS,
-        "first_delay": timedelta(seconds=FIRST_DELAY),
-        "max_delay": timedelta(seconds=MAX_DELAY),
+        "backoff": Backoff(FIRST_DELAY, MAX_DELAY, jitter=1.0),
         "wipe": ("secret",),
         "random": Longest(),
     }
@@ -366,15 +366,6 @@ async def test_rows_in_hand_are_sought_by_id(database: Database) -> None:
             updating = plan[plan.index("Update on jobs q") :]
             assert "jobs_pkey" in updating
             assert "Seq Scan on jobs" not in plan
-
-
-def test_backoff_is_exponential_with_full_jitter() -> None:
-    """Delays are drawn between nothing and a bound that doubles up to its cap, for any number of tries."""
-    queue = make_queue(random=Longest())
-    assert [queue.backoff(tries) for tries in (1, 2, 3, 4, 5000)] == [100, 200, 400, 400, 400]
-    queue = make_queue(random=random.Random(1))
-    drawn = [queue.backoff(3) for _ in range(2000)]
-    assert min(drawn) < 10 and max(drawn) > 390 and 180 < sum(drawn) / len(drawn) < 220
 
 
 async def test_many_workers_once_each(database: Database) -> None:

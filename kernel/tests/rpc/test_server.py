@@ -231,7 +231,7 @@ async def test_a_failure_is_internal_and_logged_with_its_plugin() -> None:
 
 
 async def test_a_refusal_of_the_servicer_stays_as_it_is() -> None:
-    """What a servicer aborts with reaches the caller, and is no failure in the log."""
+    """A servicer's abort reaches the caller, and is not a failure in the log."""
     with logged() as lines:
         async with running(made(Echo())) as channel:
             assert await code_of(unary(channel, b"refuse")) == (grpc.StatusCode.NOT_FOUND, "no such thing")
@@ -239,7 +239,7 @@ async def test_a_refusal_of_the_servicer_stays_as_it_is() -> None:
 
 
 async def test_the_observer_surrounds_each_call() -> None:
-    """The observer gets the method and the traceparent, inside the call's work."""
+    """The observer gets the method and the traceparent, inside the call's request context."""
     seen: list[Any] = []
 
     @contextmanager
@@ -256,7 +256,7 @@ async def test_the_observer_surrounds_each_call() -> None:
 
 
 async def test_a_taken_port_refuses_the_boot() -> None:
-    """A port that somebody has, be it another gRPC server, refuses the boot naming the variable."""
+    """A port in use, also by another gRPC server, refuses the boot naming the variable."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(BootError, match="BACKEND_PUSH_LISTEN_ADDR"):
         await made(Echo(), address=f"127.0.0.1:{taken.getsockname()[1]}").start()
     first = made(Echo())
@@ -300,7 +300,7 @@ async def test_a_service_that_cannot_be_added_names_its_plugin() -> None:
 
 
 async def test_draining_finishes_unary_calls_and_refuses_new_ones() -> None:
-    """While draining, a call in hand is finished, a new one is UNAVAILABLE and health is NOT_SERVING."""
+    """While draining, a call in progress is finished, a new one is UNAVAILABLE and health is NOT_SERVING."""
     echo = Echo()
     server = made(echo)
     async with running(server) as channel:

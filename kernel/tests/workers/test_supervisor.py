@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from galaxy_chassis.clock import Clock, ManualClock
 from galaxy_kernel.database import Database, make_engine
 from galaxy_kernel.wakeups import Wakeups
-from galaxy_kernel.workers.supervisor import LONGEST_PASS, Span, Supervised, Supervisor
+from galaxy_kernel.workers.supervisor import Span, Supervised, Supervisor
 from galaxy_kernel.workers.worker import Worker
 
 DRIVERS = {"aiopg": "postgres", "asyncpg": "postgresql+asyncpg", "psycopg": "postgresql+psycopg"}
@@ -109,20 +109,20 @@ async def test_a_pass_that_fails_has_a_span_that_says_so(empty_database: str) ->
 
 
 async def test_a_pass_that_does_not_end_is_told(empty_database: str) -> None:
-    """A worker stuck in a pass fails its check, which a pass that ends does not."""
-    clock, stuck = ManualClock(), asyncio.Event()
+    """A worker in a pass for longer than it said fails its check, which a pass that ends does not."""
+    clock, stuck, longest = ManualClock(), asyncio.Event(), timedelta(seconds=40)
 
     async def hang() -> None:
         await stuck.wait()
 
     async with replica(empty_database) as database:
-        supervised = supervise(hang, database, clock)
+        supervised = supervise(hang, database, clock, longest_pass=longest)
         task = asyncio.create_task(supervised.run())
         await asyncio.sleep(0)
-        clock.advance(timedelta(seconds=LONGEST_PASS))
+        clock.advance(longest)
         assert (await supervised.health()).state == "ok"
         clock.advance(timedelta(seconds=1))
-        assert "has not ended for 301 s" in (await supervised.health()).detail
+        assert "has not ended for 41 s" in (await supervised.health()).detail
         stuck.set()
         supervised.stop()
         await task
@@ -261,3 +261,64 @@ async def test_a_task_cancelled_by_somebody_else_is_started_again(empty_database
             go_on.set()
             await until(supervised, "ok")
             assert supervised.passes
+
+
+def answering(database: Database, *answers: Any, interval: timedelta = timedelta(hours=1)) -> tuple[Supervised, Any]:
+    """Return a worker whose passes return these one after the other, and the list of its passes."""
+    passes: list[None] = []
+    waiting = list(answers)
+
+    async def work() -> Any:
+        passes.append(None)
+        return waiting.pop(0) if waiting else None
+
+    return supervise(work, database, interval=interval), passes
+
+
+@pytest.mark.parametrize(
+    "at_once",
+    [True, timedelta(0), timedelta(seconds=-5), timedelta(milliseconds=3), ManualClock().now()],
+    ids=["true", "zero", "past", "soon", "due"],
+)
+async def test_a_pass_says_when_it_wants_the_next(at_once: Any, empty_database: str) -> None:
+    """True, and a time that has come or soon does, bring the next pass long before the interval ends."""
+    async with replica(empty_database) as database:
+        supervised, passes = answering(database, at_once, at_once)
+        async with supervising(supervised), asyncio.timeout(20):
+            while len(passes) < 3:
+                await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("later", [timedelta(days=1), ManualClock().now() + timedelta(days=1), False, None])
+async def test_the_interval_is_the_longest_wait(later: Any, empty_database: str) -> None:
+    """A pass that wants the next one later than the interval gets it after the interval."""
+    async with replica(empty_database) as database:
+        supervised, passes = answering(database, later, later, interval=timedelta(milliseconds=2))
+        async with supervising(supervised), asyncio.timeout(20):
+            while len(passes) < 3:
+                await asyncio.sleep(0.001)
+
+
+async def test_a_wake_up_cuts_a_wanted_wait_short(empty_database: str) -> None:
+    """Who is woken does not wait until the time it asked for."""
+    async with replica(empty_database) as database:
+        supervised, passes = answering(database, timedelta(minutes=30))
+        async with supervising(supervised), asyncio.timeout(20):
+            while not supervised.passes:
+                await asyncio.sleep(0.001)
+            supervised._wake.set()
+            while len(passes) < 2:
+                await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("nonsense", [5, "soon", datetime(2030, 1, 1)], ids=["number", "text", "naive"])
+async def test_an_answer_of_another_type_is_a_failure(nonsense: Any, empty_database: str) -> None:
+    """A number, or a time without a zone, is not guessed at: the pass has failed, and the log says why."""
+    with capture_logs() as lines:
+        async with replica(empty_database) as database:
+            supervised, _ = answering(database, nonsense)
+            async with supervising(supervised), asyncio.timeout(20):
+                while not supervised.passes:
+                    await asyncio.sleep(0.001)
+    assert [line["event"] for line in lines] == ["worker_failed", "worker_recovered"]
+    assert "must return a bool, a timedelta, an aware datetime or None, not " in str(lines[0]["exc_info"])

@@ -1,7 +1,7 @@
 """The audit log: what operators did, each action recorded before it runs.
 
-If the process dies between `begin` and `finish`, the row stays with the outcome `unknown`: the action may have
-happened or not, and the log says so rather than nothing.
+If the process dies between `begin` and `finish`, the row stays with the outcome `unknown`: the action may have happened
+or not.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,11 +18,11 @@ from galaxy_contracts.access import AdminIdentity
 from galaxy_kernel.api import Context, Paging, Problem, new_id, request_id
 
 COMMAND_LINE = "(command line)"
-"""Stands in the log for a user name, in the rows that have no `admin_id`."""
+"""Replaces a user name in the log, in rows without `admin_id`."""
 
 
 class AdminAuditLog:
-    """Implements `galaxy_contracts.access.AuditLog`, and what the command line and the routes do with it."""
+    """Implements `galaxy_contracts.access.AuditLog`, for the kernel, the command line and the routes."""
 
     def __init__(self, context: Context[AdminSettings]) -> None:
         self._context = context
@@ -39,7 +39,7 @@ class AdminAuditLog:
 
     @asynccontextmanager
     async def recording(self, action: str, target: Mapping[str, str]) -> AsyncIterator[None]:
-        """Record what a command does, before and after: a Problem makes it `refused`, anything else `failed`."""
+        """Record a command, before and after it: a Problem makes it `refused`, any other exception `failed`."""
         entry = await self._begin(None, COMMAND_LINE, action, target, request_id())
         outcome: Outcome = "failed"
         try:

@@ -23,9 +23,9 @@ def commands(context: Context[AdminSettings], service: AdminService, audit: Admi
     @app.command("reset-password")
     def reset_password(
         username: Annotated[str, typer.Argument(help="Name of the admin.")],
-        from_stdin: Annotated[bool, typer.Option("--stdin", help="Read the password instead of making one.")] = False,
+        from_stdin: Annotated[bool, typer.Option("--stdin", help="Read the password from standard input.")] = False,
     ) -> None:
-        """Return an admin a new password, to be changed at first use; unlocks and enables the account."""
+        """Set a new password for an admin, to be changed at first use; unlock and enable the account."""
         password = sys.stdin.readline().rstrip("\n") if from_stdin else secrets.token_urlsafe(18)
 
         async def work() -> None:

@@ -8,18 +8,21 @@ from uuid import UUID
 
 import msgspec
 
+from galaxy_kernel.api import Backoff
+
 FREE_TRIES = 4
 """Wrong passwords in a row before the account is locked at all."""
-_LONGEST_LOCK = timedelta(minutes=15)
+_LOCK = Backoff(1.0, 900.0, jitter=0.0)
+"""How long an account is locked."""
 
 SHORTEST_PASSWORD = 12
 """Characters; NIST SP 800-63B asks for at least 8, and more where there is no second factor."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-"""What neither a user name nor a password may hold (RFC 7617, 2): nobody could sign in with it."""
+"""Characters that neither a user name nor a password may have (RFC 7617, 2): signing in would be impossible."""
 
 Outcome = Literal["unknown", "done", "refused", "failed"]
-"""How an action ended; `unknown` until it has, and for good when the process died in it."""
+"""How an action ended; `unknown` until then, and permanently when the process died in it."""
 
 
 class AdminAccount(msgspec.Struct, frozen=True):
@@ -44,6 +47,4 @@ def fold(username: str) -> str:
 def lock_after(failures: int) -> timedelta | None:
     """Return how long an account is locked after so many wrong passwords in a row: 1 s, doubled up to 15 min."""
     beyond = failures - FREE_TRIES
-    if beyond <= 0:
-        return None
-    return min(_LONGEST_LOCK, timedelta(seconds=2.0 ** min(beyond - 1, 20)))
+    return timedelta(seconds=_LOCK.bound(beyond)) if beyond > 0 else None

@@ -1,4 +1,4 @@
-"""Hashing passwords: Argon2id (RFC 9106), off the event loop and few at a time, since each takes 64 MiB."""
+"""Hashes passwords by Argon2id (RFC 9106), off the event loop and few at a time, since each needs 64 MiB."""
 
 import asyncio
 import hashlib
@@ -21,15 +21,15 @@ T = TypeVar("T")
 AT_ONCE = 2
 """Hashes computed at once, of 64 MiB each."""
 PLACES = 64
-"""Callers who compute or wait, at most: at 50 ms a hash the last of them waits for some two seconds."""
+"""Callers that compute or wait, at most: at 50 ms a hash the last of them waits for some two seconds."""
 
 
 class Passwords:
     """Hashes and verifies.
 
-    A password that was right is remembered for the life of the process as a keyed hash, bound to the stored hash
-    it matched, since HTTP Basic sends it with every request and Argon2 takes tens of milliseconds on purpose. A
-    changed password changes the stored hash, which voids what is remembered.
+    A password that was right is remembered for the life of the process as a keyed hash, bound to the stored hash it
+    matched, since HTTP Basic sends it with every request and Argon2 takes tens of milliseconds on purpose. A changed
+    password changes the stored hash, which invalidates the remembered one.
     """
 
     def __init__(self, hasher: PasswordHasher) -> None:
@@ -42,9 +42,9 @@ class Passwords:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold one of the places for those who have a password hashed or verified, before anything is counted.
+        """Reserve one of the places for hashing or verifying, before anything is counted.
 
-        Raise 503 `admin_busy` when all are taken: whoever floods the sign-in with names gets no more than these.
+        Raise 503 `admin_busy` when all are taken: a flood of sign-ins gets no more than these.
         """
         if self._taken >= PLACES:
             detail = "Too many passwords are being checked at once: try again in a moment."
@@ -65,7 +65,7 @@ class Passwords:
         return hmac.compare_digest(remembered, self._trace(account, password))
 
     async def verify(self, account: AdminAccount | None, password: str) -> bool:
-        """Return whether the password is right. Takes as long where there is no such account."""
+        """Return whether the password is right, in the same time where there is no such account."""
         if account is None and not self._decoy:
             self._decoy = await self.hash(secrets.token_hex(16))
         stored = self._decoy if account is None else account.password_hash
@@ -76,7 +76,7 @@ class Passwords:
         return True
 
     async def _compute(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """Run in a thread. A caller who gives up goes at once; the thread keeps its memory, and so its permit."""
+        """Run in a thread. A cancelled caller returns at once; the thread keeps its memory, and so its permit."""
         await self._room.acquire()
         running = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
         running.add_done_callback(self._done)
@@ -85,7 +85,7 @@ class Passwords:
     def _done(self, running: asyncio.Future[T]) -> None:
         self._room.release()
         if not running.cancelled():
-            running.exception()  # looked at here too, for the caller may be gone
+            running.exception()  # retrieved here too, for the caller may be gone
 
     def _matches(self, stored: str, password: str) -> bool:
         try:

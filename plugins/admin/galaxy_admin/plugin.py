@@ -29,7 +29,7 @@ class AdminPlugin:
     )
 
     hasher: ClassVar[PasswordHasher] = PasswordHasher()
-    """Argon2id with the parameters of RFC 9106's second recommendation; tests take a quicker one."""
+    """Argon2id with the parameters of RFC 9106's second recommendation; tests use a faster one."""
 
     def __init__(self, context: Context[AdminSettings]) -> None:
         self._context = context

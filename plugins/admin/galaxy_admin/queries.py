@@ -47,9 +47,9 @@ async def lock_accounts(connection: Connection) -> list[AdminAccount]:
 async def change_account(
     connection: Connection, admin_id: UUID, *, seen_hash: str | None = None, **values: Any
 ) -> AdminAccount | None:
-    """Change columns of an account and give it as it is then.
+    """Change columns of an account and return it.
 
-    With `seen_hash`, only while that is its password and it is enabled; None otherwise.
+    With `seen_hash`, only while that is its password and it is enabled; return None otherwise.
     """
     statement = update(admin_accounts).where(admin_accounts.c.id == admin_id).values(**values)
     if seen_hash is not None:
@@ -58,7 +58,7 @@ async def change_account(
 
 
 async def count_try(connection: Connection, admin_id: UUID, now: datetime) -> int | None:
-    """Count a try before it is evaluated, and give how many there were in a row; None while the account is locked."""
+    """Count an attempt before it is evaluated, and return how many there were in a row; None while locked."""
     locked_until = admin_accounts.c.locked_until
     statement = (
         update(admin_accounts)
@@ -71,7 +71,7 @@ async def count_try(connection: Connection, admin_id: UUID, now: datetime) -> in
 
 
 async def lock(connection: Connection, admin_id: UUID, until: datetime) -> None:
-    """Lock an account against further tries."""
+    """Lock an account against further attempts."""
     await connection.execute(update(admin_accounts).where(admin_accounts.c.id == admin_id).values(locked_until=until))
 
 
@@ -82,7 +82,7 @@ async def locked_until(connection: Connection, admin_id: UUID) -> datetime | Non
 
 
 async def forgive(connection: Connection, admin_id: UUID) -> None:
-    """Forget the wrong tries, after a right one."""
+    """Reset the count of wrong attempts, after a right one."""
     await connection.execute(
         update(admin_accounts).where(admin_accounts.c.id == admin_id).values(failures=0, locked_until=None)
     )

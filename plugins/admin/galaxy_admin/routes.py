@@ -1,7 +1,6 @@
 """The plugin's HTTP operations (SPEC D-1, D-2)."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from pydantic import Field, StringConstraints
 from galaxy_admin.audit import AdminAuditLog
 from galaxy_admin.domain import Outcome
 from galaxy_admin.service import CHANGE_OWN_PASSWORD, AdminService
-from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route
+from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route, Timestamp
 
 Username = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"^[^\s:\x00-\x1f\x7f]+$")
@@ -26,13 +25,13 @@ class AdminView(Model):
     username: str
     must_rotate: bool
     """Whether the password opens nothing but the route that changes it."""
-    created_at: datetime
-    password_changed_at: datetime | None
-    disabled_at: datetime | None
+    created_at: Timestamp
+    password_changed_at: Timestamp | None
+    disabled_at: Timestamp | None
 
 
 class NewAdmin(Model):
-    """An account to make."""
+    """An account to create."""
 
     username: Username
     password: Password
@@ -48,7 +47,7 @@ class PasswordChange(Model):
 
 
 class AuditQuery(Paging):
-    """Which rows of the audit log."""
+    """Filters of the audit log."""
 
     username: str | None = None
     action: str | None = None
@@ -57,11 +56,11 @@ class AuditQuery(Paging):
 
 
 class AuditEntry(Model):
-    """What an operator did."""
+    """An entry of the audit log."""
 
     id: UUID
-    at: datetime
-    finished_at: datetime | None
+    at: Timestamp
+    finished_at: Timestamp | None
     admin_id: UUID | None
     """None: from the command line."""
     username: str
@@ -106,7 +105,7 @@ def _account_routes(service: AdminService) -> Sequence[Route]:
             path,
             create,
             name="admin.create",
-            summary="Make an operator's account.",
+            summary="Create an operator's account.",
             access=admin,
             status=201,
             errors=("409 username_taken",),
@@ -134,7 +133,7 @@ def _account_routes(service: AdminService) -> Sequence[Route]:
             f"{path}/me/password",
             change_own_password,
             name=CHANGE_OWN_PASSWORD,
-            summary="Change one's own password.",
+            summary="Change your own password.",
             access=admin,
             errors=("403 current_password_wrong", "409 changed_meanwhile"),
         ),
@@ -147,4 +146,4 @@ def _audit_route(audit: AdminAuditLog) -> Route:
         rows, total = await audit.list_entries(query, **chosen, outcome=query.outcome)
         return query.page_of([AuditEntry.of(row) for row in rows], total)
 
-    return Route("GET", "/api/v1/admin/audit", list_entries, "admin.audit", "Read what operators did.", Access.ADMIN)
+    return Route("GET", "/api/v1/admin/audit", list_entries, "admin.audit", "List audit entries.", Access.ADMIN)

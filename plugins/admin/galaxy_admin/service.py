@@ -1,7 +1,7 @@
 """Use cases of operators' accounts.
 
 Write paths, if the process dies between any two lines: each use case is one transaction, so it happened or it did
-not. A try is counted, committed, before the password is looked at: killing the process does not give tries back.
+not. An attempt is counted and committed before the password is checked: killing the process gains no attempts.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from galaxy_contracts.access import AdminIdentity
 from galaxy_kernel.api import Cache, Context, Paging, Problem, conflict, invalid, new_id, not_found
 
 CHANGE_OWN_PASSWORD = "admin.change_own_password"  # noqa: S105 - a route's name
-"""The one route that a password which must be changed opens."""
+"""The only route that a password which must be changed opens."""
 
 
 class AdminService:
@@ -28,7 +28,7 @@ class AdminService:
         self._context, self._cache, self._passwords = context, cache, passwords
 
     async def bootstrap(self) -> None:
-        """Make the first admin of the settings while there is none; safe on several replicas at once."""
+        """Create the first admin of the settings while there is none; safe on several replicas at once."""
         settings = self._context.settings
         if settings.bootstrap_user is None or settings.bootstrap_password is None:
             return
@@ -60,7 +60,7 @@ class AdminService:
         return AdminIdentity(account.id, account.username)
 
     async def _try(self, account: AdminAccount, password: str) -> bool:
-        """Evaluate a password under the lock-out: counted first, where there is a place for it; forgiven when right."""
+        """Evaluate a password under the lock-out: counted first, if there is a place for it; reset when right."""
         with self._passwords.place():
             failures = await self._count_try(account)
             right = await self._passwords.verify(account, password)
@@ -72,7 +72,7 @@ class AdminService:
         return True
 
     async def _count_try(self, account: AdminAccount) -> int:
-        """Count a try, lock the account where it is one too many, and return how many there were in a row."""
+        """Count an attempt, lock the account where it is one too many, and return how many there were in a row."""
         now = self._context.clock.now()
         async with self._context.database.transaction() as connection:
             failures = await queries.count_try(connection, account.id, now)
@@ -90,7 +90,7 @@ class AdminService:
             return await queries.list_accounts(connection, paging)
 
     async def create(self, username: str, password: str) -> AdminAccount:
-        """Make an account whose password must be changed at first use."""
+        """Create an account whose password must be changed at first use."""
         _check_password("password", password, username)
         with self._passwords.place():
             account = await self._new_account(username, password)
@@ -129,11 +129,11 @@ class AdminService:
             raise Problem(403, "current_password_wrong", "The current password is wrong.")
         with self._passwords.place():
             new_hash = await self._passwords.hash(new)
-        # what was seen must still stand: a reset or a disabling in between wins over this change
+        # the account must be unchanged: a reset or a disabling in between has precedence over this change
         await self._store(account, new_hash, unless_changed=True, must_rotate=False)
 
     async def reset_password(self, username: str, password: str) -> None:
-        """Replace a lost password from the command line: unlocks and enables, must be changed at first use."""
+        """Replace a lost password from the command line: unlock and enable; it must be changed at first use."""
         _check_password("password", password, username)
         async with self._context.database.reading() as connection:
             account = await queries.find_by_name(connection, fold(username))
@@ -157,7 +157,7 @@ class AdminService:
             )
             if changed is None:
                 raise conflict(
-                    "changed_meanwhile", "The account has just been changed by somebody else: sign in again."
+                    "changed_meanwhile", "The account has just been changed by another operator: sign in again."
                 )
             await self._cache.put(connection, changed)
 

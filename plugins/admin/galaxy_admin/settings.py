@@ -1,4 +1,4 @@
-"""What operators set."""
+"""The plugin's settings."""
 
 from typing import Self
 
@@ -9,10 +9,10 @@ from galaxy_kernel.api import Settings
 
 
 class AdminSettings(Settings):
-    """How the first operator gets in."""
+    """The first operator's account."""
 
     bootstrap_user: str | None = None
-    """Name of the first admin, made at start while there is none."""
+    """Name of the first admin, created at start while there is none."""
     bootstrap_password: SecretStr | None = None
     """Password of the first admin; it opens only the route that changes it."""
 
@@ -33,5 +33,5 @@ class AdminSettings(Settings):
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
         if (self.bootstrap_user is None) != (self.bootstrap_password is None):
-            raise ValueError("expected both BOOTSTRAP_USER and BOOTSTRAP_PASSWORD, or neither: no admin is made of one")
+            raise ValueError("expected both BOOTSTRAP_USER and BOOTSTRAP_PASSWORD, or neither: one alone has no effect")
         return self

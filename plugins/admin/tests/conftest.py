@@ -30,7 +30,7 @@ class QuickAdmin(AdminPlugin):
 
 
 class GatedHasher(PasswordHasher):
-    """A quick hasher whose work on chosen passwords waits at a gate, in its thread."""
+    """A fast hasher whose work on chosen passwords waits at a gate, in its thread."""
 
     def __init__(self, *held: str) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
@@ -62,7 +62,7 @@ class GatedHasher(PasswordHasher):
 
 @pytest.fixture
 def gated() -> Iterator[Callable[..., GatedHasher]]:
-    """Return what makes a hasher that waits for some passwords; its gate is open once the test has ended."""
+    """Return a function that makes a hasher that waits for some passwords; its gate opens when the test ends."""
     made: list[GatedHasher] = []
 
     def make(*held: str) -> GatedHasher:
@@ -87,7 +87,7 @@ class World:
     async def ask(
         self, method: str, path: str, *, user: str = "root", password: str = CHANGED, json: Any = None
     ) -> tuple[int, Any]:
-        """Make a request as an operator, and give status and JSON."""
+        """Make a request as an operator, and return status and JSON."""
         headers = {"Authorization": encode_basic_auth(user, password)}
         async with self.booted.client.request(method, path, json=json, headers=headers) as response:
             return response.status, await response.json() if response.content_type.endswith("json") else None
@@ -98,7 +98,7 @@ class World:
         return (await self.ask("PUT", f"{ADMINS}/me/password", user=user, password=current, json=body))[0]
 
     async def until_closed(self, password: str) -> None:
-        """Wait until the backend has heard of a reset: a password that it remembers opens nothing any more."""
+        """Wait until the backend has applied a reset: a remembered password is refused."""
         async with asyncio.timeout(5):
             while (await self.ask("GET", ADMINS, password=password))[0] != 401:
                 await asyncio.sleep(0.01)
@@ -112,7 +112,7 @@ class World:
 
 @pytest.fixture
 async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
-    """Return what boots the plugin with a first admin `root`; `beside` another world for a second replica."""
+    """Return a function that boots the plugin with a first admin `root`; `beside` another world, as a replica."""
     async with AsyncExitStack() as stack:
 
         async def make(*, beside: World | None = None, password: str = FIRST, hasher: Any = None) -> World:

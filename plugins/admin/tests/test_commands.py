@@ -25,7 +25,7 @@ async def test_reset_password(world: Any) -> None:
 
 
 async def test_reset_password_makes_one(world: Any) -> None:
-    """Without --stdin a password is made and printed, and nothing else is."""
+    """Without --stdin a password is generated and printed, and nothing else is."""
     await world.rotate()
     done = await world.command("reset-password", "root")
     made = done.stdout.removesuffix("\n")
@@ -43,7 +43,7 @@ async def test_reset_password_makes_one(world: Any) -> None:
     ],
 )
 async def test_a_reset_leaves_a_row(world: Any, username: str, given: str, outcome: str, says: str) -> None:
-    """The audit log holds what the command line did and how it ended, with nobody's account; a refusal is one line."""
+    """The audit log has the command and its outcome, without an account; a refusal is one line."""
     await world.rotate()
     done = await world.command("reset-password", username, "--stdin", given=given)
     assert done.exit_code == (0 if outcome == "done" else 1)

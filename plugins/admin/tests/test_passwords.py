@@ -1,4 +1,4 @@
-"""Hashing: few at a time, whatever becomes of those who asked for it."""
+"""Hashing: few at a time, even when callers are cancelled."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ async def account_with(passwords: Passwords, password: str) -> AdminAccount:
 
 
 async def turns() -> None:
-    """Return everybody who could go on the chance to."""
+    """Let every task run that can."""
     for _ in range(100):
         await asyncio.sleep(0)
 
@@ -50,7 +50,7 @@ async def test_few_at_a_time(gated: Any) -> None:
 
 
 async def test_who_gives_up_leaves_no_room_before_the_thread_has_ended(gated: Any) -> None:
-    """A cancelled caller is gone at once, yet its thread goes on and counts: nobody else begins in its stead."""
+    """A cancelled caller returns at once, but its thread continues and counts: no other starts in its place."""
     hasher = gated(HELD)
     passwords = Passwords(hasher)
     given_up = [asyncio.create_task(passwords.hash(HELD)) for _ in range(AT_ONCE)]
@@ -67,7 +67,7 @@ async def test_who_gives_up_leaves_no_room_before_the_thread_has_ended(gated: An
 
 
 async def test_a_failing_hash_leaves_its_room(gated: Any) -> None:
-    """A hash that fails, its caller there or not, takes no room with it."""
+    """A hash that fails, its caller cancelled or not, frees its place."""
     passwords = Passwords(gated())
     for _ in range(AT_ONCE + 1):
         with pytest.raises(UnicodeEncodeError):
@@ -76,7 +76,7 @@ async def test_a_failing_hash_leaves_its_room(gated: Any) -> None:
 
 
 async def test_places_are_counted() -> None:
-    """Whoever comes when all places are taken is told to come again; a place that is left is free."""
+    """When all places are taken the answer is 503; a place that was left is free again."""
     passwords = Passwords(object())  # type: ignore[arg-type] # nothing is hashed
     held = [passwords.place() for _ in range(PLACES)]
     for place in held:

@@ -1,4 +1,4 @@
-"""The HTTP operations: who gets in."""
+"""The HTTP operations: authentication."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ ADMINS = "/api/v1/admin/admins"
 
 
 async def test_anonymous_and_unknown_are_401(world: Any) -> None:
-    """Nobody learns whether a name exists from the answer."""
+    """The answer does not reveal whether a name exists."""
     async with world.booted.client.get(ADMINS) as response:
         assert response.status == 401
         assert response.headers["WWW-Authenticate"].startswith("Basic")

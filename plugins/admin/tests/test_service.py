@@ -35,7 +35,7 @@ async def test_bootstrap_never_overwrites(make_world: Any, world: Any) -> None:
 
 
 async def test_new_admin_must_change_the_password_given_to_them(world: Any) -> None:
-    """Who makes an account knows its password only until it is first used."""
+    """The creator of an account knows its password only until it is first used."""
     await world.rotate()
     status, admin = await world.ask("POST", ADMINS, json={"username": "Ada", "password": "made by root once"})
     assert (status, admin["must_rotate"]) == (201, True)
@@ -61,7 +61,7 @@ async def test_disabled_admin_is_out_at_once_and_root_cannot_disable_itself(worl
 
 
 async def test_wrong_passwords_lock_with_growing_delay(world: Any, clock: ManualClock) -> None:
-    """After the free tries each wrong one locks for twice as long; the right one inside a lock does not open."""
+    """After the free attempts each wrong one locks for twice as long; the right one inside a lock is refused."""
     await world.rotate()
     await world.ask("GET", ADMINS, password=CHANGED)
     for _ in range(FREE_TRIES + 1):
@@ -77,7 +77,7 @@ async def test_wrong_passwords_lock_with_growing_delay(world: Any, clock: Manual
 
 
 async def test_lock_does_not_shut_out_who_is_in(world: Any) -> None:
-    """An operator at work goes on working while somebody else guesses at their name."""
+    """A signed-in operator keeps working while another client guesses at their name."""
     await world.rotate()
     assert (await world.ask("GET", ADMINS))[0] == 200
     for _ in range(FREE_TRIES + 2):
@@ -123,7 +123,7 @@ async def test_passwords_are_argon2id_and_nowhere_plain(world: Any) -> None:
 
 
 async def test_a_flood_of_names_locks_nobody(make_world: Any, gated: Any) -> None:
-    """While all places are taken others are told 503, their tries are not counted, and who is in stays in."""
+    """While all places are taken others get 503, their attempts are not counted, and operators stay signed in."""
     hasher = gated("flood")
     world = await make_world(hasher=hasher)
     await world.rotate()
@@ -159,7 +159,7 @@ async def test_a_reset_wins_over_a_change_under_way(make_world: Any, gated: Any)
 
 
 async def test_of_two_changes_at_once_one_counts(make_world: Any, gated: Any) -> None:
-    """Of two changes that began from the same password one is stored, and the other is told so."""
+    """Of two changes that began from the same password one is stored, and the other is 409."""
     hasher = gated("the one password", "the other password")
     world = await make_world(hasher=hasher)
     await world.rotate()

@@ -1,4 +1,4 @@
-"""What operators set."""
+"""The plugin's settings."""
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -10,6 +10,6 @@ FIRST = "the first password"
 
 @pytest.mark.parametrize(("user", "password"), [("root", None), (None, SecretStr(FIRST)), ("ro:ot", SecretStr(FIRST))])
 def test_a_bootstrap_that_lets_nobody_in_is_refused(user: str | None, password: SecretStr | None) -> None:
-    """Half of it makes no admin, and a name that HTTP Basic cannot carry opens nothing."""
+    """Half of the pair is refused, and so is a name that HTTP Basic cannot carry."""
     with pytest.raises(ValidationError, match="expected"):
         AdminSettings(bootstrap_user=user, bootstrap_password=password)

@@ -19,11 +19,11 @@ async def state(connection: Connection) -> AdminChannelState:
 
 
 async def held(connection: Connection) -> bool:
-    """Return whether the channel is on, and keep it so until this transaction ends; others may do so too."""
+    """Return whether the channel is on, and lock that, shared, until this transaction ends."""
     return bool((await connection.execute(_HELD)).scalar_one())
 
 
 async def switch(connection: Connection, now: datetime, *, enabled: bool) -> None:
-    """Switch the channel, once every transaction that delivers by it has ended; nothing where it is so already."""
+    """Switch the channel, once every transaction that delivers by it has ended; no change where it is already so."""
     statement = update(admin_channel).where(_c.enabled != enabled)
     await connection.execute(statement.values(enabled=enabled, changed_at=now))

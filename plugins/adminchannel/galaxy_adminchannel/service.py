@@ -1,8 +1,8 @@
-"""The switch, and the mails that it lets through.
+"""The switch of the admin channel, and the mails to operators.
 
 What happens if the process dies between any two lines: both write paths are one statement on the caller's connection.
 Before the COMMIT nothing has happened; after it the switch holds on every replica, since each delivery reads it in the
-transaction that queues the mails, and whoever switches waits for the deliveries under way.
+transaction that queues the mails, and switching waits for deliveries in progress.
 """
 
 from collections.abc import Sequence

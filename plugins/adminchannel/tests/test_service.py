@@ -1,4 +1,4 @@
-"""The switch holds on every replica from its commit on, and no delivery slips past it."""
+"""The switch holds on every replica from its commit on, for every delivery."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -78,7 +78,7 @@ async def test_switching_to_what_it_is_changes_nothing(replicas: tuple[Booted, B
 
 
 async def test_the_switch_waits_for_a_delivery_under_way(replicas: tuple[Booted, Booted]) -> None:
-    """Whoever has switched it off knows that no mail is queued after that."""
+    """After switching off, no mail is queued any more."""
     one, other = replicas
     async with one.database.transaction() as connection:
         assert await channel_of(one).deliver(connection, [MAIL])
@@ -98,7 +98,7 @@ async def test_two_deliveries_do_not_wait_for_each_other(replicas: tuple[Booted,
 
 
 async def test_a_faulty_mail_is_told(replicas: tuple[Booted, Booted], outbox: FakeOutbox) -> None:
-    """What the outbox refuses reaches the caller in its place, and the others are queued."""
+    """The outbox's error for a mail reaches the caller in its place, and the others are queued."""
     faulty = Message("runtime.unknown", "operators@example.test", "en", {})
     outcomes = await deliver(replicas[0], faulty, MAIL)
     assert outcomes is not None

@@ -1,6 +1,5 @@
 """What the plugin tells players: that somebody signed in to their account on a new device."""
 
-from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field
@@ -9,7 +8,7 @@ from galaxy_auth.domain import Session
 from galaxy_auth.settings import AuthSettings
 from galaxy_contracts.accounts import Account
 from galaxy_contracts.notification import NOTIFICATIONS, Intent, NotificationKind
-from galaxy_kernel.api import Connection, Context, Model
+from galaxy_kernel.api import Connection, Context, Model, Timestamp
 
 
 class NewDevice(Model):
@@ -17,7 +16,7 @@ class NewDevice(Model):
 
     session_id: UUID = Field(examples=["01890a5d-ac96-774b-bcce-b302099a8057"])
     device_name: str = Field(examples=["Ada's phone"])
-    signed_in_at: datetime = Field(examples=["2026-11-25T18:30:00Z"])
+    signed_in_at: Timestamp = Field(examples=["2026-11-25T18:30:00Z"])
 
 
 NEW_DEVICE = NotificationKind(

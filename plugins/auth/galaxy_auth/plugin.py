@@ -48,7 +48,6 @@ class AuthPlugin:
         self._context.require(OUTBOX).register(SIGN_IN_CODE)
         if (notifications := self._context.find(NOTIFICATIONS)) is not None:
             notifications.register(NEW_DEVICE)
-        self._sessions.open()
         try:
             yield (Offer(USER_AUTHENTICATOR, self._sessions), Offer(SESSIONS, self._sessions))
         finally:

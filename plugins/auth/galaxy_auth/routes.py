@@ -1,7 +1,6 @@
 """The plugin's HTTP operations (SPEC A-1, A-2, A-5, A-6)."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -10,7 +9,19 @@ from pydantic import AfterValidator, StringConstraints
 from galaxy_auth.domain import parse_code
 from galaxy_auth.service import Confirmation, SignInService
 from galaxy_auth.sessions import SessionService
-from galaxy_kernel.api import Access, Call, DisplayName, Email, Language, Model, Page, Paging, Route, TimeZone
+from galaxy_kernel.api import (
+    Access,
+    Call,
+    DisplayName,
+    Email,
+    Language,
+    Model,
+    Page,
+    Paging,
+    Route,
+    Timestamp,
+    TimeZone,
+)
 
 UNKNOWN_DEVICE = "Unknown device"
 
@@ -32,7 +43,7 @@ class SentCode(Model):
 
     challenge_id: UUID
     """Names the code when it is given: keep it where it was asked for."""
-    expires_at: datetime
+    expires_at: Timestamp
     """When the code ceases to work."""
 
 
@@ -59,7 +70,7 @@ class SignedInAccount(Model):
     language: str
     time_zone: str
     declared_country: str | None
-    created_at: datetime
+    created_at: Timestamp
 
 
 class SignedIn(Model):
@@ -76,10 +87,10 @@ class SessionView(Model):
 
     id: UUID
     device_name: str
-    created_at: datetime
-    last_seen_at: datetime
+    created_at: Timestamp
+    last_seen_at: Timestamp
     """To within five minutes."""
-    expires_at: datetime
+    expires_at: Timestamp
     """When it ends even if it is used."""
     current: bool
     """Whether it is the one that asks."""
@@ -104,7 +115,7 @@ class Introspection(Model):
     active: bool
     account_id: UUID | None = None
     session_id: UUID | None = None
-    expires_at: datetime | None = None
+    expires_at: Timestamp | None = None
     """When the session ends even if it is used."""
 
 

@@ -7,7 +7,9 @@ interval of the worker plus the precision, so a session that was about to run ou
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import islice
 from uuid import UUID
 
@@ -19,7 +21,7 @@ from galaxy_auth.domain import TOKEN_LENGTH, Session, new_token, token_hash
 from galaxy_auth.settings import AuthSettings
 from galaxy_contracts.access import UserIdentity
 from galaxy_contracts.accounts import ACCOUNTS, Accounts
-from galaxy_contracts.geo import COUNTRIES
+from galaxy_contracts.geo import COUNTRIES, Countries
 from galaxy_contracts.sessions import SessionsRevoked
 from galaxy_kernel.api import Cache, Connection, Context, Paging, new_id, not_found
 
@@ -31,25 +33,34 @@ PRUNE_GRACE = timedelta(hours=1)
 """How much longer a row stays that ran out unused: another replica may know of a use that is not written yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Authentication:
+    """What `authenticate` goes by, looked up once: requests are many."""
+
+    accounts: Accounts
+    countries: Countries | None
+    now: Callable[[], datetime]
+    idle: timedelta
+    precision: timedelta
+
+
 class SessionService:
     """Implements the contracts `UserAuthenticator` and `Sessions`, and the use cases of the routes and workers."""
 
     def __init__(self, context: Context[AuthSettings], cache: Cache[bytes, Session]) -> None:
         self._context, self._cache = context, cache
         self._seen: dict[UUID, datetime] = {}
-        self._accounts: Accounts
-        self._now: Callable[[], datetime]
-        self._count: Callable[[UUID, str], None] | None = None
-        self._idle = self._precision = timedelta(0)
 
-    def open(self) -> None:
-        """Take what `authenticate` needs on every request, once. Called from the plugin's lifespan."""
-        self._accounts = self._context.require(ACCOUNTS)
-        self._now = self._context.clock.now
-        countries = self._context.find(COUNTRIES)
-        self._count = None if countries is None else countries.count
-        self._idle = self._context.settings.session_idle_ttl
-        self._precision = min(TOUCH_PRECISION, self._idle / 10)
+    @cached_property
+    def _authentication(self) -> _Authentication:
+        context, idle = self._context, self._context.settings.session_idle_ttl
+        return _Authentication(
+            accounts=context.require(ACCOUNTS),
+            countries=context.find(COUNTRIES),
+            now=context.clock.now,
+            idle=idle,
+            precision=min(TOUCH_PRECISION, idle / 10),
+        )
 
     async def close(self) -> None:
         """Write down the uses not written yet, as far as the database takes them. Called when the plugin stops."""
@@ -62,8 +73,9 @@ class SessionService:
     def authenticate(self, token: str, *, client_address: str) -> UserIdentity | None:
         """Return the identity behind a request's token, or None, and count the country it came from."""
         identity = self.identify(token)
-        if identity is not None and self._count is not None:
-            self._count(identity.account_id, client_address)
+        countries = self._authentication.countries
+        if identity is not None and countries is not None:
+            countries.count(identity.account_id, client_address)
         return identity
 
     def identify(self, token: str) -> UserIdentity | None:
@@ -76,14 +88,15 @@ class SessionService:
         session = self._cache.get(token_hash(token))
         if session is None:
             return None
-        now = self._now()
+        by = self._authentication
+        now = by.now()
         last_seen = self._last_seen(session)
-        if now >= session.expires_at or now - last_seen >= self._idle:
+        if now >= session.expires_at or now - last_seen >= by.idle:
             return None
-        account = self._accounts.get(session.account_id)
+        account = by.accounts.get(session.account_id)
         if account is None or not account.active:
             return None
-        if now - last_seen >= self._precision:
+        if now - last_seen >= by.precision:
             self._seen[session.id] = now
         return UserIdentity(session.account_id, session.id, session.expires_at)
 

@@ -1,4 +1,4 @@
-"""Requests noted on their path, and what is made of them off it. In memory, within bounds, no I/O."""
+"""Counters in memory: requests are noted on their path and resolved to counts off it. Bounded, no I/O."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,17 +11,17 @@ from galaxy_geo.domain import UNKNOWN, Counted, Key
 MOST = 50_000
 """Most pairs of account and address noted, and of account and country still to be written: about 15 MB of either."""
 _BREATH = 200
-"""Look-ups between two moments at which others get the event loop: about two milliseconds."""
+"""Look-ups between two yields to the event loop: about two milliseconds."""
 
 
 class Notes:
-    """What was noted since it was last taken. Addresses live here alone, from one flush to the next."""
+    """Requests noted since the last flush. Addresses exist only here, from one flush to the next."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._noted: dict[tuple[UUID, str], int] = {}
         self.dropped = 0
-        """Requests that found it full, since it was last taken."""
+        """Requests dropped because it was full, since the last flush."""
 
     def add(self, account_id: UUID, client_address: str) -> None:
         """Note one request. On the path of every authenticated one: no clock, no look-up, no lock."""
@@ -35,20 +35,20 @@ class Notes:
             self.dropped += 1
 
     def take(self) -> tuple[dict[tuple[UUID, str], int], int]:
-        """Return what was noted and how many requests were dropped, and begin anew."""
+        """Return the notes and the number of dropped requests, and reset both."""
         taken = self._noted, self.dropped
         self._noted, self.dropped = {}, 0
         return taken
 
 
 class Tally:
-    """Counts by account and country that are not written yet."""
+    """Counts by account and country, not written yet."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._counted: dict[Key, Counted] = {}
         self._left: dict[tuple[UUID, str], int] = {}
-        """Notes taken and not resolved yet: what a cancelled call has left."""
+        """Notes taken but not resolved yet, left by a cancelled call."""
 
     def __len__(self) -> int:
         return len(self._counted)
@@ -61,10 +61,7 @@ class Tally:
     async def resolve(
         self, noted: dict[tuple[UUID, str], int], at: datetime, country_of: Callable[[str], str | None]
     ) -> int:
-        """Turn notes into counts, as seen at `at`; return the requests that found no room.
-
-        Two calls must not overlap.
-        """
+        """Resolve notes to counts, seen at `at`; return the number of requests without room. Calls must not overlap."""
         for key, requests in self._left.items():
             noted[key] = noted.get(key, 0) + requests
         self._left = noted
@@ -79,11 +76,11 @@ class Tally:
         return dropped
 
     def some(self, most: int) -> dict[Key, Counted]:
-        """Return some of the counts, to be written; `written` takes them out."""
+        """Return some of the counts, to be written; `written` removes them."""
         return dict(islice(self._counted.items(), most))
 
     def written(self, counted: dict[Key, Counted]) -> None:
-        """Take out what `some` gave. Nothing may have been resolved in between."""
+        """Remove the counts that `some` returned. Nothing may have been resolved in between."""
         for key in counted:
             del self._counted[key]
 

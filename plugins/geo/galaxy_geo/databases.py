@@ -30,13 +30,13 @@ LARGEST = 1 << 30
 MOST_CHECKED = 1_000_000
 """Networks read before a database is taken: all of a country database. The free one of 400,000 takes 1 to 2 s."""
 _BREATH = 256
-"""Networks between two moments at which the event loop gets the interpreter: about half a millisecond."""
+"""Networks between two pauses for the event loop: about half a millisecond."""
 
 Lookup = Callable[[Address], str | None]
 
 
 class Identity(NamedTuple):
-    """What tells a file from another one at the same path."""
+    """Distinguishes a file from another one at the same path."""
 
     device: int
     inode: int
@@ -48,14 +48,14 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CountryDatabase:
-    """An open database. Its memory is given back when nobody holds it any more."""
+    """An open database. Its memory is freed with its last reference."""
 
     type: str
-    """As its metadata names it, for example `GeoLite2-Country`."""
+    """From its metadata, for example `GeoLite2-Country`."""
     built_at: datetime | None
-    """As its metadata says; None where that is no time."""
+    """From its metadata; None where that is not a time."""
     networks: int
-    """How many were read to check it."""
+    """The number of networks read to check it."""
     lookup: Lookup
 
     def country_of(self, client_address: str) -> str | None:
@@ -70,14 +70,14 @@ class CountryDatabase:
 
 
 def identity_of(path: Path) -> Identity:
-    """Return what stands at a path. Raise OSError where nothing can be seen there."""
+    """Return the identity of the file at a path. Raise OSError where there is none or it cannot be read."""
     return _identity(path.stat())
 
 
 def open_database(path: Path) -> CountryDatabase:
-    """Open what stands at a path, and check it. Blocks for seconds: for a thread.
+    """Open the file at a path, and check it. Blocks for seconds, so run it in a thread.
 
-    Raise OSError where it cannot be read, UnusableDatabaseError where it is no country database, or a broken one.
+    Raise OSError where it cannot be read, UnusableDatabaseError where it is not a country database, or a broken one.
     """
     with _private_copy(path) as copy:
         try:
@@ -85,7 +85,7 @@ def open_database(path: Path) -> CountryDatabase:
         except UnusableDatabaseError:
             raise
         except InvalidDatabaseError:
-            raise UnusableDatabaseError("is no MaxMind DB file, or is corrupt or cut short") from None
+            raise UnusableDatabaseError("is not a MaxMind DB file, or is corrupt or truncated") from None
         except Exception as error:
             raise UnusableDatabaseError(f"cannot be read as a MaxMind DB file ({type(error).__name__})") from None
 
@@ -109,7 +109,7 @@ def _checked(copy: str) -> CountryDatabase:
 
 
 def _lookup_for(record: object, copy: str, reader: maxminddb.Reader, database_type: str) -> Lookup | None:
-    """Return the way to look up in a database with this record in it; None: the record does not tell its schema."""
+    """Return the look-up function for a database with this record; None: the record does not show its schema."""
     if not isinstance(record, dict):
         return None
     if "country_code" in record:
@@ -132,7 +132,7 @@ def _maxmind(reader: geoip2.database.Reader, database_type: str) -> Lookup:
     methods = {"Country": reader.country, "City": reader.city, "Enterprise": reader.enterprise}
     method = next((method for name, method in methods.items() if name in database_type), None)
     if method is None:
-        raise UnusableDatabaseError(f"is of the type {database_type!r}, which geoip2 takes for no country database")
+        raise UnusableDatabaseError(f"is of the type {database_type!r}, not a country database for geoip2")
 
     def lookup(address: Address) -> str | None:
         try:
@@ -160,8 +160,8 @@ def _time(epoch: int) -> datetime | None:
 
 @contextmanager
 def _private_copy(path: Path) -> Iterator[str]:
-    """Copy a file to where nobody else sees it, and return a path that names the copy until it is left."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not keep us waiting
+    """Copy a file privately, and return a path that names the copy within the block."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not block
     with open(descriptor, "rb", buffering=0) as source, _nameless_file() as (copy, name):  # noqa: PTH123 # a descriptor
         identity = _copyable(os.fstat(descriptor))
         with open(copy, "wb", closefd=False) as target:
@@ -173,7 +173,7 @@ def _private_copy(path: Path) -> Iterator[str]:
 
 @contextmanager
 def _nameless_file() -> Iterator[tuple[int, str]]:
-    """Return the descriptor of a file that goes with its last user, and a path that opens it until then."""
+    """Return the descriptor of a file that is deleted with its last user, and a path that opens it until then."""
     if sys.platform == "linux":  # in memory: it needs no writable directory
         descriptor = os.memfd_create("galaxy-geo")
         try:

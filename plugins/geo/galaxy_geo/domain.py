@@ -1,4 +1,4 @@
-"""Addresses, countries and what is counted of them. No I/O."""
+"""Addresses, countries and counters. No I/O."""
 
 import re
 from datetime import datetime
@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 UNKNOWN = "ZZ"
-"""Stands for a country that could not be told: ISO 3166-1 leaves `ZZ` to its users, and CLDR uses it so."""
+"""The code for an unknown country: ISO 3166-1 leaves `ZZ` to its users, and CLDR uses it so."""
 
 Address = IPv4Address | IPv6Address
 
@@ -29,7 +29,7 @@ Key = tuple[UUID, str]
 
 
 class CountrySummary(msgspec.Struct, frozen=True):
-    """What was counted of one country over all accounts."""
+    """The counters of one country over all accounts."""
 
     country: str
     accounts: int
@@ -38,10 +38,10 @@ class CountrySummary(msgspec.Struct, frozen=True):
 
 
 def parse_address(text: str) -> Address | None:
-    """Return a client's address, or None for what is none.
+    """Return a client's address, or None for anything else.
 
     An IPv4 address mapped into IPv6 is the IPv4 one, since not every database has it under both. An address with a zone
-    is none: it means nothing beyond its own network.
+    is refused: it has no meaning beyond its own network.
     """
     if len(text) > _LONGEST:
         return None
@@ -55,7 +55,7 @@ def parse_address(text: str) -> Address | None:
 
 
 def parse_country(value: object) -> str | None:
-    """Return a country's code (ISO 3166-1 alpha-2) as a database has it, or None where it tells none."""
+    """Return a country's code (ISO 3166-1 alpha-2) from a database's value, or None for anything else."""
     if not isinstance(value, str) or _CODE.fullmatch(value) is None:
         return None
     code = value.upper()

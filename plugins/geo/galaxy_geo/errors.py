@@ -2,8 +2,8 @@
 
 
 class UnusableDatabaseError(Exception):
-    """A file is no country database that can be used; the message ends the sentence "the file …"."""
+    """A file is not a usable country database; the message completes the sentence "the file …"."""
 
 
 class ChangingFileError(UnusableDatabaseError):
-    """A file was written while it was read: look again later."""
+    """A file was written while it was read: retry later."""

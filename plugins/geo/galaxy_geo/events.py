@@ -1,4 +1,4 @@
-"""What geo does when accounts are deleted. Telling it twice changes nothing more."""
+"""Reactions to deleted accounts. A repeated fact changes nothing."""
 
 from galaxy_contracts.accounts import AccountDeleted
 from galaxy_geo.service import CountryService

@@ -30,7 +30,7 @@ class GeoPlugin:
 
     @asynccontextmanager
     async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
-        await self._service.open()
+        await self._service.reload()
         try:
             yield (Offer(COUNTRIES, self._service),)
         finally:

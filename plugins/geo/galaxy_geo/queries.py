@@ -1,7 +1,7 @@
 """Every statement of the plugin, as functions of a connection.
 
-Writing counters and forgetting an account exclude each other by an advisory lock: shared for the many who write, alone
-for the one who forgets. What follows the lock is a later statement, so that its snapshot is younger than the lock.
+Writing counters and forgetting an account exclude each other by an advisory lock: shared for writers, exclusive for
+forgetting. The statement after the lock is a separate one, so that its snapshot is later than the lock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,9 +53,9 @@ _SUMMARY: Select[Any] = (
 
 
 async def add(connection: Connection, counted: Mapping[Key, Counted]) -> None:
-    """Add to the counters in one statement, but for accounts that were forgotten.
+    """Add to the counters in one statement, except for forgotten accounts.
 
-    The rows are locked in one order, so that replicas adding to the same ones at a time never deadlock.
+    The rows are locked in one order, so that replicas that add to the same ones never deadlock.
     """
     await connection.execute(_LOCK_TO_WRITE)
     values = {
@@ -68,20 +68,20 @@ async def add(connection: Connection, counted: Mapping[Key, Counted]) -> None:
 
 
 async def forget(connection: Connection, account_id: UUID) -> None:
-    """Delete an account's counters, and see to it that none are written any more."""
+    """Delete an account's counters, and prevent new ones."""
     await connection.execute(_LOCK_TO_FORGET)
     await connection.execute(insert(forgotten).values(account_id=account_id).on_conflict_do_nothing())
     await connection.execute(delete(counters).where(_c.account_id == account_id))
 
 
 async def counts(connection: Connection, account_id: UUID) -> Sequence[CountryCount]:
-    """Return what was counted of an account, the most frequent country first."""
+    """Return an account's counters, the most frequent country first."""
     rows = await connection.execute(_COUNTS.where(_c.account_id == account_id))
     return [CountryCount(*row) for row in rows]
 
 
 async def list_counts(connection: Connection, account_id: UUID, paging: Paging) -> tuple[Sequence[CountryCount], int]:
-    """Return one page of what was counted of an account, the most frequent country first, and how many there are."""
+    """Return one page of an account's counters, the most frequent country first, and how many there are."""
     rows, total = await fetch_page(connection, _COUNTS.where(_c.account_id == account_id), paging)
     return [CountryCount(*row[:-1]) for row in rows], total
 

@@ -1,30 +1,29 @@
 """The plugin's HTTP operations (SPEC G-3)."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from galaxy_geo.service import CountryService, DatabaseState
-from galaxy_kernel.api import Access, Model, Page, Paging, Route
+from galaxy_kernel.api import Access, Model, Page, Paging, Route, Timestamp
 
 
 class CountryView(Model):
     """How often an account was seen from a country."""
 
     country: str
-    """ISO 3166-1 alpha-2; `ZZ` where it could not be told."""
+    """ISO 3166-1 alpha-2; `ZZ` where it is unknown."""
     requests: int
     """Authenticated requests."""
-    last_seen_at: datetime
-    """To within a few seconds."""
+    last_seen_at: Timestamp
+    """Exact to a few seconds."""
 
 
 class CountrySummaryView(CountryView):
-    """What was counted of one country over all accounts."""
+    """The counters of one country over all accounts."""
 
     accounts: int
-    """How many accounts were seen from it."""
+    """The number of accounts seen from it."""
 
 
 class DatabaseView(Model):
@@ -32,15 +31,15 @@ class DatabaseView(Model):
 
     state: Literal["ok", "degraded", "failed"]
     detail: str
-    """What is wrong and what to do; empty when nothing is."""
+    """What is wrong and what to do; empty when nothing is wrong."""
     type: str | None
-    """As the database names it, for example `GeoLite2-Country`; null where none is in use."""
-    built_at: datetime | None
-    """When it was built, as it says itself."""
+    """The database's own name for it, for example `GeoLite2-Country`; null where none is in use."""
+    built_at: Timestamp | None
+    """When it was built, from its metadata."""
 
 
 class GeoSummary(Page[CountrySummaryView]):
-    """One page of the countries that players come from, the most frequent first, and what tells them."""
+    """One page of the countries that players come from, the most frequent first, and the country database."""
 
     database: DatabaseView
 
@@ -64,7 +63,7 @@ def routes(service: CountryService) -> Sequence[Route]:
             "/api/v1/admin/geo/summary",
             summary,
             "geo.summary",
-            "Show which countries players come from, and the country database.",
+            "List the countries that players come from, with the state of the country database.",
             Access.ADMIN,
         ),
         Route("GET", account, countries, "geo.countries", "List the countries an account was seen from.", Access.ADMIN),

@@ -1,18 +1,20 @@
-"""Countries: told, counted, shown.
+"""Countries: look-up, counters, and the operators' views.
 
 What a crash leaves behind. Counting is in memory first: `count` notes, `flush` resolves the notes to countries and adds
-them to the table, one transaction for each set. A process that is killed loses what was not flushed: at most one
-interval of the worker, or all since the database went away. A flush that fails is rolled back and stays in memory for
-the next one. Only where the connection is lost in the COMMIT itself nobody knows whether it was done: then it is added
-again, so that a counter may be too high by that set. They are statistics, and never decide anything.
+them to the table, one transaction for each set. A killed process loses the notes and counts that were not flushed: at
+most one interval of the worker, or all since the database became unavailable. A flush that fails is rolled back and
+stays in memory for the next one. Only where the connection is lost in the COMMIT itself is the outcome unknown: then
+the set is added again, so that a counter may be too high by that set. The counters are statistics, on which no decision
+depends.
 
 Forgetting an account is one transaction of its mark, the deletion of its counters and the end of the fact: before the
-COMMIT nothing has happened and the fact is told again, after it no replica writes a counter of the account any more,
+COMMIT nothing has happened and the fact is delivered again; after it no replica writes a counter of the account,
 whatever it still has in memory.
 """
 
 import asyncio
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 from uuid import UUID
 
@@ -37,7 +39,7 @@ class DatabaseState(msgspec.Struct, frozen=True):
     state: Literal["ok", "degraded", "failed"]
     detail: str
     database: CountryDatabase | None
-    """The one in use."""
+    """The database in use."""
 
 
 class CountryService:
@@ -45,30 +47,24 @@ class CountryService:
 
     def __init__(self, context: Context[GeoSettings]) -> None:
         self._context = context
-        self._file = CountryFile(None, log=context.log)
         self._notes, self._tally = Notes(), Tally()
-        self._counted = context.meter.create_counter("geo.requests", description="Requests by what became of them.")
+        self._counted = context.meter.create_counter("geo.requests", description="Requests by outcome.")
         self._full = False
         self._unwritten = ""
-        """Why the last flush failed; empty when it did not."""
+        """Why the last flush failed; empty when it succeeded."""
         self._flushing = asyncio.Lock()
 
-    async def open(self) -> None:
-        """Read the country database, if there is one. Called from the plugin's lifespan."""
-        self._file = CountryFile(self._context.settings.db_path, log=self._context.log)
-        await self._file.look()
-
     async def close(self) -> None:
-        """Write what was counted, as far as the database takes it. Called when the plugin stops."""
+        """Write the counts, as far as the database accepts them. Called when the plugin stops."""
         try:
             while await self.flush():
                 pass
-        except Exception as error:  # what is lost are counts, no reason to fail the stop
+        except Exception as error:  # only counts are lost, which is not a reason to fail the stop
             lost = self._tally.requests
-            self._context.log.warning("country_counts_not_written", requests=lost, error=type(error).__name__)
+            self._context.log.warning("country_counts_lost", requests=lost, error=type(error).__name__)
 
     def country_of(self, client_address: str) -> str | None:
-        """Return the country of an address, or None where it cannot be told. Never raises."""
+        """Return the country of an address, or None where it is unknown. Never raises."""
         database = self._file.database
         return None if database is None else database.country_of(client_address)
 
@@ -77,11 +73,11 @@ class CountryService:
         self._notes.add(account_id, client_address)
 
     async def counts(self, connection: Connection, account_id: UUID) -> Sequence[CountryCount]:
-        """Return what was counted of an account, the most frequent country first."""
+        """Return an account's counters, the most frequent country first."""
         return await queries.counts(connection, account_id)
 
     async def list_counts(self, account_id: UUID, paging: Paging) -> tuple[Sequence[CountryCount], int]:
-        """Return one page of what was counted of an account, and how many countries there are."""
+        """Return one page of an account's counters, and how many countries there are."""
         async with self._context.database.reading() as connection:
             return await queries.list_counts(connection, account_id, paging)
 
@@ -91,48 +87,52 @@ class CountryService:
             return await queries.list_summary(connection, paging)
 
     async def flush(self) -> bool:
-        """Resolve what was noted and write a set of counters; return whether there is more to write."""
+        """Resolve the notes and write a set of counters; return whether there is more to write."""
         async with self._flushing:
             return await self._flush()
 
     async def work(self) -> bool:
-        """Flush for the worker: what fails is told by `counters_health` and never makes the backend unready."""
+        """Flush for the worker: a failure is shown by `counters_health` and never makes the backend unready."""
         try:
             more = await self.flush()
-        except Exception as error:  # statistics wait in memory for better times: nobody else is to be stopped by them
+        except Exception as error:  # statistics wait in memory: they must not stop anything else
             if not self._unwritten:
-                trace = None if is_unavailable(error) else error  # that Postgres is away is told by others
-                self._context.log.warning("country_counts_wait", error=type(error).__name__, exc_info=trace)
+                trace = None if is_unavailable(error) else error  # other checks report that Postgres is unavailable
+                self._context.log.warning("country_counts_delayed", error=type(error).__name__, exc_info=trace)
             self._unwritten = type(error).__name__
             return False
         self._unwritten = ""
         return more
 
     async def forget(self, connection: Connection, account_id: UUID) -> None:
-        """Delete an account's counters with the caller's transaction, and take no more of it from any replica."""
+        """Delete an account's counters with the caller's transaction, and accept no more from any replica."""
         await queries.forget(connection, account_id)
 
     async def reload(self) -> None:
-        """Take over the country database if its file has changed."""
+        """Load the country database, if there is one and its file has changed."""
         await self._file.look()
 
     async def database_health(self) -> Health:
-        """Return whether countries can be told."""
+        """Return whether countries can be looked up."""
         return self._file.health()
 
     async def counters_health(self) -> Health:
-        """Return whether counts can be written, and what becomes of them meanwhile."""
+        """Return whether counts can be written."""
         if not self._unwritten:
             return Health()
         return Health(
             "degraded",
-            f"counts could not be written ({self._unwritten}) and wait in memory: see country_counts_wait in the logs",
+            f"counts could not be written ({self._unwritten}) and wait in memory (country_counts_delayed in the log)",
         )
 
     def database_state(self) -> DatabaseState:
-        """Return what is known of the country database."""
+        """Return the state of the country database."""
         health = self._file.health()
         return DatabaseState(health.state, health.detail, self._file.database)
+
+    @cached_property
+    def _file(self) -> CountryFile:
+        return CountryFile(self._context.settings.db_path, log=self._context.log)
 
     async def _flush(self) -> bool:
         noted, dropped = self._notes.take()
@@ -148,7 +148,7 @@ class CountryService:
         return len(self._tally) > 0
 
     def _tell_dropped(self, dropped: int) -> None:
-        """Count what found no room; log it once until there is room again."""
+        """Count dropped requests; log them once until there is room again."""
         if dropped:
             self._counted.add(dropped, {"outcome": "dropped"})
             if not self._full:

@@ -1,4 +1,4 @@
-"""What operators set."""
+"""The plugin's settings."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -12,4 +12,4 @@ class GeoSettings(Settings):
     prefix: ClassVar[str | None] = "BACKEND_GEOIP_"
 
     db_path: Path | None = None
-    """Country database (.mmdb), of MaxMind's schema or the flat one with `country_code`; read anew when it changes."""
+    """Country database (.mmdb), of MaxMind's schema or the flat one with `country_code`; read again when it changes."""

@@ -16,7 +16,7 @@ user_country_counters = Table(
     CheckConstraint("country ~ '^[A-Z]{2}$'", name="country"),
     CheckConstraint("requests > 0", name="requests"),
 )
-"""How often each account was seen from each country; `ZZ` where it could not be told."""
+"""How often each account was seen from each country; `ZZ` where it is unknown."""
 
 geo_forgotten_accounts = Table(
     "geo_forgotten_accounts",
@@ -24,7 +24,7 @@ geo_forgotten_accounts = Table(
     Column("account_id", Uuid, primary_key=True),
     Column("forgotten_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
-"""Accounts that were deleted: a replica that still has counts of one in memory must not bring its rows back.
+"""Deleted accounts: a replica that still has counts of one in memory must not write rows for it again.
 
-Kept for good, as the `accounts` row is: a replica cut off from the database may hold its counts for any time.
+Kept permanently, as the `accounts` row is: a disconnected replica may hold its counts for any time.
 """

@@ -1,4 +1,4 @@
-"""The file that operators name, followed: read when it appears or changes, kept in use when what replaces it is bad."""
+"""Follows the operators' file: reads it when it appears or changes, and keeps the old one when the new one is bad."""
 
 import asyncio
 from pathlib import Path
@@ -13,32 +13,34 @@ _VARIABLE = "BACKEND_GEOIP_DB_PATH"
 
 
 class CountryFile:
-    """One path, and the last good database that stood there."""
+    """One path, and the last good database found there."""
 
     def __init__(self, path: Path | None, *, log: FilteringBoundLogger) -> None:
         """Do no I/O: `look` does. `path` is None where operators name no file."""
         self._path, self._log = path, log
         self._judged: Identity | None = None
-        """What stood there when it was last judged, good or bad: the same is not read again."""
+        """The file last judged, good or bad: the same one is not read again."""
         self._fault = ""
         self._looking = asyncio.Lock()
         self.database: CountryDatabase | None = None
 
     async def look(self) -> None:
-        """Take over what stands at the path if it is new and good. Never raises: faults are logged and in `health`."""
+        """Load the file at the path if it is new and good. Never raises: faults are logged and in `health`."""
         if self._path is not None:
             async with self._looking:
                 await self._look(self._path)
 
     def health(self) -> Health:
-        """Return whether countries can be told, and what to do where they cannot."""
+        """Return whether countries can be looked up, and what to do where they cannot."""
         if self._path is None:
-            return Health("degraded", f"without {_VARIABLE} no country is told: let it name a country database (.mmdb)")
+            return Health(
+                "degraded", f"without {_VARIABLE} countries are unknown: set it to a country database (.mmdb)"
+            )
         if not self._fault:
             return Health() if self.database else Health("degraded", "the country database has not been read yet")
         wrong = f"the file that {_VARIABLE} names {self._fault}"
         if self.database is None:
-            return Health("degraded", f"{wrong}: no country is told until a good one stands there")
+            return Health("degraded", f"{wrong}: no country is looked up until a good one is there")
         return Health("degraded", f"{wrong}: the one read before is still used; put a good one in its place")
 
     async def _look(self, path: Path) -> None:
@@ -47,7 +49,7 @@ class CountryFile:
             found = await asyncio.to_thread(identity_of, path)
             if found != judged:
                 self._take(await asyncio.to_thread(open_database, path))
-            self._judged = found  # from before it was read: what was put there since is another one, and read next time
+            self._judged = found  # taken before it was read: a file put there since differs, and is read next time
         except ChangingFileError as error:
             self._fault = str(error)
         except UnusableDatabaseError as error:

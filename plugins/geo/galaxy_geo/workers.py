@@ -1,4 +1,4 @@
-"""The plugin's background work, on every replica: each writes what it has counted, each follows its own file."""
+"""The plugin's background work, on every replica: each writes its own counts and follows its own file."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -9,7 +9,7 @@ from galaxy_kernel.api import Worker
 COUNT_INTERVAL = timedelta(seconds=5)
 """How long counts, and the addresses in them, stay in memory: what a killed process loses."""
 RELOAD_INTERVAL = timedelta(seconds=5)
-"""Between two looks at the file."""
+"""Between two checks of the file."""
 
 
 def workers(service: CountryService) -> Sequence[Worker]:

@@ -1,4 +1,4 @@
-"""The plugin alone, with country databases made for the test and fakes of who establishes players and operators."""
+"""The plugin alone, with country databases made for the test and fake authenticators."""
 
 import asyncio
 import os
@@ -95,7 +95,7 @@ class World:
             return int(rows.scalar_one())
 
     async def ask(self, path: str, **query: Any) -> tuple[int, Any]:
-        """Ask as the operator, and give status and JSON."""
+        """Make a request as the operator, and return status and JSON."""
         credentials = aiohttp.encode_basic_auth(FakeAdmins.username, FakeAdmins.password)
         async with self.booted.client.get(path, params=query, headers={"Authorization": credentials}) as response:
             return response.status, await response.json()
@@ -125,7 +125,7 @@ class World:
 
 @pytest.fixture
 def write() -> Callable[..., Path]:
-    """Return what writes a database: `write(path, networks, record=…, database_type=…, ip_version=…)`."""
+    """Return a function that writes a database: `write(path, networks, record=…, database_type=…, ip_version=…)`."""
     return write_database
 
 
@@ -143,7 +143,7 @@ def account() -> UUID:
 
 @pytest.fixture
 async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
-    """Return what boots the plugin with a database file, or none; `beside` another world for a second replica."""
+    """Return a function that boots the plugin with or without a database file; `beside` another world, as a replica."""
     async with AsyncExitStack() as stack:
 
         async def make(db_path: str | os.PathLike[str] = "", *, beside: World | None = None) -> World:

@@ -1,4 +1,4 @@
-"""Noting and tallying, in memory."""
+"""Notes and counts, in memory."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ async def test_notes_become_counts_by_country() -> None:
 
 
 def test_taking_begins_anew() -> None:
-    """What was taken is not given twice, and later notes do not change it."""
+    """Notes are taken once, and later notes do not change them."""
     notes = Notes()
     notes.add(ACCOUNTS[0], "192.0.2.1")
     taken, _ = notes.take()
@@ -35,7 +35,7 @@ def test_taking_begins_anew() -> None:
 
 
 def test_full_notes_drop_the_new_and_count_the_known() -> None:
-    """Past the bound, requests of pairs noted already go on counting; others are dropped, and their number is told."""
+    """Past the bound, known pairs are still counted; other requests are dropped, and their number is reported."""
     notes = Notes(most=2)
     for account in (*ACCOUNTS, *ACCOUNTS):
         notes.add(account, "192.0.2.1")
@@ -44,7 +44,7 @@ def test_full_notes_drop_the_new_and_count_the_known() -> None:
 
 
 async def test_a_full_tally_drops_the_new_and_counts_the_known() -> None:
-    """While nothing can be written, memory stays within its bound; what is known goes on counting."""
+    """While nothing can be written, memory stays within its bound; known pairs are still counted."""
     tally = Tally(most=1)
     assert await tally.resolve({(ACCOUNTS[0], "192.0.2.1"): 1}, NOW, COUNTRIES.get) == 0
     dropped = await tally.resolve({(ACCOUNTS[0], "192.0.2.2"): 5, (ACCOUNTS[1], "192.0.2.1"): 7}, NOW, COUNTRIES.get)
@@ -71,7 +71,7 @@ async def test_only_what_was_written_goes() -> None:
 
 
 async def test_a_cancelled_resolution_loses_nothing() -> None:
-    """What a cancelled pass had not resolved is resolved by the next one, with what came since."""
+    """Notes that a cancelled pass left are resolved by the next one, with later ones."""
     tally = Tally()
     noted = {(UUID(int=number), "192.0.2.1"): 1 for number in range(1000)}
     task = asyncio.create_task(tally.resolve(noted, NOW, COUNTRIES.get))

@@ -39,21 +39,21 @@ EXPECTED = {
 
 @pytest.mark.parametrize(("record", "database_type"), SCHEMAS)
 def test_both_schemas_tell_countries(write: Write, tmp_path: Path, record: str, database_type: str) -> None:
-    """Of MaxMind's and of the flat schema, IPv4 and IPv6 have their countries, and what is no address has none."""
+    """Of MaxMind's and of the flat schema, IPv4 and IPv6 have their countries, and anything else has none."""
     database = open_database(write(tmp_path / "db.mmdb", record=record, database_type=database_type))
     assert {address: database.country_of(address) for address in EXPECTED} == EXPECTED
     assert database.type == database_type
 
 
 def test_a_database_says_when_it_was_built(path: Path) -> None:
-    """Operators see how old their data is."""
+    """The date of the data is shown."""
     built_at = open_database(path).built_at
     assert built_at is not None
     assert abs(datetime.now(UTC) - built_at) < timedelta(minutes=1)
 
 
 def test_an_ipv4_database_has_no_ipv6(write: Write, tmp_path: Path) -> None:
-    """A database of one family tells nothing of the other, and raises nothing."""
+    """A database of one family knows nothing of the other, and raises nothing."""
     database = open_database(write(tmp_path / "db.mmdb", {"192.0.2.0/24": "AT"}, ip_version=4))
     assert [database.country_of(each) for each in ("192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1")] == [
         "AT",
@@ -75,7 +75,7 @@ def test_a_record_without_a_country_tells_none(write: Write, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, -1, -200])
-def test_a_file_cut_short_is_refused(path: Path, cut: int) -> None:
+def test_a_truncated_file_is_refused(path: Path, cut: int) -> None:
     """A truncated database is refused, wherever it was cut."""
     content = path.read_bytes()
     path.write_bytes(content[:cut])
@@ -93,7 +93,7 @@ def test_a_corrupt_tree_is_refused(path: Path) -> None:
 
 
 def test_every_corruption_is_refused_or_harmless(path: Path) -> None:
-    """Whatever stretch of a database is overwritten, it is refused, or tells countries without raising."""
+    """A database with any overwritten part is refused, or looks up countries without raising."""
     content = path.read_bytes()
     refused = 0
     for start in range(0, len(content), 61):
@@ -126,7 +126,7 @@ def test_other_databases_are_refused(
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    """A directory, a FIFO that nobody writes to and a text file are refused at once."""
+    """A directory, a FIFO without a writer and a text file are refused at once."""
     fifo, text = tmp_path / "fifo", tmp_path / "text"
     os.mkfifo(fifo)
     text.write_text("<html>Not found</html>")

@@ -11,7 +11,7 @@ from galaxy_geo.domain import parse_address, parse_country
 
 @given(st.text(max_size=60))
 def test_any_text_is_an_address_or_none(text: str) -> None:
-    """Whatever comes is an address that can be looked up, or None; nothing raises."""
+    """Any text is an address that can be looked up, or None; nothing raises."""
     found = parse_address(text)
     if found is not None:
         assert ip_address(text) in (found, IPv6Address(f"::ffff:{found}") if found.version == 4 else found)
@@ -41,7 +41,7 @@ def test_what_is_no_address_is_none(text: str) -> None:
     [("AT", "AT"), ("at", "AT"), ("ZZ", None), ("", None), ("AUT", None), ("A1", None), ("ÄÖ", None), (None, None)],
 )
 def test_countries_are_two_letters(value: object, country: str | None) -> None:
-    """What is no code of two letters, or the code for none, tells no country."""
+    """Anything but a code of two letters, and the code for unknown, is not a country."""
     assert parse_country(value) == country
 
 

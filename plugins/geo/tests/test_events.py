@@ -1,4 +1,4 @@
-"""What geo does when accounts are deleted."""
+"""Reactions to deleted accounts."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ async def test_a_deletion_deletes_the_counters(world: Any, account: UUID) -> Non
 
 
 async def test_late_counts_do_not_come_back(make_world: Any, path: Path, account: UUID) -> None:
-    """What any replica had noted before the deletion, or counts after it, is never written, nor kept in memory."""
+    """Requests noted before the deletion, or counted after it, on any replica, are neither written nor kept."""
     world = await make_world(path)
     other = await make_world(path, beside=world)
     bystander = uuid4()
@@ -50,7 +50,7 @@ async def test_late_counts_do_not_come_back(make_world: Any, path: Path, account
 
 
 async def test_a_flush_under_way_does_not_slip_past_a_deletion(world: Any, account: UUID) -> None:
-    """A flush waits for a deletion in hand, and a deletion for a flush: whichever is first, no counter is left."""
+    """A flush waits for a deletion in progress and the reverse: whichever is first, no counter is left."""
     async with world.database.transaction() as connection:
         await world.countries.forget(connection, account)
         world.countries.count(account, AT)
@@ -68,7 +68,7 @@ async def test_a_flush_under_way_does_not_slip_past_a_deletion(world: Any, accou
 
 
 async def test_telling_it_twice_changes_nothing(world: Any, account: UUID) -> None:
-    """The same deletion told again is handled again, without an error."""
+    """The same deletion delivered again is handled again, without an error."""
     for _ in range(2):
         await world.tell(deleted(account))
     assert await world.counts(account) == {}
@@ -91,7 +91,7 @@ async def _forget(world: Any, account: UUID) -> None:
 
 
 async def _until_waiting(world: Any) -> None:
-    """Wait until somebody waits for an advisory lock."""
+    """Wait until a session waits for an advisory lock."""
     query = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     async with asyncio.timeout(5):
         while True:

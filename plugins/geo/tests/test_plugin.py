@@ -1,4 +1,4 @@
-"""What the plugin is to its kernel."""
+"""The plugin in its kernel."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,25 +20,25 @@ async def test_boots_alone(boot: Boot) -> None:
 
 
 async def test_a_good_file_is_ok(world: Any) -> None:
-    """With a database the check is well and countries are told from the first request on."""
+    """With a database the check is `ok` and countries are known from the first request on."""
     assert await world.probe() == (200, "ok", "")
     assert world.countries.country_of("192.0.2.1") == "AT"
 
 
 @pytest.fixture
 def bad(tmp_path: Path) -> Path:
-    """Return the path of a file that is no database."""
+    """Return the path of a file that is not a database."""
     path = tmp_path / "bad.mmdb"
     path.write_bytes(b"rubbish")
     return path
 
 
 async def test_a_bad_file_refuses_nothing(make_world: Any, bad: Path, write: Callable[..., Path]) -> None:
-    """A bad file at the start degrades and no more; a good one in its place is taken by the worker's next pass."""
+    """A bad file at the start only degrades; a good one in its place is read by the worker's next pass."""
     world = await make_world(bad)
     status, state, detail = await world.probe()
     assert (status, state) == (200, "degraded")
-    assert "no MaxMind DB file" in detail
+    assert "not a MaxMind DB file" in detail
     assert world.countries.country_of("192.0.2.1") is None
     write(bad)
     await world.countries.reload()

@@ -30,7 +30,7 @@ async def test_shows_the_countries_of_all(world: Any) -> None:
 
 
 async def test_the_summary_has_pages(world: Any) -> None:
-    """A page past the first goes on where that ended."""
+    """The second page continues after the first."""
     for address in ("192.0.2.1", "198.51.100.1", "203.0.113.1"):
         world.countries.count(uuid4(), address)
     await world.countries.flush()
@@ -59,7 +59,7 @@ async def test_refuses_what_is_no_account(world: Any) -> None:
 
 
 async def test_without_a_database_the_summary_says_so(make_world: Any, account: UUID) -> None:
-    """Without a file everything is counted as ZZ, and the summary tells operators what to set."""
+    """Without a file everything is counted as ZZ, and the summary names the variable to set."""
     world = await make_world()
     world.countries.count(account, "192.0.2.1")
     await world.countries.flush()

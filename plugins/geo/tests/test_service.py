@@ -1,4 +1,4 @@
-"""The service: the contract, which its fake must keep too, and what becomes of counts."""
+"""The service: the contract, which its fake must keep too, and the fate of counts."""
 
 import asyncio
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 
 
 async def test_contract_tells_countries(subject: Subject) -> None:
-    """An address has its country or None, and what is no address has none."""
+    """An address has its country or None, and anything else has none."""
     countries, _, _ = subject
     assert [countries.country_of(each) for each in (AT, DE, "192.0.3.1", "rubbish", "")] == [
         "AT",
@@ -59,7 +59,7 @@ async def test_contract_counts(subject: Subject, account: UUID) -> None:
 
 
 async def test_counts_add_up(world: Any, account: UUID) -> None:
-    """Each flush adds to what stands there, and is as young as the clock says."""
+    """Each flush adds to the counters, and has the clock's time."""
     for _ in range(3):
         world.countries.count(account, AT)
         await world.countries.flush()
@@ -87,8 +87,8 @@ async def test_two_replicas_add_to_the_same_counters(make_world: Any, path: Path
 
 
 async def test_more_than_one_set(make_world: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More counters than one statement takes are written set by set; flush says when there is more."""
-    monkeypatch.setattr(workers, "COUNT_INTERVAL", timedelta(hours=1))  # the worker is not to write any of them
+    """More counters than one statement writes are written set by set; flush returns whether there is more."""
+    monkeypatch.setattr(workers, "COUNT_INTERVAL", timedelta(hours=1))  # the worker must not write any of them
     world = await make_world(path)
     for number in range(BATCH + 10):
         world.countries.count(UUID(int=number), AT)
@@ -133,11 +133,11 @@ async def test_a_stop_without_the_table_is_a_stop(world: Any, account: UUID) -> 
         world.countries.count(account, address)
     with capture_logs() as lines:
         await world.countries.close()
-    assert [line["requests"] for line in lines if line["event"] == "country_counts_not_written"] == [3]
+    assert [line["requests"] for line in lines if line["event"] == "country_counts_lost"] == [3]
 
 
 async def test_what_finds_no_room_is_logged_once(world: Any) -> None:
-    """Dropped requests are one line in the log until there is room again, and no request hears of them."""
+    """Dropped requests are one line in the log until there is room again, and requests are not affected."""
     world.countries._notes = Notes(most=1)
     with capture_logs() as lines:
         for fits in (False, False, True, False):
@@ -149,7 +149,7 @@ async def test_what_finds_no_room_is_logged_once(world: Any) -> None:
 
 
 async def test_no_address_is_kept(world: Any, account: UUID) -> None:
-    """Neither the tables nor the log hold the address, or any part of it that would tell it."""
+    """Neither the tables nor the log hold the address, or any part that would reveal it."""
     with capture_logs() as lines:
         for address in (AT, "2001:db8::1", "rubbish.192.0.2.1"):
             world.countries.count(account, address)

@@ -1,4 +1,4 @@
-"""The file followed: appearing, replaced, bad, gone, and what operators hear of it."""
+"""The followed file: appearing, replaced, bad, gone, and how each is reported."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ def put(path: Path, content: bytes) -> None:
 
 
 def move(path: Path, target: Path | None) -> None:
-    """Take a file from its place, to another one or away."""
+    """Move a file to another place, or delete it."""
     if target is None:
         path.unlink()
     else:
@@ -64,7 +64,7 @@ async def test_an_unchanged_file_is_read_once(path: Path) -> None:
 
 
 async def test_without_a_file_it_waits(write: Write, path: Path) -> None:
-    """A file that does not exist yet is told, and taken as soon as it appears."""
+    """A file that does not exist yet is reported, and read as soon as it appears."""
     move(path, None)
     file = follow(path)
     await file.look()
@@ -76,7 +76,7 @@ async def test_without_a_file_it_waits(write: Write, path: Path) -> None:
 
 
 async def test_without_the_variable_it_says_so() -> None:
-    """Where operators name no file, the check tells them which variable to set."""
+    """Without a file, the check names the variable to set."""
     file = follow(None)
     await file.look()
     assert file.health().state == "degraded"
@@ -85,7 +85,7 @@ async def test_without_the_variable_it_says_so() -> None:
 
 @pytest.mark.parametrize("bad", [b"", b"<html>", "half", "corrupt"])
 async def test_the_last_good_one_is_kept(write: Write, path: Path, content: bytes, bad: bytes | str) -> None:
-    """A bad file in place of a good one is degraded and changes no answer; the next good one is taken."""
+    """A bad file in place of a good one is degraded and changes no answer; the next good one is used."""
     file = follow(path)
     await file.look()
     whole = {"half": content[: len(content) // 2], "corrupt": content[:80] + b"\xff" * 400 + content[480:]}
@@ -100,7 +100,7 @@ async def test_the_last_good_one_is_kept(write: Write, path: Path, content: byte
 
 
 async def test_a_file_that_goes_and_comes_back(path: Path) -> None:
-    """While the file is away the one read before is used; the same file in its place again is well."""
+    """While the file is away the one read before is used; the same file in its place again is `ok`."""
     file = follow(path)
     await file.look()
     aside = path.with_name("aside")
@@ -179,7 +179,7 @@ async def test_a_file_overwritten_in_place_while_it_is_used(path: Path, content:
 
 
 async def test_a_file_that_may_not_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that the process may not open is told with the system's reason."""
+    """A file that the process may not open is reported with the system's reason."""
 
     def refuse(path: Path) -> Any:
         raise PermissionError(13, "Permission denied")

@@ -1,11 +1,10 @@
 """The plugin's HTTP operations (SPEC M-5), all for operators. Bodies of mails are never shown."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from galaxy_kernel.api import Access, Model, Page, Paging, Route
+from galaxy_kernel.api import Access, Model, Page, Paging, Route, Timestamp
 from galaxy_mail.domain import DeliveryState
 from galaxy_mail.service import Deliveries
 
@@ -31,11 +30,11 @@ class DeliveryView(Model):
     state: DeliveryState
     attempts: int
     """How often it was tried, over its whole life."""
-    created_at: datetime
-    next_attempt_at: datetime | None
+    created_at: Timestamp
+    next_attempt_at: Timestamp | None
     """When it is due; while it is being sent, when another worker would take it up. None once it ended."""
-    sent_at: datetime | None
-    expires_at: datetime | None
+    sent_at: Timestamp | None
+    expires_at: Timestamp | None
     last_error: str | None
     """Why the last attempt failed, or why it was given up."""
     message_id: str
@@ -47,8 +46,8 @@ class AttemptView(Model):
     """One attempt to send a mail."""
 
     attempt_no: int
-    started_at: datetime
-    finished_at: datetime | None
+    started_at: Timestamp
+    finished_at: Timestamp | None
     """None when the worker was lost."""
     outcome: Literal["sent", "retrying", "dead_lettered", "lost"]
     """What it made of the mail; `lost`: the worker died, and the relay may have taken the mail."""

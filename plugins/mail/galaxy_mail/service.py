@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from email.headerregistry import Address
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -28,10 +28,10 @@ from galaxy_mail import queries
 from galaxy_mail.domain import Draft, Identity, check_key, comparable, parse_recipient
 from galaxy_mail.errors import RenderError
 from galaxy_mail.mime import compose
+from galaxy_mail.queue import DELIVER, delivery_queue
 from galaxy_mail.rendering import Renderer
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.settings import MailSettings
-from galaxy_mail.workers import DELIVER
 
 RENDER_FAILED = "render_failed"
 ACCOUNT_DELETED = "account_deleted"
@@ -41,16 +41,10 @@ _PRUNED_AT_ONCE = 1_000
 class MailOutbox:
     """Queues mails with the caller's transaction; the contract's `Outbox`."""
 
-    def __init__(self, context: Context[MailSettings]) -> None:
-        self._context = context
-        self._sender: Address
-        self._renderer: Renderer
-        self._sealer: Sealer
-
-    def open(self, sealer: Sealer) -> None:
-        """Take what every mail needs, once. Called from the plugin's lifespan."""
-        self._sender = self._context.settings.smtp.sender
-        self._renderer, self._sealer = Renderer(self._sender.display_name or self._sender.domain), sealer
+    def __init__(self, context: Context[MailSettings], sealer: Sealer) -> None:
+        self._context, self._sealer = context, sealer
+        self._sender = context.settings.smtp.sender
+        self._renderer = Renderer(self._sender.display_name or self._sender.domain)
 
     def register(self, kind: MailKind) -> None:
         """Make a kind known. Raise TemplateError for templates that are missing or broken."""
@@ -126,11 +120,11 @@ class Deliveries:
 
     def __init__(self, context: Context[MailSettings]) -> None:
         self._context = context
-        self._queue: LeasedQueue
 
-    def open(self, queue: LeasedQueue) -> None:
-        """Take the queue over the deliveries. Called from the plugin's lifespan."""
-        self._queue = queue
+    @cached_property
+    def queue(self) -> LeasedQueue:
+        """The queue over the deliveries."""
+        return delivery_queue(self._context.settings, clock=self._context.clock, random=self._context.random)
 
     async def list_deliveries(
         self, paging: Paging, *, state: str | None = None, kind: str | None = None, recipient: str | None = None
@@ -169,7 +163,7 @@ class Deliveries:
                 raise conflict("mail_expired", "The mail has expired: what it says is no longer true.")
             if found.empty:
                 raise conflict("mail_has_no_content", "The mail was never made, or was wiped; see its last_error.")
-            await self._queue.requeue(connection, delivery)
+            await self.queue.requeue(connection, delivery)
             self._context.wakeups.after_commit(connection, DELIVER)
             return await self._found(connection, delivery)
 

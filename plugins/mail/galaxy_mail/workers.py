@@ -1,12 +1,14 @@
 """The worker that empties the queue into the relay, and pauses while the relay serves nobody."""
 
 import random as random_module
+from collections.abc import Sequence
 from datetime import timedelta
 
 from opentelemetry.metrics import Meter
 from structlog.typing import FilteringBoundLogger
 
 from galaxy_kernel.api import (
+    Backoff,
     Claim,
     Clock,
     Database,
@@ -16,45 +18,24 @@ from galaxy_kernel.api import (
     Pump,
     QueueMetrics,
     Result,
+    Worker,
     request_context,
 )
 from galaxy_mail.domain import envelope_of
 from galaxy_mail.errors import Refusal, RelayDown
+from galaxy_mail.queue import DELIVER
 from galaxy_mail.sealing import Sealer
+from galaxy_mail.service import Deliveries
 from galaxy_mail.settings import MailSettings
-from galaxy_mail.tables import mail_attempts, mail_deliveries
+from galaxy_mail.tables import mail_deliveries
 from galaxy_mail.transport import Transport
 
-DELIVER = "mail.deliver"
-"""The worker's name, by which it is woken."""
-
-LEASE = timedelta(seconds=75)
-"""Longer than any one mail may take (60 s); a killed worker's mails are taken up again within 90 s (SPEC M-2)."""
-_FIRST_DELAY, _MAX_DELAY = timedelta(seconds=10), timedelta(hours=1)
-"""Bounds of the back-off: 8 attempts are spread over half an hour to an hour."""
-_FIRST_PAUSE, _MAX_PAUSE = 1.0, 30.0
-"""Seconds of a pause, doubled each time; short at most, for a sign-in code lives five minutes."""
+_PAUSE = Backoff(1.0, 30.0)
+"""While the relay is down; short at most, for a sign-in code lives five minutes."""
 _HOUSEKEEPING = 2.0
 """Seconds between two looks for expired mails."""
-PRUNE_INTERVAL = timedelta(hours=1)
+_PRUNE_INTERVAL = timedelta(hours=1)
 """Between two looks for mails past their retention."""
-
-
-def delivery_queue(
-    settings: MailSettings, *, clock: Clock, random: random_module.Random, lease: timedelta = LEASE
-) -> LeasedQueue:
-    """Return the queue over `mail_deliveries`."""
-    return LeasedQueue(
-        mail_deliveries,
-        mail_attempts,
-        lease=lease,
-        max_attempts=settings.max_attempts,
-        first_delay=_FIRST_DELAY,
-        max_delay=_MAX_DELAY,
-        wipe=("sealed",),
-        random=random,
-        monotonic=clock.monotonic,
-    )
 
 
 class Deliverer:
@@ -86,28 +67,32 @@ class Deliverer:
             monotonic=clock.monotonic,
         )
         self._housekeeping_at = self._resume_at = clock.monotonic()
-        self._pause = 0.0
+        self._pauses = 0
+        """Pauses in a row."""
         self._down = ""
         self._attempts = QueueMetrics("mail", queue, "kind", log=log, meter=meter)
 
-    async def run(self) -> bool:
-        """Make one pass: expire what is too late, and send what is due unless the relay is down."""
+    async def run(self) -> bool | timedelta:
+        """Make one pass: expire what is too late, and send what is due unless the relay is down.
+
+        Return whether there may be more to do, or how long the relay is still left in peace.
+        """
         if self._clock.monotonic() >= self._housekeeping_at:
             await self._housekeep()
         if self._clock.monotonic() < self._resume_at:
-            return False
+            return self._pause_left()
         try:
             if self._down:
                 await self._transport.check()
             more = await self._pump.run()
         except RelayDown as down:
             self._pause_for(down)
-            return False
+            return self._pause_left()
         finally:
             self._attempts.hand_over()
         if self._down:
             self._log.info("mail_relay_recovered")
-        self._down, self._pause = "", 0.0
+        self._down, self._pauses = "", 0
         return more
 
     async def health(self) -> Health:
@@ -122,12 +107,15 @@ class Deliverer:
         self._housekeeping_at = self._clock.monotonic() + _HOUSEKEEPING
 
     def _pause_for(self, down: RelayDown) -> None:
-        """Pause twice as long as last time, less up to half of it, so that replicas do not return all at once."""
-        self._pause = min(_MAX_PAUSE, self._pause * 2 or _FIRST_PAUSE)
-        self._resume_at = self._clock.monotonic() + self._pause * self._random.uniform(0.5, 1.0)
+        """Send nothing for a while, longer each time in a row."""
+        self._pauses += 1
+        self._resume_at = self._clock.monotonic() + _PAUSE.delay(self._pauses, self._random)
         if str(down) != self._down:
             self._log.error("mail_relay_down", reason=str(down))
         self._down = str(down)
+
+    def _pause_left(self) -> timedelta:
+        return timedelta(seconds=self._resume_at - self._clock.monotonic())
 
     async def _send(self, claim: Claim) -> Result:
         """Send one mail under the request id of who queued it, and tell what became of it (SPEC K-8)."""
@@ -160,3 +148,11 @@ class Deliverer:
             return Result(claim, Outcome.DEAD_LETTERED, str(error))
         reply = await self._transport.send(envelope_of(recipient), content)
         return Result(claim, Outcome.SENT, reply.text, reply.code)
+
+
+def workers(deliverer: Deliverer, deliveries: Deliveries, interval: timedelta) -> Sequence[Worker]:
+    """Return the workers: every replica sends, one of them prunes."""
+    return (
+        Worker(DELIVER, deliverer.run, interval),
+        Worker("mail.prune", deliveries.prune, _PRUNE_INTERVAL, singleton=True),
+    )

@@ -27,12 +27,13 @@ from galaxy_chassis.clock import ManualClock
 from galaxy_contracts.mail import MailKind, Message
 from galaxy_kernel.database import Connection, Database, make_engine
 from galaxy_mail.dev.smtp import Pipelining
+from galaxy_mail.queue import DELIVER
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.service import Deliveries, MailOutbox
 from galaxy_mail.settings import MailSettings, SmtpSettings
 from galaxy_mail.tables import mail_attempts, mail_deliveries, metadata
 from galaxy_mail.transport import SmtpTransport, Transport, tls_context
-from galaxy_mail.workers import DELIVER, Deliverer, delivery_queue
+from galaxy_mail.workers import Deliverer
 
 KEY = bytes(range(32))
 
@@ -69,15 +70,18 @@ class Rig:
     woken: int = 0
 
     def __post_init__(self) -> None:
-        self.queue = delivery_queue(self.settings, clock=self.clock, random=random.Random(1))
         self.sealer = Sealer(KEY)
         self.log = structlog.get_logger()
         context: Any = SimpleNamespace(
-            settings=self.settings, database=self.database, wakeups=self, clock=self.clock, log=self.log
+            settings=self.settings,
+            database=self.database,
+            wakeups=self,
+            clock=self.clock,
+            random=random.Random(1),
+            log=self.log,
         )
-        self.outbox, self.deliveries = MailOutbox(context), Deliveries(context)
-        self.outbox.open(self.sealer)
-        self.deliveries.open(self.queue)
+        self.outbox, self.deliveries = MailOutbox(context, self.sealer), Deliveries(context)
+        self.queue = self.deliveries.queue
 
     def after_commit(self, _connection: Connection, name: str) -> None:
         """Count what the plugin asks of the kernel's wake-ups."""

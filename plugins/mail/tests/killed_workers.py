@@ -18,10 +18,11 @@ from opentelemetry.metrics import NoOpMeter
 
 from galaxy_chassis.clock import SystemClock
 from galaxy_kernel.database import Database, make_engine
+from galaxy_mail.queue import delivery_queue
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.settings import MailSettings, SmtpSettings
 from galaxy_mail.transport import SmtpTransport, tls_context
-from galaxy_mail.workers import Deliverer, delivery_queue
+from galaxy_mail.workers import Deliverer
 
 TRACED = (
     "/galaxy_mail/",

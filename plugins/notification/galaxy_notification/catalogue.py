@@ -1,14 +1,16 @@
 """The catalogue of kinds: what may be submitted, to whom, with which payload."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
 from galaxy_contracts.notification import Audience, Channel, Intent, NotificationKind
-from galaxy_kernel.api import FieldError, new_id
+from galaxy_kernel.api import FieldError, field_errors, new_id
 from galaxy_notification.domain import Destination, ValidatedIntent
 from galaxy_notification.errors import IntentError, KindError
 
@@ -110,15 +112,15 @@ def _payload(kind: NotificationKind, given: BaseModel | Mapping[str, Any]) -> tu
     if isinstance(given, BaseModel) and not isinstance(given, kind.payload):
         expected = kind.payload.__name__
         return "", [FieldError("payload", f"is a {type(given).__name__}: expected a {expected} or a mapping")]
+    encoded = ""
     try:
         model = given if isinstance(given, kind.payload) else kind.payload.model_validate(given)
         encoded = model.model_dump_json(by_alias=True, warnings=False)
         kind.payload.model_validate_json(encoded)
     except ValidationError as error:
-        return "", [
-            FieldError(".".join(("payload", *map(str, fault["loc"]))), fault["msg"])
-            for fault in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
+        read = json.loads(encoded) if encoded else given
+        faults = field_errors(error, read, whole="")
+        return "", [replace(fault, field=f"payload.{fault.field}" if fault.field else "payload") for fault in faults]
     except ValueError as error:
         return "", [FieldError("payload", f"cannot be written as JSON: {error}")]
     if _NUL.search(encoded):

@@ -35,7 +35,6 @@ class NotificationPlugin:
         self._service = NotificationService(context, self._catalogue)
         self._inbox = Inbox(context, self._catalogue)
         self._desk = NotificationAdmin(context, self._catalogue, self._service)
-        self._deliverer: workers.Deliverer
 
     def backend_migrations(self) -> Migrations:
         return Migrations("galaxy_notification.migrations", metadata)
@@ -44,16 +43,14 @@ class NotificationPlugin:
     async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
         for kind in OPERATORS_KINDS:
             self._service.register(kind)
-        queue = workers.route_queue(self._context)
-        self._desk.open(queue)
-        self._deliverer = workers.Deliverer(self._context, self._catalogue, queue)
         yield (Offer(NOTIFICATIONS, self._service),)
 
     def backend_routes(self) -> Sequence[Route]:
         return routes.routes(self._inbox, self._desk)
 
     def backend_workers(self) -> Sequence[Worker]:
-        return workers.workers(self._context, self._deliverer, self._service)
+        deliverer = workers.Deliverer(self._context, self._catalogue, self._desk.queue)
+        return workers.workers(self._context, deliverer, self._service)
 
     def backend_subscriptions(self) -> Subscriptions:
         return events.subscriptions()

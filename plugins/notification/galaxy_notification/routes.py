@@ -1,12 +1,11 @@
 """The plugin's HTTP operations (SPEC N-5 to N-7)."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from galaxy_contracts.notification import AdminChannelState, Audience, Channel
-from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route
+from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route, Timestamp
 from galaxy_notification.domain import State
 from galaxy_notification.service import Inbox, NotificationAdmin
 
@@ -22,9 +21,9 @@ class RouteView(Model):
     reason: str | None
     """Why it was skipped or given up, or why the last attempt failed."""
     attempts: int
-    next_attempt_at: datetime | None
+    next_attempt_at: Timestamp | None
     """When it is due; None once it ended."""
-    finished_at: datetime | None
+    finished_at: Timestamp | None
 
 
 class AdminRouteView(RouteView):
@@ -39,9 +38,9 @@ class OwnNotification(Model):
 
     id: UUID
     kind: str
-    created_at: datetime
+    created_at: Timestamp
     payload: dict[str, Any]
-    read_at: datetime | None
+    read_at: Timestamp | None
     routes: list[RouteView]
     """The ways by which you were told."""
 
@@ -51,7 +50,7 @@ class NotificationView(Model):
 
     id: UUID
     kind: str
-    created_at: datetime
+    created_at: Timestamp
     idempotency_key: str
     payload: dict[str, Any]
     """Empty once the only account that it went to is deleted."""
@@ -131,7 +130,7 @@ class AdminChannelView(Model):
     """Whether it is switched on; false where it is not installed."""
     address_set: bool
     """Whether `BACKEND_NOTIFICATION_ADMIN_EMAIL` names somebody."""
-    changed_at: datetime | None
+    changed_at: Timestamp | None
     """When it was last switched."""
 
 

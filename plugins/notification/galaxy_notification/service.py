@@ -13,6 +13,7 @@ What delivering leaves behind stands in `galaxy_kernel.queue.batches`.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -43,10 +44,9 @@ from galaxy_kernel.api import (
 from galaxy_notification import queries
 from galaxy_notification.catalogue import Catalogue, sample
 from galaxy_notification.errors import IntentError
+from galaxy_notification.queue import DELIVER, route_queue
 from galaxy_notification.settings import NotificationSettings
 
-DELIVER = "notification.deliver"
-"""The worker's name, by which it is woken."""
 _PRUNED_AT_ONCE = 1_000
 _TESTED = {"recipients": "account_id"}
 """Fields of an intent that have another name where operators test a kind."""
@@ -140,11 +140,11 @@ class NotificationAdmin:
         self, context: Context[NotificationSettings], catalogue: Catalogue, service: NotificationService
     ) -> None:
         self._context, self._catalogue, self._service = context, catalogue, service
-        self._queue: LeasedQueue
 
-    def open(self, queue: LeasedQueue) -> None:
-        """Take the queue of routes."""
-        self._queue = queue
+    @cached_property
+    def queue(self) -> LeasedQueue:
+        """The queue over the routes."""
+        return route_queue(self._context)
 
     @property
     def address_set(self) -> bool:
@@ -177,7 +177,7 @@ class NotificationAdmin:
             if found.state == "sent":
                 raise conflict("route_already_sent", "The route was delivered; submit a new intent instead.")
             self._refuse_deleted(found.account_id)
-            await self._queue.requeue(connection, route)
+            await self.queue.requeue(connection, route)
             self._context.wakeups.after_commit(connection, DELIVER)
             return await self._found(connection, found.notification_id)
 

@@ -1,5 +1,6 @@
 """The worker that delivers routes, and the one that deletes what is old."""
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
@@ -22,34 +23,19 @@ from galaxy_kernel.api import (
     QueueMetrics,
     Result,
     Worker,
+    field_errors,
     request_context,
 )
 from galaxy_notification import queries
 from galaxy_notification.catalogue import Catalogue
 from galaxy_notification.channels import EmailChannel, OperatorsChannel, OutgoingRoute, PushChannel, skip
 from galaxy_notification.domain import Reason, refusal_of
-from galaxy_notification.service import DELIVER, NotificationService
+from galaxy_notification.queue import DELIVER
+from galaxy_notification.service import NotificationService
 from galaxy_notification.settings import NotificationSettings
 from galaxy_notification.tables import notification_routes
 
-LEASE = timedelta(seconds=30)
-"""Far longer than a set takes, which is two statements a channel; a killed worker's routes are taken up after it."""
-_FIRST_DELAY, _MAX_DELAY = timedelta(seconds=10), timedelta(hours=1)
-"""Bounds of the back-off, as those of mail."""
 _PRUNE_INTERVAL = timedelta(hours=1)
-
-
-def route_queue(context: Context[NotificationSettings]) -> LeasedQueue:
-    """Return the queue over `notification_routes`."""
-    return LeasedQueue(
-        notification_routes,
-        lease=LEASE,
-        max_attempts=context.settings.max_attempts,
-        first_delay=_FIRST_DELAY,
-        max_delay=_MAX_DELAY,
-        random=context.random,
-        monotonic=context.clock.monotonic,
-    )
 
 
 def workers(
@@ -70,7 +56,7 @@ class Deliverer:
     """One replica's worker."""
 
     def __init__(self, context: Context[NotificationSettings], catalogue: Catalogue, queue: LeasedQueue) -> None:
-        """Find the channels there are. In the plugin's lifespan."""
+        """Find the channels there are: every plugin offers its own by now."""
         self._database, self._catalogue = context.database, catalogue
         self._accounts = context.require(ACCOUNTS)
         email, push = EmailChannel(context.require(OUTBOX)), PushChannel(context.find(PUSH))
@@ -136,7 +122,8 @@ class Deliverer:
         try:
             payload = kind.payload.model_validate_json(payloads[claim.row.notification_id])
         except ValidationError as error:
-            fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False))
+            stored = json.loads(payloads[claim.row.notification_id])
+            fields = ", ".join(fault.field for fault in field_errors(error, stored, whole="payload"))
             return Result(claim, Outcome.RETRYING, f"its payload does not fit its kind here: {fields}")
         parcel = OutgoingRoute(claim, kind, payload, account)
         refusal = None if account is None else refusal_of(account)

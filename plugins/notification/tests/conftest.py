@@ -29,7 +29,7 @@ from galaxy_contracts.testing import (
     FakeUsers,
 )
 from galaxy_devkit.testing.kernel import Boot, Booted, offering
-from galaxy_kernel.api import Database, Model, new_id
+from galaxy_kernel.api import Database, Model, Timestamp, new_id
 from galaxy_notification.plugin import NotificationPlugin
 
 ADMIN, USER = "/api/v1/admin/notifications", "/api/v1/user/notifications"
@@ -42,7 +42,7 @@ class TurnReady(Model):
 
     game: str = Field(examples=["Andromeda"])
     turn: int = Field(examples=[7])
-    due_at: datetime = Field(default=NOW)
+    due_at: Timestamp = Field(default=NOW)
 
 
 TURN_READY = NotificationKind(name="lobby.turn_ready", summary="A turn is ready.", payload=TurnReady, package="lobby")

@@ -126,6 +126,21 @@ def test_a_payload_that_could_not_be_delivered(kind: NotificationKind, payload: 
     assert [fault.field for fault in caught.value.faults] == [field]
 
 
+def test_faults_of_a_payload_are_in_plain_words() -> None:
+    """As those of a request: every field with what is wrong, without the value."""
+    catalogue = Catalogue()
+    catalogue.register(KIND)
+    with pytest.raises(IntentError) as caught:
+        catalogue.check(
+            Intent(kind=KIND.name, idempotency_key="k", payload={"count": "secret", "more": 1}, recipients=[new_id()])
+        )
+    assert {fault.field: fault.message for fault in caught.value.faults} == {
+        "payload.name": "is required",
+        "payload.count": "must be a whole number",
+        "payload.more": "is not a known field",
+    }
+
+
 class Exact(BaseModel):
     """A payload of exact types and other names outside than inside."""
 

@@ -1,4 +1,4 @@
-"""Commands under `backend push`: hear what a gateway hears."""
+"""Commands under `backend push`: subscribe as a gateway does."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from galaxy_push.proto.push_pb2 import Event, Frame, SubscribeRequest
 from galaxy_push.rpc import SERVICE
 
 _GATEWAY = "backend-push-listen"
-"""What it calls itself in the backend's log."""
+"""Its gateway id in the backend's log."""
 
 
 def commands() -> typer.Typer:

@@ -1,4 +1,4 @@
-"""Events, cursors and what is allowed of them. No I/O."""
+"""Events, cursors and their rules. No I/O."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import msgspec
 from galaxy_contracts.push import PushEvent
 
 MAX_PAYLOAD = 64 * 1024
-"""Bytes of a payload's JSON: an event tells that there is news, and clients fetch what is large from the API."""
+"""Bytes of a payload's JSON: an event signals a change, and clients fetch large data from the API."""
 MAX_CURSOR = 2**63 - 1
 """The largest number that the database has."""
 
@@ -23,7 +23,7 @@ SESSION_REVOKED = "session.revoked"
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An event that was checked, as it is written."""
+    """A checked event, as it is written."""
 
     key: UUID | None
     account_id: UUID | None
@@ -34,7 +34,7 @@ class Draft:
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
-    """An event that has its place in the stream."""
+    """A numbered event of the stream."""
 
     seq: int
     account_id: UUID | None
@@ -49,25 +49,25 @@ class Standing:
     """How far the stream reaches."""
 
     last_seq: int
-    """The highest number given."""
+    """The highest number assigned."""
     trimmed_seq: int
     """Events up to this one may be gone."""
 
     def has_all_after(self, seq: int) -> bool:
-        """Return whether every event after this number is there, or still to come."""
+        """Return whether every event after this number is present, or still to come."""
         return self.trimmed_seq <= seq <= self.last_seq
 
 
 def draft(event: PushEvent, request_id: str) -> Draft:
-    """Check an event; `request_id` is that of the work in hand. Raise ValueError with what is wrong with it."""
+    """Check an event; `request_id` is the current one. Raise ValueError with the fault."""
     if (event.account_id is None) == (event.session_id is None):
-        raise ValueError(f"push event {event.kind!r}: give one target, account_id or session_id")
+        raise ValueError(f"push event {event.kind!r}: set one target, account_id or session_id")
     if _KIND.fullmatch(event.kind) is None:
         raise ValueError(f"push event {event.kind!r}: a kind is called <subject>.<what_happened>, in lower case")
     try:
         payload = msgspec.json.encode(event.payload)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"push event {event.kind!r}: its payload is no JSON: {error}") from None
+        raise ValueError(f"push event {event.kind!r}: its payload is not JSON: {error}") from None
     if not payload.startswith(b"{"):
         raise ValueError(f"push event {event.kind!r}: its payload must be a JSON object")
     if len(payload) > MAX_PAYLOAD:
@@ -80,7 +80,7 @@ def draft(event: PushEvent, request_id: str) -> Draft:
 
 
 def parse_cursor(cursor: str) -> int | None:
-    """Return the number behind a cursor, None for the empty one, which means from now on. Raise ValueError."""
+    """Return the number in a cursor, None for the empty one, which means from now on. Raise ValueError."""
     if not cursor:
         return None
     if _CURSOR.fullmatch(cursor) is None or int(cursor) > MAX_CURSOR:
@@ -89,7 +89,7 @@ def parse_cursor(cursor: str) -> int | None:
 
 
 def check_gateway_id(gateway_id: str) -> str:
-    """Return the name again. Raise ValueError."""
+    """Return the name if it is well formed. Raise ValueError."""
     if _GATEWAY_ID.fullmatch(gateway_id) is None:
         raise ValueError("gateway_id: must be 1 to 64 letters, digits, dots, hyphens and underscores")
     return gateway_id

@@ -1,4 +1,4 @@
-"""What push does when sessions end and accounts are deleted. Telling it twice changes nothing more for clients."""
+"""Reactions to ended sessions and deleted accounts. A repeated fact changes nothing for clients."""
 
 from galaxy_contracts.accounts import AccountDeleted
 from galaxy_contracts.sessions import SessionsRevoked

@@ -1,4 +1,4 @@
-"""Frames as bytes: an event is encoded once for all who hear it, and a frame is put together without a look inside."""
+"""Frames as bytes: an event is encoded once for all subscribers, and frames are concatenated without decoding."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,9 +6,9 @@ from galaxy_push.domain import StoredEvent
 from galaxy_push.proto.push_pb2 import Event, Frame, Opening
 
 MAX_EVENTS = 64
-"""Events in a frame. A message costs gRPC the same whatever is in it; from here on more in it gains little."""
+"""Events in a frame. A message costs gRPC the same whatever its size; beyond this a larger one gains little."""
 MAX_BYTES = 512 * 1024
-"""Bytes of a frame, unless its only event has more: far below the 4 MiB that clients take unless told otherwise."""
+"""Bytes of a frame, unless its only event has more: far below the clients' default limit of 4 MiB."""
 
 
 def encode(event: StoredEvent) -> bytes:
@@ -46,7 +46,7 @@ def fitting(encoded: Sequence[bytes]) -> int:
 
 
 def split(encoded: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Put events into frames; give each frame with the number of events up to its end."""
+    """Put events into frames; yield each frame with the number of events up to its end."""
     end = 0
     while end < len(encoded):
         start, end = end, end + fitting(encoded[end : end + MAX_EVENTS])

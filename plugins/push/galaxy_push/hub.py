@@ -1,7 +1,7 @@
-"""The newest events of this process, ready to be sent, and a bell for who waits for more.
+"""The newest events of this process, ready to be sent, and a condition to wait for more.
 
-One reader adds; every subscriber takes at its own pace, and nothing is kept for any of them: who falls behind what is
-held here reads the table. So memory is bounded by the hub's own limits, whatever subscribers do.
+One reader adds; every subscriber reads at its own pace, and no state is kept for any of them: one that falls behind
+what is held here reads the table. So memory is bounded by the hub's own limits, whatever subscribers do.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from galaxy_push.domain import StoredEvent
 HELD_EVENTS = 4096
 HELD_BYTES = 16 * 1024 * 1024
 HELD_SECONDS = 60.0
-"""At most this long, or a quiet server would remember what was meanwhile forgotten in the database."""
+"""Seconds that events are held at most, so that a quiet server does not keep events deleted from the database."""
 
 
 class Hub:
-    """States: closed → open (its head is known). Opened again, it has lost its place, and its era ends."""
+    """States: closed → open (its head is known). Opened again, it has lost its position, and its era ends."""
 
     def __init__(
         self, monotonic: Callable[[], float], *, held_events: int = HELD_EVENTS, held_bytes: int = HELD_BYTES
@@ -28,7 +28,7 @@ class Hub:
         self.head: int | None = None
         """Every event up to this number was read; None while closed."""
         self.era = 0
-        """Grows when the numbers begin anew: the database is another one, or an older state of itself."""
+        """Grows when the numbering restarts: the database is another one, or an older state of itself."""
         self._floor = 0
         """Everything after this number, up to the head, is held."""
         self._numbers: list[int] = []
@@ -44,7 +44,7 @@ class Hub:
         return len(self._numbers)
 
     def open(self, head: int) -> None:
-        """Begin, holding nothing, after this number."""
+        """Start after this number, with no events."""
         if self.head is not None:
             self.era += 1
         self.head = self._floor = head
@@ -53,7 +53,7 @@ class Hub:
         self._ring()
 
     def add(self, events: Sequence[StoredEvent]) -> None:
-        """Take what follows the head, and wake who waits."""
+        """Add the events that follow the head, and wake waiters."""
         if events:
             encoded = [frames.encode(event) for event in events]
             self._numbers += [event.seq for event in events]
@@ -66,14 +66,14 @@ class Hub:
             self._ring()
 
     async def beyond(self, number: int, era: int) -> None:
-        """Wait until there is something after this number, or the era is another one."""
+        """Wait until there is an event after this number, or the era has changed."""
         while self.era == era and (self.head is None or self.head <= number):
             await self._bell.wait()
 
     def take(self, number: int) -> tuple[int, bytes] | None:
-        """Return the next frame after this number, with the number of its last event; None: that is not held here.
+        """Return the next frame after this number, with the number of its last event; None where it is not held here.
 
-        There must be something after it.
+        There must be an event after it.
         """
         if number < self._floor:
             return None
@@ -103,7 +103,7 @@ class Hub:
             self._drop_to(self._numbers[surplus - 1])
 
     def _drop_to(self, number: int) -> None:
-        """Hold nothing any more up to this number."""
+        """Drop all events up to this number."""
         end = bisect_right(self._numbers, number)
         self._bytes -= sum(map(len, self._encoded[:end]))
         del self._numbers[:end], self._encoded[:end]

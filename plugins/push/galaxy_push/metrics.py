@@ -1,4 +1,4 @@
-"""What is counted. On the way of an event only numbers are added up; the meter gets them in one go."""
+"""The plugin's metrics. The path of an event only adds numbers; they are passed to the meter together."""
 
 from collections import Counter
 
@@ -11,19 +11,19 @@ class Metrics:
     def __init__(self, meter: Meter) -> None:
         self.subscribers = 0
         self.sent = self.frames = 0
-        """Events and frames that subscribers took, since the last hand-over."""
+        """Events and frames that subscribers received, since the last report."""
         self.cut_off: Counter[str] = Counter()
         """Subscribers cut off since then, by reason: `blocked`, `lagging` or `trimmed`."""
         self._subscribers = meter.create_gauge("push.subscribers", description="Open subscriptions.")
         self._read = meter.create_counter("push.read", description="Events read from the table for subscribers here.")
         self._sent = meter.create_counter(
-            "push.sent", description="Events taken by subscribers, each of them counting."
+            "push.sent", description="Events received by subscribers, counted for each of them."
         )
-        self._frames = meter.create_counter("push.frames", description="Frames taken by subscribers.")
+        self._frames = meter.create_counter("push.frames", description="Frames received by subscribers.")
         self._cut_off = meter.create_counter("push.cut_off", description="Subscribers cut off, by reason.")
 
     def hand_over(self, *, read: int) -> None:
-        """Return the numbers so far to the meter."""
+        """Report the numbers so far to the meter."""
         self._subscribers.set(self.subscribers)
         self._read.add(read)
         self._sent.add(self.sent)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any
 
 import typer
@@ -39,18 +40,13 @@ class PushPlugin:
     def __init__(self, context: Context[PushSettings]) -> None:
         self._context = context
         self._service = PushService(self._wake)
-        self._reader: workers.Reader
-        self._subscriptions: rpc.Subscriptions
+        self._metrics = Metrics(context.meter)
 
     def backend_migrations(self) -> Migrations:
         return Migrations("galaxy_push.migrations", metadata)
 
     @asynccontextmanager
     async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
-        context = self._context
-        hub, metrics = Hub(context.clock.monotonic), Metrics(context.meter)
-        self._reader = workers.Reader(context.database, hub, context.clock, metrics)
-        self._subscriptions = rpc.Subscriptions(context.database, hub, context.settings, metrics, context.log)
         yield (Offer(PUSH, self._service),)
 
     def backend_rpc(self) -> Sequence[RpcService]:
@@ -67,6 +63,20 @@ class PushPlugin:
 
     def backend_commands(self) -> typer.Typer:
         return commands.commands()
+
+    @cached_property
+    def _hub(self) -> Hub:
+        return Hub(self._context.clock.monotonic)
+
+    @cached_property
+    def _reader(self) -> workers.Reader:
+        context = self._context
+        return workers.Reader(context.database, self._hub, context.clock, self._metrics)
+
+    @cached_property
+    def _subscriptions(self) -> rpc.Subscriptions:
+        context = self._context
+        return rpc.Subscriptions(context.database, self._hub, context.settings, self._metrics, context.log)
 
     def _wake(self, connection: Connection) -> None:
         self._context.wakeups.after_commit(connection, workers.READ)

@@ -3,9 +3,9 @@
 **The order of events.** Ids are handed out before the commit, so a reader that remembers the last id it saw skips what
 commits late; and one that reads only below the oldest open transaction lets a long transaction hold up revocations. So
 events get their numbers after their commit: `number` takes the lock on the one row of `push_state`, and *then*, by a
-statement whose snapshot is later than the lock, numbers what it sees committed and without a number. Whoever numbered
-before has committed by then. So numbers become visible in their order, without a gap, the same for every reader; and a
-transaction left open for long delays its own events and nobody else's.
+statement whose snapshot is later than the lock, numbers what it sees committed and without a number. The previous
+numbering has committed by then. So numbers become visible in order, without a gap, the same for every reader; and a
+transaction left open for long delays only its own events.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,8 @@ from galaxy_push.domain import Draft, Standing, StoredEvent
 from galaxy_push.tables import push_events, push_state
 
 STALLED = timedelta(seconds=5)
-"""After this long without a word from the process that numbers, Postgres ends its transaction: others can go on."""
+"""Idle time after which Postgres ends the transaction of the process that numbers, so that others continue.
+"""
 NUMBERED_AT_ONCE = 1000
 TRIMMED_AT_ONCE = 1000
 
@@ -57,7 +58,7 @@ _LOCK = text("""
     FROM push_state FOR UPDATE OF push_state
 """)
 
-# what somebody else has locked, to remove it, is passed over: numbering waits for nobody
+# rows locked by another transaction, which removes them, are skipped: numbering never waits
 _NUMBER = text("""
     WITH fresh AS MATERIALIZED (
         SELECT id FROM push_events WHERE seq IS NULL ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
@@ -74,7 +75,7 @@ _NUMBER = text("""
     RETURNING last_seq
 """)
 
-# the oldest only: what is trimmed is always a beginning of the stream
+# the oldest only: trimming always removes the beginning of the stream
 _TRIM = text("""
     WITH oldest AS (
         SELECT seq, numbered_at FROM push_events WHERE seq IS NOT NULL ORDER BY seq LIMIT :limit
@@ -111,7 +112,7 @@ async def standing(connection: Connection) -> Standing:
 
 
 async def read(connection: Connection, after: int, limit: int) -> Page:
-    """Return the events that follow a number, `limit` at most."""
+    """Return the events after a number, `limit` at most."""
     rows = (await connection.execute(_READ, {"after": after, "limit": limit})).all()
     last_seq, trimmed_seq, waiting = rows[0][:3]
     events = [StoredEvent(*row[3:]) for row in rows if row[3] is not None]
@@ -119,7 +120,7 @@ async def read(connection: Connection, after: int, limit: int) -> Page:
 
 
 async def number(connection: Connection) -> int:
-    """Number events that are committed and have none, after whoever is at it, and return the highest number now."""
+    """Number events that are committed and have none, after any other numbering, and return the highest number."""
     stalled = f"{STALLED // timedelta(milliseconds=1)}ms"
     last: int = (await connection.execute(_LOCK, {"stalled": stalled})).one().last_seq
     given = await connection.execute(_NUMBER, {"last": last, "limit": NUMBERED_AT_ONCE})
@@ -128,7 +129,7 @@ async def number(connection: Connection) -> int:
 
 
 async def trim(connection: Connection, age: timedelta) -> int:
-    """Remove the oldest events, as far as they have had their numbers for longer than that; give how many they were."""
+    """Remove the oldest events that were numbered longer ago than that; return how many they were."""
     trimmed = await connection.execute(_TRIM, {"age": age.total_seconds(), "limit": TRIMMED_AT_ONCE})
     return int(trimmed.scalar() or 0)
 

@@ -1,8 +1,8 @@
 """The gRPC service (SPEC P-1 to P-3): one stream for each gateway that subscribes.
 
-A stream holds its place in the order of events and nothing else; what it sends comes from the hub, or from the table
-where it is further behind. One frame at a time is given to gRPC, and the next only when that one is on its way, so
-while a subscriber is busy events gather, and go together: frames grow with the load and nothing waits for a timer.
+A stream holds its cursor and nothing else; what it sends comes from the hub, or from the table where it is further
+behind. One frame at a time is passed to gRPC, and the next only when that one is sent, so events gather while a
+subscriber is busy and are sent together: frames grow with the load, and no timer is involved.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ SERVICE: str = DESCRIPTOR.services_by_name["Push"].full_name
 AT_THE_TABLE = 2
 """Subscribers that read the table at a time: when all come back at once, others still get a connection."""
 LAST_WORDS = 1.0
-"""Seconds for the reason to be sent. A subscriber that reads nothing hears it behind what it has not read yet."""
+"""Seconds for the reason to be sent. A subscriber that reads nothing receives it after what it has not read yet."""
 
 _AGAIN = "subscribe again with the cursor of the last event you have handled"
 
@@ -45,7 +45,7 @@ class Subscriptions:
             gateway_id, cursor = check_gateway_id(request.gateway_id), parse_cursor(request.cursor)
         except ValueError as fault:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(fault))
-        await context.send_initial_metadata(())  # with the opening, a stop meanwhile could not tell its reason
+        await context.send_initial_metadata(())  # together with the opening, a stop meanwhile could not send its reason
         stream = _Stream(context, self._settings)
         log = self._log.bind(gateway_id=gateway_id)
         self._metrics.subscribers += 1
@@ -60,7 +60,7 @@ class Subscriptions:
             self._metrics.subscribers -= 1
 
     async def _serve(self, stream: "_Stream", cursor: int | None, log: FilteringBoundLogger) -> None:
-        era = self._hub.era  # from before the place is known: what is lost from here on ends the stream
+        era = self._hub.era  # read before the cursor is known: a loss from here on ends the stream
         standing = await self._standing()
         stream.position = standing.last_seq if cursor is None else cursor
         resync = not standing.has_all_after(stream.position)
@@ -71,7 +71,7 @@ class Subscriptions:
         while True:
             await self._hub.beyond(stream.position, era)
             if self._hub.era != era:
-                raise SubscriptionEndedError(f"The backend has lost its place in the stream: {_AGAIN}.")
+                raise SubscriptionEndedError(f"The backend has lost its position in the stream: {_AGAIN}.")
             await self._next(stream)
 
     async def _next(self, stream: "_Stream") -> None:
@@ -98,7 +98,7 @@ class Subscriptions:
         for end, frame in frames.split([frames.encode(event) for event in page.events]):
             await self._send(stream, page.events[end - 1].seq, end - start, frame)
             start = end
-        if len(page.events) < frames.MAX_EVENTS:  # that was all, even where the last events have been removed
+        if len(page.events) < frames.MAX_EVENTS:  # that was all, also where the last events have been removed
             stream.position = page.standing.last_seq
 
     async def _page(self, after: int) -> queries.Page:
@@ -109,7 +109,7 @@ class Subscriptions:
         except Exception as error:
             raise _lost(error) from error
         if not page.standing.has_all_after(after):
-            raise TrimmedError(f"What you have still to hear is no longer kept: {_AGAIN}, and take your state anew.")
+            raise TrimmedError(f"Your next events are no longer kept: {_AGAIN}, and fetch your state again.")
         return page
 
     async def _standing(self) -> Standing:
@@ -121,7 +121,7 @@ class Subscriptions:
 
 
 class _Stream:
-    """The way to one subscriber, and how far it is."""
+    """One subscriber's stream, and its cursor."""
 
     def __init__(self, context: grpc.aio.ServicerContext, settings: PushSettings) -> None:
         self._context, self._max_lag = context, settings.max_lag
@@ -129,16 +129,16 @@ class _Stream:
         self.position = 0
         """The number of the last event it was sent."""
         self.caught_up = False
-        """Whether it has once heard everything there was: from then on it must keep up."""
+        """Whether it was once up to date: from then on it must keep up."""
 
     async def write(self, frame: bytes) -> None:
-        """Send a frame; gRPC keeps it until the subscriber's window takes it. Raise BlockedError."""
+        """Send a frame; gRPC keeps it until the subscriber's window has room. Raise BlockedError."""
         try:
             async with asyncio.timeout(self._patience):
                 await self._context.write(frame)
         except TimeoutError:
             raise BlockedError(
-                f"You took no frame for {self._patience:g} s (BACKEND_PUSH_WRITE_TIMEOUT): read faster, and {_AGAIN}."
+                f"You read no frame for {self._patience:g} s (BACKEND_PUSH_WRITE_TIMEOUT): read faster, and {_AGAIN}."
             ) from None
 
     def check_lag(self, head: int) -> None:
@@ -163,14 +163,14 @@ def service(subscriptions: Subscriptions) -> RpcService:
 
 
 def _lost(error: Exception) -> Exception:
-    """Return what a subscriber hears of a database error."""
+    """Return the error for a subscriber that a database error stands for."""
     if not is_unavailable(error):
         return error
     return SubscriptionEndedError(f"The backend cannot reach its database now: {_AGAIN}.")
 
 
 async def _end(context: Any, end: SubscriptionEndedError) -> None:
-    """Tell the subscriber why; what it does not take in time stays with gRPC, behind the one frame it left."""
+    """Send the subscriber the reason; what it does not read in time stays with gRPC, after the frame it left."""
     try:
         async with asyncio.timeout(LAST_WORDS):
             await context.abort(end.code, str(end))

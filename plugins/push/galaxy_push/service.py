@@ -1,15 +1,16 @@
-"""Publishing events, and forgetting those that nobody may hear any more.
+"""Publishes events, and removes those that must no longer be delivered.
 
 What happens if the process dies between any two lines:
 
 - `publish` is one statement of the caller's transaction: before its COMMIT there is no event, after it there is. The
-  wake-up comes after the COMMIT; if it is lost, readers look by themselves within a second.
+  wake-up follows the COMMIT; if it is lost, readers check by themselves within a second.
 - Numbering (`queries.number`, called by the reader) is one transaction of the lock, the numbers and the state. Before
-  its COMMIT no event has its number and nobody has seen one; the lock goes with the connection, and whichever process
-  comes next numbers the same events. After it they have their place for good.
-- Between numbering and sending nothing is written: a gateway says by its cursor where it stands, so a process that dies
-  with half a stream sent leaves nothing behind, and the next one goes on after that cursor.
-- Trimming removes events and moves `trimmed_seq` in one statement: a cursor is never taken for whole when it is not.
+  its COMMIT no event has its number and none was seen; the lock ends with the connection, and the next process numbers
+  the same events. After it their numbers are final.
+- Between numbering and sending nothing is written: a gateway sends its cursor, so a process that dies in the middle of
+  a stream leaves nothing behind, and the next one continues after that cursor.
+- Trimming removes events and moves `trimmed_seq` in one statement: a cursor that misses events is never accepted as
+  complete.
 - `forget_account` and `sessions_revoked` run in the transaction that marks the fact as handled: events are removed, and
   `session.revoked` is there, together with that or not at all.
 """
@@ -27,7 +28,7 @@ Wake = Callable[[Connection], None]
 
 
 class PushService:
-    """Implements the contract `Push`, and what facts lead to."""
+    """Implements the contract `Push`, and the reactions to facts."""
 
     def __init__(self, wake: Wake) -> None:
         self._wake = wake
@@ -41,7 +42,7 @@ class PushService:
             self._wake(connection)
 
     async def sessions_revoked(self, connection: Connection, account_id: UUID, session_ids: Sequence[UUID]) -> None:
-        """Notify gateways that sessions have ended, each by an event of its own, the last to that session."""
+        """Notify gateways that sessions have ended, each by an event of its own, the last one for that session."""
         await queries.forget_sessions(connection, session_ids)
         await self.publish(
             connection,
@@ -56,5 +57,5 @@ class PushService:
         )
 
     async def forget_account(self, connection: Connection, account_id: UUID) -> None:
-        """Remove what was to be told to an account: its payloads may be personal, and nobody is left to hear them."""
+        """Remove the events for an account: their payloads may be personal, and there is no recipient any more."""
         await queries.forget_account(connection, account_id)

@@ -40,10 +40,10 @@ push_events = Table(
     Index(None, "account_id", postgresql_where=text("account_id IS NOT NULL")),
     Index(None, "session_id", postgresql_where=text("session_id IS NOT NULL")),
 )
-"""Events, in the order of `seq`, which is their cursor: given to them after their commit, by `queries.number`.
+"""Events, in the order of `seq`, which is their cursor: assigned after their commit, by `queries.number`.
 
 `id` is the order in which they were written, and that of their numbers where they are numbered together. `payload` is a
-JSON object as text: nobody looks into it here.
+JSON object as text, never parsed here.
 """
 
 push_state = Table(
@@ -55,9 +55,9 @@ push_state = Table(
     CheckConstraint("single", name="single"),
     CheckConstraint("trimmed_seq <= last_seq", name="order"),
 )
-"""One row, whose lock makes numbering a matter of one at a time.
+"""One row, whose lock serialises numbering.
 
-`last_seq`: the highest number given. `trimmed_seq`: events up to this number may have been removed for their age; every
-one after it is there, but for those that nobody can hear any more. Both begin, at the baseline, with the time in
-microseconds: so the cursors of two databases lie in different ranges, and one from another database is known as such.
+`last_seq`: the highest number assigned. `trimmed_seq`: events up to this number may have been removed by age; every
+later one is present, except those without a recipient. Both begin, at the baseline, with the time in microseconds: so
+the cursors of two databases lie in different ranges, and one from another database is known as such.
 """

@@ -11,16 +11,16 @@ from galaxy_push.metrics import Metrics
 READ = "push.read"
 """The worker that a publisher wakes."""
 READ_INTERVAL = timedelta(seconds=1)
-"""Longest wait between two looks; events published anywhere cut it short."""
+"""Longest wait between two reads; events published anywhere shorten it."""
 TRIM_INTERVAL = timedelta(minutes=1)
 PAGE = 512
 """Events read at once."""
 LATE = 5.0
-"""Seconds without a look after which the probe says so."""
+"""Seconds without a read after which the probe reports it."""
 
 
 class Reader:
-    """Numbers events that have none and hands what is new to the hub, once for all subscribers of this process."""
+    """Numbers events that have none and adds new ones to the hub, once for all subscribers of this process."""
 
     def __init__(self, database: Database, hub: Hub, clock: Clock, metrics: Metrics) -> None:
         self._database, self._hub, self._clock, self._metrics = database, hub, clock, metrics
@@ -39,12 +39,12 @@ class Reader:
             return True
         self._hub.add(page.events)
         self._metrics.hand_over(read=len(page.events))
-        # what waits gets its numbers from us, or has got them by now from another replica
+        # waiting events get their numbers here, or have got them from another replica by now
         more = page.waiting and await self._number() > page.standing.last_seq
         return more or len(page.events) == PAGE
 
     async def health(self) -> Health:
-        """Report when nobody has looked for a while: subscribers here hear nothing meanwhile."""
+        """Report when the stream was not read for a while: subscribers here receive nothing meanwhile."""
         if self._looked_at is None:
             return Health("degraded", "events were not read yet")
         since = self._clock.monotonic() - self._looked_at

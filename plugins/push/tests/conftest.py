@@ -26,7 +26,7 @@ ALONE = [("grpc.use_local_subchannel_pool", 1)]
 
 
 async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait for what happens in the background."""
+    """Wait for a condition that background work brings about."""
     async with asyncio.timeout(seconds):
         while not condition():  # there is no event for it
             await asyncio.sleep(0.005)
@@ -41,7 +41,7 @@ def subscription(channel: Any, *, metadata: Any = AUTHORISED, **request: str) ->
 
 
 async def ended(stream: Any) -> tuple[grpc.StatusCode, str]:
-    """Read a stream to its end and give why it ended."""
+    """Read a stream to its end and return why it ended."""
     try:
         while await stream.read() is not grpc.aio.EOF:
             pass
@@ -52,7 +52,7 @@ async def ended(stream: Any) -> tuple[grpc.StatusCode, str]:
 
 @dataclass
 class Gateway:
-    """A gateway: keeps what it hears, in order, and its cursor from one subscription to the next."""
+    """A gateway: keeps received events in order, and its cursor from one subscription to the next."""
 
     name: str = "gateway-1"
     cursor: str = ""
@@ -95,12 +95,12 @@ class Gateway:
         self.cursor = frame.events[-1].cursor
 
     async def heard(self, number: int) -> None:
-        """Wait until it has heard so many events."""
+        """Wait until it has received so many events."""
         await until(lambda: len(self.events) >= number)
 
 
 def numbered_events(*numbers: int, fill: int = 0, **fields: Any) -> Sequence[PushEvent]:
-    """Make events with these numbers in their payloads, and so many bytes beside."""
+    """Make events with these numbers in their payloads, and so many additional bytes."""
     target: dict[str, UUID] = {} if "session_id" in fields else {"account_id": uuid4()}
     more = {"fill": "x" * fill} if fill else {}
     return [PushEvent(**{"kind": "test.happened", "payload": {"n": n, **more}, **target, **fields}) for n in numbers]
@@ -129,7 +129,7 @@ class Backend:
             yield subscription(channel, metadata=metadata, **request)
 
     async def refusal(self, *, metadata: Any = AUTHORISED, **request: str) -> tuple[grpc.StatusCode, str]:
-        """Subscribe, and give why the stream ended."""
+        """Subscribe, and return why the stream ended."""
         async with self.call(metadata=metadata, **request) as stream:
             return await self.ended(stream)
 
@@ -150,7 +150,7 @@ class Backend:
 
     @property
     def plugin(self) -> Any:
-        """The plugin itself, to look at what it holds."""
+        """The plugin itself, to inspect its state."""
         return self.booted.kernel.assembly.plugins._manager.get_plugin("push")
 
     @property
@@ -170,32 +170,32 @@ class Backend:
             return [tuple(row) for row in await connection.execute(text(query), values)]
 
     async def numbered(self, number: int) -> None:
-        """Wait until so many events have their place in the stream."""
+        """Wait until so many events are numbered."""
         async with asyncio.timeout(30):
             while await self.rows("SELECT count(*) FROM push_events WHERE seq IS NOT NULL") != [(number,)]:
                 await asyncio.sleep(0.01)
 
     async def arrived(self, kind: str) -> None:
-        """Wait until an event of a kind has its place."""
+        """Wait until an event of a kind is numbered."""
         query = "SELECT count(*) FROM push_events WHERE kind = :kind AND seq IS NOT NULL"
         async with asyncio.timeout(30):
             while await self.rows(query, kind=kind) == [(0,)]:
                 await asyncio.sleep(0.01)
 
     async def gone(self, account_id: UUID) -> None:
-        """Wait until there is no event for an account any more."""
+        """Wait until there are no more events for an account."""
         query = "SELECT count(*) FROM push_events WHERE account_id = :id"
         async with asyncio.timeout(30):
             while await self.rows(query, id=account_id) != [(0,)]:
                 await asyncio.sleep(0.01)
 
     def forget_memory(self) -> None:
-        """Have the backend hold nothing of the stream, so that subscribers read the table."""
+        """Empty the backend's hub, so that subscribers read the table."""
         hub = self.plugin._reader._hub
         hub._drop_to(hub.head)
 
     def count_pages(self) -> Callable[[], int]:
-        """Return what tells how often subscribers have read the table from now on."""
+        """Return a function that counts subscribers' reads of the table from now on."""
         subscriptions, number = self.plugin._subscriptions, 0
         read = subscriptions._page
 
@@ -208,13 +208,13 @@ class Backend:
         return lambda: number
 
     async def age(self, interval: str) -> None:
-        """Have the events be older than they are."""
+        """Make the events older than they are."""
         await self.run(
             "UPDATE push_events SET numbered_at = numbered_at - CAST(CAST(:age AS text) AS interval)", age=interval
         )
 
     async def trim(self) -> None:
-        """Have the trimming worker make its passes."""
+        """Run the trimming worker's passes."""
         workers = dict(self.booted.kernel.assembly.plugins.call("backend_workers"))["push"]
         run = next(worker.run for worker in workers if worker.name == "push.trim")
         while await run():
@@ -234,13 +234,13 @@ def gateway() -> Gateway:
 
 @pytest.fixture
 def make_gateway() -> type[Gateway]:
-    """Return what makes a gateway of a name."""
+    """Return a function that makes a gateway of a name."""
     return Gateway
 
 
 @pytest.fixture
 async def make_backend(boot: Boot) -> AsyncIterator[Any]:
-    """Return what boots a backend; `beside` another one it is a replica on the same database."""
+    """Return a function that boots a backend; `beside` another one, as a replica on the same database."""
     async with AsyncExitStack() as stack:
 
         async def make(beside: Backend | None = None, *more: type[Any], dsn: str | None = None, **settings: str) -> Any:

@@ -1,4 +1,4 @@
-"""A program for test_replicas: a backend with push alone that publishes without end, until it is killed.
+"""A program for test_replicas: a backend with push alone that publishes until it is killed.
 
 Argument: the DSN. The first line on stderr is the address where gateways subscribe.
 """

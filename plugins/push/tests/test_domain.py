@@ -1,4 +1,4 @@
-"""Events and cursors: what is allowed of them."""
+"""Events and cursors, and their rules."""
 
 import math
 from typing import Any
@@ -18,7 +18,7 @@ def event(**fields: Any) -> PushEvent:
 
 
 def test_a_draft_keeps_what_was_given() -> None:
-    """A draft has the event's fields, the payload as JSON, and the request id in hand unless it brings its own."""
+    """A draft has the event's fields, the payload as JSON, and the current request id unless it has its own."""
     given = event(payload={"game_id": uuid4(), "turn": 3}, key=uuid4())
     made = draft(given, "request-0001")
     assert (made.key, made.account_id, made.session_id) == (given.key, given.account_id, None)
@@ -42,7 +42,7 @@ def test_a_draft_keeps_what_was_given() -> None:
     ],
 )
 def test_a_faulty_event_is_refused(fields: dict[str, Any], sentence: str) -> None:
-    """What no gateway could pass on is refused with a sentence that names the event."""
+    """An event that no gateway could pass on is refused with a sentence that names it."""
     with pytest.raises(ValueError, match=sentence) as raised:
         draft(event(**fields), "request-0001")
     assert str(raised.value).startswith("push event ")
@@ -57,7 +57,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), JSON))
 def test_payloads_survive(payload: dict[str, Any]) -> None:
-    """What is JSON arrives as it was given, without a line break or a NUL; numbers that JSON has not are null."""
+    """JSON is kept as given, without line breaks or NUL; numbers that JSON does not have become null."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -79,7 +79,7 @@ def test_cursors_survive(number: int) -> None:
 
 @given(st.text(max_size=25))
 def test_any_cursor_is_read_or_refused(cursor: str) -> None:
-    """A cursor is read as a number that the database has, as nothing, or refused by the field's name."""
+    """A cursor is a number that the database can have, or empty, or refused with the field's name."""
     try:
         number = parse_cursor(cursor)
     except ValueError as fault:
@@ -100,6 +100,6 @@ def test_any_gateway_id_is_fit_for_a_log_line_or_refused(gateway_id: str) -> Non
 
 
 def test_a_cursor_is_whole_between_what_was_trimmed_and_the_end() -> None:
-    """From the last trimmed number to the last one given, a stream can go on; outside it cannot."""
+    """From the last trimmed number to the last assigned one a stream can continue; outside it cannot."""
     standing = Standing(last_seq=20, trimmed_seq=10)
     assert [standing.has_all_after(number) for number in (9, 10, 20, 21)] == [False, True, True, False]

@@ -1,4 +1,4 @@
-"""What push does when sessions end and accounts are deleted."""
+"""Reactions to ended sessions and deleted accounts."""
 
 import json
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from galaxy_contracts.sessions import SessionsRevoked
 
 
 async def test_a_revocation_reaches_gateways_at_every_backend(make_backend: Any, make_gateway: Any) -> None:
-    """Each session that ended is an event for that session, heard at the backend that did not revoke it too."""
+    """Each session that ended is an event for that session, also at the backend that did not revoke it."""
     one = await make_backend()
     other = await make_backend(one)
     account, sessions = uuid4(), (uuid4(), uuid4())
@@ -36,7 +36,7 @@ async def test_a_revocation_does_not_wait_for_a_long_transaction(backend: Any, g
 
 
 async def test_a_revoked_session_hears_nothing_else(backend: Any) -> None:
-    """What was to be told to a session is removed with its end; what is for others stays."""
+    """Events for a session are removed with its end; those for others stay."""
     ended, goes_on = uuid4(), uuid4()
     await backend.publish(1, session_id=ended)
     await backend.publish(2, session_id=goes_on)
@@ -47,7 +47,7 @@ async def test_a_revoked_session_hears_nothing_else(backend: Any) -> None:
 
 
 async def test_a_deleted_account_leaves_no_payload(backend: Any) -> None:
-    """The events for a deleted account are removed, whether they had their place or not; those for others stay."""
+    """The events for a deleted account are removed, numbered or not; those for others stay."""
     deleted, other = uuid4(), uuid4()
     await backend.publish(1, account_id=deleted)
     await backend.numbered(1)
@@ -59,7 +59,7 @@ async def test_a_deleted_account_leaves_no_payload(backend: Any) -> None:
 
 
 async def test_what_was_removed_leaves_cursors_whole(backend: Any, gateway: Any) -> None:
-    """A gateway goes on over events that were removed meanwhile, and over the one of its own cursor."""
+    """A gateway continues over events that were removed meanwhile, also over the one of its own cursor."""
     deleted = uuid4()
     async with gateway.subscribed(backend.address):
         await backend.publish(1, account_id=deleted)
@@ -78,7 +78,7 @@ async def test_what_was_removed_leaves_cursors_whole(backend: Any, gateway: Any)
 
 
 async def test_a_stream_goes_on_when_the_last_events_were_removed(backend: Any, gateway: Any) -> None:
-    """A gateway behind events of which none is left hears the next one, and the backend does not search for them."""
+    """A gateway behind removed events receives the next one, and the backend does not search for them."""
     deleted = uuid4()
     async with gateway.subscribed(backend.address):
         await backend.publish(1)

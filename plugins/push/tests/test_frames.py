@@ -24,7 +24,7 @@ def test_frames_in_a_row_are_one_frame() -> None:
 
 
 def test_an_opening_has_no_events() -> None:
-    """The opening says where the stream begins, and whether that is a new beginning."""
+    """The opening has the cursor from which the stream begins, and whether a resync is required."""
     frame = Frame.FromString(frames.opening(17, resync_required=True))
     assert (frame.opening.cursor, frame.opening.resync_required, len(frame.events)) == ("17", True, 0)
 

@@ -1,4 +1,4 @@
-"""What is held in memory of the stream."""
+"""The part of the stream in memory."""
 
 import asyncio
 import itertools
@@ -30,7 +30,7 @@ def taken(hub: Hub, after: int) -> list[int]:
 
 
 async def test_waiting_ends_with_the_next_event(clock: ManualClock) -> None:
-    """Who has heard everything waits, and is woken by what comes after; who has not does not wait."""
+    """A subscriber that is up to date waits and is woken by the next event; others do not wait."""
     hub = Hub(clock.monotonic)
     waiting = asyncio.create_task(hub.beyond(10, hub.era))
     await asyncio.sleep(0)
@@ -44,7 +44,7 @@ async def test_waiting_ends_with_the_next_event(clock: ManualClock) -> None:
 
 
 async def test_a_new_era_wakes_everybody(clock: ManualClock) -> None:
-    """Opened again, at whatever number, the hub wakes who waits, and holds nothing of before."""
+    """Opened again, at any number, the hub wakes waiters, and has dropped earlier events."""
     hub = Hub(clock.monotonic)
     hub.open(10)
     hub.add(stored(11, 12))
@@ -60,7 +60,7 @@ async def test_a_new_era_wakes_everybody(clock: ManualClock) -> None:
 
 
 def test_a_frame_has_what_follows(clock: ManualClock) -> None:
-    """A frame begins after the number asked for, has at most 64 events, and minds gaps no more than the table does."""
+    """A frame begins after the requested number, has at most 64 events, and skips gaps as the table does."""
     hub = Hub(clock.monotonic)
     hub.open(0)
     hub.add(stored(*range(1, 201), 210, 220))
@@ -70,7 +70,7 @@ def test_a_frame_has_what_follows(clock: ManualClock) -> None:
 
 
 def test_what_is_held_is_bounded_by_number(clock: ManualClock) -> None:
-    """Past its bound the oldest go: who needs them reads the table."""
+    """Past its bound the oldest events are dropped, and read from the table."""
     hub = Hub(clock.monotonic, held_events=100)
     hub.open(0)
     for start in range(1, 1001, 10):
@@ -93,7 +93,7 @@ def test_what_is_held_is_bounded_by_bytes(clock: ManualClock) -> None:
 
 
 def test_what_is_held_is_bounded_by_age(clock: ManualClock) -> None:
-    """A quiet server forgets within a minute: what was removed from the table is not sent from memory for long."""
+    """A quiet server drops events within a minute: those removed from the table are not sent from memory for long."""
     hub = Hub(clock.monotonic)
     hub.open(0)
     hub.add(stored(1))
@@ -112,7 +112,7 @@ def test_what_is_held_is_bounded_by_age(clock: ManualClock) -> None:
     start=st.integers(0, 50),
 )
 def test_who_keeps_up_hears_everything(batches: list[list[int]], bound: int, start: int) -> None:
-    """From the hub, with the table where it holds no more, a subscriber hears each event once and in order."""
+    """From the hub, and from the table beyond it, a subscriber receives each event once and in order."""
     hub = Hub(ManualClock().monotonic, held_events=bound)
     hub.open(start)
     numbers = list(itertools.accumulate(itertools.chain(*batches), initial=start))[1:]
@@ -122,7 +122,7 @@ def test_who_keeps_up_hears_everything(batches: list[list[int]], bound: int, sta
         del table[: len(batch)]
         while hub.head is not None and hub.head > place:
             found = hub.take(place)
-            if found is None:  # as the table would give
+            if found is None:  # as the table would return
                 place = next(number for number in numbers if number > place)
                 heard.append(place)
             else:

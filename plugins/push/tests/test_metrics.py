@@ -1,4 +1,4 @@
-"""What is counted."""
+"""The plugin's metrics."""
 
 from collections import Counter
 from typing import Any
@@ -7,7 +7,7 @@ from galaxy_push.metrics import Metrics
 
 
 class FakeMeter:
-    """Keeps what instruments are given, by name."""
+    """Keeps the values of instruments, by name."""
 
     def __init__(self) -> None:
         self.given: Counter[tuple[str, str]] = Counter()
@@ -31,7 +31,7 @@ class FakeMeter:
 
 
 def test_each_number_is_handed_over_once() -> None:
-    """Counters get what was added since the last time, the gauge what is."""
+    """Counters get the increase since the last report, the gauge the current value."""
     meter: Any = FakeMeter()
     metrics = Metrics(meter)
     metrics.subscribers, metrics.sent, metrics.frames = 2, 100, 3

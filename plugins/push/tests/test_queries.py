@@ -1,4 +1,4 @@
-"""The order of events: numbers are given after the commit, one at a time."""
+"""The order of events: numbers are assigned after the commit, one numbering at a time."""
 
 import asyncio
 from contextlib import suppress
@@ -27,12 +27,12 @@ class Interleaving:
         self.backend, self.cursor = backend, start
         self.open: dict[int, tuple[Any, Any, list[str]]] = {}
         self.committed: list[tuple[int, str]] = []
-        """The events that committed, with the number of the numbering before which they did."""
+        """The committed events, with the number of the numbering before which they committed."""
         self.numberings = 0
         self.heard: list[Any] = []
 
     async def step(self, what: str, which: int) -> None:
-        """Take one step."""
+        """Do one step."""
         match what:
             case "publish":
                 await self._publish(which)
@@ -49,7 +49,7 @@ class Interleaving:
                 self.cursor = page.events[-1].seq if page.events else self.cursor
 
     async def finish(self) -> None:
-        """Commit what is open, and hear everything."""
+        """Commit open transactions, and read everything."""
         for which in list(self.open):
             await self._end(which, commit=True)
         await self.step("number", 0)
@@ -81,7 +81,7 @@ class Interleaving:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 async def test_every_commit_is_heard_once_and_in_order(backend: Any, steps: list[tuple[str, int]]) -> None:
-    """Whatever the order of commits, a reader hears each event that committed once, none earlier than its elders."""
+    """For any order of commits, a reader gets each committed event once, and never before older ones."""
     [(start,)] = await backend.rows("SELECT last_seq FROM push_state")
     world = Interleaving(backend, start)
     for what, which in steps:
@@ -96,7 +96,7 @@ async def test_every_commit_is_heard_once_and_in_order(backend: Any, steps: list
 
 
 async def test_a_long_transaction_delays_its_own_events_alone(backend: Any, gateway: Any) -> None:
-    """While a transaction is open that wrote first, what others commit is heard; its own follow when it commits."""
+    """While an earlier writer's transaction is open, others' events are delivered; its own follow its commit."""
     async with gateway.subscribed(backend.address):
         async with backend.database.transaction() as long:
             await backend.push.publish(long, backend.events(1, 2))
@@ -120,7 +120,7 @@ async def test_a_numberer_that_stalls_is_ended(backend: Any, monkeypatch: pytest
 
 
 async def test_numberers_wait_for_each_other(backend: Any) -> None:
-    """Many numberers at once leave no gap and give no number twice."""
+    """Many concurrent numberings leave no gap and assign no number twice."""
     async with backend.database.transaction() as connection:
         await backend.push.publish(connection, backend.events(*range(500)))
 
@@ -136,7 +136,7 @@ async def test_numberers_wait_for_each_other(backend: Any) -> None:
 
 
 async def test_numbering_passes_over_what_is_locked(backend: Any, gateway: Any) -> None:
-    """An event that somebody is removing at length holds up no other."""
+    """A slow removal of an event does not delay others."""
     async with backend.database.transaction() as removing:
         await queries.number(removing)  # keeps the reader from numbering what follows
         await backend.publish(1)

@@ -62,7 +62,7 @@ async def publishing(*backends: Any) -> AsyncIterator[None]:
 
 
 async def everything(backend: Any, start: str) -> list[str]:
-    """Return the cursors of all events after a start, once each of them has its place."""
+    """Return the cursors of all events after a start, once each is numbered."""
     async with asyncio.timeout(30):
         while await backend.rows("SELECT 1 FROM push_events WHERE seq IS NULL LIMIT 1"):
             await asyncio.sleep(0.01)
@@ -71,7 +71,7 @@ async def everything(backend: Any, start: str) -> list[str]:
 
 
 async def hear_the_rest(gateway: Any, backend: Any, start: str) -> list[str]:
-    """Have a gateway hear what it has not heard yet, and give all there is."""
+    """Have a gateway receive what it has not received yet, and return all its events."""
     every = await everything(backend, start)
     async with gateway.subscribed(backend.address):
         await gateway.heard(len(every))
@@ -80,7 +80,7 @@ async def hear_the_rest(gateway: Any, backend: Any, start: str) -> list[str]:
 
 @pytest.mark.slow
 async def test_every_gateway_hears_every_event_once(make_backend: Any, make_gateway: Any) -> None:
-    """Through 50 cut connections and three killed backends, two gateways hear the same events once and in order."""
+    """Through 50 cut connections and three killed backends, two gateways receive the same events once and in order."""
     drawn = random.Random(7)
     stays = await make_backend()
     beside = await make_backend(stays)
@@ -122,7 +122,7 @@ async def test_every_gateway_hears_every_event_once(make_backend: Any, make_gate
 
 @pytest.mark.slow
 async def test_postgres_restarts_under_subscribers(make_backend: Any, gateway: Any) -> None:
-    """Streams stay open while Postgres is away, and hear what is published once it is back."""
+    """Streams stay open while Postgres is down, and receive what is published once it is back."""
     with PostgresCluster() as cluster:
         backend = await make_backend(dsn=cluster.clone())
         async with gateway.subscribed(backend.address):

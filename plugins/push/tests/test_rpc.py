@@ -1,4 +1,4 @@
-"""Subscriptions: what a gateway hears, from where on, and why a stream ends."""
+"""Subscriptions: what a gateway receives, from which cursor on, and why a stream ends."""
 
 import asyncio
 import re
@@ -33,7 +33,7 @@ async def test_an_event_arrives_whole(backend: Any, gateway: Any) -> None:
 
 
 async def test_an_empty_cursor_means_from_now_on(backend: Any, gateway: Any) -> None:
-    """Without a cursor a gateway hears what is published after its opening, and nothing from before."""
+    """Without a cursor a gateway receives what is published after its opening, and nothing earlier."""
     await backend.publish(1, 2)
     await backend.numbered(2)
     async with gateway.subscribed(backend.address):
@@ -44,7 +44,7 @@ async def test_an_empty_cursor_means_from_now_on(backend: Any, gateway: Any) -> 
 
 
 async def test_a_gateway_goes_on_after_its_cursor(make_backend: Any, gateway: Any) -> None:
-    """What is published while a gateway is away it hears when it is back, at any backend, and nothing twice."""
+    """Events published while a gateway is away are received when it is back, at any backend, each once."""
     one = await make_backend()
     other = await make_backend(one)
     async with gateway.subscribed(one.address):
@@ -61,7 +61,7 @@ async def test_a_gateway_goes_on_after_its_cursor(make_backend: Any, gateway: An
 
 
 async def test_the_opening_is_a_cursor_to_come_back_with(backend: Any, gateway: Any) -> None:
-    """A gateway that left before anything came misses nothing: it comes back with the opening's cursor."""
+    """A gateway that left before the first event misses nothing: it returns with the opening's cursor."""
     async with gateway.subscribed(backend.address):
         pass
     await backend.publish(1)
@@ -89,7 +89,7 @@ async def test_a_cursor_older_than_what_is_kept_asks_for_a_resync(make_backend: 
 
 
 async def test_the_last_event_trimmed_is_a_good_cursor(make_backend: Any, gateway: Any) -> None:
-    """A gateway that had heard everything needs no resync, though the table has been emptied since."""
+    """A gateway that was up to date needs no resync, though the table has been emptied since."""
     backend = await make_backend(retention="1m")
     async with gateway.subscribed(backend.address):
         await backend.publish(1)
@@ -107,7 +107,7 @@ async def test_the_last_event_trimmed_is_a_good_cursor(make_backend: Any, gatewa
 
 @pytest.mark.parametrize("ahead", [True, False], ids=["ahead", "behind"])
 async def test_a_cursor_of_another_database_asks_for_a_resync(backend: Any, gateway: Any, ahead: bool) -> None:
-    """A cursor that this database has not given, ahead or long ago, gets an opening to go on from."""
+    """A cursor that this database never assigned, ahead or long past, gets an opening to continue from."""
     [(last,)] = await backend.rows("SELECT last_seq FROM push_state")
     gateway.cursor = str(last + 1_000_000) if ahead else "17"
     async with gateway.subscribed(backend.address):
@@ -119,7 +119,7 @@ async def test_a_cursor_of_another_database_asks_for_a_resync(backend: Any, gate
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "007", "9223372036854775808", " 1", "١"])
 async def test_a_malformed_cursor_is_refused(backend: Any, cursor: str) -> None:
-    """What is no cursor is INVALID_ARGUMENT, and the sentence names the field."""
+    """A malformed cursor is INVALID_ARGUMENT, and the sentence names the field."""
     code, sentence = await backend.refusal(cursor=cursor)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert sentence.startswith("cursor: ")
@@ -135,13 +135,13 @@ async def test_a_malformed_gateway_id_is_refused(backend: Any, gateway_id: str) 
 
 @pytest.mark.parametrize("metadata", [(), (("x-gateway-token", GATEWAY_TOKEN + "x"),)])
 async def test_the_token_is_required(backend: Any, metadata: Any) -> None:
-    """Without the gateway's token nobody hears anything."""
+    """Without the gateway's token a subscription is refused."""
     code, _ = await backend.refusal(metadata=metadata)
     assert code is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_health_and_reflection_know_the_service(backend: Any) -> None:
-    """Health says SERVING for the service, and reflection gives its methods."""
+    """Health reports SERVING for the service, and reflection lists its methods."""
     async with grpc.aio.insecure_channel(backend.address) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=SERVICE))
         assert (await check).status == health_pb2.HealthCheckResponse.SERVING
@@ -153,7 +153,7 @@ async def test_health_and_reflection_know_the_service(backend: Any) -> None:
 
 
 async def test_a_backlog_goes_in_frames(backend: Any, gateway: Any) -> None:
-    """What waits goes together, up to 64 events a frame, from the table as from memory."""
+    """Waiting events are sent together, up to 64 in a frame, from the table as from memory."""
     async with gateway.subscribed(backend.address):
         pass
     await backend.publish(*range(1000))
@@ -166,7 +166,7 @@ async def test_a_backlog_goes_in_frames(backend: Any, gateway: Any) -> None:
 
 
 async def test_large_events_are_not_put_together(backend: Any, gateway: Any) -> None:
-    """Frames stay far below what a client takes, whatever is in them."""
+    """Frames stay far below a client's limit, whatever is in them."""
     async with gateway.subscribed(backend.address):
         pass
     await backend.publish(*range(100), fill=60_000)
@@ -178,7 +178,7 @@ async def test_large_events_are_not_put_together(backend: Any, gateway: Any) -> 
 
 
 async def test_streams_end_when_the_backend_stops(make_backend: Any, gateway: Any, boot: Any) -> None:
-    """On stop a stream ends with UNAVAILABLE and a sentence, and the gateway goes on elsewhere."""
+    """On stop a stream ends with UNAVAILABLE and a sentence, and the gateway continues elsewhere."""
     stays = await make_backend()
     stops = await make_backend(stays)
     await stays.publish(1)
@@ -216,7 +216,7 @@ async def test_streams_end_when_the_database_goes_back(backend: Any, gateway: An
 
 
 async def test_a_stream_whose_place_is_lost_as_it_begins_ends(backend: Any) -> None:
-    """When the reader loses its place while a subscriber is given one, the stream ends instead of staying silent."""
+    """When the reader loses its position while a subscriber gets one, the stream ends instead of staying silent."""
     await backend.publish(1)
     await backend.numbered(1)
     plugin = backend.plugin
@@ -254,7 +254,7 @@ async def test_the_stream_begins_anew_by_the_runbooks_statement(backend: Any, ga
 
 
 async def test_a_silent_subscriber_is_cut_off(make_backend: Any, gateway: Any) -> None:
-    """Who reads nothing is cut off with a reason, having been sent no more than its window; others hear everything."""
+    """A subscriber that reads nothing is cut off with a reason, after at most its window; others get everything."""
     backend = await make_backend(write_timeout="300ms")
     async with backend.call(gateway_id="silent") as silent, gateway.subscribed(backend.address):
         await silent.read()
@@ -273,7 +273,7 @@ async def test_a_silent_subscriber_is_cut_off(make_backend: Any, gateway: Any) -
 
 
 async def test_a_subscriber_that_was_cut_off_comes_back(make_backend: Any, gateway: Any) -> None:
-    """With its cursor it goes on where it was cut off: it hears the rest, once."""
+    """With its cursor it continues where it was cut off: it receives the rest, once."""
     backend = await make_backend(write_timeout="200ms")
     async with backend.call() as slow:
         gateway.cursor = (await slow.read()).opening.cursor

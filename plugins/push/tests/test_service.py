@@ -27,7 +27,7 @@ async def test_nothing_to_publish_is_nothing(backend: Any) -> None:
 
 
 async def test_events_of_one_call_keep_their_order(backend: Any, gateway: Any) -> None:
-    """What is published together is heard in the order given."""
+    """Events published together are delivered in the given order."""
     async with gateway.subscribed(backend.address):
         await backend.publish(*range(200))
         await gateway.heard(200)
@@ -35,7 +35,7 @@ async def test_events_of_one_call_keep_their_order(backend: Any, gateway: Any) -
 
 
 async def test_the_request_id_is_that_of_the_work_in_hand(backend: Any) -> None:
-    """Events carry the request that they go back to, unless they bring another one."""
+    """Events carry the current request id, unless they have another one."""
     with request_context("test", "request-0001"):
         await backend.publish(1)
         await backend.publish(2, request_id="request-0002")

@@ -24,7 +24,7 @@ async def test_workers(backend: Any) -> None:
 
 
 async def test_events_written_behind_the_backend_are_found(backend: Any, gateway: Any) -> None:
-    """Without any wake-up, from a process that died after its commit for one, an event is heard all the same."""
+    """Without any wake-up, such as after a crash following the commit, an event is still delivered."""
     async with gateway.subscribed(backend.address):
         await backend.run(
             "INSERT INTO push_events (account_id, kind, payload, request_id) "
@@ -36,7 +36,7 @@ async def test_events_written_behind_the_backend_are_found(backend: Any, gateway
 
 
 async def test_more_than_a_page_is_read(backend: Any, gateway: Any) -> None:
-    """A burst larger than a page and than one numbering is heard whole."""
+    """A burst larger than a page and than one numbering is delivered completely."""
     number = PAGE * 5
     async with gateway.subscribed(backend.address):
         await backend.publish(*range(number))
@@ -45,7 +45,7 @@ async def test_more_than_a_page_is_read(backend: Any, gateway: Any) -> None:
 
 
 async def test_who_waited_for_a_numberer_reads_on(backend: Any) -> None:
-    """A reader that finds, after its wait, that another replica has numbered the events looks again at once."""
+    """A reader that finds, after its wait, that another replica has numbered the events reads again at once."""
     reader = Reader(backend.database, Hub(lambda: 0.0), SystemClock(), Metrics(NoOpMeter("test")))
     await reader.run()
     async with backend.database.transaction() as other:
@@ -63,16 +63,16 @@ async def test_who_waited_for_a_numberer_reads_on(backend: Any) -> None:
 
 
 async def test_a_reader_that_slept_through_the_retention_begins_anew(backend: Any) -> None:
-    """When what follows its place may be gone, the reader ends the streams instead of leaving something out."""
+    """When events after its position may be gone, the reader ends the streams instead of skipping them."""
     async with backend.call() as stream:
         await stream.read()
         await backend.run("UPDATE push_state SET last_seq = last_seq + 10, trimmed_seq = trimmed_seq + 10")
         _, sentence = await backend.ended(stream)
-        assert "lost its place" in sentence
+        assert "lost its position" in sentence
 
 
 async def test_the_probe_tells_of_a_reader_that_is_late(boot: Boot, clock: ManualClock) -> None:
-    """When the stream has not been read for a while, `/readyz` says so without turning 503."""
+    """When the stream has not been read for a while, `/readyz` reports it without turning 503."""
 
     async def probed(booted: Any) -> tuple[int, str]:
         async with booted.client.get("/readyz") as response:

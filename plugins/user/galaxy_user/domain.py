@@ -1,4 +1,4 @@
-"""What an account starts with, what is left of it, and how a profile changes. No I/O."""
+"""The initial values of an account, the remains of a deleted one, and changes of a profile. No I/O."""
 
 import random
 from typing import Literal, TypedDict
@@ -9,14 +9,14 @@ MAX_REASON = 500
 """Characters of the reason of a block."""
 
 DELETED_NAME = "Deleted player"
-"""What others see in the place of a deleted account's display name."""
+"""Shown to others in place of a deleted account's display name."""
 
 _LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-"""No 0, 1, I and O, which are taken for one another."""
+"""Without 0, 1, I and O, which are easily confused."""
 
 
 class ProfileChange(TypedDict, total=False):
-    """The fields of a profile that are to change, checked already."""
+    """The fields of a profile to change, already checked."""
 
     display_name: str
     language: str

@@ -43,7 +43,7 @@ async def insert_account(connection: Connection, account: Account, folded: str) 
 
 
 async def change_profile(connection: Connection, account_id: UUID, change: ProfileChange) -> Account | None:
-    """Set the fields of the change; None where there is no such account any more."""
+    """Set the fields of the change; return None where the account no longer exists."""
     statement = update(accounts).where(accounts.c.id == account_id, accounts.c.deleted_at.is_(None)).values(**change)
     return await _one(connection, statement.returning(*_ACCOUNT))
 
@@ -63,7 +63,7 @@ async def set_block(
 
 
 async def scrub(connection: Connection, account_id: UUID, deleted_at: datetime) -> Account | None:
-    """Mark the account as deleted and take everything personal out of it."""
+    """Mark the account as deleted and remove everything personal from it."""
     values = {
         "email": None,
         "email_folded": None,

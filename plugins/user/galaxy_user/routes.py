@@ -1,13 +1,24 @@
 """The plugin's HTTP operations (SPEC U-2, U-3)."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any, cast
 from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
-from galaxy_kernel.api import Access, Call, DisplayName, Email, Language, Model, Page, Paging, Route, TimeZone
+from galaxy_kernel.api import (
+    Access,
+    Call,
+    DisplayName,
+    Email,
+    Language,
+    Model,
+    Page,
+    Paging,
+    Route,
+    Timestamp,
+    TimeZone,
+)
 from galaxy_user.domain import MAX_REASON, AccountState, ProfileChange
 from galaxy_user.service import AccountService
 
@@ -24,44 +35,44 @@ class AccountView(Model):
     email: str | None
     """The address, as it was typed at the first sign-in."""
     display_name: str
-    """What other players see."""
+    """The name that other players see."""
     language: str
     """BCP 47 tag: the language of mails."""
     time_zone: str
-    """Name in the IANA database: times in mails are given in it."""
+    """Name in the IANA database: the zone of times in mails."""
     declared_country: str | None
     """ISO 3166-1 alpha-2, as found at registration."""
-    created_at: datetime
+    created_at: Timestamp
 
 
 class AdminAccountView(AccountView):
     """An account, as operators see it."""
 
     state: AccountState
-    blocked_at: datetime | None
+    blocked_at: Timestamp | None
     blocked_reason: str | None
     """For operators only."""
-    deleted_at: datetime | None
+    deleted_at: Timestamp | None
 
 
 class AccountCountry(Model):
     """How often an account was seen from a country."""
 
     country: str
-    """ISO 3166-1 alpha-2; `ZZ` where it could not be told."""
+    """ISO 3166-1 alpha-2; `ZZ` where it is unknown."""
     requests: int
-    last_seen_at: datetime
+    last_seen_at: Timestamp
 
 
 class AdminAccountDetail(AdminAccountView):
-    """One account, as operators see it, with where it was seen."""
+    """One account, as operators see it, with the countries it was seen from."""
 
     countries: Sequence[AccountCountry] | None
     """The most frequent country first; null where the plugin geo is not installed."""
 
 
 class ProfilePatch(Model):
-    """The fields of a profile that are to change, one at least; the others stay as they are."""
+    """The fields of a profile to change, at least one; the others stay as they are."""
 
     display_name: DisplayName = Field(default="", json_schema_extra=_without_default)
     """One visible line."""
@@ -77,7 +88,7 @@ class ProfilePatch(Model):
         return self
 
     def change(self) -> ProfileChange:
-        """Return what was sent and nothing else."""
+        """Return only the fields that were sent."""
         return cast("ProfileChange", self.model_dump(exclude_unset=True))
 
 
@@ -144,9 +155,11 @@ def _admin_routes(service: AccountService) -> Sequence[Route]:
 
     admin, missing, deleted = Access.ADMIN, "404 not_found", "409 account_deleted"
     return (
-        Route("GET", path, list_accounts, "user.list", "List accounts, or find one by its address.", admin),
+        Route("GET", path, list_accounts, "user.list", "List accounts; filter by address or state.", admin),
         Route("GET", one, show, "user.show", "Show an account.", admin, errors=(missing,)),
         Route("DELETE", one, delete, "user.delete", "Delete an account for good.", admin, errors=(missing,)),
         Route("POST", f"{one}/block", block, "user.block", "Block an account.", admin, errors=(missing, deleted)),
-        Route("POST", f"{one}/unblock", unblock, "user.unblock", "Lift a block.", admin, errors=(missing, deleted)),
+        Route(
+            "POST", f"{one}/unblock", unblock, "user.unblock", "Unblock an account.", admin, errors=(missing, deleted)
+        ),
     )

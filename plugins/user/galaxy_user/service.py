@@ -1,9 +1,9 @@
-"""What can be done with accounts, each in one transaction.
+"""Use cases of accounts, each in one transaction.
 
-What a crash leaves behind: every use case is one transaction that changes the row, puts the new version into the
-cache's feed and records the fact for the listeners. A process that dies before the COMMIT has done nothing; one that
-dies after it, even before its own memory is changed, has done everything: other replicas read the feed, the fact is a
-row that is told until each listener has handled it, and a restart reads the table.
+What a crash leaves behind: every use case is one transaction that changes the row, adds the new version to the change
+feed and records the fact for the listeners. A process that dies before the COMMIT has done nothing; one that dies after
+it, even before its own memory is changed, has done everything: other replicas read the feed, the fact is a row that is
+delivered until each listener has handled it, and a restart reads the table.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class AccountService:
         return self._cache.get(account_id)
 
     async def find(self, connection: Connection, email: str) -> Account | None:
-        """Return the account of an address, whatever its case, or None, for what is no address too."""
+        """Return the account of an address, whatever its case, or None, also for anything that is not an address."""
         try:
             folded = parse_address(email).folded
         except ValueError:
@@ -48,13 +48,14 @@ class AccountService:
         return await queries.find_by_address(connection, folded)
 
     async def find_or_create(self, connection: Connection, registration: Registration) -> tuple[Account, bool]:
-        """Return the account of the address, made now if there is none, and whether it was made.
+        """Return the account of the address, created if there is none, and whether it was created.
 
         The account is locked against block and deletion until the caller's transaction ends: a session that the caller
-        starts is either seen by whoever then hears of the block, or not started. Raise ValueError for no address.
+        starts is either seen by the listeners of a later block, or not started. Raise ValueError for anything that is
+        not an address.
         """
         address = parse_address(registration.email)
-        while True:  # again only if the account that stood in the way was deleted between the two statements
+        while True:  # repeats only if the conflicting account was deleted between the two statements
             account = await queries.lock_by_address(connection, address.folded)
             if account is not None:
                 return account, False
@@ -80,7 +81,7 @@ class AccountService:
             return account
 
     async def delete(self, account_id: UUID) -> None:
-        """Delete an account: nothing personal stays in it. Deleting it again does nothing."""
+        """Delete an account: nothing personal stays in it. Deleting it again has no effect."""
         async with self._context.database.transaction() as connection:
             account = await self._locked(connection, account_id)
             if account.email is None:
@@ -90,7 +91,7 @@ class AccountService:
             await self._context.facts.record(connection, AccountDeleted(account_id, account.email, now))
 
     async def block(self, account_id: UUID, reason: str | None) -> Row[Any]:
-        """Keep the account's player out. Blocking a blocked account changes nothing, its reason neither."""
+        """Block an account. Blocking a blocked account changes nothing, not even its reason."""
         async with self._context.database.transaction() as connection:
             account = await self._locked(connection, account_id)
             _refuse_deleted(account)
@@ -101,7 +102,7 @@ class AccountService:
             return await self._row(connection, account_id)
 
     async def unblock(self, account_id: UUID) -> Row[Any]:
-        """Let the account's player sign in again; the sessions that the block ended stay ended."""
+        """Unblock an account. Sessions that the block ended stay ended."""
         async with self._context.database.transaction() as connection:
             account = await self._locked(connection, account_id)
             _refuse_deleted(account)
@@ -110,7 +111,7 @@ class AccountService:
             return await self._row(connection, account_id)
 
     async def show(self, account_id: UUID) -> tuple[Row[Any], Sequence[CountryCount] | None]:
-        """Return an account as operators see it, and the countries it was seen from; None where nobody counts."""
+        """Return an account as operators see it, and the countries it was seen from; None without the plugin geo."""
         countries = self._context.find(COUNTRIES)
         async with self._context.database.reading() as connection:
             row = await self._row(connection, account_id)
@@ -121,7 +122,7 @@ class AccountService:
     ) -> tuple[Sequence[Row[Any]], int]:
         """Return one page of accounts, the newest first, and how many there are; of one address where `email` is given.
 
-        Raise ValueError when that is no address.
+        Raise ValueError when that is not an address.
         """
         folded = None if email is None else parse_address(email).folded
         async with self._context.database.reading() as connection:

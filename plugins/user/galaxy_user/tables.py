@@ -24,7 +24,7 @@ accounts = Table(
     CheckConstraint("(email IS NULL) = (deleted_at IS NOT NULL)", name="email"),
     CheckConstraint("(email IS NULL) = (email_folded IS NULL)", name="email_folded"),
 )
-"""One row an account, for ever: a deleted one keeps its id, so that games keep their seats, and nothing personal.
+"""One row for each account, permanently: a deleted one keeps its id and nothing personal.
 
-`email` is where mail goes, as typed; `email_folded` is what makes it one account (`galaxy_contracts.formats`).
+`email` is where mail goes, as typed; `email_folded` identifies the account (`galaxy_contracts.formats`).
 """

@@ -1,4 +1,4 @@
-"""The plugin alone, with fakes of who establishes players and operators."""
+"""The plugin alone, with fake authenticators."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class World:
         return account
 
     async def ask(self, method: str, path: str, *, user: Account | None = None, **request: Any) -> tuple[int, Any]:
-        """Make a request as a player, or else as the operator, and give status and JSON."""
+        """Make a request as a player, or else as the operator, and return status and JSON."""
         if user is not None:
             request["headers"] = {"Authorization": f"Bearer {user.id}"}
         else:
@@ -72,7 +72,7 @@ def listening(name: str, heard: list[Any], *kinds: type[Any]) -> type[Any]:
 
 @pytest.fixture
 def heard() -> list[Any]:
-    """Return the facts that were told so far."""
+    """Return the facts delivered so far."""
     return []
 
 

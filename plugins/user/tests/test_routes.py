@@ -71,7 +71,7 @@ async def test_refuses_bad_changes(world: Any, body: dict[str, Any], field: str)
 
 
 async def test_deletes_own_account(world: Any) -> None:
-    """A deleted account is gone for its player, once and for all."""
+    """A deleted account is gone for its player."""
     account = await world.account()
     assert await world.ask("DELETE", OWN, user=account) == (204, None)
     for method in ("GET", "PATCH"):
@@ -100,13 +100,13 @@ async def test_operators_list_and_search(world: Any) -> None:
 
 
 async def test_search_refuses_what_is_no_address(world: Any) -> None:
-    """A search for what is no address names the parameter."""
+    """A search for anything that is not an address names the parameter."""
     status, problem = await world.ask("GET", USERS, params={"email": "nobody"})
     assert (status, problem["errors"][0]["field"]) == (422, "email")
 
 
 async def test_operators_block_and_unblock(world: Any) -> None:
-    """A block shows with its reason, a second one changes nothing, and unblocking takes both away, twice too."""
+    """A block is shown with its reason, a second one changes nothing, and unblocking removes both, also twice."""
     account = await world.account()
     path = f"{USERS}/{account.id}"
     for reason in ("spam", "another"):
@@ -148,6 +148,6 @@ async def test_deleted_accounts_stay_as_they_are(world: Any) -> None:
 
 @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("POST", "/block"), ("POST", "/unblock")])
 async def test_unknown_accounts(world: Any, method: str, path: str) -> None:
-    """An account that never was is 404."""
+    """An account that never existed is 404."""
     status, problem = await world.ask(method, f"{USERS}/{uuid4()}{path}")
     assert (status, problem["code"]) == (404, "not_found")

@@ -1,4 +1,4 @@
-"""The service: the contract, which its fake must keep too, and what other replicas and listeners hear."""
+"""The service: the contract, which its fake must keep too, and the effects on other replicas and listeners."""
 
 import asyncio
 from collections.abc import Callable
@@ -44,7 +44,7 @@ async def test_contract_creates_once(subject: Subject) -> None:
 
 
 async def test_contract_finds(subject: Subject) -> None:
-    """`find` knows an address in any spelling, and gives None for others and for what is no address."""
+    """`find` knows an address in any spelling, and returns None for others and for anything that is not an address."""
     accounts, transaction = subject
     async with transaction() as connection:
         made, _ = await accounts.find_or_create(connection, Registration("x@Bücher.example"))
@@ -56,7 +56,7 @@ async def test_contract_finds(subject: Subject) -> None:
 
 
 async def test_contract_refuses_what_is_no_address(subject: Subject) -> None:
-    """No account is made for what is no address."""
+    """No account is created for anything that is not an address."""
     accounts, transaction = subject
     with pytest.raises(ValueError, match="e-mail address"):
         async with transaction() as connection:
@@ -88,7 +88,7 @@ async def test_rolled_back_account_never_was(world: Any) -> None:
 
 
 async def test_deletion_scrubs_and_is_told(world: Any, heard: list[Any]) -> None:
-    """Deleting leaves an id and dates, frees the address, and tells the listeners the address that was."""
+    """Deleting leaves an id and dates, frees the address, and passes the old address to the listeners."""
     account = await world.account("Ada@example.test", language="de", time_zone="Europe/Vienna", declared_country="AT")
     await world.ask("POST", f"/api/v1/admin/users/{account.id}/block", json={"reason": "Ada was rude"})
     await world.ask("DELETE", f"/api/v1/admin/users/{account.id}")
@@ -103,7 +103,7 @@ async def test_deletion_scrubs_and_is_told(world: Any, heard: list[Any]) -> None
 
 
 async def test_block_is_told_once(world: Any, heard: list[Any]) -> None:
-    """Blocking twice and a block of a deleted account tell the listeners no more than one block."""
+    """Blocking twice, and blocking a deleted account, record no more than one fact."""
     account = await world.account()
     for _ in range(2):
         await world.ask("POST", f"/api/v1/admin/users/{account.id}/block")
@@ -115,7 +115,7 @@ async def test_block_is_told_once(world: Any, heard: list[Any]) -> None:
 
 
 async def test_block_waits_for_a_sign_in_under_way(world: Any) -> None:
-    """While a sign-in holds its account nobody can block it: whoever hears of the block sees the session."""
+    """While a sign-in holds its account it cannot be blocked: listeners of the block see the session."""
     account = await world.account()
     async with world.database.transaction() as connection:
         await world.accounts.find_or_create(connection, Registration("player@example.test"))
@@ -159,12 +159,12 @@ async def test_times_come_from_the_clock(world: Any) -> None:
 
 async def _until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # what is waited for happens in the kernel, which has no event for it
+        while not condition():  # this happens in the kernel, which has no event for it
             await asyncio.sleep(0.01)
 
 
 async def _until_waiting(world: Any) -> None:
-    """Wait until some statement waits for a lock."""
+    """Wait until a statement waits for a lock."""
     query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     async with asyncio.timeout(5), world.database.reading() as connection:
         while not (await connection.exec_driver_sql(query)).scalar_one():

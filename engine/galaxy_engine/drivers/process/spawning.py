@@ -161,7 +161,7 @@ class Spawner:
             self._selector.register(started.pidfd, selectors.EVENT_READ, lambda: self._reap(started))
 
     def _read(self, started: Child) -> None:
-        """Take one chunk of output. The pipe stays open as long as any process of the engine has it."""
+        """Read one chunk of output. The pipe stays open as long as any process of the engine has it."""
         try:
             chunk = os.read(started.output, CHUNK)
         except BlockingIOError:

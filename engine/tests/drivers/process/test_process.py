@@ -224,7 +224,7 @@ async def test_memory_is_limited(driver: ProcessDriver, host: ProcessHost, tmp_p
 
 
 async def test_not_executable(driver: ProcessDriver, host: ProcessHost, tmp_path: Path) -> None:
-    """A file without leave to run it, a directory and an impossible path are no executables."""
+    """A file without permission to run it, a directory and an impossible path are not executables."""
     (tmp_path / "text").touch()
     for image in (str(tmp_path / "text"), str(tmp_path), "", "a\0b", "a" * 5000):
         with pytest.raises(ImageNotFound):

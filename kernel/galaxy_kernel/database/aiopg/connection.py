@@ -1,4 +1,4 @@
-"""The aiopg connection, mended: what waits on it can be cancelled, and its server may die."""
+"""The aiopg connection, corrected: waiting on it can be cancelled, and its server may die."""
 
 import asyncio
 import ipaddress
@@ -15,10 +15,10 @@ import psycopg2.extensions
 CANCEL_PATIENCE = 2.0
 """Seconds to reach the server with the request to cancel a statement; then the connection is closed without it."""
 PING_AFTER = 1.0
-"""Seconds of rest after which a ping asks the server. Sooner, the local socket's word that it is open must do."""
+"""Seconds of idleness after which a ping asks the server. Sooner, an open local socket is enough."""
 
 _LAST_READS = 10_000
-"""Reads within which what a dead socket still holds has been read; a receive buffer is some megabytes (tcp(7))."""
+"""Reads that are enough to empty a dead socket; a receive buffer is some megabytes (tcp(7))."""
 _OK, _READ = psycopg2.extensions.POLL_OK, psycopg2.extensions.POLL_READ
 _WRITE = psycopg2.extensions.POLL_WRITE
 _CONNECTION_OK = 0
@@ -33,7 +33,7 @@ class Connection(aiopg.Connection):
     """
 
     def __init__(self, **parameters: Any) -> None:
-        """Begin to connect; `open` is the way in."""
+        """Begin to connect; use `open`."""
         super().__init__(None, timeout=0.0, enable_hstore=False, **parameters)
         if self._fileno is not None:
             self._loop.remove_reader(self._fileno)
@@ -41,7 +41,7 @@ class Connection(aiopg.Connection):
         self._waiter = None
         self._hang_ups = select.poll()
         self.on_notify: Callable[[str], None] | None = None
-        """Gets the payload of each notification; must not raise."""
+        """Called with the payload of each notification; must not raise."""
         self.ended = asyncio.Event()
         """Set once the connection is closed, by whichever side."""
 
@@ -55,7 +55,7 @@ class Connection(aiopg.Connection):
                 await connection._establish()
             except psycopg2.OperationalError as exc:
                 failure = exc
-            except (OSError, RuntimeError) as exc:  # RuntimeError: what uvloop makes of a socket that is refused
+            except (OSError, RuntimeError) as exc:  # RuntimeError: uvloop's error for a refused socket
                 failure = psycopg2.OperationalError(f"connecting failed: {exc}")
                 failure.__cause__ = exc
             else:
@@ -63,9 +63,9 @@ class Connection(aiopg.Connection):
         raise failure or psycopg2.OperationalError("the host has no address")
 
     async def run(self, cursor: Any, statement: str, parameters: Any = None) -> None:
-        """Execute on a cursor of `raw`. A cancelled one leaves the connection executing: it must be given up."""
+        """Execute on a cursor of `raw`. When cancelled, the connection is still executing and must be closed."""
         if self._waiter is not None:
-            raise psycopg2.ProgrammingError("another task is using this connection: give each task its own")
+            raise psycopg2.ProgrammingError("another task is using this connection: use one for each task")
         self._last_usage = self._loop.time()
         waiter = self._waiter = self._loop.create_future()
         try:
@@ -77,7 +77,7 @@ class Connection(aiopg.Connection):
 
     async def ping(self) -> None:
         """Raise psycopg2.OperationalError when the server is gone."""
-        self._advance()  # reads what has come in, which is where the end of the connection shows
+        self._advance()  # reads what has arrived, which reveals the end of the connection
         if self.closed:
             raise psycopg2.OperationalError("the server closed the connection")
         if self._loop.time() - self._last_usage > PING_AFTER:
@@ -90,7 +90,7 @@ class Connection(aiopg.Connection):
                 async with asyncio.timeout(CANCEL_PATIENCE):
                     await asyncio.to_thread(self._conn.cancel)
         except (psycopg2.Error, TimeoutError):
-            pass  # the server is gone or will notice that we are
+            pass  # the server is gone, or will notice the closed connection
         finally:
             self._close()
 
@@ -106,7 +106,7 @@ class Connection(aiopg.Connection):
             raise
 
     def _poll_raw(self) -> int:
-        """Let libpq go on; return what it waits for."""
+        """Let libpq continue; return what it waits for."""
         state: int = self._conn.poll()
         if state == psycopg2.extensions.POLL_ERROR:
             self._conn.close()
@@ -135,7 +135,7 @@ class Connection(aiopg.Connection):
         if self is None:
             return
         self._advance()
-        # uvloop tells of an error of the socket once, and then no more: what came before it hides it from libpq
+        # uvloop reports an error of the socket only once; data before it hides it from libpq
         for _ in range(_LAST_READS):
             if self._fileno is None or not self._hang_ups.poll(0):
                 return
@@ -143,7 +143,7 @@ class Connection(aiopg.Connection):
         self._close(psycopg2.OperationalError("the server ended the connection"))
 
     def _advance(self) -> None:
-        """Let libpq read and write what it can, and tell who waits."""
+        """Let libpq read and write what it can, and resolve the waiting future."""
         waiter = self._waiter
         try:
             state = self._poll_raw()
@@ -164,7 +164,7 @@ class Connection(aiopg.Connection):
             waiter.set_result(None)
 
     def _write(self, wanted: bool) -> None:
-        """Watch for room to write in, or no more."""
+        """Watch whether the socket can be written, or stop watching."""
         if wanted == self._writing or self._fileno is None:
             return
         self._writing = wanted
@@ -192,7 +192,7 @@ class Connection(aiopg.Connection):
     def __del__(self) -> None:
         raw = self.__dict__.get("_conn")
         if raw is not None and not raw.closed and "ended" in self.__dict__:
-            self._close()  # quietly: the pool, which lost it, says so itself
+            self._close()  # quietly: the pool reports it
 
 
 def _settle(future: asyncio.Future[None]) -> None:

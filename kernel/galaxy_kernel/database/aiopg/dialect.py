@@ -1,8 +1,8 @@
-"""The SQLAlchemy dialect `postgresql+aiopg`, and the aiopg connection under it, mended.
+"""The SQLAlchemy dialect `postgresql+aiopg`, on a corrected aiopg connection.
 
-aiopg's own pool is not used: it commits what a cancelled task had begun, reports a statement timeout as a cancellation
+aiopg's own pool is not used: it commits what a cancelled task has begun, reports a statement timeout as a cancellation
 of the task, and never cancels on the server. An aiopg connection is in autocommit mode, so BEGIN and COMMIT are ours:
-`BEGIN;` rides in front of the first statement of a transaction and costs no round trip.
+`BEGIN;` is sent in front of the first statement of a transaction and costs no round trip.
 
 Limits, of psycopg2 in asynchronous mode: no COPY, no prepared statements, no two-phase commit. psycopg2 writes the
 parameters into the statement, so the server's log and `pg_stat_activity` show them.
@@ -35,7 +35,7 @@ BATCH = 100
 """Statements of an executemany that go to the server at once."""
 
 CHUNK = 100
-"""Rows that a stream fetches with its first round trip; how many then is SQLAlchemy's matter, by `yield_per`."""
+"""Rows that a stream fetches with its first round trip; later ones follow SQLAlchemy's `yield_per`."""
 
 _IDLE = psycopg2.extensions.TRANSACTION_STATUS_IDLE
 _INERROR = psycopg2.extensions.TRANSACTION_STATUS_INERROR
@@ -59,7 +59,7 @@ class TransactionAbortedError(psycopg2.errors.InFailedSqlTransaction):  # type: 
 
 
 class AsyncAdaptAiopgCursor(AsyncAdapt_dbapi_cursor):
-    """A psycopg2 cursor as SQLAlchemy's synchronous side sees it: all rows are here once it has executed."""
+    """A psycopg2 cursor as SQLAlchemy's synchronous side sees it: all rows are fetched once it has executed."""
 
     __slots__ = ()
 
@@ -81,7 +81,7 @@ class AsyncAdaptAiopgCursor(AsyncAdapt_dbapi_cursor):
             self._rows = deque(cursor.fetchall())
 
     async def _executemany_async(self, operation: Any, seq_of_parameters: Any) -> None:
-        """psycopg2 has no executemany here: statements with their parameters written in go in batches."""
+        """Send statements with their parameters written in, in batches: psycopg2 has no executemany here."""
         cursor: Any = self._cursor
         statements = [cursor.mogrify(operation, parameters).decode() for parameters in seq_of_parameters]
         async with self._adapt_connection._execute_mutex:
@@ -90,7 +90,7 @@ class AsyncAdaptAiopgCursor(AsyncAdapt_dbapi_cursor):
 
 
 class AsyncAdaptAiopgServerCursor(AsyncAdaptAiopgCursor):
-    """What `stream()` reads from: DECLARE and FETCH, for psycopg2's own cursors on the server do not work here.
+    """The source of `stream()`: DECLARE and FETCH, since psycopg2's own server-side cursors do not work here.
 
     It needs a transaction, and ends with it.
     """
@@ -138,7 +138,7 @@ class AsyncAdaptAiopgServerCursor(AsyncAdaptAiopgCursor):
 
 
 class AsyncAdaptAiopgConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connection):
-    """Transactions over a connection that knows none. Whether one is open is the server's word, which libpq keeps."""
+    """Transactions over a connection in autocommit mode. libpq knows from the server whether one is open."""
 
     __slots__ = ("_aborted", "autocommit", "deferrable", "level", "readonly")
 
@@ -154,7 +154,7 @@ class AsyncAdaptAiopgConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connectio
 
     @property
     def closed(self) -> bool:
-        """Whether the connection is of no use any more."""
+        """Whether the connection is no longer usable."""
         return bool(self._connection.closed)
 
     async def run(self, cursor: Any, statement: str, parameters: Any) -> None:
@@ -180,13 +180,13 @@ class AsyncAdaptAiopgConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connectio
         """Commit; after a failed statement roll back and raise TransactionAbortedError: the server would not say so."""
         status = self._connection.raw.get_transaction_status()
         if self._aborted or status == _INERROR:
-            self.rollback()  # SQLAlchemy takes a COMMIT that failed for the end of the transaction
+            self.rollback()  # SQLAlchemy treats a failed COMMIT as the end of the transaction
             raise TransactionAbortedError("a statement of this transaction failed: it cannot be committed")
         if status != _IDLE:
             self._finish("COMMIT")
 
     def rollback(self) -> None:
-        """Roll back what the server has begun."""
+        """Roll back the server's transaction."""
         self._aborted = False
         if self._connection.raw.get_transaction_status() != _IDLE:
             self._finish("ROLLBACK")
@@ -214,7 +214,7 @@ class AsyncAdaptAiopgConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connectio
 
 
 class AsyncAdaptAiopgDbapi(AsyncAdapt_dbapi_module):
-    """What SQLAlchemy takes for the DBAPI module: psycopg2's names, our connections."""
+    """The DBAPI module for SQLAlchemy: psycopg2's names, our connections."""
 
     paramstyle = "pyformat"
 

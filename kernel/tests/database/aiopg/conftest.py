@@ -21,7 +21,7 @@ async def database(empty_database: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the list of what goes to the server."""
+    """Return the list of statements sent to the server."""
     statements: list[str] = []
     run = under_test.Connection.run
 

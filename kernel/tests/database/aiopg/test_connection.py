@@ -20,7 +20,7 @@ async def raw(connection: Connection) -> Any:
 async def test_a_rested_connection_is_asked(
     database: Database, sent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that rested longer than PING_AFTER is asked before use."""
+    """A connection that was idle for longer than PING_AFTER is pinged before use."""
     monkeypatch.setattr(under_test, "PING_AFTER", 0.0)
     async with database.reading() as connection:
         await connection.execute(text("SELECT 2"))
@@ -28,7 +28,7 @@ async def test_a_rested_connection_is_asked(
 
 
 async def test_a_write_can_be_cancelled(database: Database) -> None:
-    """A task cancelled while a large statement is on its way leaves a whole pool behind."""
+    """A task cancelled while a large statement is being sent leaves the pool complete."""
     payload = "x" * 30_000_000
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02), database.reading() as connection:
@@ -50,7 +50,7 @@ async def test_one_task_at_a_time(database: Database) -> None:
 
 
 async def test_a_dropped_connection_closes_itself(empty_database: str) -> None:
-    """A connection that nobody holds any more closes without a word."""
+    """A connection that is no longer referenced closes silently."""
     engine = make_engine(empty_database)
     connection = await engine.connect()
     driver = await raw(connection)

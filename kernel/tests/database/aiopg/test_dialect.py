@@ -1,4 +1,4 @@
-"""What our own dialect does on the wire and beyond what all drivers share."""
+"""What our own dialect does on the wire, beyond what all drivers share."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ async def raw(connection: Connection) -> Any:
 
 
 async def test_a_read_is_one_round_trip(database: Database, sent: list[str]) -> None:
-    """A connection that was in use just now is not asked, and a read begins nothing."""
+    """A connection that was in use just now is not pinged, and a read begins no transaction."""
     async with database.reading() as connection:
         await connection.execute(text("SELECT 1"))
     assert sent == ["SELECT 1"]
@@ -32,7 +32,7 @@ async def test_begin_rides_along(database: Database, sent: list[str]) -> None:
 
 
 async def test_begin_knows_the_level(database: Database, sent: list[str]) -> None:
-    """Isolation level, READ ONLY and DEFERRABLE stand in the BEGIN."""
+    """Isolation level, READ ONLY and DEFERRABLE are part of the BEGIN."""
     async with database.transaction() as connection:
         await connection.execution_options(
             isolation_level="SERIALIZABLE", postgresql_readonly=True, postgresql_deferrable=True
@@ -53,7 +53,7 @@ async def test_what_was_never_sent_aborts_nothing(database: Database) -> None:
 
 
 async def test_large_statements_and_answers(database: Database) -> None:
-    """What does not fit the socket's buffers goes through, both ways."""
+    """Data larger than the socket's buffers is transferred, both ways."""
     payload = "x" * 12_000_000
     async with database.reading() as connection:
         found = await connection.execute(text("SELECT :payload"), {"payload": payload})
@@ -61,7 +61,7 @@ async def test_large_statements_and_answers(database: Database) -> None:
 
 
 async def test_two_phase_commit_is_refused(database: Database) -> None:
-    """What the driver cannot do it says."""
+    """Operations that the driver lacks are refused."""
     connection = await database.engine.connect()
     with pytest.raises((NotSupportedError, psycopg2.NotSupportedError), match="two-phase"):
         await connection.run_sync(lambda sync: sync.begin_twophase())

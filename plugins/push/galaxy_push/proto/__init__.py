@@ -1,1 +1,1 @@
-"""The protocol, and the Python code that `make proto` makes from it."""
+"""The protocol, and the Python code that `make proto` generates from it."""

@@ -1,4 +1,4 @@
-"""The plugins together, and a real SMTP server that keeps the mails."""
+"""All plugins together, and a real SMTP server that keeps the mails."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ ALL = (
 
 @dataclass
 class Mailbox:
-    """An SMTP server that keeps what it gets."""
+    """An SMTP server that keeps the mails it receives."""
 
     port: int = 0
     mails: list[EmailMessage] = field(default_factory=list)
@@ -77,7 +77,7 @@ async def post(booted: Booted, path: str, body: Any, token: str = "") -> tuple[i
 
 
 async def sign_in(booted: Booted, mailbox: Mailbox, email: str) -> Any:
-    """Sign in with a code from a real mail, and return what the confirmation answered."""
+    """Sign in with a code from a real mail, and return the confirmation's answer."""
     status, challenge = await post(booted, SEND, {"email": email})
     assert status == 202
     body = {"challenge_id": challenge["challenge_id"], "code": await mailbox.code_to(email)}
@@ -113,12 +113,12 @@ class Served:
         assert self.process.stdout is not None
         async for line in self.process.stdout:
             self.lines.append(json.loads(line))
-            if self.lines[-1]["event"] == "ready":
+            if self.lines[-1]["event"] == "service_started":
                 self.url = f"http://{self.lines[-1]['address']}"
                 self._ready.set()
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop if it still runs, and read what it said to the end."""
+        """Stop it if it still runs, and read the rest of its output."""
         if self.process.returncode is None:
             self.process.terminate()
         await self.process.wait()
