@@ -1,7 +1,6 @@
 """What players are told (SPEC L-5): the kinds, what each carries, and submitting them with a transition."""
 
 from collections.abc import Collection
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -9,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from galaxy_contracts.mail import MailKind
 from galaxy_contracts.notification import NOTIFICATIONS, Intent, NotificationKind
-from galaxy_kernel.api import Connection, Context, Model
+from galaxy_kernel.api import Connection, Context, Model, Timestamp
 from galaxy_lobby.domain import Game, PauseReason
 from galaxy_lobby.settings import LobbySettings
 
@@ -33,7 +32,7 @@ class Invited(Notice):
 
     invitation_id: UUID = Field(examples=[_GAME])
     inviter: str = Field(examples=["Ada"])
-    expires_at: datetime = Field(examples=[_DUE])
+    expires_at: Timestamp = Field(examples=[_DUE])
 
 
 class Joined(Notice):
@@ -54,7 +53,7 @@ class Left(Joined):
 class Started(Notice):
     """A game has started."""
 
-    next_turn_at: datetime | None = Field(default=None, examples=[_DUE])
+    next_turn_at: Timestamp | None = Field(default=None, examples=[_DUE])
 
 
 class StartFailed(Notice):
@@ -72,14 +71,14 @@ class OfTurn(Notice):
 class Due(OfTurn):
     """A turn with its deadline."""
 
-    next_turn_at: datetime | None = Field(default=None, examples=[_DUE])
+    next_turn_at: Timestamp | None = Field(default=None, examples=[_DUE])
     """None while the game is paused."""
 
 
 class Postponed(OfTurn):
     """A deadline was moved."""
 
-    next_turn_at: datetime = Field(examples=[_DUE])
+    next_turn_at: Timestamp = Field(examples=[_DUE])
     by_owner: bool = True
     reason: Reason = ""
     """Of a turn policy, or of the service; the owner needs none."""
@@ -94,7 +93,7 @@ class Paused(Notice):
 class Resumed(Notice):
     """A game goes on."""
 
-    next_turn_at: datetime | None = Field(default=None, examples=[_DUE])
+    next_turn_at: Timestamp | None = Field(default=None, examples=[_DUE])
 
 
 class SeatVacant(Notice):

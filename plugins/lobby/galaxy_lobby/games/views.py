@@ -7,7 +7,7 @@ from uuid import UUID
 
 from galaxy_contracts.engines import ENGINE_VERSIONS
 from galaxy_contracts.runtime import RUNTIME, GameStatus
-from galaxy_kernel.api import Context, Model
+from galaxy_kernel.api import Context, Model, Timestamp
 from galaxy_lobby.domain import Game, GameSettings, GameState, Membership, MemberState, PauseReason, Visibility
 from galaxy_lobby.games.domain import ScheduleSpec
 from galaxy_lobby.settings import LobbySettings
@@ -48,7 +48,7 @@ class GameSummary(Model):
     turn: int | None
     """Of the last position, from 0; null before the first."""
     phase: str | None
-    next_turn_at: datetime | None
+    next_turn_at: Timestamp | None
     """When the next turn runs; null while it does not."""
     owned: bool
     """Whether you own it."""
@@ -68,7 +68,7 @@ class GameSummary(Model):
     max_players: int
     run_when_final: bool
     schedule: ScheduleSpec
-    created_at: datetime
+    created_at: Timestamp
 
 
 class GameView(GameSummary):
@@ -88,8 +88,8 @@ class GameView(GameSummary):
     """Seats that may order now."""
     result: dict[str, Any] | None
     """What the engine says of the end."""
-    started_at: datetime | None
-    finished_at: datetime | None
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
     seats: list[SeatView]
     """By seat; before the start those who have joined, in their order."""
 

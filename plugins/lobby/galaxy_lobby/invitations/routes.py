@@ -1,12 +1,11 @@
 """The HTTP operations of invitations (SPEC L-2)."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from uuid import UUID
 
 from pydantic import model_validator
 
-from galaxy_kernel.api import Access, Call, Email, Model, Page, Paging, Route
+from galaxy_kernel.api import Access, Call, Email, Model, Page, Paging, Route, Timestamp
 from galaxy_lobby.domain import GameState, InvitationState
 from galaxy_lobby.games.reading import GameReader
 from galaxy_lobby.games.routes import MISSING, ONE, OWNER
@@ -36,8 +35,8 @@ class MadeInvitation(Model):
     id: UUID
     game_id: UUID
     state: InvitationState
-    created_at: datetime
-    expires_at: datetime
+    created_at: Timestamp
+    expires_at: Timestamp
 
 
 class OwnInvitation(Model):
@@ -48,8 +47,8 @@ class OwnInvitation(Model):
     game: str
     game_state: GameState
     inviter: str
-    created_at: datetime
-    expires_at: datetime
+    created_at: Timestamp
+    expires_at: Timestamp
 
 
 def routes(invitations: InvitationService, reader: GameReader) -> Sequence[Route]:

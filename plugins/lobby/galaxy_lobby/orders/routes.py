@@ -1,7 +1,6 @@
 """The HTTP operations of orders and reports (SPEC R-9)."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,7 +8,7 @@ import msgspec
 from pydantic import Field
 
 from galaxy_contracts.runtime import StoredOrders, Submission, Trigger
-from galaxy_kernel.api import Access, Call, Model, Page, Paging, RawJson, Response, Route, invalid
+from galaxy_kernel.api import Access, Call, Model, Page, Paging, RawJson, Response, Route, Timestamp, invalid
 from galaxy_lobby.games.routes import MISSING, ONE
 from galaxy_lobby.headers import expected_revision, immutable
 from galaxy_lobby.orders.service import OrderService
@@ -54,7 +53,7 @@ class OrdersView(Model):
     final: bool
     revision: int
     """0: none were sent."""
-    submitted_at: datetime | None
+    submitted_at: Timestamp | None
 
 
 class TurnView(Model):
@@ -62,8 +61,8 @@ class TurnView(Model):
 
     turn: int
     trigger: Trigger
-    due_at: datetime | None
-    made_at: datetime
+    due_at: Timestamp | None
+    made_at: Timestamp
     phase: str | None
     absent: Sequence[int]
     """Seats without orders."""

@@ -1,14 +1,14 @@
 """The HTTP operations of owners and operators (SPEC L-2, L-4)."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
 from annotated_types import Gt
 from pydantic import TypeAdapter, model_validator
 
-from galaxy_kernel.api import Access, Call, Duration, Model, Route
+from galaxy_kernel.api import Access, Call, Duration, Model, Route, Timestamp
 from galaxy_lobby.domain import GameState, PauseReason
 from galaxy_lobby.games.domain import Length
 from galaxy_lobby.games.reading import GameReader
@@ -32,7 +32,7 @@ class OperationView(Model):
 class Extension(Model):
     """How much later the next turn runs: exactly one of the two."""
 
-    until: datetime | None = None
+    until: Timestamp | None = None
     """The new time."""
     by: Length | None = None
     """From the time it has now, for example `12h`."""
