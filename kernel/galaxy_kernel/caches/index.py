@@ -27,7 +27,7 @@ class Index(Generic[K, V]):
             self._add(key, row)
 
     def change(self, key: K, before: V | None, after: V | None) -> None:
-        """Take note of a row that is new, changed or gone."""
+        """Note a row that is new, changed or gone."""
         if before is not None:
             if after is not None and self._by(before) == self._by(after):
                 return

@@ -1,4 +1,4 @@
-"""Games: who plays them, how they come to life and end, and what players are told of it (SPEC L-1 to L-6, R-9).
+"""Games: who plays them, how they start and end, and what players hear of it (SPEC L-1 to L-6, R-9).
 
 The lobby owns people and the life of a game; engines, time and positions are the runtime's. The two share transactions:
 the lobby calls the runtime on its own connection, and the runtime calls the lobby on its own.

@@ -140,7 +140,7 @@ INVITATION_MAIL = MailKind(name="lobby.invitation", package="galaxy_lobby")
 
 
 class Notices:
-    """Tells players of a transition, with its transaction."""
+    """Notifications to players, submitted with the transition that they report."""
 
     def __init__(self, context: Context[LobbySettings]) -> None:
         self._context = context

@@ -1,1 +1,1 @@
-"""What becomes of the games of a deleted account."""
+"""What happens to the games of a deleted account."""

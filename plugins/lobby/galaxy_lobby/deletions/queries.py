@@ -25,7 +25,7 @@ async def disown(connection: Connection, account_id: UUID, game_id: UUID) -> Non
 
 
 async def forget(connection: Connection, account_id: UUID, name: str | None) -> None:
-    """Take an account out of all its parts in games, its name too where another is given."""
+    """Remove an account from all its parts in games, its name too where another is given."""
     statement = update(memberships).where(_m.account_id == account_id)
     values = {"account_id": None} if name is None else {"account_id": None, "name": name}
     await connection.execute(statement.values(values))

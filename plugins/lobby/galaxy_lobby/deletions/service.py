@@ -1,4 +1,4 @@
-"""What becomes of the games of an account that is deleted (GAMES, "Deleted account").
+"""What happens to the games of an account that is deleted (GAMES, "Deleted account").
 
 One transaction, that in which the fact is marked as handled: a process that dies in it has done nothing, and the fact
 is told again; one that dies after it has done everything. Told twice, it finds nothing of the account any more.
@@ -21,7 +21,7 @@ _BEFORE_START = ("draft", *ENROLLING)
 
 
 class DeletionService:
-    """Takes a deleted account out of its games."""
+    """Removes a deleted account from its games."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class DeletionService:
             await self._transitions.end(connection, game, "account_deleted")
 
     async def _hand_over(self, connection: Connection, game: Game, others: list[Membership]) -> Game:
-        """Give a game to who joined it first of those that are still there; to nobody where there is none."""
+        """Hand a game over to who joined it first of those that are still there; to nobody where there is none."""
         accounts = self._context.require(ACCOUNTS)
         heirs = sorted(others, key=lambda each: (each.joined_at, each.id))
         for heir in heirs:

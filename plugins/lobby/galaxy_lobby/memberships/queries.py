@@ -14,7 +14,7 @@ _g, _m, _i = games.c, memberships.c, invitations.c
 
 
 async def take_seats(connection: Connection, game_id: UUID, seats: int, now: datetime) -> Game | None:
-    """Take seats of a game that enrols, if it has as many, and count them; None if it has not, or does not enrol.
+    """Count seats of a game that enrols as taken, if it has as many free; None if it has not, or does not enrol.
 
     One statement that counts under the row's lock: however many ask at once, no more get a seat than there are.
     """

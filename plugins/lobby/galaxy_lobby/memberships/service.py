@@ -1,4 +1,4 @@
-"""Joining and leaving games, and what becomes of a seat whose player goes.
+"""Joining and leaving games, and vacating the seat of a player who goes.
 
 What a crash leaves behind: each use case is one transaction of the game's count, the membership, the runtime's seat,
 the memory's feed and the notification. Before the COMMIT nothing has happened; after it everything has, and a caller
@@ -32,7 +32,7 @@ class MembershipService:
         self._context, self._store, self._notices = context, store, told
 
     async def join(self, account_id: UUID, game_id: UUID) -> None:
-        """Take a seat in a game that enrols; again changes nothing.
+        """Join a game that enrols; again changes nothing.
 
         A private one takes its owner and who is invited. Raise the problems 404, 409 `game_full` and
         `game_not_enrolling`.
@@ -43,7 +43,7 @@ class MembershipService:
                 await self.seat(connection, standing)
 
     async def seat(self, connection: Connection, standing: Standing) -> None:
-        """Give an account a seat, with the caller's transaction, which AlreadySeatedError rolls back."""
+        """Add an account to a game with the caller's transaction, which AlreadySeatedError rolls back."""
         account_id, game_id, now = standing.account_id, standing.game.id, self._store.now()
         if standing.member is not None:
             await queries.accept_invitations(connection, game_id, account_id, self._store.email_key_of(account_id), now)
@@ -67,7 +67,7 @@ class MembershipService:
         await self._notices.tell(connection, notices.JOINED, game, told, once=member.id, **_count(game, member))
 
     async def leave(self, account_id: UUID, game_id: UUID) -> None:
-        """Give up a seat before the start. Raise the problems 404, 409 `not_a_member` and `game_started`."""
+        """Leave a game before its start. Raise the problems 404, 409 `not_a_member` and `game_started`."""
         async with self._store.locked(account_id, game_id) as (connection, standing):
             if standing.member is None:
                 raise conflict("not_a_member", "You are not in this game.")
@@ -76,7 +76,7 @@ class MembershipService:
             await self.unseat(connection, standing.game, standing.member, by=account_id)
 
     async def unseat(self, connection: Connection, game: Game, member: Membership, *, by: UUID | None) -> Game:
-        """Take a member out of a locked game that enrols. `by` is who does it; None: the account is deleted."""
+        """Remove a member from a locked game that enrols. `by` is who does it; None: the account is deleted."""
         await self._store.remove_members(connection, [member])
         changed = await self._store.change(connection, game, after_leaving(game))
         removed = by is not None and by != member.account_id
@@ -87,7 +87,7 @@ class MembershipService:
         return changed
 
     async def resign(self, account_id: UUID, game_id: UUID) -> None:
-        """Give up a seat of a running game for good. Raise the problems 404, 409 `not_a_member`, `game_not_running`."""
+        """Resign a seat of a running game for good. Raise the problems 404, 409 `not_a_member`, `game_not_running`."""
         async with self._store.locked(account_id, game_id) as (connection, standing):
             game, member = standing.game, standing.member
             if member is None:

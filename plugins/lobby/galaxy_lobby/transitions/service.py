@@ -159,7 +159,7 @@ class TransitionService:
         await self._notices.tell(connection, notices.CANCELLED, changed, told, by=by)
 
     async def _dealt(self, connection: Connection, game: Game) -> tuple[Game, list[Membership]]:
-        """Give every member of a game that enrols a seat, at random; return the game, and its members."""
+        """Deal a seat to every member of a game that enrols, at random; return the game and its members."""
         members = await self._store.members(connection, game)
         accounts = self._context.require(ACCOUNTS)
         gone = [
