@@ -112,10 +112,10 @@ class World:
     def runtime(self) -> FakeRuntime:
         return self.fakes.runtime
 
-    @property
-    def plugin(self) -> Any:
-        """The plugin's own object, for its services."""
-        return next(each for each in self.booted.kernel.assembly.plugins.instances if isinstance(each, LobbyPlugin))
+    def contributed(self, hook: str) -> list[Any]:
+        """Return what the plugin contributes by a hook."""
+        found = self.booted.kernel.assembly.plugins.contributions(hook)
+        return [each for plugin, each in found if plugin == "lobby"]
 
     def account(self, name: str, **changed: Any) -> Account:
         """Make an account whose id is a session token."""

@@ -48,11 +48,12 @@ class MembershipService:
         if standing.member is not None:
             await queries.accept_invitations(connection, game_id, account_id, self._store.email_key_of(account_id), now)
             return
+        if not standing.game.open:
+            raise _refusal(standing.game)
         game = await queries.take_seats(connection, game_id, 1, now)
-        if game is None:
-            if await self._seated(connection, standing):
-                raise AlreadySeatedError
-            raise await self._refusal(connection, standing)
+        if game is None:  # somebody was quicker, perhaps the same player by another request
+            standing = await self._store.standing(connection, account_id, game_id)
+            raise AlreadySeatedError if standing.member is not None else _refusal(standing.game)
         key = self._store.email_key_of(account_id)
         invited = await queries.accept_invitations(connection, game_id, account_id, key, now)
         if game.visibility == "private" and not invited and game.owner_id != account_id:
@@ -148,7 +149,7 @@ class MembershipService:
                 raise conflict("person_needed", "A game needs one person at least: leave a seat.")
             changed = await queries.take_seats(connection, game_id, count, self._store.now())
             if changed is None:
-                raise await self._refusal(connection, standing)
+                raise _refusal(game)
             machines = [self._member(changed, f"Machine {made + number}") for number in range(1, count + 1)]
             await self._store.add_members(connection, machines)
             await self._store.keep(connection, changed)
@@ -163,9 +164,6 @@ class MembershipService:
             if machines:
                 await self._store.remove_members(connection, machines)
                 await self._store.change(connection, game, after_leaving(game, len(machines)))
-
-    async def _seated(self, connection: Connection, standing: Standing) -> bool:
-        return (await self._store.standing(connection, standing.account_id, standing.game.id)).member is not None
 
     def _check_suggests(self, game: Game) -> None:
         version = self._context.require(ENGINE_VERSIONS).get(game.engine_version_id)
@@ -191,13 +189,13 @@ class MembershipService:
             seen_turn=-1,
         )
 
-    async def _refusal(self, connection: Connection, standing: Standing) -> Exception:
-        """Return why no seat could be taken, by the game as it is now."""
-        now = await self._store.standing(connection, standing.account_id, standing.game.id)
-        if now.game.state not in ENROLLING:
-            return _not_enrolling(now.game)
-        free = now.game.max_players - now.game.enrolled
-        return conflict("game_full", f"The game has too few free seats: {free} of {now.game.max_players}.")
+
+def _refusal(game: Game) -> Problem:
+    """Return why no seat could be taken."""
+    if game.state not in ENROLLING:
+        return _not_enrolling(game)
+    free = game.max_players - game.enrolled
+    return conflict("game_full", f"The game has too few free seats: {free} of {game.max_players}.")
 
 
 def _not_enrolling(game: Game) -> Problem:
