@@ -15,7 +15,10 @@ def parse_duration(value: Any) -> Any:
     match = _DURATION.fullmatch(value.strip())
     if match is None:
         raise ValueError("expected a duration such as 500ms, 2s, 5m or 1h")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    try:
+        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    except OverflowError:
+        raise ValueError("is too long a duration: at most 999999999 days") from None
 
 
 def format_duration(value: timedelta) -> str:

@@ -23,6 +23,7 @@ from galaxy_contracts.engines import (
     check_open,
     find_version,
 )
+from galaxy_contracts.fake_runtime import FakeRuntime as FakeRuntime  # noqa: PLC0414 # exported from here
 from galaxy_contracts.formats import parse_address
 from galaxy_contracts.geo import CountryCount
 from galaxy_contracts.mail import MailKind, Message

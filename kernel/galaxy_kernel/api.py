@@ -14,7 +14,7 @@ from galaxy_kernel.core.manifest import Manifest, Migrations, Offer
 from galaxy_kernel.database import Connection, Database, after_commit, is_unavailable, sqlstate, unique_violation
 from galaxy_kernel.database.locks import advisory_lock
 from galaxy_kernel.facts import Facts, Subscriptions
-from galaxy_kernel.http.call import Call, Response
+from galaxy_kernel.http.call import Call, RawJson, Response
 from galaxy_kernel.http.faults import field_errors
 from galaxy_kernel.http.fields import DisplayName, Email, Language, Timestamp, TimeZone
 from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
@@ -70,6 +70,7 @@ __all__ = [
     "Pump",
     "QueueMetrics",
     "QueueStates",
+    "RawJson",
     "Response",
     "Result",
     "Route",

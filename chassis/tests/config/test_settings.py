@@ -51,6 +51,13 @@ def test_what_is_no_duration_says_what_was_expected(text: str) -> None:
         read(Duration, text)
 
 
+@pytest.mark.parametrize("text", ["9999999999d", f"{'9' * 400}s"])
+def test_durations_have_an_end(text: str) -> None:
+    """One that no clock can hold is a fault like any other."""
+    with pytest.raises(ValidationError, match="too long a duration"):
+        read(Duration, text)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0s"), (0.001, "1ms"), (1.5, "1500ms"), (60, "1m"), (90, "90s"), (86400, "1d")]
 )

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Table
 
 from galaxy_chassis.errors import GalaxyError
 from galaxy_kernel.caches.feed import Change, publish
+from galaxy_kernel.caches.index import Index
 from galaxy_kernel.caches.rows import Key, RowReader, decode_key, encode_key, read_all
 from galaxy_kernel.database import Connection, after_commit
 
@@ -38,13 +39,15 @@ class Cache(Generic[K, V]):
         row: type[V],
         key: Callable[[V], K],
         where: ColumnElement[bool] | None = None,
+        indexes: Mapping[str, Callable[[V], Key | None]] | None = None,
     ) -> None:
         """Describe the cache.
 
         `name` is `<plugin>.<what>`. `row` is a frozen Struct whose fields are columns of `table`; later versions add
         fields only with defaults. `key` must be unique, by a constraint in the database, and never change for a row
         (drop the old one and put the new). `where` selects the rows to load, by constants: the writer of a row that no
-        longer matches must drop it.
+        longer matches must drop it. `indexes` are further ways to find rows, by name: the value that `find` uses
+        for each row; None for a row that it does not find.
         """
         self.name = name
         self._table, self._key, self._where = table, key, where
@@ -52,6 +55,7 @@ class Cache(Generic[K, V]):
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(row)
         self._rows: dict[K, V] | None = None
+        self._indexes = {index: Index[K, V](by) for index, by in (indexes or {}).items()}
         self._versions: dict[K, int] = {}
         self._stale_below = 0
         self._journal: list[tuple[int, K, V | None]] | None = None
@@ -61,6 +65,11 @@ class Cache(Generic[K, V]):
         """Return the row of a key, or None. Raise CacheNotLoadedError before the load."""
         rows = self._rows
         return (self._loaded() if rows is None else rows).get(key)
+
+    def find(self, index: str, value: Key) -> list[V]:
+        """Return the rows that an index has under a value, in no order. Raise CacheNotLoadedError before the load."""
+        rows = self._loaded()
+        return [rows[key] for key in self._indexes[index].keys(value)]
 
     def values(self) -> list[V]:
         """Return every row, as of now and in no order. Raise CacheNotLoadedError before the load."""
@@ -115,6 +124,8 @@ class Cache(Generic[K, V]):
         if self._rows is None or change_id <= self._versions.get(key, 0):
             return
         self._versions[key] = change_id
+        for index in self._indexes.values():
+            index.change(key, self._rows.get(key), row)
         if row is None:
             self._rows.pop(key, None)
         else:
@@ -151,6 +162,8 @@ class Cache(Generic[K, V]):
         """
         journal, self._journal = self._journal or (), None
         self._rows, self._stale_below = rows, 0
+        for index in self._indexes.values():
+            index.build(rows)
         self._versions = {cast("K", decode_key(key)): version for key, version in versions.items()}
         for change_id, key, row in journal:
             self._apply(change_id, key, row)

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from galaxy_contracts.access import AdminIdentity, UserIdentity
 from galaxy_kernel.http.route import Route
@@ -58,3 +61,15 @@ class Response(Generic[T]):
     status: int | None = None
     """None: the route's status."""
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RawJson:
+    """A JSON document that exists already: it is answered as it is, neither parsed nor written again."""
+
+    document: bytes
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Describe it as any JSON value."""
+        return core_schema.any_schema()

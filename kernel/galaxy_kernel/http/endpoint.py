@@ -99,6 +99,8 @@ def _serialiser(route: Route, signature: Signature) -> Callable[[Any], bytes] | 
     adapter, model = signature.answer, signature.answer_model
     if adapter is None:
         return None
+    if signature.raw_json:
+        return lambda value: bytes(value.document)
     if model is None:
         return lambda value: adapter.dump_json(value, warnings="error", by_alias=True)
     to_json: Callable[..., bytes] = model.__pydantic_serializer__.to_json

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from galaxy_kernel.errors import PluginError
-from galaxy_kernel.http.call import Call, Response
+from galaxy_kernel.http.call import Call, RawJson, Response
 from galaxy_kernel.http.model import Model
 from galaxy_kernel.http.parameters import PathParameter, Query
 from galaxy_kernel.http.route import Route
@@ -35,6 +35,8 @@ class Signature:
     """The model, where the answer is a single one: its own serialiser is the fastest."""
     raw: bool
     """Whether the handler makes the response itself, a stream for example."""
+    raw_json: bool = False
+    """Whether what is answered is JSON already."""
 
 
 def read_signature(plugin: str, route: Route) -> Signature:
@@ -77,6 +79,7 @@ class _Reader:
             answer=None if answer is None or raw else self._adapter(answer, "what its handler returns"),
             answer_model=answer if isinstance(answer, type) and issubclass(answer, BaseModel) else None,
             raw=raw,
+            raw_json=answer is RawJson,
         )
 
     def _path_names(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from galaxy_chassis.http.problems import not_found, throttled
 from galaxy_devkit.testing.http import GATEWAY, Api, make_route
 from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.http.access import AccessControl
-from galaxy_kernel.http.call import Call, Response
+from galaxy_kernel.http.call import Call, RawJson, Response
 from galaxy_kernel.http.model import Model
 from galaxy_kernel.http.route import Route
 from galaxy_kernel.http.service import HttpService
@@ -46,6 +46,10 @@ async def many() -> list[Thing]:
 
 async def own() -> StreamResponse:
     return web.Response(text="as it is", status=203)
+
+
+async def raw() -> Response[RawJson]:
+    return Response(RawJson(b'{"b":1.0,  "a":1e400}'), headers={"ETag": '"1"'})
 
 
 async def absent() -> Thing:
@@ -110,6 +114,14 @@ async def test_a_response_of_the_handlers_own_is_sent_as_it_is(serve: Serve) -> 
     """A handler annotated with a response makes it itself."""
     answer = await (await serve(at(own)))("GET", "/api/v1/public/own")
     assert (answer.status, answer.body) == (203, b"as it is")
+
+
+async def test_a_document_that_exists_is_sent_byte_for_byte(serve: Serve) -> None:
+    """JSON that somebody else wrote keeps its spaces and numbers, and gets the headers of every answer."""
+    answer = await (await serve(at(raw)))("GET", "/api/v1/public/raw")
+    assert (answer.status, answer.body) == (200, b'{"b":1.0,  "a":1e400}')
+    assert (answer.headers["Content-Type"], answer.headers["ETag"]) == ("application/json", '"1"')
+    assert len(answer.headers["X-Request-Id"]) == 36
 
 
 async def test_head_is_get_without_the_body(serve: Serve) -> None:

@@ -1,0 +1,1 @@
+"""What happens to the games of a deleted account."""

@@ -1,0 +1,1 @@
+"""Creating games, changing drafts, and what people see of games."""

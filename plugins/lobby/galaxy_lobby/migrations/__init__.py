@@ -1,0 +1,1 @@
+"""The plugin's branch of the schema."""

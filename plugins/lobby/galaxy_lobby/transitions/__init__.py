@@ -1,0 +1,1 @@
+"""What owners and operators do with a game: open, start, pause, resume, extend, force, cancel."""
