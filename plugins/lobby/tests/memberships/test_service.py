@@ -65,7 +65,7 @@ async def test_leaving_reopens_the_game(world: Any) -> None:
 
 
 async def test_the_owner_holds_no_seat_unless_they_join(world: Any) -> None:
-    """A game can be played by others alone, and its owner is told of them."""
+    """A game can be played by others alone, and its owner hears of them."""
     ada, bob, cleo = world.account("Ada"), world.account("Bob"), world.account("Cleo")
     game = await world.running(ada, bob, cleo)
     shown = await world.show(ada, game)
@@ -152,7 +152,7 @@ async def test_removing_before_the_start(world: Any) -> None:
 
 
 async def test_machines(world: Any) -> None:
-    """Machines take seats and give them back, count, are shown as such, and hear nothing."""
+    """Machines take seats and return them, count, are shown as such, and hear nothing."""
     ada = world.account("Ada")
     game = await world.opened(ada, ada, max_players=4)
     shown = await world.do(ada, "POST", f"/{game}/machines", json={"count": 3})

@@ -155,7 +155,7 @@ async def test_a_quarantined_game_is_resumed_by_operators(world: Any) -> None:
 
 
 async def test_extending(world: Any) -> None:
-    """The next turn moves to a time or by a length, later only, and the others are told of the new time."""
+    """The next turn moves to a time or by a length, later only, and the others hear of the new time."""
     ada, bob = world.account("Ada"), world.account("Bob")
     game = await world.running(ada, ada, bob)
     shown = await world.do(ada, "POST", f"/{game}/extend", json={"until": "2030-01-05T12:00:00+02:00"})

@@ -71,7 +71,7 @@ Due = Skip | Claimed | Postpone | Halt
 
 
 def decide(record: DueRecord, policy: TurnPolicy | None, now: datetime) -> Due:
-    """Return what becomes of a game whose time has come.
+    """Return the outcome for a game whose time has come.
 
     A turn that was claimed before, forced, or triggered by final orders runs whatever its policy says: a policy
     decides at deadlines alone, and once.
