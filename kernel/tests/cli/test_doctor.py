@@ -50,7 +50,7 @@ def answering(status: int, body: bytes) -> Iterator[str]:
 
 
 def test_a_deployment_in_order(backend: Backend, empty_database: str) -> None:
-    """Every check is ok, but the service that does not run here, which is no fault."""
+    """Every check is ok, but the service that does not run here, which is not a fault."""
     environment = {"BACKEND_SECRET_KEY": SECRET, "BACKEND_POSTGRES_DSN": empty_database}
     assert backend(migrate, **environment).status == 0
     status, found = examined(backend, **environment)

@@ -76,7 +76,7 @@ def test_two_assemblies_share_nothing() -> None:
 
 
 def test_a_disabled_plugin_is_known_and_not_made() -> None:
-    """Its variables are still known, so that switching it off is one change."""
+    """Its variables are known, so that switching it off is one change."""
     assembly = assembled(Garden, Well, BACKEND_PLUGINS_DISABLED="garden, ", BACKEND_GARDEN_BEDS="9")
     assert assembly.plugins.names == ("well",)
     assert [found.name for found in assembly.disabled] == ["garden"]

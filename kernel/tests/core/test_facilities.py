@@ -283,7 +283,7 @@ async def test_a_hook_that_fails_is_named_and_nothing_stays_begun(site: Sites, h
 
 
 async def test_a_route_that_cannot_stand_undoes_what_had_begun(site: Sites) -> None:
-    """The caches follow the feed by then: that ends too, without a crash."""
+    """The caches follow the feed by then: that ends too, and is not a crash."""
     made = await site(plugin("p", routes=[route(path="/elsewhere")]))
     with pytest.raises(PluginError, match="plugin 'p', route 'p.word'"):
         await made.facilities.build(made.resources)
