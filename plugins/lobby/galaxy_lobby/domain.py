@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal
@@ -137,3 +138,14 @@ def after_leaving(game: Game, leaving: int = 1) -> Mapping[str, Any]:
 def email_key(key: bytes, folded: str) -> bytes:
     """Return what is stored of an invited address: it finds the invitation and does not reveal the address."""
     return hmac.digest(key, folded.encode(), hashlib.sha256)
+
+
+def to_json(value: Any) -> bytes:
+    """Return JSON that a player sent as it goes to an engine.
+
+    Raise ValueError for a number that is read as infinite (`1e400`), or for what is nested too deep.
+    """
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise ValueError("must not hold a number beyond a double's range, nor be nested too deep") from None

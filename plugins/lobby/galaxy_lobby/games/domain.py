@@ -3,12 +3,11 @@
 import hashlib
 from typing import Annotated, Any
 
-import msgspec
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, model_validator
 
 from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import DisplayName, Duration, Model, TimeZone
-from galaxy_lobby.domain import MAX_PLAYERS, Visibility
+from galaxy_lobby.domain import MAX_PLAYERS, Visibility, to_json
 
 MAX_OPTIONS = 16_384
 """Bytes of options as JSON."""
@@ -22,11 +21,7 @@ def _length(text: str) -> str:
 
 
 def _small(value: dict[str, Any]) -> dict[str, Any]:
-    try:
-        document = msgspec.json.encode(value)
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        raise ValueError("must be JSON with numbers of at most 64 bits, and not nested too deep") from None
-    if len(document) > MAX_OPTIONS:
+    if len(to_json(value)) > MAX_OPTIONS:
         raise ValueError(f"must be at most {MAX_OPTIONS} bytes of JSON")
     return value
 

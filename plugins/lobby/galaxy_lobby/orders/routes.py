@@ -9,6 +9,7 @@ from pydantic import Field
 
 from galaxy_contracts.runtime import StoredOrders, Submission, Trigger
 from galaxy_kernel.api import Access, Call, Model, Page, Paging, RawJson, Response, Route, Timestamp, invalid
+from galaxy_lobby.domain import to_json
 from galaxy_lobby.games.routes import MISSING, ONE
 from galaxy_lobby.headers import expected_revision, immutable
 from galaxy_lobby.orders.service import OrderService
@@ -141,11 +142,11 @@ def _report_routes(orders: OrderService) -> Sequence[Route]:
 
 
 def _raw(orders: Sequence[Any]) -> tuple[msgspec.Raw, ...]:
-    """Return orders as the JSON that the engine gets. Raise the problem 422 for what JSON of engines cannot hold."""
+    """Return orders as the JSON that the engine gets. Raise the problem 422."""
     try:
-        return tuple(msgspec.Raw(msgspec.json.encode(order)) for order in orders)
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        raise invalid("orders", "hold a number beyond 64 bits, or are nested too deep") from None
+        return tuple(msgspec.Raw(to_json(order)) for order in orders)
+    except ValueError as error:
+        raise invalid("orders", str(error)) from None
 
 
 def _view(turn: int, stored: StoredOrders | None) -> OrdersView:
