@@ -72,8 +72,10 @@ async def test_a_lost_connection_frees_the_lock(dsn: str) -> None:
 
 async def test_locks_of_two_names_and_of_two_schemas_are_apart(dsn: str) -> None:
     """Two backends may share one database, each in its schema."""
-    async with replica(dsn) as here, replica(dsn) as there:
-        other = Database(there.engine, "another")
+    base, _, _ = dsn.partition("?")
+    async with replica(dsn) as here, replica(dsn) as there, replica(f"{base}?search_path=another") as other:
+        async with here.transaction() as connection:
+            await connection.exec_driver_sql("CREATE SCHEMA another")
         locks = [Lock(here, "test.one"), Lock(there, "test.two"), Lock(other, "test.one")]
         assert [await lock.held() for lock in locks] == [True] * 3
         for lock in locks:
