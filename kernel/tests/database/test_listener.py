@@ -64,7 +64,7 @@ async def send(database: Database, *payloads: str, channel: str = "news") -> Non
 
 async def test_it_hears(database: Database) -> None:
     """It reports when it listens, and then each payload in order, including those sent while it probes."""
-    log = Log(database, probe_interval=0.02)
+    log = Log(database, probe_interval=0.25)
     async with log.running():
         await log.until(True)
         assert log.connected()
@@ -72,7 +72,7 @@ async def test_it_hears(database: Database) -> None:
         await log.until(True, "a", "", "ü")
         for number in range(30):
             await send(database, str(number))
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
         await log.until(True, "a", "", "ü", *map(str, range(30)))
     assert not log.connected()
     assert log.said[-1] is None
