@@ -18,12 +18,13 @@ REPORT = 3
 
 
 def forget_parent() -> None:
-    """Leave the parent's session and descriptors, and undo what this interpreter has set for itself."""
+    """Leave the parent's session and descriptors, and have every signal do what it usually does."""
     os.setsid()
     os.set_inheritable(REPORT, False)
     os.closerange(REPORT + 1, os.sysconf("SC_OPEN_MAX"))
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)  # under nohup, or in a script's background, some are ignored
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def end_with_parent(parent: int) -> None:
