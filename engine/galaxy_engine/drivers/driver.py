@@ -37,7 +37,7 @@ class Limits(msgspec.Struct, frozen=True):
     cpus: float = 1.0
     pids: int = 64
     tmpfs: int = 16 * 1024 * 1024
-    """Bytes of /tmp, the only place that can be written."""
+    """Bytes of /tmp. It, /dev/shm and the volumes that the image declares, each as large, can be written to."""
 
 
 class EngineSpec(msgspec.Struct, frozen=True):
@@ -98,6 +98,9 @@ class EngineDriver(Protocol):
 
     async def launch(self, spec: EngineSpec) -> Observed:
         """Create and start the engine; return the one that is there if it exists already.
+
+        A generation is started once: one that has ended is returned as it ended. A launch that was cancelled, or whose
+        process was killed, leaves at most what the next launch of the same id finishes or returns.
 
         Raise `NameTaken`, `StartFailed`, `PortConflict`, `ImageNotFound` or `ConfigInvalid`.
         """

@@ -4,6 +4,7 @@ One thread, because PR_SET_PDEATHSIG follows the thread that forked: an engine m
 It belongs to the process, not to a driver or an event loop, and lives as long as the process does.
 """
 
+import contextlib
 import errno
 import itertools
 import os
@@ -60,6 +61,7 @@ class Spawner:
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._run_calls)
         self._calls: deque[Callable[[], None]] = deque()
         self._paused: list[Child] = []
+        self._resume_at = 0.0
         self._without_pidfd: set[Child] = set()
         self._listeners: dict[int, Callable[[], None]] = {}
         self._keys = itertools.count()
@@ -105,16 +107,17 @@ class Spawner:
     def _run(self) -> None:
         while True:
             for key, _ in self._selector.select(self._timeout()):
-                key.data()
-            resumed, self._paused = self._paused, []
-            for started in resumed:
-                self._read(started)
+                _guarded(key.data)
+            if self._paused and time.monotonic() >= self._resume_at:
+                resumed, self._paused = self._paused, []
+                for started in resumed:
+                    _guarded(lambda started=started: self._read(started))  # type: ignore[misc]
             for started in tuple(self._without_pidfd):
-                self._reap(started)
+                _guarded(lambda started=started: self._reap(started))  # type: ignore[misc]
 
     def _timeout(self) -> float | None:
         if self._paused:
-            return PAUSE
+            return max(0.0, self._resume_at - time.monotonic())
         return POLL if self._without_pidfd else None
 
     def _run_calls(self) -> None:
@@ -174,9 +177,12 @@ class Spawner:
             os.close(started.log)
             return
         if chunk is not None:
-            append(started.log, chunk)
+            with contextlib.suppress(OSError):  # the disk is full: output is lost, the engine goes on
+                append(started.log, chunk)
         full = chunk is not None and len(chunk) == CHUNK
         if full:
+            if not self._paused:
+                self._resume_at = time.monotonic() + PAUSE
             self._paused.append(started)
         if full and not paused:
             self._selector.unregister(started.output)
@@ -203,6 +209,14 @@ class Spawner:
             listener()
 
 
+def _guarded(step: Callable[[], None]) -> None:
+    """Do the step. Whatever goes wrong, the thread must go on: its end would be that of every engine."""
+    try:
+        step()
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+
+
 def append(log: int, chunk: bytes) -> None:
     """Add to the log; when it is twice as large as it may be, keep the newer half."""
     if os.fstat(log).st_size + len(chunk) > 2 * LOG_BYTES:
@@ -215,7 +229,8 @@ def append(log: int, chunk: bytes) -> None:
 
 def _write_ending(started: Child) -> None:
     if started.record is not None:
-        os.write(started.record, ending_line(started.exit_code))
+        with contextlib.suppress(OSError):  # the disk is full: seen as ended, without its status
+            os.write(started.record, ending_line(started.exit_code))
         os.close(started.record)
         started.record = None
 

@@ -61,6 +61,7 @@ async def test_hardening_as_the_daemon_says(driver: DockerDriver, host: DockerHo
     assert info["Mounts"] == []
     assert settings["PortBindings"] in ({}, None)
     assert settings["AutoRemove"] is False
+    assert settings["OomScoreAdj"] == 500
     assert info["Config"]["Healthcheck"] == {"Test": ["NONE"]}
     assert list(info["NetworkSettings"]["Networks"]) == [host.network]
 

@@ -55,7 +55,8 @@ class Shelf:
 
     async def push(self, contents: bytes) -> str:
         """Put another image under the name in the registry, and none here. Return its digest."""
-        tar = image.root(str(image.busybox()), extra=contents)
+        unique = self.name.encode() + contents  # a layer that another test has here would not be pulled
+        tar = image.root(str(image.busybox()), extra=unique)
         await image.make(self.host.docker, tar, f"{self.pushed}:1", image.VARIANTS["engine"])
         await self.host.docker.images.push(self.pushed, tag="1")
         info = await self.host.docker.images.inspect(f"{self.pushed}:1")

@@ -1,6 +1,7 @@
 """What is the driver `process`'s alone: lives tied to the backend's, sessions, records, output."""
 
 import asyncio
+import errno
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ import pytest
 from hosts import ProcessHost, a_spec, ended, variables, written
 
 from galaxy_engine.drivers.driver import EngineDriver, EngineSpec, Limits, Observed
-from galaxy_engine.drivers.process import ProcessDriver, procfs
+from galaxy_engine.drivers.process import ProcessDriver, procfs, spawning
 from galaxy_engine.drivers.process.records import Records
 from galaxy_engine.drivers.process.spawning import LOG_BYTES
 from galaxy_engine.failures import ConfigInvalid, HostUnreachable, ImageNotFound, StartFailed
@@ -310,15 +311,13 @@ async def test_without_proc(host: ProcessHost, tmp_path: Path, monkeypatch: pyte
 async def test_signals_and_descriptors_are_clean(driver: ProcessDriver, host: ProcessHost, tmp_path: Path) -> None:
     """An engine inherits no ignored signal and no descriptor but its output's."""
     image = tmp_path / "status"
-    image.write_text(
-        "#!/bin/sh\ngrep -E 'Sig(Blk|Ign)' /proc/self/status; ls /proc/$$/fd | xargs echo fds; sleep 3600\n"
-    )
+    image.write_text("#!/bin/sh\ngrep -E 'Sig(Blk|Ign)' /proc/self/status; ls /proc/$$/fd; echo fds; sleep 3600\n")
     image.chmod(0o755)
     engine = await driver.launch(msgspec.structs.replace(a_spec(host), image=str(image)))
     output = await written(driver, engine, "fds")
     assert "SigBlk:\t0000000000000000" in output
     assert re.search(r"SigIgn:\t0{7}[01]80000000\n", output), "32 and 33 are the C library's own"
-    assert "fds 0 1 10 2\n" in output, "10 is the script"
+    assert "\n0\n1\n10\n2\nfds\n" in output, "10 is the script"
 
 
 async def test_engine_whose_launch_is_not_done(driver: ProcessDriver, host: ProcessHost) -> None:
@@ -328,3 +327,47 @@ async def test_engine_whose_launch_is_not_done(driver: ProcessDriver, host: Proc
     [seen] = await driver.observe()
     assert (seen.handle, seen.state, seen.address) == (engine.handle, "starting", None)
     (host.folder / engine.id.name).unlink()
+
+
+async def test_without_pidfd(driver: ProcessDriver, host: ProcessHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels without pidfd are served too: endings are polled for, and signals follow a look at the start time."""
+
+    def missing(pid: int) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", missing)
+    engine = await ended(driver, await driver.launch(a_spec(host, DO="exit")))
+    assert engine.exit_code == 3
+    await driver.remove((await driver.launch(a_spec(host))).handle, timedelta(hours=1))
+
+
+async def test_full_disk(driver: ProcessDriver, host: ProcessHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nothing can be written any more, output is lost and the thread that engines depend on is not."""
+
+    def full(log: int, chunk: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(spawning, "append", full)
+    lost = await ended(driver, await driver.launch(a_spec(host, DO="exit")))
+    assert (lost.exit_code, await driver.logs(lost.handle, 100)) == (3, "")
+    monkeypatch.undo()
+    engine = await driver.launch(a_spec(host, DO="exit"))
+    assert await written(driver, engine, "leaving") == "leaving\n"
+
+
+async def test_defect_in_the_thread(
+    driver: ProcessDriver, host: ProcessHost, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A defect is shown and does not end the thread, which would end every engine."""
+    engine = await driver.launch(a_spec(host))
+
+    def broken() -> None:
+        raise RuntimeError("a defect")
+
+    unsubscribe = spawning.spawner().subscribe(broken)
+    await ended(driver, await driver.launch(a_spec(host, DO="exit")))
+    while "a defect" not in capsys.readouterr().err:
+        await asyncio.sleep(0.02)
+    unsubscribe()
+    assert engine in await driver.observe()
+    assert (await driver.launch(a_spec(host))).state == "running"
