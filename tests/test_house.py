@@ -1,15 +1,17 @@
 """The rules of the repository: what every plugin looks like, and how any set of them is ordered."""
 
+import ast
 import re
-from itertools import chain, combinations
 from pathlib import Path
 
 import pytest
+from subsets import check_order, subsets, to_assemble
 
 from galaxy_chassis.config.loading import describe
 from galaxy_kernel.core.assembly import assemble
 from galaxy_kernel.core.discovery import Discovery, InstalledPlugin, discover
 from galaxy_kernel.core.hookspecs import HOOKS
+from galaxy_kernel.core.ordering import order
 from galaxy_kernel.errors import PluginError
 from galaxy_kernel.http.route import Route
 from galaxy_kernel.http.routing import check_route
@@ -17,6 +19,7 @@ from galaxy_kernel.http.routing import check_route
 ROOT = Path(__file__).resolve().parents[1]
 FOUND = discover().enabled
 PLUGINS = [found.name for found in FOUND]
+MANIFESTS = [found.manifest for found in FOUND]
 ROUTES: list[tuple[str, Route]] = assemble({}).plugins.contributions("backend_routes")
 
 MODULES = {
@@ -36,8 +39,24 @@ OWN_PARTS = {
 """Files named after a real second part of a plugin."""
 
 
-def subsets() -> list[tuple[str, ...]]:
-    return list(chain.from_iterable(combinations(PLUGINS, size) for size in range(len(PLUGINS) + 1)))
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+DECISIONS = (
+    *(ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.TryStar, ast.BoolOp, ast.Match),
+    *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+)
+MIRRORED = {"kernel": "galaxy_kernel", "chassis": "galaxy_chassis", "devkit": "galaxy_devkit"}
+"""Distributions whose files have a test of their name each, and their packages."""
+DATA_ONLY = {
+    "galaxy_kernel/__main__.py": "calls the command line's main",
+    "galaxy_kernel/core/companions.py": "dataclasses without methods",
+    "galaxy_kernel/core/manifest.py": "dataclasses without methods",
+    "galaxy_kernel/http/route.py": "an enumeration and a dataclass without methods",
+    "galaxy_kernel/rpc/service.py": "a dataclass without methods",
+    "galaxy_kernel/workers/worker.py": "a dataclass without methods",
+}
+"""Files that need no test, and why. Besides these: revisions, and `__init__.py` without code."""
+AWAITED = {"galaxy_kernel/cli/app.py"}
+"""Files whose tests stand in `tests/test_cli.py` so far."""
 
 
 @pytest.mark.parametrize("found", FOUND, ids=PLUGINS)
@@ -70,24 +89,29 @@ def test_revisions_are_numbered(found: InstalledPlugin) -> None:
         assert f'revision = "{found.name}_{number:04d}"' in path.read_text()
 
 
-@pytest.mark.parametrize("names", subsets(), ids=lambda names: "+".join(names) or "none")
-def test_every_subset_orders_or_says_why_not(names: tuple[str, ...]) -> None:
-    """Any set of plugins is either ordered or refused with one sentence that names plugin and remedy."""
-    chosen = Discovery(tuple(found for found in FOUND if found.name in names))
-    provided = {capability for found in chosen.enabled for capability in found.manifest.provides}
-    missing = [
-        (found.name, capability)
-        for found in chosen.enabled
-        for capability in found.manifest.requires
-        if capability not in provided
-    ]
-    if not missing:
-        assert sorted(assemble({}, discovery=chosen).plugins.names) == sorted(names)
-        return
-    with pytest.raises(PluginError) as caught:
-        assemble({}, discovery=chosen)
-    assert any(f"plugin {plugin!r} requires {capability.name!r}" in str(caught.value) for plugin, capability in missing)
-    assert "install galaxy-backend-" in str(caught.value)
+def test_every_subset_orders_or_says_why_not() -> None:
+    """Any set of plugins is either ordered or refused with one sentence that names plugin and remedy.
+
+    That is so whether the others are not installed or disabled.
+    """
+    for chosen in subsets(MANIFESTS):
+        check_order(chosen)
+        check_order(chosen, [manifest for manifest in MANIFESTS if manifest not in chosen])
+
+
+def test_plugins_assemble_as_their_manifests_are_ordered() -> None:
+    """Real plugins of a covering selection are made in that order, or refused with that sentence."""
+    for names in to_assemble(MANIFESTS):
+        chosen = Discovery(tuple(found for found in FOUND if found.name in names))
+        try:
+            expected: object = [manifest.name for manifest in order([found.manifest for found in chosen.enabled])]
+        except PluginError as error:
+            expected = str(error)
+        try:
+            made: object = list(assemble({}, discovery=chosen).plugins.names)
+        except PluginError as error:
+            made = str(error)
+        assert made == expected, "+".join(sorted(names)) or "none"
 
 
 def test_disabling_mail_refuses_since_others_require_it() -> None:
@@ -112,6 +136,58 @@ def test_every_setting_is_documented(found: InstalledPlugin) -> None:
     for variable in describe(found.name, found.manifest.settings):
         assert variable.doc.endswith("."), variable.name
         assert f"| `{variable.name}` |" in page
+
+
+def source_files() -> dict[str, Path]:
+    """Return the files of the mirrored distributions that may need a test, by their name from the package on."""
+    return {
+        f"{package}/{path.relative_to(root).as_posix()}": path
+        for folder, package in MIRRORED.items()
+        for root in [ROOT / folder / package]
+        for path in sorted(root.rglob("*.py"))
+        if path.parent.name != "migrations" and (path.name != "__init__.py" or functions_of(path))
+    }
+
+
+def place_of_test(name: str) -> Path:
+    """Return where the test of a file stands: `logs/__init__.py` is the module `logs`, in `test_logs.py` beside it."""
+    package, *parents, file = Path(name).parts
+    folder = next(folder for folder, mirrored in MIRRORED.items() if mirrored == package)
+    if file == "__init__.py":
+        *parents, file = parents
+    return ROOT.joinpath(folder, "tests", *parents, f"test_{file.removesuffix('.py')}.py")
+
+
+def functions_of(path: Path) -> list[int]:
+    """Return the lines of a file at which a function begins."""
+    return [node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, DEFINITIONS)]
+
+
+def branches_of(path: Path) -> list[int]:
+    """Return the lines of a file that decide something, but for what runs it as a program."""
+    tree = ast.parse(path.read_text())
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, DECISIONS) and not (isinstance(node, ast.If) and "__name__" in ast.unparse(node.test))
+    ]
+
+
+def test_every_file_has_the_test_of_its_name() -> None:
+    """A newcomer finds the tests of a file without a search: `core/assembly.py` has `core/test_assembly.py`."""
+    needed = {name: place_of_test(name) for name in source_files() if name not in DATA_ONLY.keys() | AWAITED}
+    missing = [name for name, test in needed.items() if not test.exists()]
+    assert missing == [], [str(needed[name].relative_to(ROOT)) for name in missing]
+    assert [str(test) for test in needed.values() if not re.search(r"(?m)^(async )?def test_", test.read_text())] == []
+
+
+def test_files_without_a_test_hold_data_alone() -> None:
+    """None of them decides anything, each is there, and none of them has a test after all."""
+    files = source_files()
+    assert sorted(DATA_ONLY.keys() - files.keys()) == []
+    assert {name: lines for name in DATA_ONLY if (lines := branches_of(files[name]))} == {}
+    assert {name: functions for name in DATA_ONLY if (functions := functions_of(files[name]))} == {}
+    assert [name for name in DATA_ONLY if place_of_test(name).exists()] == []
 
 
 @pytest.mark.parametrize("hook", HOOKS)

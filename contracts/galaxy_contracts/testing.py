@@ -139,6 +139,18 @@ class FakeUsers:
         return UserIdentity(known[token], known[token], FOREVER) if token in known else None
 
 
+class FakeSessions:
+    """`Sessions` that are only counted."""
+
+    def __init__(self) -> None:
+        self.sessions: Counter[UUID] = Counter()
+        """How many sessions an account has."""
+
+    async def revoke_all(self, connection: Connection, account_id: UUID) -> int:  # noqa: ARG002 # of the contract
+        """End every session of an account."""
+        return self.sessions.pop(account_id, 0)
+
+
 class FakeAdmins:
     """An `AdminAuthenticator` with one operator."""
 
