@@ -15,7 +15,7 @@ from sqlalchemy import event, text
 
 from galaxy_chassis.clock import ManualClock
 from galaxy_chassis.http.problems import Problem
-from galaxy_contracts.access import ADMIN_AUTHENTICATOR, USER_AUTHENTICATOR
+from galaxy_contracts.access import ADMIN_AUTHENTICATOR, USER_AUTHENTICATOR, UserIdentity
 from galaxy_contracts.accounts import ACCOUNTS, Account, AccountDeleted
 from galaxy_contracts.engines import ENGINE_VERSIONS, EngineVersion
 from galaxy_contracts.mail import OUTBOX
@@ -31,7 +31,7 @@ from galaxy_contracts.testing import (
     FakeUsers,
 )
 from galaxy_devkit.testing.kernel import Boot, Booted, offering
-from galaxy_kernel.api import Connection, Database, new_id
+from galaxy_kernel.api import Call, Connection, Database, new_id
 from galaxy_lobby.plugin import LobbyPlugin
 
 GAMES, INVITATIONS, ADMIN = "/api/v1/user/games", "/api/v1/user/invitations", "/api/v1/admin/games"
@@ -53,8 +53,12 @@ DESCRIBE = {
 class CommittedNotifications(FakeNotifications):
     """Notifications of which those of a transaction that rolls back are forgotten."""
 
+    repeated = 0
+    """Intents whose key was there already."""
+
     async def submit(self, connection: Connection, intent: Intent) -> UUID:
         before = len(self.intents)
+        self.repeated += (intent.kind, intent.idempotency_key) in self._ids
         submitted = await super().submit(connection, intent)
         if len(self.intents) > before and connection.sync_connection is not None:
             event.listen(connection.sync_connection, "rollback", lambda _: self._forget(intent))
@@ -213,6 +217,16 @@ class World:
         async with self.database.transaction() as connection:
             await shared.facts.record(connection, AccountDeleted(account.id, account.email or "", self.clock.now()))
         await self.until_async("SELECT count(*) = 0 FROM facts")
+
+    async def call(self, user: Account, name: str, **arguments: Any) -> Any:
+        """Call the handler of an operation in the test's own task, without HTTP."""
+        route = next(each for each in self.contributed("backend_routes") if each.name == name)
+        identity = UserIdentity(user.id, user.id, datetime(9999, 1, 1, tzinfo=UTC))
+        return await route.handler(call=Call(route, "request", {}, "127.0.0.1", user=identity), **arguments)
+
+    def memory(self) -> dict[str, set[Any]]:
+        """Return what the plugin's caches hold, as text."""
+        return {cache.name: {repr(row) for row in cache.values()} for cache in self.contributed("backend_caches")}
 
     async def until_async(self, query: str) -> None:
         """Wait until a query of one truth value gives true."""

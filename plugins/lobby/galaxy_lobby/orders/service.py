@@ -10,12 +10,15 @@ from uuid import UUID
 import msgspec
 
 from galaxy_contracts.runtime import RUNTIME, Receipt, StoredOrders, Submission, TurnSummary
-from galaxy_kernel.api import Context, Paging, conflict, not_found
+from galaxy_kernel.api import Context, Paging, Problem, conflict, not_found
 from galaxy_lobby.domain import PLAYING, Game, Membership
 from galaxy_lobby.memberships.queries import see_turn
 from galaxy_lobby.settings import LobbySettings
 from galaxy_lobby.standing import Standing
 from galaxy_lobby.store import GameStore
+
+_READERS = ("playing", "eliminated", "finished")
+"""States of memberships whose reports may be read."""
 
 
 class OrderService:
@@ -55,8 +58,10 @@ class OrderService:
 
     async def report(self, account_id: UUID, game_id: UUID, turn: int) -> bytes:
         """Return the seat's own report on a position, and note that it was seen. Raise the problem 404."""
-        _, member = await self._member(account_id, game_id)
-        if member is None or member.seat is None or member.state not in ("playing", "eliminated", "finished"):
+        member = self._store.memory.member(game_id, account_id)
+        if member is None or member.seat is None:
+            member = (await self._standing(account_id, game_id)).membership
+        if member is None or member.seat is None or member.state not in _READERS:
             raise not_found("report")
         async with self._context.database.reading() as connection:
             found = await self._context.require(RUNTIME).report(connection, game_id, turn, member.seat)
@@ -68,52 +73,45 @@ class OrderService:
 
     async def public_report(self, account_id: UUID, game_id: UUID, turn: int) -> bytes:
         """Return what everybody may know of a position of a game that one may see. Raise the problem 404."""
-        game = await self._visible(account_id, game_id)
-        found = None
-        if game.turn is not None:
-            async with self._context.database.reading() as connection:
-                found = await self._context.require(RUNTIME).public_report(connection, game_id, turn)
+        await self._check_visible(account_id, game_id)
+        async with self._context.database.reading() as connection:
+            found = await self._context.require(RUNTIME).public_report(connection, game_id, turn)
         if found is None:
             raise not_found("public report")
         return bytes(memoryview(found))
 
     async def turns(self, account_id: UUID, game_id: UUID, paging: Paging) -> tuple[list[TurnSummary], int]:
         """Return one page of a game's positions, the newest first. Raise the problem 404."""
-        game = await self._visible(account_id, game_id)
-        if game.turn is None:
-            return [], 0
-        offset = (paging.page - 1) * paging.page_size
         async with self._context.database.reading() as connection:
+            if (await self._store.standing(connection, account_id, game_id)).game.turn is None:
+                return [], 0
+            offset = (paging.page - 1) * paging.page_size
             return await self._context.require(RUNTIME).turns(connection, game_id, paging.page_size, offset)
 
     async def _playing(self, account_id: UUID, game_id: UUID) -> int:
-        """Return the seat of an account that may order."""
-        game, member = await self._member(account_id, game_id)
-        if member is None:
-            raise not_found("seat")
-        if game.ended:
-            raise conflict("game_ended", f"The game is {game.state}.")
-        if game.state not in PLAYING or game.turn is None:
-            raise conflict("game_not_running", f"The game takes no orders: it is {game.state}.")
-        if member.state != "playing" or member.seat is None:
-            raise conflict("not_playing", "You do not play in this game any more.")
-        return member.seat
+        """Return the seat of an account that may order.
 
-    async def _member(self, account_id: UUID, game_id: UUID) -> tuple[Game, Membership | None]:
+        By memory; what it would refuse is looked up, since another replica may have changed it a moment ago.
+        """
         memory = self._store.memory
         game, member = memory.games.get(game_id), memory.member(game_id, account_id)
-        if game is not None and member is not None:
-            return game, member
-        standing = await self._standing(account_id, game_id)
-        return standing.game, standing.membership
+        if game is None or member is None or _refusal(game, member) is not None:
+            standing = await self._standing(account_id, game_id)
+            game, member = standing.game, standing.membership
+        refusal = _refusal(game, member)
+        if refusal is not None or member is None or member.seat is None:
+            raise refusal or not_found("seat")
+        return member.seat
 
-    async def _visible(self, account_id: UUID, game_id: UUID) -> Game:
+    async def _check_visible(self, account_id: UUID, game_id: UUID) -> None:
+        """Return if an account may know of a game: by memory, or else by the database. Raise the problem 404."""
         memory = self._store.memory
         game = memory.games.get(game_id)
-        known = game is not None and (game.owner_id == account_id or memory.member(game_id, account_id) is not None)
-        if game is not None and (known or (game.visibility == "public" and game.state != "draft")):
-            return game
-        return (await self._standing(account_id, game_id)).game
+        if game is not None:
+            member = memory.member(game_id, account_id)
+            if Standing(account_id, game, member, invited=False).visible:
+                return
+        await self._standing(account_id, game_id)
 
     async def _standing(self, account_id: UUID, game_id: UUID) -> Standing:
         async with self._context.database.reading() as connection:
@@ -124,3 +122,16 @@ class OrderService:
             changed = await see_turn(connection, member.id, turn)
             if changed is not None:
                 await self._store.keep_members(connection, [changed])
+
+
+def _refusal(game: Game, member: Membership | None) -> Problem | None:
+    """Return why a member of a game may not order."""
+    if member is None:
+        return not_found("seat")
+    if game.ended:
+        return conflict("game_ended", f"The game is {game.state}.")
+    if game.state not in PLAYING or game.turn is None:
+        return conflict("game_not_running", f"The game takes no orders: it is {game.state}.")
+    if member.state != "playing" or member.seat is None:
+        return conflict("not_playing", "You do not play in this game any more.")
+    return None
