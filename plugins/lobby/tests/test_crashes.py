@@ -103,7 +103,7 @@ TRANSITIONS = {
     "lobby.cancel": "game_ended",
     "lobby.report": None,
 }
-"""What may be killed, and the code that a repetition hears afterwards; None: it is done again, or is not a news."""
+"""What may be killed, and the code that a repetition hears afterwards; None: it is done again, or is not news."""
 
 
 @pytest.mark.parametrize("name", [*TRANSITIONS])
