@@ -8,17 +8,19 @@ from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, Uuid
 
 from galaxy_kernel.queue.queue import history_columns, queue_columns, queue_indexes
 from galaxy_kernel.queue.sql import QueueSql
+from galaxy_kernel.queue.states import QueueStates
 
+STATES = QueueStates(done="sent", skipped="skipped")
 metadata = MetaData()
 jobs = Table(
     "jobs",
     metadata,
     Column("id", Uuid, primary_key=True),
-    *queue_columns(),
+    *queue_columns(STATES),
     Column("secret", LargeBinary),
     Column("body", LargeBinary),
     Column("note", Text),
-    *queue_indexes("jobs", wipe="secret"),
+    *queue_indexes("jobs", STATES, wipe="secret"),
 )
 tries = Table("tries", metadata, *history_columns("job_id", code="smtp_code"))
 STATEMENTS = ("complete", "expire", "requeue", "depth")
@@ -34,7 +36,7 @@ def statements(history: Table | None = tries, wipe: tuple[str, ...] = ()) -> dic
 
 def sql_of(history: Table | None = tries, wipe: tuple[str, ...] = ()) -> QueueSql:
     """Return the statements as a queue makes them."""
-    return QueueSql(jobs, history, wipe)
+    return QueueSql(jobs, history, STATES, wipe)
 
 
 @pytest.mark.parametrize("history", [tries, None], ids=["history", "no history"])
