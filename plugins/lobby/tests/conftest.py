@@ -224,6 +224,10 @@ class World:
         identity = UserIdentity(user.id, user.id, datetime(9999, 1, 1, tzinfo=UTC))
         return await route.handler(call=Call(route, "request", {}, "127.0.0.1", user=identity), **arguments)
 
+    def listener(self, fact: type[Any]) -> Any:
+        """Return the plugin's listener for a fact."""
+        return dict(self.booted.kernel.assembly.plugins.call("backend_subscriptions"))["lobby"][fact]
+
     def memory(self) -> dict[str, set[Any]]:
         """Return what the plugin's caches hold, as text."""
         return {cache.name: {repr(row) for row in cache.values()} for cache in self.contributed("backend_caches")}
@@ -252,6 +256,22 @@ class World:
 def _payload(intent: Intent) -> dict[str, Any]:
     assert isinstance(intent.payload, dict)
     return intent.payload
+
+
+@pytest.fixture
+def world_in(boot: Boot) -> Any:
+    """Return what boots the plugin until a stack is closed, for tests with an event loop of their own."""
+
+    async def make(stack: AsyncExitStack, **settings: str) -> World:
+        clock = ManualClock()
+        fakes = Fakes(clock)
+        environment = {f"BACKEND_LOBBY_{name.upper()}": value for name, value in settings.items()}
+        booted = await stack.enter_async_context(
+            boot(LobbyPlugin, fakes.plugin(), environment=environment, clock=clock)
+        )
+        return World(booted, clock, fakes, fakes.versions.add("1.4.0", engine="galaxy", describe=DESCRIBE))
+
+    return make
 
 
 @pytest.fixture

@@ -62,6 +62,8 @@ class TransitionService:
             game = standing.game
             if game.state == "start_failed":
                 seated = await find_last_members(connection, game.id)
+                if not any(each.live for each in people(seated)):
+                    raise conflict("too_few_players", "Nobody is left to play the game.")
             elif game.state in ENROLLING:
                 game, seated = await self._dealt(connection, game)
             else:

@@ -108,6 +108,19 @@ async def test_who_goes_after_a_failed_start_leaves_a_vacant_seat(world: Any) ->
     assert ([player.seat for player in record.launch.seats], record.vacant) == ([1, 2], {seat})
 
 
+async def test_nobody_is_left_after_a_failed_start(world: Any) -> None:
+    """A game whose last person has gone is not started again: engines do not play alone."""
+    ada, bob = world.account("Ada"), world.account("Bob")
+    game = await world.opened(ada, bob, max_players=2)
+    await world.do(ada, "POST", f"/{game}/machines")
+    await world.do(ada, "POST", f"/{game}/start", 202)
+    async with world.database.transaction() as connection:
+        await world.runtime.fail_start(connection, UUID(game), Failure("pull_failed", "no"))
+    await world.delete(bob)
+    assert await code(world, ada, f"/{game}/start") == (409, "too_few_players")
+    assert (await world.show(ada, game))["state"] == "start_failed"
+
+
 async def test_pause_and_resume_keep_what_was_left(world: Any) -> None:
     """A pause stops the clock; the resumed turn has what was left of it, and everybody else hears of both."""
     ada, bob = world.account("Ada"), world.account("Bob")
