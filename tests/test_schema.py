@@ -8,7 +8,7 @@ from galaxy_kernel.core import schema
 from galaxy_migrations.comparison import drift
 
 TABLES = {
-    *("feed_changes", "facts"),
+    *("feed_changes", "facts", "singleton_terms"),
     *("accounts", "auth_challenges", "device_sessions"),
     *("admin_accounts", "admin_audit_log"),
     *("mail_deliveries", "mail_attempts"),

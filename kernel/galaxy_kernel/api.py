@@ -12,7 +12,7 @@ from galaxy_kernel.core.companions import Companion, CompanionRun, DevExample
 from galaxy_kernel.core.context import Context
 from galaxy_kernel.core.manifest import Manifest, Migrations, Offer
 from galaxy_kernel.database import Connection, Database, after_commit, is_unavailable, sqlstate, unique_violation
-from galaxy_kernel.database.locks import advisory_lock
+from galaxy_kernel.database.locks import SupersededError, Term, advisory_lock
 from galaxy_kernel.facts import Facts, Subscriptions
 from galaxy_kernel.http.call import Call, RawJson, Response
 from galaxy_kernel.http.faults import field_errors
@@ -77,6 +77,8 @@ __all__ = [
     "RpcService",
     "Settings",
     "Subscriptions",
+    "SupersededError",
+    "Term",
     "TimeZone",
     "Timestamp",
     "Wakeups",

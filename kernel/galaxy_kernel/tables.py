@@ -1,4 +1,4 @@
-"""The kernel's own tables: the change feed and the outbox of facts."""
+"""The kernel's own tables: the change feed, the outbox of facts, and the terms of singletons."""
 
 from typing import Any
 
@@ -56,3 +56,12 @@ facts = Table(
     Index(None, "listener", "next_attempt_at"),
 )
 """Facts still to be delivered: one row for each listener, deleted once it has handled the fact."""
+
+singleton_terms = Table(
+    "singleton_terms",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("term", BigInteger, nullable=False),
+    Column("begun_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+)
+"""The newest term of each singleton worker whose `run` takes one: see `database.locks`."""

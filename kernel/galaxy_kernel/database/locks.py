@@ -4,10 +4,13 @@ Migrations take a lock of their own (`galaxy_migrations.session`): they run befo
 their key must never change, since runners of two releases exclude each other by it.
 """
 
+from dataclasses import dataclass
+
 from sqlalchemy import ARRAY, Text, TextClause, bindparam, text
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from galaxy_chassis.errors import GalaxyError
 from galaxy_kernel.database.transactions import Connection, Database, require_transaction
 
 _KEY = "hashtextextended('galaxy/' || coalesce(current_schema(), '') || '/' || name, 0)"
@@ -39,17 +42,59 @@ async def advisory_lock(connection: Connection, *names: str, shared: bool = Fals
     await connection.execute(_SHARED if shared else _EXCLUSIVE, {"names": list(names)})
 
 
+_BEGIN_TERM = text("""
+    INSERT INTO singleton_terms AS newest (name, term) VALUES (:name, 1)
+    ON CONFLICT (name) DO UPDATE SET term = newest.term + 1, begun_at = now()
+    RETURNING term
+""").bindparams(bindparam("name", type_=Text))
+_NEWEST_TERM = text("SELECT term FROM singleton_terms WHERE name = :name FOR SHARE").bindparams(
+    bindparam("name", type_=Text)
+)
+
+
+class SupersededError(GalaxyError):
+    """Another replica has taken over a singleton: the writes of the former holder must not be committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """The period in which a replica holds a singleton; its number is greater than that of every former holder."""
+
+    name: str
+    number: int
+
+    async def check(self, connection: Connection) -> None:
+        """Let the connection's transaction commit only within this term. Raise SupersededError when it is over.
+
+        It locks the term's row, so that no other replica begins a term until the transaction has ended.
+        """
+        require_transaction(connection, "Term.check")
+        newest = (await connection.execute(_NEWEST_TERM, {"name": self.name})).scalar_one_or_none()
+        if newest != self.number:
+            raise SupersededError(f"term {self.number} of {self.name!r} is over: another replica has term {newest}")
+
+
 class Lock:
     """A lock in Postgres that one replica holds on a connection of its own, for a singleton worker.
 
-    A session-level advisory lock: it ends with its connection, so a killed replica frees it at once. A pass
-    begins only while the lock is known to be held; a connection lost in the middle of a pass lets another
-    replica begin, so a singleton's writes must be safe against that (fenced, or idempotent).
+    A session-level advisory lock: it ends with its connection, so a killed replica frees it at once. A pass begins only
+    while the lock is known to be held; a connection lost in the middle of a pass lets another replica begin, so a
+    singleton's writes must be safe against that: idempotent, or fenced by `term`.
     """
 
     def __init__(self, database: Database, name: str) -> None:
         self._database, self._name = database, name
         self._connection: AsyncConnection | None = None
+        self._term: Term | None = None
+
+    async def term(self) -> Term:
+        """Return the term of the lock, which must be held: the first call since it was acquired begins a new one."""
+        if self._connection is None:
+            raise RuntimeError(f"the lock of {self._name!r} is not held: it has no term")
+        if self._term is None:
+            row = await self._connection.execute(_BEGIN_TERM, {"name": self._name})
+            self._term = Term(self._name, row.scalar_one())
+        return self._term
 
     async def held(self) -> bool:
         """Acquire the lock if it is free, and return whether this replica holds it now."""
@@ -74,7 +119,7 @@ class Lock:
 
     async def release(self) -> None:
         """Release the lock by ending its connection."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._term = self._connection, None, None
         if connection is not None:
             if not connection.invalidated:
                 await connection.run_sync(_end)

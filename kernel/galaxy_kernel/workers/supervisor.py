@@ -1,11 +1,13 @@
 """Supervision of background workers (SPEC K-6): passes, wake-ups, restarts with back-off, singletons, draining."""
 
 import asyncio
+import inspect
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
+from typing import cast
 
 from structlog.typing import FilteringBoundLogger
 
@@ -15,7 +17,8 @@ from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.request_context import request_context
 from galaxy_kernel.database import Database, is_unavailable
-from galaxy_kernel.database.locks import Lock
+from galaxy_kernel.database.locks import Lock, Term
+from galaxy_kernel.errors import PluginError
 from galaxy_kernel.wakeups import Wakeups
 from galaxy_kernel.workers.worker import NextPass, Worker
 
@@ -51,6 +54,7 @@ class Supervised:
         self._lock = Lock(database, worker.name) if worker.singleton else None
         self._clock, self._random, self._span = clock, random, span
         self._log = log.bind(plugin=plugin, worker=worker.name)
+        self._takes_term = takes_term(plugin, worker)
         self._interval = worker.interval.total_seconds()
         self._stopping = asyncio.Event()
         self._failures = 0
@@ -104,7 +108,8 @@ class Supervised:
                     if self._lock is not None and not await self._lock.held():
                         self._succeeded()  # earlier failures here are superseded: another replica holds the lock
                         return self._interval
-                    wanted = await asyncio.create_task(self._run_worker(), name=f"pass of {self.worker.name}")
+                    arguments = () if self._lock is None or not self._takes_term else (await self._lock.term(),)
+                    wanted = await asyncio.create_task(self._run_worker(*arguments), name=f"pass of {self.worker.name}")
                     pause = self._pause(wanted)
             except asyncio.CancelledError as error:
                 if _being_cancelled():
@@ -131,10 +136,10 @@ class Supervised:
             return min(self._interval, max(0.0, wanted.total_seconds()))
         raise WorkerError(f"its pass must return a bool, a timedelta, an aware datetime or None, not {wanted!r:.80}")
 
-    async def _run_worker(self) -> NextPass:
+    async def _run_worker(self, *arguments: Term) -> NextPass:
         """Run the pass in a task of its own, so that a worker that cancels its task does not cancel its supervision."""
         try:
-            return await self.worker.run()
+            return await cast("Callable[..., Awaitable[NextPass]]", self.worker.run)(*arguments)
         except SystemExit as error:  # it would end the event loop
             raise WorkerError(f"it asked the process to exit with {error.code!r}") from error
 
@@ -159,6 +164,22 @@ class Supervised:
             await self._wake.wait(seconds)
         else:
             await asyncio.sleep(0)  # a worker that always has more to do must still let others run
+
+
+def takes_term(plugin: str, worker: Worker) -> bool:
+    """Return whether a worker's `run` takes its term. Raise PluginError for one that cannot be called."""
+    parameters = inspect.signature(worker.run).parameters.values()
+    required = [
+        each.name
+        for each in parameters
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
+    if len(required) > (1 if worker.singleton else 0):
+        given = "its term and nothing else" if worker.singleton else "nothing, for only a singleton has a term"
+        raise PluginError(
+            f"plugin {plugin!r}: `run` of the worker {worker.name!r} takes {', '.join(required)}: it is given {given}"
+        )
+    return bool(required)
 
 
 def _being_cancelled() -> bool:

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from galaxy_kernel.database.locks import Term
+
 NextPass = bool | timedelta | datetime | None
 """When a worker wants its next pass.
 
@@ -18,8 +20,11 @@ class Worker:
 
     name: str
     """`<plugin>.<what>`: the name by which it is woken, logged and probed."""
-    run: Callable[[], Awaitable[NextPass]]
-    """One pass; it returns when the next one is due, and may be called again after any failure."""
+    run: Callable[[], Awaitable[NextPass]] | Callable[[Term], Awaitable[NextPass]]
+    """One pass; it returns when the next one is due, and may be called again after any failure.
+
+    A singleton's may take one argument: its `Term`, which fences its writes.
+    """
     interval: timedelta
     """Longest wait between two passes; a wake-up ends it."""
     singleton: bool = False

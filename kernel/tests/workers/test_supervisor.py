@@ -5,16 +5,21 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 import structlog
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from galaxy_chassis.clock import Clock, ManualClock
 from galaxy_kernel.database import Database, make_engine
+from galaxy_kernel.database.locks import Term
+from galaxy_kernel.errors import PluginError
+from galaxy_kernel.tables import metadata
 from galaxy_kernel.wakeups import Wakeups
-from galaxy_kernel.workers.supervisor import Span, Supervised, Supervisor
+from galaxy_kernel.workers.supervisor import Span, Supervised, Supervisor, takes_term
 from galaxy_kernel.workers.worker import Worker
 
 DRIVERS = {"aiopg": "postgres", "asyncpg": "postgresql+asyncpg", "psycopg": "postgresql+psycopg"}
@@ -322,3 +327,52 @@ async def test_an_answer_of_another_type_is_a_failure(nonsense: Any, empty_datab
                     await asyncio.sleep(0.001)
     assert [line["event"] for line in lines] == ["worker_failed", "worker_recovered"]
     assert "must return a bool, a timedelta, an aware datetime or None, not " in str(lines[0]["exc_info"])
+
+
+async def test_a_singleton_gets_its_term(dsn: str) -> None:
+    """A singleton whose run takes an argument has the term of its lock in each pass, a new one after a loss."""
+    terms: list[Term] = []
+
+    async def work(term: Term) -> bool:
+        terms.append(term)
+        return False
+
+    async with replica(dsn) as database:
+        async with database.transaction() as connection:
+            await connection.exec_driver_sql("CREATE SCHEMA backend")
+            await connection.run_sync(metadata.create_all)
+        supervised = supervise(work, database, singleton=True)
+        async with supervising(supervised), asyncio.timeout(20):
+            while len(terms) < 3:
+                await asyncio.sleep(0.001)
+            assert set(terms) == {Term("test.worker", 1)}
+            async with database.reading() as connection:
+                holders = "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'"
+                await connection.execute(text(holders))
+            while terms[-1].number == 1:
+                await asyncio.sleep(0.001)
+        assert terms[-1] == Term("test.worker", 2)
+
+
+@pytest.mark.parametrize(
+    ("run", "singleton", "says"),
+    [
+        (lambda term: None, False, "takes term: it is given nothing, for only a singleton has a term"),
+        (lambda term, more: None, True, "takes term, more: it is given its term and nothing else"),
+        (lambda *, term: None, False, "takes term: it is given nothing"),
+    ],
+)
+def test_a_run_that_cannot_be_called_is_refused(run: Any, singleton: bool, says: str) -> None:
+    """A worker whose run takes what it will not be given refuses the boot, by plugin, worker and argument."""
+    worker = Worker("odd.work", run, timedelta(seconds=1), singleton=singleton)
+    with pytest.raises(PluginError, match=rf"plugin 'odd': `run` of the worker 'odd.work' {says}"):
+        takes_term("odd", worker)
+
+
+@pytest.mark.parametrize(
+    "run", [lambda: None, lambda page=1: None, lambda *args, **kwargs: None, partial(asyncio.sleep, 5)]
+)
+def test_a_run_without_required_arguments_gets_none(run: Any) -> None:
+    """Arguments with defaults keep them."""
+    for singleton in (True, False):
+        assert not takes_term("odd", Worker("odd.work", run, timedelta(seconds=1), singleton=singleton))
