@@ -21,6 +21,7 @@ from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.keyed_locks import KeyedLocks
 from galaxy_kernel.queue.batches import Batches
+from galaxy_kernel.queue.leases import LeaseKeeper, LeaseLostError
 from galaxy_kernel.queue.metrics import QueueMetrics
 from galaxy_kernel.queue.pump import Halt, Pump
 from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result, history_columns, queue_columns, queue_indexes
@@ -53,6 +54,8 @@ __all__ = [
     "Health",
     "KeyedLocks",
     "Language",
+    "LeaseKeeper",
+    "LeaseLostError",
     "LeasedQueue",
     "ListenAddress",
     "Manifest",

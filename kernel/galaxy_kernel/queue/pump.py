@@ -22,7 +22,8 @@ from sqlalchemy import Column
 from galaxy_chassis.clock import wait_for_event
 from galaxy_chassis.errors import GalaxyError
 from galaxy_kernel.database import Database, is_retryable, is_unavailable
-from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result
+from galaxy_kernel.queue.leases import LeaseKeeper, LeaseLostError
+from galaxy_kernel.queue.queue import Claim, LeasedQueue, LeaseKey, Outcome, Result
 
 _CLAIMERS = _RECORDINGS = 2
 """Concurrent claims, and concurrent recordings, under load: a third made nothing faster on two cores."""
@@ -56,6 +57,7 @@ class Pump:
         reserve: timedelta,
         batch: int = 500,
         pass_duration: timedelta = timedelta(seconds=3),
+        renew: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Configure the work.
@@ -63,10 +65,13 @@ class Pump:
         `send` is called with claims with `columns` and never takes longer than `reserve`: none is begun with less than
         that left of its lease. A pass claims for one `pass_duration`, each time as many as are sent in a quarter of it,
         but no fewer than there are senders and no more than `batch`, which is also how many one statement records.
+        With `renew` a send may take longer than `reserve`, and than the lease: its lease is renewed while it runs, and
+        it is cancelled should the lease be lost.
         """
         self.queue, self.database, self.send, self.monotonic = queue, database, send, monotonic
         self.columns, self.senders, self.batch = tuple(columns), senders, batch
         self.reserve, self.pass_duration = reserve.total_seconds(), pass_duration.total_seconds()
+        self.leases: LeaseKeeper[LeaseKey] | None = queue.keeper(database) if renew else None
         self.limit = senders
         """Rows to claim next."""
 
@@ -178,18 +183,27 @@ class _Pass:
             if not self.may_send.is_set():
                 await self.may_send.wait()
             result = await self._send(claim)
+            if result is None:
+                continue
             self.results.append(result)  # not in one line: the list may be replaced during the await
             self.recordable.set()
             if len(self.results) >= _MANY:
                 self.set_full.set()
 
-    async def _send(self, claim: Claim) -> Result:
+    async def _send(self, claim: Claim) -> Result | None:
+        """Send one claim and return its result; None when its lease was lost, and there is nothing to record."""
         pump = self.pump
         started = pump.monotonic()
         if self.error is not None or started + pump.reserve > claim.deadline or started >= claim.expires:
             return Result(claim, Outcome.RELEASED)
         try:
-            result = await pump.send(claim)
+            if pump.leases is None:
+                result = await pump.send(claim)
+            else:
+                async with pump.leases.keep(claim.key, claim.deadline - started):
+                    result = await pump.send(claim)
+        except LeaseLostError:
+            return None
         except Halt as halt:
             self.error = halt
             return Result(claim, Outcome.RELEASED, str(halt))

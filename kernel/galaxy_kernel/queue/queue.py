@@ -45,6 +45,8 @@ from sqlalchemy.sql.selectable import TextualSelect
 
 from galaxy_chassis.backoff import Backoff
 from galaxy_contracts.database import Connection
+from galaxy_kernel.database import Database
+from galaxy_kernel.queue.leases import LeaseKeeper
 from galaxy_kernel.queue.sql import QueueSql
 from galaxy_kernel.queue.states import QueueStates
 
@@ -72,6 +74,10 @@ _OWN = 5
 _TRIED = (Outcome.DONE, Outcome.RETRYING, Outcome.DEAD_LETTERED)
 
 
+LeaseKey = tuple[UUID, int]
+"""The row's id and the fencing number of its claim."""
+
+
 class Claim(msgspec.Struct, frozen=True):
     """One row, leased to this worker."""
 
@@ -90,6 +96,11 @@ class Claim(msgspec.Struct, frozen=True):
     """Monotonic seconds at which the row expires, rather too early than too late; infinite when it does not."""
     row: Row[Any]
     """The requested columns, by name."""
+
+    @property
+    def key(self) -> LeaseKey:
+        """What names this lease: of a later claim of the row it is another."""
+        return self.id, self.lease
 
     @property
     def values(self) -> Sequence[Any]:
@@ -211,7 +222,7 @@ class LeasedQueue:
         self._sql = QueueSql(table, history, states, tuple(wipe))
         self._claims: dict[tuple[Column[Any], ...], TextualSelect] = {}
         self._complete, self._expire, self._requeue = self._sql.complete(), self._sql.expire(), self._sql.requeue()
-        self._depth = self._sql.depth()
+        self._depth, self._renew = self._sql.depth(), self._sql.renew()
         self._state_after = {
             Outcome.DONE: states.done,
             Outcome.RETRYING: states.retrying,
@@ -254,6 +265,27 @@ class LeasedQueue:
         values = {"results": records, "max_attempts": self.max_attempts}
         stale = (await connection.execute(self._complete, values)).scalars()
         return {result.claim.id for result in results}.difference(stale)
+
+    async def renew(self, connection: Connection, keys: Collection[LeaseKey]) -> set[LeaseKey]:
+        """Extend leases to a whole one from now, and return the keys of those that are still held.
+
+        The others were claimed again, requeued or ended meanwhile: they are not changed. A lease that has ended but was
+        not claimed again is held again. `Claim.deadline` stays that of the claim.
+        """
+        if not keys:
+            return set()
+        ordered = sorted(keys)  # as in `complete`
+        values = {"ids": [key[0] for key in ordered], "leases": [key[1] for key in ordered], "seconds": self.lease}
+        return {(row.id, row.lease) for row in await connection.execute(self._renew, values)}
+
+    def keeper(self, database: Database) -> LeaseKeeper[LeaseKey]:
+        """Return what keeps claims renewed while their work runs: one for all of a process."""
+
+        async def renew(keys: Sequence[LeaseKey]) -> set[LeaseKey]:
+            async with database.transaction() as connection:
+                return await self.renew(connection, keys)
+
+        return LeaseKeeper(renew, lease=timedelta(seconds=self.lease))
 
     async def expire(self, connection: Connection, limit: int = 1000) -> int:
         """Dead-letter up to `limit` rows that have expired, wipe expired dead letters, and return how many ended.

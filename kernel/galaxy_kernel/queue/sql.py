@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Double, Integer, Table, Text, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Column, Double, Integer, Table, Text, bindparam, text
 from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.sql.selectable import TextualSelect
 
@@ -79,6 +79,16 @@ _ATTEMPTED = """
     SELECT id, attempts, statement_timestamp() - make_interval(secs => started_ago),
         statement_timestamp() - make_interval(secs => finished_ago), state, code, detail
     FROM finished WHERE tried
+"""
+
+_RENEW = """
+WITH held AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS integer[])) AS r (id, lease))
+UPDATE {table} AS q
+SET next_attempt_at = statement_timestamp() + make_interval(secs => :seconds)
+FROM held AS r
+WHERE q.id = ANY (ARRAY (SELECT id FROM held)) AND q.id = r.id
+    AND CASE WHEN q.claimed_at IS NOT NULL THEN q.lease = r.lease ELSE false END
+RETURNING q.id, q.lease
 """
 
 _EXPIRE = """
@@ -157,6 +167,15 @@ class QueueSql:
         """Parameters: `results` (a JSON array of `galaxy_kernel.queue.queue._Record`) and `max_attempts`."""
         parameters = (bindparam("results", type_=Text), bindparam("max_attempts", type_=Integer))
         return self._text(_COMPLETE).bindparams(*parameters).columns(self._id)
+
+    def renew(self) -> TextualSelect:
+        """Takes `ids` and `leases`, in the same order, and `seconds`."""
+        parameters = (
+            bindparam("ids", type_=ARRAY(self._id.type)),
+            bindparam("leases", type_=ARRAY(Integer)),
+            bindparam("seconds", type_=Double),
+        )
+        return self._text(_RENEW).bindparams(*parameters).columns(self._id, Column("lease", Integer))
 
     def expire(self) -> TextualSelect:
         """Parameter: `limit`."""

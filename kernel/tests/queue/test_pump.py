@@ -443,3 +443,43 @@ async def test_a_failed_commit_leaves_others_alone(setting: Setting) -> None:
     async with setting.database.transaction() as connection:
         held = await setting.queue.complete(connection, [Result(claim, Outcome.DONE) for claim in theirs])
     assert held == {claim.id for claim in theirs} and len(held) == 2
+
+
+async def test_a_send_may_take_longer_than_its_lease(setting: Setting) -> None:
+    """A pump that renews keeps the row of a long send from everybody else, and records its result."""
+    [identity] = await setting.add(1)
+    setting.queue.lease = 0.6
+
+    async def send(claim: Claim) -> Result:
+        async with setting.database.reading() as connection, asyncio.timeout(20):
+            due = select(jobs.c.next_attempt_at).where(jobs.c.id == identity)
+            first = (await connection.execute(due)).scalar_one()
+            while (await connection.execute(due)).scalar_one() < first + timedelta(seconds=1):  # two renewals or more
+                await asyncio.sleep(0.01)
+        return Result(claim, Outcome.DONE)
+
+    assert await setting.pump(send, reserve=timedelta(0), renew=True).run() is False
+    assert await setting.rows() == {identity: SENT}
+
+
+async def test_a_send_that_lost_its_lease_is_cancelled(setting: Setting) -> None:
+    """What somebody else has claimed meanwhile is theirs: the send is cut off and nothing of it is recorded."""
+    [identity] = await setting.add(1)
+    setting.queue.lease = 0.6
+    cancelled = asyncio.Event()
+
+    async def send(claim: Claim) -> Result:
+        async with setting.database.transaction() as connection:
+            await connection.execute(jobs.update().values(lease=claim.lease + 1))
+        try:
+            async with asyncio.timeout(20):
+                await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        raise AssertionError
+
+    await setting.pump(send, reserve=timedelta(0), renew=True).run()
+    assert cancelled.is_set()
+    assert await setting.rows() == {identity: OPEN}
+    assert setting.queue.completions == []

@@ -162,6 +162,55 @@ async def test_stale_worker_changes_nothing(database: Database) -> None:
         assert await history(connection, identity) == [(1, "lost"), (2, "sent")]
 
 
+async def test_renewed_leases_hold_on(database: Database) -> None:
+    """A renewed row does not come due for a whole lease from the renewal; the others of one statement do."""
+    queue = make_queue()
+    async with database.transaction() as connection:
+        await add(connection, 3)
+        kept, left, done = await queue.claim(connection, 3)
+        await advance(connection, LEASE - 1)
+        await queue.complete(connection, [Result(done, Outcome.DONE)])
+        assert await queue.renew(connection, [done.key, kept.key]) == {kept.key}
+        await advance(connection, LEASE - 1)
+        assert [claim.id for claim in await queue.claim(connection, 3)] == [left.id]
+        assert (await row_of(connection, kept.id)).attempts == 1
+        await advance(connection, 2)
+        assert [claim.id for claim in await queue.claim(connection, 3)] == [kept.id]
+        assert await queue.renew(connection, []) == set()
+
+
+async def test_a_lease_of_another_is_not_renewed(database: Database) -> None:
+    """Once a row was claimed again, its former lease is over for good; one that merely ended can still be renewed."""
+    queue = make_queue()
+    async with database.transaction() as connection:
+        await add(connection)
+        [stale] = await queue.claim(connection, 1)
+        await advance(connection, LEASE + 5)
+        assert await queue.renew(connection, [stale.key]) == {stale.key}
+        assert await queue.claim(connection, 1) == []
+        await advance(connection, LEASE)
+        [fresh] = await queue.claim(connection, 1)
+        assert await queue.renew(connection, [stale.key, fresh.key]) == {fresh.key}
+        await queue.complete(connection, [Result(fresh, Outcome.RELEASED)])
+        assert await queue.renew(connection, [stale.key, fresh.key]) == set()
+
+
+async def test_a_keeper_renews_claims(database: Database) -> None:
+    """Work kept by the queue's keeper outlives its lease in the table; nobody else gets its row meanwhile."""
+    queue = make_queue(lease=timedelta(seconds=1))
+    async with database.transaction() as connection:
+        [identity] = await add(connection)
+        [claim] = await queue.claim(connection, 1)
+    async with database.reading() as connection:
+        due = (await row_of(connection, identity)).next_attempt_at
+        async with asyncio.timeout(20), queue.keeper(database).keep(claim.key):
+            while (await row_of(connection, identity)).next_attempt_at == due:
+                await asyncio.sleep(0.01)
+    async with database.transaction() as connection:
+        assert await queue.claim(connection, 1) == []
+        assert await queue.complete(connection, [Result(claim, Outcome.DONE)]) == {identity}
+
+
 async def test_recording_twice_is_once(database: Database) -> None:
     """A completion repeated because its answer was lost changes nothing."""
     queue = make_queue()
@@ -352,10 +401,10 @@ async def test_reviving_does_not_send_twice(database: Database) -> None:
 
 
 async def test_rows_in_hand_are_sought_by_id(database: Database) -> None:
-    """Claiming, completing and expiring never read the table whole, also when statistics know of no claimed row."""
+    """Claiming, completing, renewing and expiring read no table whole, also when statistics know of no claim."""
     queue = make_queue()
-    statements = (queue._sql.claim(()).element, queue._complete.element, queue._expire.element)
-    given = {"limit": 500, "lease": 60.0, "results": "[]", "max_attempts": 3}
+    statements = (queue._sql.claim(()).element, queue._complete.element, queue._renew.element, queue._expire.element)
+    given = {"limit": 500, "lease": 60.0, "results": "[]", "max_attempts": 3, "ids": [], "leases": [], "seconds": 60.0}
     async with database.transaction() as connection:
         await connection.exec_driver_sql(
             "INSERT INTO jobs (id, request_id) SELECT gen_random_uuid(), 'r' FROM generate_series(1, 20000)"
@@ -497,6 +546,16 @@ class QueueMachine(RuleBasedStateMachine):
         for result in results:
             if result.claim.id in held:
                 self._completed(self.rows[result.claim.id], result)
+
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        keys = {claim.key for claim in self.claims if data.draw(st.booleans())}
+        held = [row for row in self.rows.values() if row.claimed and (row.id, row.lease) in keys]
+        assert self.run(self.in_transaction(lambda c: self.queue.renew(c, keys))) == {
+            (row.id, row.lease) for row in held
+        }
+        for row in held:
+            row.due = self.now + LEASE
 
     def _completed(self, row: Modelled, result: Result) -> None:
         outcome, used = result.outcome, row.attempts - row.before

@@ -23,7 +23,7 @@ jobs = Table(
     *queue_indexes("jobs", STATES, wipe="secret"),
 )
 tries = Table("tries", metadata, *history_columns("job_id", code="smtp_code"))
-STATEMENTS = ("complete", "expire", "requeue", "depth")
+STATEMENTS = ("complete", "renew", "expire", "requeue", "depth")
 
 
 def statements(history: Table | None = tries, wipe: tuple[str, ...] = ()) -> dict[str, str]:
@@ -95,6 +95,7 @@ def test_only_the_databases_clock_is_asked() -> None:
     assert taken == {
         "claim": {"limit", "lease"},
         "complete": {"results", "max_attempts"},
+        "renew": {"ids", "leases", "seconds"},
         "expire": {"limit"},
         "requeue": {"id"},
         "depth": {"limit"},
