@@ -77,11 +77,13 @@ class Boot(Protocol):
         clock: Clock | None = None,
         random: random.Random | None = None,
         dsn: str | None = None,
+        http_client: aiohttp.ClientSession | None = None,
     ) -> AbstractAsyncContextManager[Booted]:
         """Boot a kernel with these plugin classes, and stop it at the end.
 
-        The database is a fresh one with the plugins' schema; `dsn` names another, for a second replica. Raises
-        BootError as `backend serve` would.
+        The database is a fresh one with the plugins' schema; `dsn` names another, for a second replica.
+        `http_client` is the plugins' `context.http`, and stays its caller's to close. Raise BootError as `backend
+        serve` would.
         """
 
 
@@ -111,11 +113,12 @@ def make_boot(cluster: PostgresCluster) -> Boot:
         clock: Clock | None = None,
         random: random.Random | None = None,
         dsn: str | None = None,
+        http_client: aiohttp.ClientSession | None = None,
     ) -> AsyncIterator[Booted]:
         fresh = None if dsn else await asyncio.to_thread(_fresh_database, cluster, plugins)
         used = dsn or fresh or ""
         assembly = _assemble(plugins, {**ENVIRONMENT, "BACKEND_POSTGRES_DSN": used, **environment})
-        kernel = Kernel(assembly, clock=clock, random=random)
+        kernel = Kernel(assembly, clock=clock, random=random, http_client=http_client)
         try:
             async with kernel.running(), aiohttp.ClientSession(f"http://{kernel.http.address}") as client:
                 yield Booted(kernel, client, used)

@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from aiohttp import ClientSession
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Tracer
 from structlog.typing import FilteringBoundLogger
 
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.config.settings import Settings
+from galaxy_chassis.http.client import HttpClient
 from galaxy_contracts.capability import Capability
 from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.core.manifest import Manifest
@@ -37,10 +39,17 @@ class KernelResources:
     random: random.Random
     """Cryptographically strong unless a test passes a seeded one."""
     secret_key: bytes
+    http: HttpClient
 
 
 def make_resources(
-    database: Database, services: CapabilityRegistry, secret_key: bytes, *, clock: Clock, random: random.Random
+    database: Database,
+    services: CapabilityRegistry,
+    secret_key: bytes,
+    *,
+    clock: Clock,
+    random: random.Random,
+    http: HttpClient | None = None,
 ) -> KernelResources:
     """Make the resources of one kernel, for the service as for the command line."""
     wakeups = Wakeups(database)
@@ -52,6 +61,7 @@ def make_resources(
         clock=clock,
         random=random,
         secret_key=secret_key,
+        http=http or HttpClient(),
     )
 
 
@@ -104,6 +114,11 @@ class Context(Generic[S]):
     def random(self) -> random.Random:
         """Randomness fit for secrets."""
         return self._shared().random
+
+    @property
+    def http(self) -> ClientSession:
+        """The session for HTTP calls, the same for all plugins: it propagates trace and request id, and limits time."""
+        return self._shared().http.session
 
     def require(self, capability: Capability[T]) -> T:
         """Return a service of `requires`. Available from the plugin's own lifespan on."""

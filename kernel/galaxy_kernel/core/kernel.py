@@ -11,10 +11,13 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from aiohttp import ClientSession
+
 from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock, SystemClock, wait_for_event
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.health import Health, Probe, Probes
+from galaxy_chassis.http.client import HttpClient
 from galaxy_chassis.logs import get_logger, loop_exception_handler
 from galaxy_chassis.process import BackgroundTasks, handle_stop_signals
 from galaxy_chassis.watchdog import LoopWatchdog
@@ -41,10 +44,18 @@ class Kernel:
     Raise ConfigurationError when the settings are not fit to serve.
     """
 
-    def __init__(self, assembly: Assembly, *, clock: Clock | None = None, random: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        assembly: Assembly,
+        *,
+        clock: Clock | None = None,
+        random: random.Random | None = None,
+        http_client: ClientSession | None = None,
+    ) -> None:
         assembly.configuration.check("serve")
         self.assembly, self._settings = assembly, assembly.kernel_settings
         self._clock, self._random = clock or SystemClock(), random or secrets.SystemRandom()
+        self._http_client = HttpClient(http_client)
         self.services = CapabilityRegistry()
         self.probes = Probes(self._clock)
         self.phase = "starting"
@@ -121,8 +132,14 @@ class Kernel:
         await schema.bring_up(self.database, assembly.plugins, apply=self._settings.migrate_on_start)
         self.phase = "building"
         resources = make_resources(
-            self.database, self.services, self._settings.secret, clock=self._clock, random=self._random
+            self.database,
+            self.services,
+            self._settings.secret,
+            clock=self._clock,
+            random=self._random,
+            http=self._http_client,
         )
+        stack.push_async_callback(self._http_client.close)
         self._tasks.start(stack, resources.wakeups.run(), "wakeups")
         assembly.share(resources)
         await self._lifespans.enter(stack)

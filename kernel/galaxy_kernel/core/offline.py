@@ -48,9 +48,12 @@ def run_offline(
         async with opened(configuration) as database:
             settings = configuration.settings_of(KERNEL, KernelSettings)
             key = b"" if settings.secret_key is None else settings.secret
-            share(
-                make_resources(database, CapabilityRegistry(), key, clock=SystemClock(), random=secrets.SystemRandom())
-            )
-            await work()
+            clock, random = SystemClock(), secrets.SystemRandom()
+            resources = make_resources(database, CapabilityRegistry(), key, clock=clock, random=random)
+            share(resources)
+            try:
+                await work()
+            finally:
+                await resources.http.close()
 
     asyncio.run(main())

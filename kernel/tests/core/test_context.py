@@ -55,6 +55,15 @@ def test_what_the_kernel_shares_is_the_same_for_all() -> None:
     assert isinstance(context.settings, NoSettings)
 
 
+async def test_plugins_share_one_http_session() -> None:
+    """It is there once the kernel shares its resources, and is one for all."""
+    world = World()
+    session = world.context.http
+    assert session is world.context.http is world.resources.http.session
+    await world.resources.http.close()
+    assert session.closed
+
+
 def test_a_required_service_is_its_providers() -> None:
     """It is there once its provider is started; before, the plugin hears when to ask."""
     world = World()

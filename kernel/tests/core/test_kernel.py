@@ -244,6 +244,32 @@ async def test_a_plugin_that_holds_the_event_loop_is_named(boot: Boot) -> None:
     assert any(frame.endswith(" grind") for frame in blocked["frames"])
 
 
+async def test_the_http_session_outlives_the_plugins(boot: Boot) -> None:
+    """A plugin can still call out while it stops; then the session is closed."""
+    sessions: list[aiohttp.ClientSession] = []
+
+    class Caller(User):
+        manifest = Manifest(name="caller", summary="For tests.")
+
+        @asynccontextmanager
+        async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
+            sessions.append(self.context.http)
+            yield []
+            assert not self.context.http.closed
+
+    async with boot(Caller) as booted, sessions[0].get(f"{booted.url}/healthz") as response:
+        assert response.status == 200
+    assert sessions[0].closed
+
+
+async def test_an_http_session_can_be_given(boot: Boot) -> None:
+    """A test replaces what plugins call out with, and keeps it."""
+    async with aiohttp.ClientSession() as session:
+        async with boot(User, Base, http_client=session) as booted:
+            assert plugin_of(booted, User).context.http is session
+        assert not session.closed
+
+
 async def test_missing_secret_refuses_with_78(boot: Boot) -> None:
     """Settings that `serve` requires are demanded before anything starts."""
     with pytest.raises(ConfigurationError) as caught:

@@ -98,10 +98,13 @@ def test_resources_are_shared_before_the_work_and_hold_no_service(empty_database
     async def work() -> None:
         trail.append("work")
         await shared[0].database.ping()
+        assert not shared[0].http.session.closed
 
     run_offline(configured(empty_database, BACKEND_SECRET_KEY=SECRET), share, work)
     assert trail == ["shared", "work"]
     assert shared[0].secret_key == SECRET.encode()
+    with pytest.raises(RuntimeError, match="closed"):
+        _ = shared[0].http.session
     assert shared[0].services.find(Capability[object]("mail.outbox")) is None
 
 
