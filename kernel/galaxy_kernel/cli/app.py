@@ -52,9 +52,11 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Import the command to run; the superclass reports one that does not exist."""
         command = _load(args[0]) if args else None
-        if command is None:
-            return super().resolve_command(ctx, args)
-        return args[0], command, args[1:]
+        if command is not None:
+            return args[0], command, args[1:]
+        if args and args[0] in _contributed():
+            ctx.exit(1)  # listed, and the reason why it is absent is written: the superclass would run the stub
+        return super().resolve_command(ctx, args)
 
 
 def main() -> None:
@@ -99,12 +101,36 @@ def _load(name: str) -> Any:
     """Return the command, or None where there is none. Its class is click's, of which typer has a copy of its own."""
     if name in _BUILTIN:
         return _as_command(name, EntryPoint(name, _BUILTIN[name][0], GROUP).load(), help=_BUILTIN[name][1])
-    point = _contributed().get(name)
-    if point is not None:
-        loaded = point.load()
-        if not hasattr(loaded, "manifest"):
-            return _as_command(name, loaded)
-    return _load_from_plugin(name)
+    if name not in _contributed():
+        return _load_from_plugin(name)
+    loaded = _load_contributed(name)
+    if not hasattr(loaded, "manifest"):
+        return _as_command(name, loaded)
+    command = _load_from_plugin(name)
+    if command is None:
+        sys.stderr.write(
+            f"backend: plugin {name!r} has no commands here: is it enabled, and has it backend_commands?\n"
+        )
+    return command
+
+
+def _load_contributed(name: str) -> Any:
+    """Return what the entry point names. Raise BootError for one that cannot be imported, or of two distributions."""
+    from galaxy_chassis.errors import BootError  # noqa: PLC0415 - listing commands does without it
+
+    points = list(entry_points(group=GROUP, name=name))
+    owners = ", ".join(sorted("unknown" if point.dist is None else str(point.dist.name) for point in points))
+    if len(points) > 1:
+        raise BootError(
+            f"the command {name!r} is installed twice, by the distributions {owners}: uninstall one of them"
+        )
+    try:
+        return points[0].load()
+    except Exception as error:
+        raise BootError(
+            f"the command {name!r} (distribution {owners}) cannot be imported: {type(error).__name__}: {error}: "
+            "reinstall or update the distribution"
+        ) from error
 
 
 def _as_command(name: str, found: Any, **options: Any) -> Any:
