@@ -30,6 +30,7 @@ from bench.process import alone
 from bench.rounds import Figure, Run, Values, interleave
 from galaxy_chassis.clock import SystemClock
 from galaxy_chassis.logs import configure_logging, get_logger
+from galaxy_contracts.proto.push_pb2 import Frame, SubscribeRequest
 from galaxy_contracts.push import PUSH, PushEvent
 from galaxy_kernel.core.assembly import assemble
 from galaxy_kernel.core.discovery import from_classes
@@ -41,7 +42,6 @@ from galaxy_push.domain import StoredEvent
 from galaxy_push.hub import Hub
 from galaxy_push.metrics import Metrics
 from galaxy_push.plugin import PushPlugin
-from galaxy_push.proto.push_pb2 import Frame, SubscribeRequest
 from galaxy_push.service import PushService
 from galaxy_push.settings import PushSettings
 from galaxy_push.workers import Reader

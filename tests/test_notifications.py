@@ -18,11 +18,11 @@ from aiohttp import encode_basic_auth
 from full_backend import ALL, Mailbox, Served, sign_in
 from sqlalchemy import text
 
+from galaxy_contracts.proto.push_pb2 import Event, Frame, SubscribeRequest
 from galaxy_devkit.testing import Boot, Booted
 from galaxy_devkit.testing.kernel import GATEWAY_TOKEN
 from galaxy_kernel.api import Database
 from galaxy_kernel.database import make_engine, schema_of
-from galaxy_push.proto.push_pb2 import Event, Frame, SubscribeRequest
 
 BOOTSTRAP = {
     "BACKEND_ADMIN_BOOTSTRAP_USER": "root",

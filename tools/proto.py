@@ -1,4 +1,4 @@
-"""Write the Python code of every protocol (`plugins/*/galaxy_*/proto/*.proto`); with --check, report what is stale."""
+"""Write the Python code of every protocol (`contracts/galaxy_contracts/proto`); with --check, report what is stale."""
 
 import sys
 import tempfile
@@ -24,7 +24,7 @@ def main() -> None:
 
 def _made() -> Iterator[tuple[Path, bytes]]:
     """Return each file that belongs there, with its content."""
-    for source in sorted(ROOT.glob("plugins/*/galaxy_*/proto/*.proto")):
+    for source in sorted(ROOT.glob("contracts/galaxy_contracts/proto/*.proto")):
         folder = source.parents[2]  # of the distribution, so that modules import each other by their full names
         with tempfile.TemporaryDirectory() as out:
             arguments = ["protoc", f"-I{folder}", f"--python_out={out}", f"--pyi_out={out}", str(source)]

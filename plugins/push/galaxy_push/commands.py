@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 import typer
 
-from galaxy_push.proto.push_pb2 import Event, Frame, SubscribeRequest
+from galaxy_contracts.proto.push_pb2 import Event, Frame, SubscribeRequest
 from galaxy_push.rpc import SERVICE
 
 _GATEWAY = "backend-push-listen"

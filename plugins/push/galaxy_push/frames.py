@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from galaxy_contracts.proto.push_pb2 import Event, Frame, Opening
 from galaxy_push.domain import StoredEvent
-from galaxy_push.proto.push_pb2 import Event, Frame, Opening
 
 MAX_EVENTS = 64
 """Events in a frame. A message costs gRPC the same whatever its size; beyond this a larger one gains little."""

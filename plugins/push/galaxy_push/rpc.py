@@ -12,13 +12,13 @@ import grpc
 import grpc.aio
 from structlog.typing import FilteringBoundLogger
 
+from galaxy_contracts.proto.push_pb2 import DESCRIPTOR, SubscribeRequest
 from galaxy_kernel.api import Database, RpcService, is_unavailable
 from galaxy_push import frames, queries
 from galaxy_push.domain import Standing, check_gateway_id, parse_cursor
 from galaxy_push.errors import BlockedError, LaggingError, SubscriptionEndedError, TrimmedError
 from galaxy_push.hub import Hub
 from galaxy_push.metrics import Metrics
-from galaxy_push.proto.push_pb2 import DESCRIPTOR, SubscribeRequest
 from galaxy_push.settings import PushSettings
 
 SERVICE: str = DESCRIPTOR.services_by_name["Push"].full_name

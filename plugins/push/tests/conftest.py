@@ -13,11 +13,11 @@ import grpc.aio
 import pytest
 from sqlalchemy import text
 
+from galaxy_contracts.proto.push_pb2 import Event, Frame, Opening, SubscribeRequest
 from galaxy_contracts.push import PUSH, PushEvent
 from galaxy_devkit.testing import GATEWAY_TOKEN, Boot, Booted
 from galaxy_kernel.api import Database
 from galaxy_push.plugin import PushPlugin
-from galaxy_push.proto.push_pb2 import Event, Frame, Opening, SubscribeRequest
 
 METHOD = "/galaxy.push.v1.Push/Subscribe"
 AUTHORISED = (("x-gateway-token", GATEWAY_TOKEN),)

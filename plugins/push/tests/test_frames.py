@@ -5,9 +5,9 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
+from galaxy_contracts.proto.push_pb2 import Frame
 from galaxy_push import frames
 from galaxy_push.domain import StoredEvent
-from galaxy_push.proto.push_pb2 import Frame
 
 
 def stored(seq: int, payload: str = "{}") -> StoredEvent:

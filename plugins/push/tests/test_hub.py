@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from galaxy_contracts.proto.push_pb2 import Frame
 from galaxy_devkit.testing import ManualClock
 from galaxy_push.domain import StoredEvent
 from galaxy_push.hub import HELD_SECONDS, Hub
-from galaxy_push.proto.push_pb2 import Frame
 
 
 def stored(*numbers: int, size: int = 2) -> list[StoredEvent]:

@@ -1,1 +1,0 @@
-"""The protocol, and the Python code that `make proto` generates from it."""
