@@ -1,7 +1,11 @@
 """The same Python types, whichever driver reads and writes them."""
 
 import enum
+import gc
+import tracemalloc
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -34,6 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import INET, JSON, JSONB
 
 from galaxy_kernel.database import Database, sqlstate
+from galaxy_kernel.database.aiopg.dialect import PIECE
 
 
 class Colour(enum.Enum):
@@ -111,6 +116,51 @@ async def test_round_trip(database: Database) -> None:
             check(plain[name], full[name])
         query = select(TABLE.c.row).where(*(TABLE.c[name] == full[name] for name in VALUES.keys() - json_nulls))
         assert (await connection.execute(query)).scalars().all() == [1]
+
+
+PEAKS = {"aiopg": (4.5, 3.5), "asyncpg": (3.5, 2.5), "psycopg": (1.5, 1.5)}
+"""Python's memory at its highest, as a multiple of a large value that is written and read: what each driver allows."""
+
+
+async def test_large_values_cost_a_bounded_memory(database: Database) -> None:
+    """A value of 16 MiB is neither written nor read with more copies than the driver needs."""
+    size = 16 << 20
+    value = bytes(range(256)) * (size // 256)
+    to_write, to_read = PEAKS[database.engine.dialect.driver]
+    async with database.transaction() as connection:
+        await connection.exec_driver_sql("CREATE TABLE large (value bytea)")
+        with peak(size * to_write):
+            await connection.execute(text("INSERT INTO large VALUES (:value)"), {"value": value})
+        query = text("SELECT value FROM large").columns(value=LargeBinary)
+        await connection.execute(text("SELECT 1"))
+        with peak(size * to_read):
+            found = (await connection.execute(query)).scalar_one()
+        assert type(found) is bytes
+        assert found == value
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, PIECE // 2 - 2, PIECE // 2 - 1, PIECE // 2, PIECE // 2 + 1, PIECE, 3 * PIECE + 5]
+)
+async def test_binary_values_of_any_size(database: Database, size: int) -> None:
+    """However a value is cut on its way, every byte arrives."""
+    value = (bytes(range(251)) * (size // 251 + 1))[:size]
+    async with database.reading() as connection:
+        query = text("SELECT CAST(:value AS bytea) AS value, ARRAY[CAST(:value AS bytea)] AS list")
+        found = (await connection.execute(query, {"value": value})).one()
+    assert (found.value, found.list) == (value, [value])
+
+
+@contextmanager
+def peak(limit: float) -> Iterator[None]:
+    """Fail where the block takes more memory at a time than this."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] <= limit
+    finally:
+        tracemalloc.stop()
 
 
 async def test_moments_come_in_utc(database: Database) -> None:
