@@ -15,7 +15,7 @@ from galaxy_kernel.database import Connection, Database, after_commit, is_unavai
 from galaxy_kernel.database.locks import SupersededError, Term, advisory_lock
 from galaxy_kernel.facts import Facts, Subscriptions
 from galaxy_kernel.http.call import Call, RawJson, Response
-from galaxy_kernel.http.faults import field_errors
+from galaxy_kernel.http.faults import field_errors, invalid_request
 from galaxy_kernel.http.fields import DisplayName, Email, Language, Timestamp, TimeZone
 from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
 from galaxy_kernel.http.route import Access, Route
@@ -94,6 +94,7 @@ __all__ = [
     "field_errors",
     "history_columns",
     "invalid",
+    "invalid_request",
     "is_unavailable",
     "new_id",
     "not_found",

@@ -58,7 +58,7 @@ runtime_records = Table(
     Column("revision", Integer, nullable=False, server_default="0"),
     Column("engine_lease", Integer, nullable=False, server_default="0"),
     _time("engine_lease_until"),
-    # the clock: while a turn is claimed, `next_turn_at` is its lease and `due_at` the deadline
+    # the clock: from a turn's first claim to its end `due_at` is the deadline, and `next_turn_at` when to look again
     Column("schedule", JSONB, nullable=False),
     _time("anchor"),
     Column("run_when_final", Boolean, nullable=False, server_default=text("false")),
@@ -68,6 +68,7 @@ runtime_records = Table(
     Column("ended", Boolean, nullable=False, server_default=text("false")),
     _time("next_turn_at"),
     _time("due_at"),
+    _time("tick_at"),
     _time("remind_at"),
     Column("remaining", Interval),
     Column("skip_next", Boolean, nullable=False, server_default=text("false")),
@@ -78,6 +79,8 @@ runtime_records = Table(
     Column("epoch", Integer, nullable=False, server_default="0"),
     Column("awaiting", ARRAY(SmallInteger), nullable=False, server_default=text("'{}'")),
     Column("phase", Text),
+    Column("sent", ARRAY(SmallInteger), nullable=False, server_default=text("'{}'")),
+    Column("final", ARRAY(SmallInteger), nullable=False, server_default=text("'{}'")),
     _time("orders_closed_at"),
     Column("order_lease", Integer, nullable=False, server_default="0"),
     _time("order_lease_until"),
@@ -102,7 +105,13 @@ runtime_records = Table(
     Index("runtime_records_used_idx", "used_at", postgresql_where=text("wanted = 'up'")),
     Index("runtime_records_waiting_idx", "not_before", postgresql_where=text("wanted = 'up' AND status <> 'healthy'")),
 )
-"""One row a game, small and hot: its engine, its clock, its turn. What is large lives in `runtime_turns`."""
+"""One row a game, small and hot: its engine, its clock, its turn. What is large lives in `runtime_turns`.
+
+`playing`: its clock runs. `due_at` is set from the first claim of a turn until that turn is committed or given up, and
+then orders are closed; `remaining` of 0 meanwhile means that the game is suspended once the turn is done. `tick_at` is
+the tick that will run, as people see it: later than `next_turn_at` where that one is skipped. `sent` and `final` are
+the seats with orders, and with final ones, for the turn.
+"""
 
 runtime_operation_log = Table(
     "runtime_operation_log",

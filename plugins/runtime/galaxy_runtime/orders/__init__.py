@@ -1,0 +1,1 @@
+"""Orders of seats, and questions that are put to engines for them (SPEC R-9)."""

@@ -1,0 +1,50 @@
+"""The plugin: wiring only."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from galaxy_contracts.engines import ENGINE_VERSIONS
+from galaxy_contracts.notification import NOTIFICATIONS
+from galaxy_contracts.runtime import RUNTIME
+from galaxy_contracts.turns import TURN_POLICIES
+from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer
+from galaxy_runtime.caches import records_cache
+from galaxy_runtime.database_time import DatabaseTime
+from galaxy_runtime.notices import TURN_FAILED, Notices
+from galaxy_runtime.policies import Policies
+from galaxy_runtime.records.service import RecordService
+from galaxy_runtime.service import RuntimeService
+from galaxy_runtime.settings import RuntimeSettings
+from galaxy_runtime.table import ObservingTable
+from galaxy_runtime.tables import metadata
+
+
+class RuntimePlugin:
+    """Engines, time and positions of games."""
+
+    manifest = Manifest(
+        name="runtime",
+        summary="Engines, time and positions of games.",
+        settings=RuntimeSettings,
+        provides=(RUNTIME, TURN_POLICIES),
+        requires=(ENGINE_VERSIONS, NOTIFICATIONS),
+    )
+
+    def __init__(self, context: Context[RuntimeSettings]) -> None:
+        self._context, self._cache = context, records_cache()
+        self.time, self._table, self._policies = DatabaseTime(), ObservingTable(), Policies()
+        self._notices = Notices(context)
+        self._records = RecordService(context, self._cache, self.time, self._table)
+        self._service = RuntimeService(context, self._cache, self._table, self._policies, self._records)
+
+    def backend_migrations(self) -> Migrations:
+        return Migrations("galaxy_runtime.migrations", metadata)
+
+    @asynccontextmanager
+    async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
+        self._context.require(NOTIFICATIONS).register(TURN_FAILED)
+        yield (Offer(RUNTIME, self._service), Offer(TURN_POLICIES, self._policies))
+
+    def backend_caches(self) -> Sequence[Cache[Any, Any]]:
+        return (self._cache,)

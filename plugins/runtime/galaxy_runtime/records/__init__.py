@@ -1,0 +1,1 @@
+"""The records of games: their locks, clocks and ends."""

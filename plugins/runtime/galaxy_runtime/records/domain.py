@@ -1,0 +1,116 @@
+"""A game's clock, as its record keeps it: what each of its changes comes to. No I/O."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from galaxy_contracts.schedules import Schedule
+from galaxy_runtime.domain import Seats
+from galaxy_runtime.schedules import next_tick
+
+SHORTEST_REMINDED = timedelta(hours=3)
+"""Nobody is reminded of a turn that is shorter."""
+_REMINDED_AHEAD = timedelta(hours=1)
+
+
+class ClockState(msgspec.Struct, frozen=True, kw_only=True):
+    """What changes of a clock depend on, read under the record's lock."""
+
+    game_id: UUID
+    now: datetime
+    """The database's time."""
+    turn: int
+    seats: Seats
+    awaiting: tuple[int, ...]
+    final: tuple[int, ...]
+    run_when_final: bool
+    schedule: Schedule
+    anchor: datetime | None
+    playing: bool
+    ended: bool
+    next_turn_at: datetime | None
+    due_at: datetime | None
+    tick_at: datetime | None
+    remaining: timedelta | None
+    made_at: datetime | None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the turn is being adjudicated, or waits for another attempt."""
+        return self.due_at is not None
+
+    @property
+    def all_final(self) -> bool:
+        """Whether a game that runs when all orders are final runs now."""
+        return self.run_when_final and all_final(self.seats, self.awaiting, self.final)
+
+
+def all_final(seats: Seats, awaiting: tuple[int, ...], final: tuple[int, ...]) -> bool:
+    """Whether each awaited seat with a player has final orders, and there is one such seat."""
+    waited_for = {seat for seat in awaiting if seats[seat].played}
+    return bool(waited_for) and waited_for <= set(final)
+
+
+def remind_at(since: datetime, tick: datetime) -> datetime | None:
+    """Return when to remind of a turn that lasts from `since` to `tick`: an hour, or a tenth of it, before its end."""
+    length = tick - since
+    return None if length < SHORTEST_REMINDED else tick - max(_REMINDED_AHEAD, length / 10)
+
+
+def suspended(clock: ClockState) -> Mapping[str, Any]:
+    """Return the columns of a clock that stops. A turn that has begun is finished first."""
+    if clock.begun:
+        return {"remaining": timedelta(0)}
+    left = None if clock.tick_at is None else max(clock.tick_at - clock.now, timedelta(0))
+    return {
+        "playing": False,
+        "next_turn_at": None,
+        "tick_at": None,
+        "remind_at": None,
+        "skip_next": False,
+        "trigger": "scheduled",
+        "final_seat": None,
+        "remaining": left,
+    }
+
+
+def resumed(clock: ClockState) -> Mapping[str, Any]:
+    """Return the columns of a clock that goes on: an interval has what was left of it, cron its next tick.
+
+    A game that runs when all orders are final runs at once if they are.
+    """
+    if clock.begun:
+        return {"remaining": None}
+    if clock.schedule.interval is not None:
+        tick = clock.now + (clock.schedule.interval if clock.remaining is None else clock.remaining)
+        anchor = tick - clock.schedule.interval
+    else:
+        anchor = clock.anchor or clock.now
+        tick = next_tick(clock.schedule, anchor=anchor, now=clock.now, due=None, made_at=clock.made_at).at
+    runs = {"next_turn_at": clock.now, "trigger": "final"} if clock.all_final else {"next_turn_at": tick}
+    return {
+        "playing": True,
+        "tick_at": tick,
+        "anchor": anchor,
+        "remind_at": remind_at(clock.made_at or clock.now, tick),
+        "remaining": None,
+        "turn_attempts": 0,
+        "turn_failure": None,
+        **runs,
+    }
+
+
+def postponed(clock: ClockState, until: datetime) -> Mapping[str, Any]:
+    """Return the columns of a clock whose next tick is moved to `until`: an interval's grid moves along."""
+    moved: dict[str, Any] = {
+        "next_turn_at": until,
+        "tick_at": until,
+        "skip_next": False,
+        "remind_at": remind_at(clock.now, until),
+    }
+    if clock.schedule.interval is not None:
+        moved["anchor"] = until - clock.schedule.interval
+    return moved

@@ -1,0 +1,85 @@
+"""What the plugin offers to the owner of the games: each call is passed to the part that does it.
+
+What a crash leaves behind stands with the parts: `records`, `operations`, `turns` and `orders`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from galaxy_contracts.runtime import GameStatus, GameTable
+from galaxy_contracts.schedules import Schedule
+from galaxy_kernel.api import Cache, Connection, Context, field_errors, invalid, invalid_request
+from galaxy_runtime import schedules
+from galaxy_runtime.caches import Record
+from galaxy_runtime.policies import Policies
+from galaxy_runtime.records.service import RecordService
+from galaxy_runtime.settings import RuntimeSettings
+from galaxy_runtime.table import ObservingTable
+
+
+class RuntimeService:
+    """Implements `galaxy_contracts.runtime.Runtime`."""
+
+    def __init__(
+        self,
+        context: Context[RuntimeSettings],
+        cache: Cache[UUID, Record],
+        table: ObservingTable,
+        policies: Policies,
+        records: RecordService,
+    ) -> None:
+        self._context, self._cache, self._table = context, cache, table
+        self._policies, self._records = policies, records
+
+    def observe(self, table: GameTable) -> None:
+        """Keep the owner of the games; see the contract."""
+        self._table.observe(table)
+
+    def check_schedule(self, schedule: Schedule, shortest: timedelta) -> None:
+        """Return if a schedule can be kept; see the contract."""
+        faults = schedules.faults(schedule, now=self._context.clock.now(), shortest=shortest)
+        if faults:
+            raise invalid_request(faults)
+
+    def check_policy(self, name: str, options: Mapping[str, Any]) -> None:
+        """Return if there is such a policy and the options fit it; see the contract."""
+        policy = self._policies.find(name)
+        if policy is None:
+            raise invalid("policy", f"must be one of {', '.join(self._policies.names())}")
+        try:
+            policy.options.model_validate(options)
+        except ValidationError as error:
+            raise invalid_request(field_errors(error, options, root="policy_options")) from None
+
+    def status(self, game_id: UUID) -> GameStatus | None:
+        """Return what people see of a game; see the contract."""
+        record = self._cache.get(game_id)
+        return None if record is None else record.game_status()
+
+    async def lock(self, connection: Connection, game_ids: Sequence[UUID]) -> None:
+        """Lock records; see the contract."""
+        await self._records.lock(connection, game_ids)
+
+    async def suspend(self, connection: Connection, game_id: UUID) -> None:
+        """Stop a game's clock; see the contract."""
+        await self._records.suspend(connection, game_id)
+
+    async def resume(self, connection: Connection, game_id: UUID) -> datetime | None:
+        """Let a game's clock go on; see the contract."""
+        return await self._records.resume(connection, game_id)
+
+    async def postpone(self, connection: Connection, game_id: UUID, until: datetime) -> datetime:
+        """Move a game's next turn later; see the contract."""
+        return await self._records.postpone(connection, game_id, until)
+
+    async def vacate(self, connection: Connection, game_id: UUID, seat: int) -> None:
+        """Note that nobody plays a seat any more; see the contract."""
+        await self._records.vacate(connection, game_id, seat)
+
+    async def end(self, connection: Connection, game_id: UUID) -> None:
+        """Close a game's record; see the contract."""
+        await self._records.end(connection, game_id)

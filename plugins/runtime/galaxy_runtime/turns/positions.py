@@ -1,0 +1,160 @@
+"""Positions as they are written: the row, the seats' reports, and what the owner of the game is told."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import ARRAY, LargeBinary, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from galaxy_contracts.runtime import PositionMade, Trigger
+from galaxy_engine.messages import Position
+from galaxy_kernel.api import Connection, new_id
+from galaxy_runtime.database_time import NOW, SHIFT
+
+_BYTES = ARRAY(LargeBinary)
+
+_INSERT = text(f"""
+    WITH given AS (
+        SELECT * FROM ROWS FROM (
+            jsonb_to_recordset(:rows) AS (
+                id uuid, game_id uuid, turn int, epoch int, awaiting smallint[], phase text, eliminated smallint[],
+                finished boolean, result jsonb, trigger text, due_at timestamptz, claimed_at timestamptz,
+                duration_ms int, seed text, absent smallint[], vacant smallint[], missed_ticks int,
+                engine_version_id uuid, generation int, request_id text),
+            unnest(CAST(:states AS bytea[])), unnest(CAST(:digests AS bytea[])), unnest(CAST(:publics AS bytea[])),
+            unnest(CAST(:orders_digests AS bytea[]))
+        ) AS given (
+            id, game_id, turn, epoch, awaiting, phase, eliminated, finished, result, trigger, due_at, claimed_at,
+            duration_ms, seed, absent, vacant, missed_ticks, engine_version_id, generation, request_id,
+            state, state_digest, public_report, orders_digest)
+    ), reports AS (
+        INSERT INTO runtime_reports (turn_id, seat, game_id, turn, report)
+        SELECT r.turn_id, r.seat, r.game_id, r.turn, r.report
+        FROM ROWS FROM (
+            jsonb_to_recordset(:seats) AS (turn_id uuid, seat smallint, game_id uuid, turn int),
+            unnest(CAST(:reports AS bytea[]))
+        ) AS r (turn_id, seat, game_id, turn, report)
+    )
+    INSERT INTO runtime_turns (
+        id, game_id, turn, epoch, state, state_digest, public_report, awaiting, phase, eliminated, finished, result,
+        trigger, due_at, claimed_at, made_at, duration_ms, seed, absent, vacant, missed_ticks, orders_digest,
+        engine_version_id, generation, request_id)
+    SELECT id, game_id, turn, epoch, state, state_digest, public_report, awaiting, phase, eliminated, finished, result,
+        trigger, due_at, claimed_at, {NOW}, duration_ms, seed, absent, vacant, missed_ticks, orders_digest,
+        engine_version_id, generation, request_id
+    FROM given
+""").bindparams(  # noqa: S608  a constant
+    SHIFT,
+    bindparam("rows", type_=JSONB),
+    bindparam("seats", type_=JSONB),
+    *(bindparam(name, type_=_BYTES) for name in ("states", "digests", "publics", "orders_digests", "reports")),
+)
+
+
+class NewPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """A position that an engine made, checked against its game, and the run that made it."""
+
+    game_id: UUID
+    epoch: int
+    position: Position
+    seats: tuple[int, ...]
+    """Every seat of the game."""
+    trigger: Trigger
+    final_seat: int | None = None
+    due_at: datetime | None = None
+    claimed_at: datetime | None = None
+    duration: timedelta
+    seed: str
+    absent: tuple[int, ...] = ()
+    """As the engine was told."""
+    vacant: tuple[int, ...] = ()
+    missed_ticks: int = 0
+    orders_digest: bytes | None = None
+    engine_version_id: UUID
+    generation: int
+    request_id: str
+
+    @property
+    def awaiting(self) -> tuple[int, ...]:
+        """Seats that may order now; none once the game is finished."""
+        return () if self.position.finished else self.position.awaited(self.seats)
+
+    def told(self, next_turn_at: datetime | None) -> PositionMade:
+        """Return what the owner of the game is told."""
+        position = self.position
+        return PositionMade(
+            game_id=self.game_id,
+            turn=position.turn,
+            trigger=self.trigger,
+            final_seat=self.final_seat,
+            awaiting=self.awaiting,
+            absent=tuple(seat for seat in self.absent if seat not in self.vacant),
+            eliminated=tuple(sorted(position.eliminated)),
+            phase=position.phase,
+            finished=position.finished,
+            result=None if position.result is None else msgspec.to_builtins(position.result, str_keys=True),
+            next_turn_at=next_turn_at,
+        )
+
+
+async def insert_positions(connection: Connection, positions: Sequence[NewPosition], shift: timedelta) -> None:
+    """Insert positions of different games and their reports, in one statement.
+
+    Raises IntegrityError where a game has a position of this number: no turn twice.
+    """
+    rows, seats, reports = [], [], []
+    for each in positions:
+        row = _row(each)
+        rows.append(row)
+        for seat, report in sorted(each.position.reports.items()):
+            seats.append({"turn_id": row["id"], "seat": seat, "game_id": row["game_id"], "turn": row["turn"]})
+            reports.append(bytes(memoryview(report)))
+    states = [bytes(memoryview(each.position.state)) for each in positions]
+    values = {
+        "rows": rows,
+        "seats": seats,
+        "reports": reports,
+        "states": states,
+        "digests": [hashlib.sha256(state).digest() for state in states],
+        "publics": [_public(each.position) for each in positions],
+        "orders_digests": [each.orders_digest for each in positions],
+        "shift": shift,
+    }
+    await connection.execute(_INSERT, values)
+
+
+def _row(made: NewPosition) -> dict[str, Any]:
+    position = made.position
+    row = {
+        "id": new_id(),
+        "game_id": made.game_id,
+        "turn": position.turn,
+        "epoch": made.epoch,
+        "awaiting": made.awaiting,
+        "phase": position.phase,
+        "eliminated": sorted(position.eliminated),
+        "finished": position.finished,
+        "result": position.result,
+        "trigger": made.trigger,
+        "due_at": made.due_at,
+        "claimed_at": made.claimed_at,
+        "duration_ms": round(made.duration / timedelta(milliseconds=1)),
+        "seed": made.seed,
+        "absent": made.absent,
+        "vacant": made.vacant,
+        "missed_ticks": made.missed_ticks,
+        "engine_version_id": made.engine_version_id,
+        "generation": made.generation,
+        "request_id": made.request_id,
+    }
+    built: dict[str, Any] = msgspec.to_builtins(row, str_keys=True)
+    return built
+
+
+def _public(position: Position) -> bytes | None:
+    report = position.spectators_report
+    return None if report is None else bytes(memoryview(report))

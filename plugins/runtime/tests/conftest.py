@@ -1,0 +1,232 @@
+"""The plugin with fakes of what it requires, and with engines in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from engine_doubles import DoubleEngine, NotedTable
+from sqlalchemy import insert, text
+
+from galaxy_chassis.clock import ManualClock
+from galaxy_contracts.access import ADMIN_AUTHENTICATOR, USER_AUTHENTICATOR
+from galaxy_contracts.engines import ENGINE_VERSIONS, EngineVersion
+from galaxy_contracts.notification import NOTIFICATIONS
+from galaxy_contracts.runtime import RUNTIME, Launch, SeatPlayer, Trigger
+from galaxy_contracts.schedules import Schedule
+from galaxy_contracts.testing import FakeAdmins, FakeEngineVersions, FakeNotifications, FakeUsers
+from galaxy_devkit.testing.kernel import Boot, Booted, offering
+from galaxy_engine.client import EngineClient
+from galaxy_engine.messages import Describe, Position
+from galaxy_engine.transport import Transport
+from galaxy_kernel.api import Context, Database, new_id
+from galaxy_runtime.caches import RECORD
+from galaxy_runtime.domain import schedule_json, seats_json, seats_of
+from galaxy_runtime.engines.domain import Engine
+from galaxy_runtime.plugin import RuntimePlugin
+from galaxy_runtime.records.queries import record_of
+from galaxy_runtime.schedules import next_tick
+from galaxy_runtime.settings import RuntimeSettings
+from galaxy_runtime.tables import runtime_records
+from galaxy_runtime.turns.positions import NewPosition, insert_positions
+
+
+class HeldEngines:
+    """`Engines` without a host: an engine in this process for each game, there as soon as it is opened."""
+
+    def __init__(self) -> None:
+        self.engines: dict[UUID, DoubleEngine] = {}
+        self.make: Callable[[UUID], DoubleEngine] = lambda game_id: DoubleEngine()
+        self.failure: Exception | None = None
+        """Raised by `open`."""
+        self.suspected: list[UUID] = []
+        self.woken: list[UUID] = []
+        self.version_id: UUID | None = None
+        self._transport: Transport | None = None
+
+    async def open(self, game_id: UUID, patience: timedelta) -> Engine:
+        if self.failure is not None:
+            raise self.failure
+        if self._transport is None:
+            self._transport = Transport()
+        if game_id not in self.engines:
+            self.engines[game_id] = self.make(game_id)
+            await self.engines[game_id].start()
+        engine = self.engines[game_id]
+        client = EngineClient(self._transport, engine.address, engine.token)
+        described = msgspec.json.decode(engine._describe(None, 0).body, type=Describe)
+        assert self.version_id is not None
+        return Engine(client, described, 1, self.version_id)
+
+    def suspect(self, game_id: UUID) -> None:
+        self.suspected.append(game_id)
+
+    async def wake(self, game_ids: Any) -> None:
+        self.woken += game_ids
+
+    async def stop(self) -> None:
+        for engine in self.engines.values():
+            await engine.stop()
+        if self._transport is not None:
+            await self._transport.close()
+
+
+@dataclass
+class Fakes:
+    """What the plugin requires."""
+
+    clock: ManualClock
+    versions: FakeEngineVersions = field(default_factory=FakeEngineVersions)
+    notifications: FakeNotifications = field(default_factory=FakeNotifications)
+
+    def plugin(self) -> type[Any]:
+        return offering(
+            "fakes",
+            {
+                ENGINE_VERSIONS: self.versions,
+                NOTIFICATIONS: self.notifications,
+                USER_AUTHENTICATOR: FakeUsers(),
+                ADMIN_AUTHENTICATOR: FakeAdmins(),
+            },
+        )
+
+
+@dataclass
+class World:
+    """A booted kernel and what tests do to it."""
+
+    booted: Booted
+    plugin: RuntimePlugin
+    clock: ManualClock
+    fakes: Fakes
+    engines: HeldEngines
+    table: NotedTable
+    version: EngineVersion
+
+    @property
+    def database(self) -> Database:
+        return self.booted.database
+
+    @property
+    def runtime(self) -> Any:
+        """Return what the plugin offers."""
+        return self.booted.kernel.assembly.require_resources().services.require(RUNTIME, asked_by="tests")
+
+    async def playing(
+        self, *, seats: int = 2, interval: timedelta = timedelta(days=1), run_when_final: bool = False, **columns: Any
+    ) -> UUID:
+        """Return a game whose position 0 was made; `columns` of its record may be set."""
+        launch = Launch(
+            game_id=new_id(),
+            engine_version_id=self.version.id,
+            seats=tuple(SeatPlayer(seat=seat, name=f"Player {seat}") for seat in range(1, seats + 1)),
+            options={},
+            schedule=Schedule(interval=interval),
+            run_when_final=run_when_final,
+        )
+        return await self.placed(launch, **columns)
+
+    async def placed(self, launch: Launch, **columns: Any) -> UUID:
+        """Write a game as its start leaves it, without an engine's help."""
+        numbers = [player.seat for player in launch.seats]
+        state = {"turn": 0, "seats": numbers, "seed": "seed", "log": [], "options": {}}
+        position = Position(
+            turn=0,
+            state=msgspec.Raw(msgspec.json.encode(state)),
+            reports={seat: msgspec.Raw(b'{"text":"hello"}') for seat in numbers},
+        )
+        made = NewPosition(
+            game_id=launch.game_id,
+            epoch=0,
+            position=position,
+            seats=tuple(numbers),
+            trigger=Trigger.START,
+            duration=timedelta(0),
+            seed="seed",
+            engine_version_id=launch.engine_version_id,
+            generation=1,
+            request_id="tests",
+        )
+        shift = self.plugin.time.shift
+        async with self.database.transaction() as connection:
+            now = await self.plugin.time.now(connection)
+            tick = next_tick(launch.schedule, anchor=now, now=now, due=None, made_at=now).at
+            values = {
+                "game_id": launch.game_id,
+                "engine_version_id": launch.engine_version_id,
+                "image": self.version.image,
+                "seats": seats_json(seats_of(launch.seats)),
+                "options": dict(launch.options),
+                "seed": b"s" * 32,
+                "schedule": schedule_json(launch.schedule),
+                "anchor": now,
+                "run_when_final": launch.run_when_final,
+                "policy": launch.policy,
+                "policy_options": dict(launch.policy_options),
+                "playing": True,
+                "next_turn_at": tick,
+                "tick_at": tick,
+                "made_at": now,
+                "awaiting": numbers,
+                "request_id": "tests",
+                **columns,
+            }
+            row = (await connection.execute(insert(runtime_records).values(values).returning(*RECORD))).one()
+            await insert_positions(connection, [made], shift)
+            await self.plugin._cache.put(connection, record_of(row))
+        return launch.game_id
+
+    async def execute(self, statement: str, **parameters: Any) -> Any:
+        async with self.database.transaction() as connection:
+            return await connection.execute(text(statement), parameters)
+
+    async def rows(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        return [tuple(row) for row in await self.execute(statement, **parameters)]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what the kernel does in the background."""
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
+    """Return what boots the plugin: settings by name, `beside` for a second replica of another world."""
+    async with AsyncExitStack() as stack:
+
+        async def make(*, beside: World | None = None, **settings: str) -> World:
+            fakes, made = beside.fakes if beside else Fakes(clock), []
+            engines = beside.engines if beside else HeldEngines()
+
+            class UnderTest(RuntimePlugin):
+                def __init__(self, context: Context[RuntimeSettings]) -> None:
+                    super().__init__(context)
+                    made.append(self)
+
+            environment = {f"BACKEND_RUNTIME_{name.upper()}": value for name, value in settings.items()}
+            dsn = beside.booted.dsn if beside else None
+            stack.push_async_callback(engines.stop)
+            booted = await stack.enter_async_context(
+                boot(UnderTest, fakes.plugin(), environment=environment, clock=clock, dsn=dsn)
+            )
+            version = beside.version if beside else fakes.versions.add("1.0.0", engine="double", image="double:1")
+            engines.version_id = version.id
+            world = World(booted, made[-1], clock, fakes, engines, NotedTable(), version)
+            world.runtime.observe(world.table)
+            return world
+
+        yield make
+
+
+@pytest.fixture
+async def world(make_world: Any) -> World:
+    """Return the plugin, booted with its default settings."""
+    world: World = await make_world()
+    return world
