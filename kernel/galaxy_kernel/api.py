@@ -2,7 +2,7 @@
 
 from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock
-from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, NoSettings, Settings
+from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, NoSettings, Settings, TypeName
 from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.http.problems import FieldError, Problem, conflict, invalid, not_found, throttled
 from galaxy_chassis.logs import email_hash
@@ -84,6 +84,7 @@ __all__ = [
     "Term",
     "TimeZone",
     "Timestamp",
+    "TypeName",
     "Wakeups",
     "Worker",
     "advisory_lock",

@@ -25,6 +25,7 @@ class EngineVersionPlugin:
     )
 
     def __init__(self, context: Context[EngineVersionSettings]) -> None:
+        self._context = context
         self._cache = Cache(
             name="engineversion.versions", table=engine_versions, row=EngineVersion, key=lambda version: version.id
         )
@@ -37,6 +38,7 @@ class EngineVersionPlugin:
 
     @asynccontextmanager
     async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
+        await self._service.add_missing(self._context.settings.versions)
         try:
             yield (Offer(ENGINE_VERSIONS, self._service),)
         finally:
