@@ -10,13 +10,14 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from engine_doubles import DoubleEngine, NotedTable
+from engine_doubles import DoubleEngine, DoubleHost, NotedTable
+from pydantic import BaseModel
 from sqlalchemy import insert, text
 
 from galaxy_chassis.clock import ManualClock
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR, USER_AUTHENTICATOR
 from galaxy_contracts.engines import ENGINE_VERSIONS, EngineVersion
-from galaxy_contracts.notification import NOTIFICATIONS
+from galaxy_contracts.notification import NOTIFICATIONS, Audience, NotificationKind
 from galaxy_contracts.runtime import RUNTIME, Launch, SeatPlayer, Trigger
 from galaxy_contracts.schedules import Schedule
 from galaxy_contracts.testing import FakeAdmins, FakeEngineVersions, FakeNotifications, FakeUsers
@@ -29,7 +30,7 @@ from galaxy_runtime.caches import RECORD
 from galaxy_runtime.domain import schedule_json, seats_json, seats_of
 from galaxy_runtime.engines.domain import Engine
 from galaxy_runtime.plugin import RuntimePlugin
-from galaxy_runtime.records.queries import record_of
+from galaxy_runtime.records.queries import change, record_of
 from galaxy_runtime.schedules import next_tick
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.tables import runtime_records
@@ -76,6 +77,10 @@ class HeldEngines:
             await self._transport.close()
 
 
+class AnyPayload(BaseModel):
+    """Of kinds that the notification plugin registers."""
+
+
 @dataclass
 class Fakes:
     """What the plugin requires."""
@@ -83,6 +88,13 @@ class Fakes:
     clock: ManualClock
     versions: FakeEngineVersions = field(default_factory=FakeEngineVersions)
     notifications: FakeNotifications = field(default_factory=FakeNotifications)
+
+    def __post_init__(self) -> None:
+        for name in ("image_pull_failed", "container_start_failed", "start_config_invalid"):
+            self.notifications.register(
+                NotificationKind(name=f"runtime.{name}", summary="", audience=Audience.OPERATORS, payload=AnyPayload)
+            )
+        self.versions.register_drivers = lambda drivers: None  # type: ignore[method-assign] # by each replica
 
     def plugin(self) -> type[Any]:
         return offering(
@@ -107,6 +119,12 @@ class World:
     engines: HeldEngines
     table: NotedTable
     version: EngineVersion
+    hosts: list[DoubleHost]
+    """The driver, once something has opened it."""
+
+    @property
+    def host(self) -> DoubleHost:
+        return self.hosts[-1]
 
     @property
     def database(self) -> Database:
@@ -181,6 +199,11 @@ class World:
             await self.plugin._cache.put(connection, record_of(row))
         return launch.game_id
 
+    async def change(self, game_id: UUID, **columns: Any) -> None:
+        """Change a record, in memory too."""
+        async with self.database.transaction() as connection:
+            await self.plugin._cache.put(connection, await change(connection, game_id, columns))
+
     async def execute(self, statement: str, **parameters: Any) -> Any:
         async with self.database.transaction() as connection:
             return await connection.execute(text(statement), parameters)
@@ -196,29 +219,43 @@ class World:
                 await asyncio.sleep(0.01)
 
 
+async def _stop_all(engines: dict[str, Any]) -> None:
+    for _, engine, _ in engines.values():
+        await engine.stop()
+
+
 @pytest.fixture
 async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
     """Return what boots the plugin: settings by name, `beside` for a second replica of another world."""
     async with AsyncExitStack() as stack:
 
         async def make(*, beside: World | None = None, **settings: str) -> World:
-            fakes, made = beside.fakes if beside else Fakes(clock), []
+            fakes = Fakes(clock, beside.fakes.versions) if beside else Fakes(clock)
+            made: list[RuntimePlugin] = []
+            hosts: list[DoubleHost] = []
+            shared = beside.host.engines if beside else {}
             engines = beside.engines if beside else HeldEngines()
 
             class UnderTest(RuntimePlugin):
                 def __init__(self, context: Context[RuntimeSettings]) -> None:
                     super().__init__(context)
+                    self._drivers.open = self._open  # type: ignore[method-assign,assignment]
                     made.append(self)
+
+                def _open(self, owner: str) -> DoubleHost:
+                    hosts.append(DoubleHost(owner, shared))
+                    return hosts[-1]
 
             environment = {f"BACKEND_RUNTIME_{name.upper()}": value for name, value in settings.items()}
             dsn = beside.booted.dsn if beside else None
             stack.push_async_callback(engines.stop)
+            stack.push_async_callback(_stop_all, shared)
             booted = await stack.enter_async_context(
                 boot(UnderTest, fakes.plugin(), environment=environment, clock=clock, dsn=dsn)
             )
             version = beside.version if beside else fakes.versions.add("1.0.0", engine="double", image="double:1")
             engines.version_id = version.id
-            world = World(booted, made[-1], clock, fakes, engines, NotedTable(), version)
+            world = World(booted, made[-1], clock, fakes, engines, NotedTable(), version, hosts)
             world.runtime.observe(world.table)
             return world
 

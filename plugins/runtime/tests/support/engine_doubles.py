@@ -27,7 +27,14 @@ class DoubleEngine:
     def __init__(
         self, capabilities: Sequence[str] = ("validate", "options", "suggest", "bundle"), last: int = 1_000_000
     ) -> None:
-        self.capabilities, self.last = list(capabilities), last
+        self.last = last
+        self.described: dict[str, Any] = {
+            "contract": 1,
+            "engine": "double",
+            "version": "1.0.0",
+            "players": {"min": 1, "max": 8},
+            "capabilities": list(capabilities),
+        }
         self.hook: Hook | None = None
         self.awaiting: Callable[[int, list[int]], list[int]] | None = None
         """Which seats are awaited before a turn: all unless set."""
@@ -44,9 +51,9 @@ class DoubleEngine:
         """Listen on a free port of the loopback; return the address."""
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         assert site._server is not None
         port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
@@ -77,8 +84,7 @@ class DoubleEngine:
         return web.Response(text="ok")
 
     def _describe(self, body: Any, seat: int) -> web.Response:
-        described = {"contract": 1, "engine": "double", "version": "1.0.0", "players": {"min": 1, "max": 8}}
-        return web.json_response({**described, "capabilities": self.capabilities})
+        return web.json_response(self.described)
 
     def _init(self, body: Any, seat: int) -> web.Response:
         seats = [each["seat"] for each in body["seats"]]
@@ -232,11 +238,6 @@ class DoubleHost:
                 )
                 self.engines[name] = (spec, engine, ended)
                 self.hints.put_nowait(game_id)
-
-    async def stop_all(self) -> None:
-        """Stop every server."""
-        for _, engine, _ in self.engines.values():
-            await engine.stop()
 
     async def _called(self, name: str) -> None:
         if self.hook is not None:
