@@ -9,7 +9,7 @@ from galaxy_contracts.engines import ENGINE_VERSIONS
 from galaxy_contracts.notification import NOTIFICATIONS
 from galaxy_contracts.runtime import RUNTIME
 from galaxy_contracts.turns import TURN_POLICIES
-from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Probe, Worker
+from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Probe, Route, Worker
 from galaxy_runtime.caches import records_cache
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.drivers import Drivers
@@ -18,6 +18,12 @@ from galaxy_runtime.engines.acting import EngineActions
 from galaxy_runtime.engines.host import EngineHost
 from galaxy_runtime.engines.service import EngineService
 from galaxy_runtime.notices import TURN_FAILED, Notices
+from galaxy_runtime.operations import routes as operation_routes
+from galaxy_runtime.operations import workers as operation_workers
+from galaxy_runtime.operations.replacing import Replacements
+from galaxy_runtime.operations.running import OperationRunner
+from galaxy_runtime.operations.service import OperationService
+from galaxy_runtime.operations.starting import Beginnings
 from galaxy_runtime.policies import Policies
 from galaxy_runtime.records.service import RecordService
 from galaxy_runtime.service import RuntimeService
@@ -46,7 +52,13 @@ class RuntimePlugin:
         self._host = EngineHost(context, self._drivers)
         actions = EngineActions(context, self._host, self._records, self._notices)
         self._engines = EngineService(context, self._cache, self.time, self._host, actions)
-        self._service = RuntimeService(context, self._cache, self._table, self._policies, self._records)
+        self._operations = OperationService(context, self._cache, self.time)
+        beginnings = Beginnings(context, self._cache, self.time, self._table)
+        replacements = Replacements(context, self._cache, self._engines)
+        self._runner = OperationRunner(context, self._cache, self._engines, beginnings, replacements)
+        self._service = RuntimeService(
+            context, self._cache, self._table, self._policies, self._records, self._operations
+        )
 
     def backend_migrations(self) -> Migrations:
         return Migrations("galaxy_runtime.migrations", metadata)
@@ -61,6 +73,7 @@ class RuntimePlugin:
         finally:
             watching.cancel()
             await asyncio.wait([watching])
+            await self._runner.close()
             await self._engines.close()
             await self._host.close()
 
@@ -70,5 +83,11 @@ class RuntimePlugin:
     def backend_probes(self) -> Sequence[Probe]:
         return (Probe("host", self._engines.health),)
 
+    def backend_routes(self) -> Sequence[Route]:
+        return operation_routes.routes(self._operations)
+
     def backend_workers(self) -> Sequence[Worker]:
-        return (*engine_workers.workers(self._context, self._engines),)
+        return (
+            *engine_workers.workers(self._context, self._engines),
+            *operation_workers.workers(self._runner),
+        )

@@ -10,11 +10,12 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from galaxy_contracts.runtime import GameStatus, GameTable
+from galaxy_contracts.runtime import Actor, GameStatus, GameTable, Launch, Operation
 from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import Cache, Connection, Context, field_errors, invalid, invalid_request
 from galaxy_runtime import schedules
 from galaxy_runtime.caches import Record
+from galaxy_runtime.operations.service import OperationService
 from galaxy_runtime.policies import Policies
 from galaxy_runtime.records.service import RecordService
 from galaxy_runtime.settings import RuntimeSettings
@@ -31,9 +32,10 @@ class RuntimeService:
         table: ObservingTable,
         policies: Policies,
         records: RecordService,
+        operations: OperationService,
     ) -> None:
         self._context, self._cache, self._table = context, cache, table
-        self._policies, self._records = policies, records
+        self._policies, self._records, self._operations = policies, records, operations
 
     def observe(self, table: GameTable) -> None:
         """Keep the owner of the games; see the contract."""
@@ -63,6 +65,23 @@ class RuntimeService:
     async def lock(self, connection: Connection, game_ids: Sequence[UUID]) -> None:
         """Lock records; see the contract."""
         await self._records.lock(connection, game_ids)
+
+    async def launch(self, connection: Connection, launch: Launch) -> UUID:
+        """Make a game's record and have it started; see the contract."""
+        return await self._operations.launch(connection, launch)
+
+    async def operate(
+        self,
+        connection: Connection,
+        game_id: UUID,
+        operation: Operation,
+        actor: Actor,
+        *,
+        to_version: UUID | None = None,
+        force: bool = False,
+    ) -> UUID:
+        """Record an operation; see the contract."""
+        return await self._operations.operate(connection, game_id, operation, actor, to_version=to_version, force=force)
 
     async def suspend(self, connection: Connection, game_id: UUID) -> None:
         """Stop a game's clock; see the contract."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import aiohttp
 import msgspec
 import pytest
 from engine_doubles import DoubleEngine, DoubleHost, NotedTable
@@ -18,7 +19,7 @@ from galaxy_chassis.clock import ManualClock
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR, USER_AUTHENTICATOR
 from galaxy_contracts.engines import ENGINE_VERSIONS, EngineVersion
 from galaxy_contracts.notification import NOTIFICATIONS, Audience, NotificationKind
-from galaxy_contracts.runtime import RUNTIME, Launch, SeatPlayer, Trigger
+from galaxy_contracts.runtime import RUNTIME, Actor, ActorKind, Launch, Operation, SeatPlayer, Trigger
 from galaxy_contracts.schedules import Schedule
 from galaxy_contracts.testing import FakeAdmins, FakeEngineVersions, FakeNotifications, FakeUsers
 from galaxy_devkit.testing.kernel import Boot, Booted, offering
@@ -75,6 +76,9 @@ class HeldEngines:
             await engine.stop()
         if self._transport is not None:
             await self._transport.close()
+
+
+GAMES = "/api/v1/admin/runtime/games"
 
 
 class AnyPayload(BaseModel):
@@ -135,18 +139,50 @@ class World:
         """Return what the plugin offers."""
         return self.booted.kernel.assembly.require_resources().services.require(RUNTIME, asked_by="tests")
 
+    async def ask(self, method: str, path: str, **request: Any) -> tuple[int, Any]:
+        """Make a request as the operator, and return status and JSON."""
+        headers = {"Authorization": aiohttp.encode_basic_auth(FakeAdmins.username, FakeAdmins.password)}
+        async with self.booted.client.request(method, f"{GAMES}{path}", headers=headers, **request) as response:
+            return response.status, await response.json() if response.content_length else None
+
+    def a_launch(self, *, seats: int = 2, **fields: Any) -> Launch:
+        """Return a game to start."""
+        values: dict[str, Any] = {
+            "game_id": new_id(),
+            "engine_version_id": self.version.id,
+            "seats": tuple(SeatPlayer(seat=seat, name=f"Player {seat}") for seat in range(1, seats + 1)),
+            "options": {},
+            "schedule": Schedule(interval=timedelta(days=1)),
+        }
+        return Launch(**{**values, **fields})
+
+    async def launch(self, launch: Launch) -> UUID:
+        """Have a game started, and return the operation's id."""
+        async with self.database.transaction() as connection:
+            operation: UUID = await self.runtime.launch(connection, launch)
+            return operation
+
+    async def operate(self, game_id: UUID, operation: Operation, **options: Any) -> UUID:
+        """Have an operation carried out, and return its id."""
+        async with self.database.transaction() as connection:
+            actor = Actor(ActorKind.OPERATOR)
+            made: UUID = await self.runtime.operate(connection, game_id, operation, actor, **options)
+            return made
+
+    async def finished(self, operation: UUID, seconds: float = 15.0) -> Any:
+        """Wait for the end of an operation, and return its row."""
+        statement = "SELECT * FROM runtime_operation_log WHERE id = :id"
+        async with asyncio.timeout(seconds):
+            while (row := (await self.execute(statement, id=operation)).one()).outcome is None:
+                await asyncio.sleep(0.02)
+        return row
+
     async def playing(
         self, *, seats: int = 2, interval: timedelta = timedelta(days=1), run_when_final: bool = False, **columns: Any
     ) -> UUID:
         """Return a game whose position 0 was made; `columns` of its record may be set."""
-        launch = Launch(
-            game_id=new_id(),
-            engine_version_id=self.version.id,
-            seats=tuple(SeatPlayer(seat=seat, name=f"Player {seat}") for seat in range(1, seats + 1)),
-            options={},
-            schedule=Schedule(interval=interval),
-            run_when_final=run_when_final,
-        )
+        schedule = Schedule(interval=interval)
+        launch = self.a_launch(seats=seats, schedule=schedule, run_when_final=run_when_final)
         return await self.placed(launch, **columns)
 
     async def placed(self, launch: Launch, **columns: Any) -> UUID:
