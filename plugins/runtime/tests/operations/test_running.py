@@ -131,7 +131,7 @@ async def test_one_operation_at_a_time(world: Any) -> None:
 async def _insert(world: Any, game: UUID, age: str = "0 seconds") -> UUID:
     """Insert an open operation that another process works at."""
     statement = """
-        INSERT INTO runtime_operation_log 
+        INSERT INTO runtime_operation_log
             (id, game_id, operation, actor_kind, request_id, lease, lease_until, started_at)
         VALUES (gen_random_uuid(), :game, 'restart', 'operator', 'r', 1, now() + interval '1 minute',
             now() - CAST(:age AS interval)) RETURNING id
