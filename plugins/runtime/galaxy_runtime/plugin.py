@@ -24,6 +24,7 @@ from galaxy_runtime.operations.replacing import Replacements
 from galaxy_runtime.operations.running import OperationRunner
 from galaxy_runtime.operations.service import OperationService
 from galaxy_runtime.operations.starting import Beginnings
+from galaxy_runtime.orders.service import OrderService
 from galaxy_runtime.policies import Policies
 from galaxy_runtime.records.service import RecordService
 from galaxy_runtime.service import RuntimeService
@@ -56,8 +57,9 @@ class RuntimePlugin:
         beginnings = Beginnings(context, self._cache, self.time, self._table)
         replacements = Replacements(context, self._cache, self._engines)
         self._runner = OperationRunner(context, self._cache, self._engines, beginnings, replacements)
+        orders = OrderService(context, self._cache, self.time, self._engines)
         self._service = RuntimeService(
-            context, self._cache, self._table, self._policies, self._records, self._operations
+            context, self._cache, self._table, self._policies, self._records, self._operations, orders
         )
 
     def backend_migrations(self) -> Migrations:

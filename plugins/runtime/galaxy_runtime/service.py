@@ -10,12 +10,23 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from galaxy_contracts.runtime import Actor, GameStatus, GameTable, Launch, Operation
+from galaxy_contracts.runtime import (
+    Actor,
+    GameStatus,
+    GameTable,
+    Launch,
+    Operation,
+    Question,
+    Receipt,
+    StoredOrders,
+    Submission,
+)
 from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import Cache, Connection, Context, field_errors, invalid, invalid_request
 from galaxy_runtime import schedules
 from galaxy_runtime.caches import Record
 from galaxy_runtime.operations.service import OperationService
+from galaxy_runtime.orders.service import OrderService
 from galaxy_runtime.policies import Policies
 from galaxy_runtime.records.service import RecordService
 from galaxy_runtime.settings import RuntimeSettings
@@ -33,9 +44,11 @@ class RuntimeService:
         policies: Policies,
         records: RecordService,
         operations: OperationService,
+        orders: OrderService,
     ) -> None:
         self._context, self._cache, self._table = context, cache, table
-        self._policies, self._records, self._operations = policies, records, operations
+        self._policies, self._records = policies, records
+        self._operations, self._orders = operations, orders
 
     def observe(self, table: GameTable) -> None:
         """Keep the owner of the games; see the contract."""
@@ -102,3 +115,15 @@ class RuntimeService:
     async def end(self, connection: Connection, game_id: UUID) -> None:
         """Close a game's record; see the contract."""
         await self._records.end(connection, game_id)
+
+    async def put_orders(self, game_id: UUID, seat: int, submission: Submission) -> Receipt:
+        """Have a set of orders judged and kept; see the contract."""
+        return await self._orders.put(game_id, seat, submission)
+
+    async def orders(self, connection: Connection, game_id: UUID, seat: int) -> StoredOrders | None:
+        """Return a seat's set for the current turn; see the contract."""
+        return await self._orders.stored(connection, game_id, seat)
+
+    async def ask(self, game_id: UUID, seat: int, question: Question, body: bytes | None = None) -> bytes:
+        """Put a question to a game's engine; see the contract."""
+        return await self._orders.ask(game_id, seat, question, body)
