@@ -8,9 +8,13 @@ from galaxy_contracts.engines import ENGINE_VERSIONS
 from galaxy_contracts.notification import NOTIFICATIONS
 from galaxy_contracts.runtime import RUNTIME
 from galaxy_contracts.turns import TURN_POLICIES
-from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer
+from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Probe, Worker
 from galaxy_runtime.caches import records_cache
+from galaxy_runtime.clocks import workers as clock_workers
+from galaxy_runtime.clocks.service import ClockService
+from galaxy_runtime.clocks.workers import Deadlines
 from galaxy_runtime.database_time import DatabaseTime
+from galaxy_runtime.engines.domain import Engines
 from galaxy_runtime.notices import TURN_FAILED, Notices
 from galaxy_runtime.policies import Policies
 from galaxy_runtime.records.service import RecordService
@@ -18,6 +22,12 @@ from galaxy_runtime.service import RuntimeService
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
 from galaxy_runtime.tables import metadata
+from galaxy_runtime.turns import workers as turn_workers
+from galaxy_runtime.turns.commit import Commits
+from galaxy_runtime.turns.metrics import TurnMetrics
+from galaxy_runtime.turns.running import TurnRunner
+from galaxy_runtime.turns.service import TurnService
+from galaxy_runtime.turns.workers import TurnWorker
 
 
 class RuntimePlugin:
@@ -31,12 +41,16 @@ class RuntimePlugin:
         requires=(ENGINE_VERSIONS, NOTIFICATIONS),
     )
 
-    def __init__(self, context: Context[RuntimeSettings]) -> None:
+    def __init__(self, context: Context[RuntimeSettings], engines: Engines | None = None) -> None:
         self._context, self._cache = context, records_cache()
         self.time, self._table, self._policies = DatabaseTime(), ObservingTable(), Policies()
         self._notices = Notices(context)
         self._records = RecordService(context, self._cache, self.time, self._table)
         self._service = RuntimeService(context, self._cache, self._table, self._policies, self._records)
+        self._metrics = TurnMetrics(context.meter)
+        self._clocks = ClockService(context, self._cache, self.time, self._table)
+        self._deadlines = Deadlines(context, self.time, self._table)
+        self.turns = None if engines is None else self._turn_worker(context, engines)
 
     def backend_migrations(self) -> Migrations:
         return Migrations("galaxy_runtime.migrations", metadata)
@@ -44,7 +58,24 @@ class RuntimePlugin:
     @asynccontextmanager
     async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
         self._context.require(NOTIFICATIONS).register(TURN_FAILED)
-        yield (Offer(RUNTIME, self._service), Offer(TURN_POLICIES, self._policies))
+        try:
+            yield (Offer(RUNTIME, self._service), Offer(TURN_POLICIES, self._policies))
+        finally:
+            if self.turns is not None:
+                await self.turns.close()
 
     def backend_caches(self) -> Sequence[Cache[Any, Any]]:
         return (self._cache,)
+
+    def backend_probes(self) -> Sequence[Probe]:
+        return (Probe("runtime.clock", self._clocks.health),)
+
+    def backend_workers(self) -> Sequence[Worker]:
+        turns = () if self.turns is None else turn_workers.workers(self.turns)
+        return (*turns, *clock_workers.workers(self._deadlines))
+
+    def _turn_worker(self, context: Context[RuntimeSettings], engines: Engines) -> TurnWorker:
+        turns = TurnService(context, self._cache, self.time, self._table, self._policies, self._records, self._notices)
+        commits = Commits(context, self._cache, self.time, self._table)
+        runner = TurnRunner(context, self.time, engines, turns, commits, self._metrics)
+        return TurnWorker(context, self._clocks, turns, runner, commits, self._metrics)

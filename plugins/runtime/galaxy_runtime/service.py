@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from pydantic import ValidationError
 
-from galaxy_contracts.runtime import GameStatus, GameTable
+from galaxy_contracts.runtime import GameStatus, GameTable, TurnSummary
 from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import Cache, Connection, Context, field_errors, invalid, invalid_request
 from galaxy_runtime import schedules
@@ -19,6 +20,7 @@ from galaxy_runtime.policies import Policies
 from galaxy_runtime.records.service import RecordService
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
+from galaxy_runtime.turns import positions
 
 
 class RuntimeService:
@@ -83,3 +85,17 @@ class RuntimeService:
     async def end(self, connection: Connection, game_id: UUID) -> None:
         """Close a game's record; see the contract."""
         await self._records.end(connection, game_id)
+
+    async def turns(
+        self, connection: Connection, game_id: UUID, limit: int, offset: int
+    ) -> tuple[list[TurnSummary], int]:
+        """Return a page of a game's positions; see the contract."""
+        return await positions.list_positions(connection, game_id, limit, offset)
+
+    async def report(self, connection: Connection, game_id: UUID, turn: int, seat: int) -> msgspec.Raw | None:
+        """Return a seat's report on a position; see the contract."""
+        return await positions.find_report(connection, game_id, turn, seat)
+
+    async def public_report(self, connection: Connection, game_id: UUID, turn: int) -> msgspec.Raw | None:
+        """Return what anybody may know of a position; see the contract."""
+        return await positions.find_public_report(connection, game_id, turn)

@@ -207,7 +207,7 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
 
             class UnderTest(RuntimePlugin):
                 def __init__(self, context: Context[RuntimeSettings]) -> None:
-                    super().__init__(context)
+                    super().__init__(context, engines)
                     made.append(self)
 
             environment = {f"BACKEND_RUNTIME_{name.upper()}": value for name, value in settings.items()}
