@@ -11,10 +11,14 @@ from galaxy_contracts.runtime import RUNTIME
 from galaxy_contracts.turns import TURN_POLICIES
 from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Probe, Route, Worker
 from galaxy_runtime.caches import records_cache
+from galaxy_runtime.clocks import workers as clock_workers
+from galaxy_runtime.clocks.service import ClockService
+from galaxy_runtime.clocks.workers import Deadlines
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.drivers import Drivers
 from galaxy_runtime.engines import workers as engine_workers
 from galaxy_runtime.engines.acting import EngineActions
+from galaxy_runtime.engines.domain import Engines
 from galaxy_runtime.engines.host import EngineHost
 from galaxy_runtime.engines.service import EngineService
 from galaxy_runtime.notices import TURN_FAILED, Notices
@@ -31,6 +35,12 @@ from galaxy_runtime.service import RuntimeService
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
 from galaxy_runtime.tables import metadata
+from galaxy_runtime.turns import workers as turn_workers
+from galaxy_runtime.turns.commit import Commits
+from galaxy_runtime.turns.metrics import TurnMetrics
+from galaxy_runtime.turns.running import TurnRunner
+from galaxy_runtime.turns.service import TurnService
+from galaxy_runtime.turns.workers import TurnWorker
 
 
 class RuntimePlugin:
@@ -44,7 +54,7 @@ class RuntimePlugin:
         requires=(ENGINE_VERSIONS, NOTIFICATIONS),
     )
 
-    def __init__(self, context: Context[RuntimeSettings]) -> None:
+    def __init__(self, context: Context[RuntimeSettings], engines: Engines | None = None) -> None:
         self._context, self._cache = context, records_cache()
         self.time, self._table, self._policies = DatabaseTime(), ObservingTable(), Policies()
         self._notices = Notices(context)
@@ -53,11 +63,16 @@ class RuntimePlugin:
         self._host = EngineHost(context, self._drivers)
         actions = EngineActions(context, self._host, self._records, self._notices)
         self._engines = EngineService(context, self._cache, self.time, self._host, actions)
+        used = self._engines if engines is None else engines
         self._operations = OperationService(context, self._cache, self.time)
         beginnings = Beginnings(context, self._cache, self.time, self._table)
-        replacements = Replacements(context, self._cache, self._engines)
-        self._runner = OperationRunner(context, self._cache, self._engines, beginnings, replacements)
-        orders = OrderService(context, self._cache, self.time, self._engines)
+        replacements = Replacements(context, self._cache, used)
+        self._runner = OperationRunner(context, self._cache, used, beginnings, replacements)
+        self._metrics = TurnMetrics(context.meter)
+        self._clocks = ClockService(context, self._cache, self.time, self._table)
+        self._deadlines = Deadlines(context, self.time, self._table)
+        self.turns = self._turn_worker(context, used)
+        orders = OrderService(context, self._cache, self.time, used)
         self._service = RuntimeService(
             context, self._cache, self._table, self._policies, self._records, self._operations, orders
         )
@@ -75,6 +90,7 @@ class RuntimePlugin:
         finally:
             watching.cancel()
             await asyncio.wait([watching])
+            await self.turns.close()
             await self._runner.close()
             await self._engines.close()
             await self._host.close()
@@ -83,13 +99,21 @@ class RuntimePlugin:
         return (self._cache,)
 
     def backend_probes(self) -> Sequence[Probe]:
-        return (Probe("host", self._engines.health),)
+        return (Probe("host", self._engines.health), Probe("clock", self._clocks.health))
 
     def backend_routes(self) -> Sequence[Route]:
         return operation_routes.routes(self._operations)
 
     def backend_workers(self) -> Sequence[Worker]:
         return (
+            *turn_workers.workers(self.turns),
+            *clock_workers.workers(self._deadlines),
             *engine_workers.workers(self._context, self._engines),
             *operation_workers.workers(self._runner),
         )
+
+    def _turn_worker(self, context: Context[RuntimeSettings], engines: Engines) -> TurnWorker:
+        turns = TurnService(context, self._cache, self.time, self._table, self._policies, self._records, self._notices)
+        commits = Commits(context, self._cache, self.time, self._table)
+        runner = TurnRunner(context, self.time, engines, turns, commits, self._metrics)
+        return TurnWorker(context, self._clocks, turns, runner, commits, self._metrics)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from pydantic import ValidationError
 
 from galaxy_contracts.runtime import (
@@ -20,6 +21,7 @@ from galaxy_contracts.runtime import (
     Receipt,
     StoredOrders,
     Submission,
+    TurnSummary,
 )
 from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import Cache, Connection, Context, field_errors, invalid, invalid_request
@@ -31,6 +33,7 @@ from galaxy_runtime.policies import Policies
 from galaxy_runtime.records.service import RecordService
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
+from galaxy_runtime.turns import positions
 
 
 class RuntimeService:
@@ -127,3 +130,17 @@ class RuntimeService:
     async def ask(self, game_id: UUID, seat: int, question: Question, body: bytes | None = None) -> bytes:
         """Put a question to a game's engine; see the contract."""
         return await self._orders.ask(game_id, seat, question, body)
+
+    async def turns(
+        self, connection: Connection, game_id: UUID, limit: int, offset: int
+    ) -> tuple[list[TurnSummary], int]:
+        """Return a page of a game's positions; see the contract."""
+        return await positions.list_positions(connection, game_id, limit, offset)
+
+    async def report(self, connection: Connection, game_id: UUID, turn: int, seat: int) -> msgspec.Raw | None:
+        """Return a seat's report on a position; see the contract."""
+        return await positions.find_report(connection, game_id, turn, seat)
+
+    async def public_report(self, connection: Connection, game_id: UUID, turn: int) -> msgspec.Raw | None:
+        """Return what anybody may know of a position; see the contract."""
+        return await positions.find_public_report(connection, game_id, turn)

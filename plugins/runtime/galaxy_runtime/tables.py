@@ -81,6 +81,7 @@ runtime_records = Table(
     Column("phase", Text),
     Column("sent", ARRAY(SmallInteger), nullable=False, server_default=text("'{}'")),
     Column("final", ARRAY(SmallInteger), nullable=False, server_default=text("'{}'")),
+    Column("absent", ARRAY(SmallInteger)),
     _time("orders_closed_at"),
     Column("order_lease", Integer, nullable=False, server_default="0"),
     _time("order_lease_until"),
@@ -110,7 +111,7 @@ runtime_records = Table(
 `playing`: its clock runs. `due_at` is set from the first claim of a turn until that turn is committed or given up, and
 then orders are closed; `remaining` of 0 meanwhile means that the game is suspended once the turn is done. `tick_at` is
 the tick that will run, as people see it: later than `next_turn_at` where that one is skipped. `sent` and `final` are
-the seats with orders, and with final ones, for the turn.
+the seats with orders, and with final ones, for the turn; `absent` is decided at its first claim.
 """
 
 runtime_operation_log = Table(

@@ -125,6 +125,8 @@ class World:
     version: EngineVersion
     hosts: list[DoubleHost]
     """The driver, once something has opened it."""
+    shared: dict[str, Any]
+    """The engines of the host, which all replicas see."""
 
     @property
     def host(self) -> DoubleHost:
@@ -262,19 +264,22 @@ async def _stop_all(engines: dict[str, Any]) -> None:
 
 @pytest.fixture
 async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
-    """Return what boots the plugin: settings by name, `beside` for a second replica of another world."""
+    """Return what boots the plugin: settings by name, `beside` for a second replica of another world.
+
+    `held`: with engines that are there as soon as they are opened, without a host.
+    """
     async with AsyncExitStack() as stack:
 
-        async def make(*, beside: World | None = None, **settings: str) -> World:
+        async def make(*, beside: World | None = None, held: bool = False, **settings: str) -> World:
             fakes = Fakes(clock, beside.fakes.versions) if beside else Fakes(clock)
             made: list[RuntimePlugin] = []
             hosts: list[DoubleHost] = []
-            shared = beside.host.engines if beside else {}
+            shared: dict[str, Any] = beside.shared if beside else {}
             engines = beside.engines if beside else HeldEngines()
 
             class UnderTest(RuntimePlugin):
                 def __init__(self, context: Context[RuntimeSettings]) -> None:
-                    super().__init__(context)
+                    super().__init__(context, engines if held else None)
                     self._drivers.open = self._open  # type: ignore[method-assign,assignment]
                     made.append(self)
 
@@ -291,7 +296,7 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
             )
             version = beside.version if beside else fakes.versions.add("1.0.0", engine="double", image="double:1")
             engines.version_id = version.id
-            world = World(booted, made[-1], clock, fakes, engines, NotedTable(), version, hosts)
+            world = World(booted, made[-1], clock, fakes, engines, NotedTable(), version, hosts, shared)
             world.runtime.observe(world.table)
             return world
 

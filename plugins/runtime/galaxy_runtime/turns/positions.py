@@ -1,4 +1,4 @@
-"""Positions as they are written: the row, the seats' reports, and what the owner of the game is told."""
+"""Positions as they are written and read: the row, the seats' reports, and what the owner of the game is told."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,13 +7,14 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, LargeBinary, bindparam, text
+from sqlalchemy import ARRAY, Integer, LargeBinary, Select, SmallInteger, Uuid, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from galaxy_contracts.runtime import PositionMade, Trigger
+from galaxy_contracts.runtime import PositionMade, Trigger, TurnSummary
 from galaxy_engine.messages import Position
 from galaxy_kernel.api import Connection, new_id
 from galaxy_runtime.database_time import NOW, SHIFT
+from galaxy_runtime.tables import runtime_reports, runtime_turns
 
 _BYTES = ARRAY(LargeBinary)
 
@@ -53,6 +54,25 @@ _INSERT = text(f"""
     bindparam("seats", type_=JSONB),
     *(bindparam(name, type_=_BYTES) for name in ("states", "digests", "publics", "orders_digests", "reports")),
 )
+
+_t, _r = runtime_turns.c, runtime_reports.c
+_GAME, _TURN = bindparam("game_id", type_=Uuid), bindparam("turn", type_=Integer)
+_CURRENT = (_t.game_id == _GAME, _t.superseded_at.is_(None))
+_SUMMARIES: Select[Any] = (
+    select(*(_t[name] for name in TurnSummary.__struct_fields__))
+    .where(*_CURRENT)
+    .order_by(_t.turn.desc())
+    .limit(bindparam("limit"))
+    .offset(bindparam("offset"))
+)
+_COUNT = select(func.count()).select_from(runtime_turns).where(*_CURRENT)
+_REPORT = select(_r.report).where(
+    _r.game_id == _GAME,
+    _r.seat == bindparam("seat", type_=SmallInteger),
+    _r.turn == _TURN,
+    _r.turn_id == select(_t.id).where(*_CURRENT, _t.turn == _TURN).scalar_subquery(),
+)
+_PUBLIC = select(_t.public_report).where(*_CURRENT, _t.turn == _TURN)
 
 
 class NewPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +116,7 @@ class NewPosition(msgspec.Struct, frozen=True, kw_only=True):
             eliminated=tuple(sorted(position.eliminated)),
             phase=position.phase,
             finished=position.finished,
-            result=None if position.result is None else msgspec.to_builtins(position.result, str_keys=True),
+            result=None if position.result is None else msgspec.json.decode(msgspec.json.encode(position.result)),
             next_turn_at=next_turn_at,
         )
 
@@ -125,6 +145,35 @@ async def insert_positions(connection: Connection, positions: Sequence[NewPositi
         "shift": shift,
     }
     await connection.execute(_INSERT, values)
+
+
+async def list_positions(
+    connection: Connection, game_id: UUID, limit: int, offset: int
+) -> tuple[list[TurnSummary], int]:
+    """Return a page of a game's positions, the newest first, and how many there are."""
+    rows = await connection.execute(_SUMMARIES, {"game_id": game_id, "limit": limit, "offset": offset})
+    count: int = (await connection.execute(_COUNT, {"game_id": game_id})).scalar_one()
+    return [_summary(row._asdict()) for row in rows], count
+
+
+async def find_report(connection: Connection, game_id: UUID, turn: int, seat: int) -> msgspec.Raw | None:
+    """Return a seat's report on a position."""
+    values = {"game_id": game_id, "turn": turn, "seat": seat}
+    return _raw((await connection.execute(_REPORT, values)).scalar_one_or_none())
+
+
+async def find_public_report(connection: Connection, game_id: UUID, turn: int) -> msgspec.Raw | None:
+    """Return what anybody may know of a position."""
+    return _raw((await connection.execute(_PUBLIC, {"game_id": game_id, "turn": turn})).scalar_one_or_none())
+
+
+def _summary(values: dict[str, Any]) -> TurnSummary:
+    values |= {name: tuple(values[name]) for name in ("absent", "eliminated")}
+    return TurnSummary(**{**values, "trigger": Trigger(values["trigger"])})
+
+
+def _raw(report: bytes | None) -> msgspec.Raw | None:
+    return None if report is None else msgspec.Raw(bytes(report))
 
 
 def _row(made: NewPosition) -> dict[str, Any]:

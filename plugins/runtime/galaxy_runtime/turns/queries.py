@@ -1,4 +1,8 @@
-"""Every statement about turns, as functions of a connection. "Now" is the database's clock, shifted only by tests."""
+"""Every statement about turns that run, as functions of a connection.
+
+Records are locked in the order of ids, or passed over where they are locked already, so that nothing here waits in a
+circle. "Now" is the database's clock, shifted only by tests.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -6,59 +10,129 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, Integer, Interval, Row, Text, Uuid, bindparam, text
+from sqlalchemy import (
+    ARRAY,
+    DateTime,
+    Float,
+    Integer,
+    Interval,
+    LargeBinary,
+    Row,
+    SmallInteger,
+    Text,
+    Uuid,
+    bindparam,
+    column,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
-from galaxy_contracts.runtime import Trigger
+from galaxy_contracts.runtime import Failure, Trigger
 from galaxy_kernel.api import Connection
+from galaxy_runtime.caches import RECORD, Record
+from galaxy_runtime.database_time import NOW, SHIFT
 from galaxy_runtime.domain import schedule_from, seats_from
-from galaxy_runtime.turns.domain import LEASE, DueRecord
+from galaxy_runtime.records.queries import record_of
+from galaxy_runtime.tables import runtime_records
+from galaxy_runtime.turns.domain import LEASE, DueRecord, HeldRecord
 
-_SHIFT = bindparam("shift", type_=Interval)
 _IDS = bindparam("ids", type_=ARRAY(Uuid))
+_LEASES = bindparam("leases", type_=ARRAY(Integer))
+_LEASE = bindparam("lease_time", type_=Interval)
+_SPREAD = bindparam("spread", type_=Interval)
+_ROWS = bindparam("rows", type_=JSONB)
+_SHOWN = ", ".join(f"r.{each.name}" for each in RECORD)
+_MINE = "unnest(CAST(:ids AS uuid[]), CAST(:leases AS int[])) AS mine (game_id, lease)"
+_HELD = "r.game_id = mine.game_id AND r.turn_lease = mine.lease AND r.turn_claimed_at IS NOT NULL"
 
-_DUE = text("""
-    SELECT r.game_id, r.turn, r.epoch, r.seats, r.awaiting, r.phase, r.schedule, r.anchor, r.policy, r.policy_options,
-        r.trigger, r.skip_next, r.next_turn_at, r.due_at, r.made_at, r.postponed, r.turn_attempts,
-        (statement_timestamp() + :shift) AS now,
-        (SELECT jsonb_object_agg(o.seat, o.final) FROM runtime_orders AS o
-            WHERE o.game_id = r.game_id AND o.epoch = r.epoch AND o.turn = r.turn) AS sent
-    FROM runtime_records AS r
-    WHERE r.playing AND r.next_turn_at <= (statement_timestamp() + :shift)
-    ORDER BY r.next_turn_at LIMIT :limit
-    FOR UPDATE OF r SKIP LOCKED
-""").bindparams(_SHIFT)
+_CLAIMABLE = """CASE WHEN r.due_at IS NULL AND r.trigger = 'scheduled' AND CAST(:spread AS interval) > interval '0'
+        THEN r.next_turn_at + mod(
+            uuid_hash_extended(r.game_id, 0) & 2147483647, CAST(extract(epoch FROM CAST(:spread AS interval)) AS bigint)
+        ) * interval '1 second'
+        ELSE r.next_turn_at END"""
+"""When a turn may be claimed: at its time, or spread over a while after it. The deadline is the same for all."""
 
-_SOONEST = text(
-    "SELECT CAST(extract(epoch FROM min(next_turn_at) - (statement_timestamp() + :shift)) AS float8)"
-    " FROM runtime_records WHERE playing"
-).bindparams(_SHIFT)
+_DUE_COLUMNS = (
+    *("game_id", "image", "turn", "seats", "awaiting", "sent", "final", "phase", "schedule", "anchor", "policy"),
+    *("policy_options", "trigger", "skip_next", "next_turn_at", "due_at", "absent", "made_at", "postponed"),
+    *("turn_attempts", "turn_failure"),
+)
+_records = runtime_records.c
 
-_CLAIM = text("""
-    UPDATE runtime_records SET turn_lease = turn_lease + 1, turn_claimed_at = (statement_timestamp() + :shift),
-        due_at = coalesce(due_at, next_turn_at), next_turn_at = (statement_timestamp() + :shift) + :lease,
-        turn_attempts = turn_attempts + 1,
-        orders_closed_at = coalesce(orders_closed_at, (statement_timestamp() + :shift))
-    WHERE game_id = ANY(:ids)
-    RETURNING game_id, turn_lease, due_at, turn_claimed_at
-""").bindparams(_SHIFT, _IDS, bindparam("lease", type_=Interval))
+_DUE = (
+    text(f"""
+    SELECT {", ".join(f"r.{name}" for name in _DUE_COLUMNS)}, {NOW} AS now FROM runtime_records AS r
+    WHERE r.playing AND r.next_turn_at <= {NOW} AND {_CLAIMABLE} <= {NOW}
+    ORDER BY r.next_turn_at LIMIT :limit FOR UPDATE OF r SKIP LOCKED
+    """)  # noqa: S608  constants
+    .bindparams(SHIFT, _SPREAD)
+    .columns(*(_records[name] for name in _DUE_COLUMNS), column("now", DateTime(timezone=True)))
+)
 
-_SKIP = text("""
-    UPDATE runtime_records AS r SET skip_next = false, next_turn_at = new.at
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:times AS timestamptz[])) AS new (game_id, at)
+_SOONEST = (
+    text(f"""
+    SELECT CAST(extract(epoch FROM least(
+        (SELECT min(next_turn_at) FROM runtime_records WHERE playing AND next_turn_at > {NOW}),
+        (SELECT min({_CLAIMABLE}) FROM runtime_records AS r WHERE r.playing AND r.next_turn_at <= {NOW})
+    ) - {NOW}) AS float8)
+    """)  # noqa: S608  constants
+    .bindparams(SHIFT, _SPREAD)
+    .columns(column("seconds", Float))
+)
+
+_CLAIM = (
+    text(f"""
+    UPDATE runtime_records AS r SET turn_lease = r.turn_lease + 1, turn_claimed_at = {NOW},
+        due_at = coalesce(r.due_at, r.next_turn_at), next_turn_at = {NOW} + :lease_time,
+        turn_attempts = r.turn_attempts + 1, absent = new.absent, remind_at = NULL,
+        orders_closed_at = coalesce(r.orders_closed_at, {NOW})
+    FROM jsonb_to_recordset(:rows) AS new (game_id uuid, absent smallint[])
     WHERE r.game_id = new.game_id
-""").bindparams(_IDS, bindparam("times", type_=ARRAY(Text)))
+    RETURNING {_SHOWN}, r.turn_lease, r.turn_attempts, r.turn_claimed_at, r.due_at, r.turn_failure, r.image
+    """)  # noqa: S608  constants
+    .bindparams(SHIFT, _ROWS, _LEASE)
+    .columns(
+        *RECORD,
+        *(_records[name] for name in ("turn_lease", "turn_attempts", "turn_claimed_at", "due_at", "turn_failure")),
+        _records.image,
+    )
+)
 
-_RENEW = text("""
-    UPDATE runtime_records AS r SET next_turn_at = (statement_timestamp() + :shift) + :lease
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS int[])) AS mine (game_id, lease)
-    WHERE r.game_id = mine.game_id AND r.turn_lease = mine.lease AND r.turn_claimed_at IS NOT NULL
-    RETURNING r.game_id
-""").bindparams(_SHIFT, _IDS, bindparam("leases", type_=ARRAY(Integer)), bindparam("lease", type_=Interval))
+_SKIP = (
+    text(f"""
+    UPDATE runtime_records AS r SET skip_next = false, next_turn_at = new.at, tick_at = new.at
+    FROM jsonb_to_recordset(:rows) AS new (game_id uuid, at timestamptz)
+    WHERE r.game_id = new.game_id RETURNING {_SHOWN}
+    """)  # noqa: S608  constants
+    .bindparams(_ROWS)
+    .columns(*RECORD)
+)
 
-_INPUT = text("""
-    SELECT r.game_id, r.turn, r.epoch, r.seed, r.options, r.run_when_final, r.final_seat, r.generation,
-        r.engine_version_id, t.id AS position_id, t.state,
+_LOOK_AGAIN = text(
+    f"UPDATE runtime_records SET next_turn_at = {NOW} + :delay WHERE game_id = ANY(:ids)"  # noqa: S608  constants
+).bindparams(SHIFT, _IDS, bindparam("delay", type_=Interval))
+
+_RENEW = (
+    text(f"""
+    WITH held AS (
+        SELECT r.game_id, r.turn_lease FROM runtime_records AS r JOIN {_MINE} ON {_HELD}
+    ), free AS (
+        SELECT r.game_id FROM runtime_records AS r JOIN {_MINE} ON {_HELD}
+        ORDER BY r.game_id FOR UPDATE OF r SKIP LOCKED
+    ), renewed AS (
+        UPDATE runtime_records AS r SET next_turn_at = {NOW} + :lease_time FROM free WHERE r.game_id = free.game_id
+    )
+    SELECT game_id, turn_lease FROM held
+    """)  # noqa: S608  constants
+    .bindparams(SHIFT, _IDS, _LEASES, _LEASE)
+    .columns(_records.game_id, _records.turn_lease)
+)
+"""A record that somebody has locked is held all the same; its lease is renewed the next time."""
+
+_INPUT = (
+    text(f"""
+    SELECT r.turn, r.epoch, r.seats, r.awaiting, r.absent, r.seed, r.trigger, r.final_seat,
+        CAST(extract(epoch FROM r.order_lease_until - {NOW}) AS float8) AS order_lease, t.state,
         (SELECT array_agg(o.seat ORDER BY o.seat) FROM runtime_orders AS o
             WHERE o.game_id = r.game_id AND o.epoch = r.epoch AND o.turn = r.turn) AS order_seats,
         (SELECT array_agg(o.orders ORDER BY o.seat) FROM runtime_orders AS o
@@ -66,15 +140,28 @@ _INPUT = text("""
     FROM runtime_records AS r
     JOIN runtime_turns AS t ON t.game_id = r.game_id AND t.turn = r.turn AND t.superseded_at IS NULL
     WHERE r.game_id = :game_id AND r.turn_lease = :lease AND r.turn_claimed_at IS NOT NULL
-""").bindparams(bindparam("game_id", type_=Uuid), bindparam("lease", type_=Integer))
+    """)  # noqa: S608  constants
+    .bindparams(SHIFT, bindparam("game_id", type_=Uuid), bindparam("lease", type_=Integer))
+    .columns(
+        *(_records[name] for name in ("turn", "epoch", "seats", "awaiting", "absent", "seed", "trigger", "final_seat")),
+        column("order_lease", Float),
+        column("state", LargeBinary),
+        column("order_seats", ARRAY(SmallInteger)),
+        column("order_sets", ARRAY(LargeBinary)),
+    )
+)
 
-_GIVE_BACK = text("""
-    UPDATE runtime_records SET next_turn_at = (statement_timestamp() + :shift) + :delay, turn_claimed_at = NULL,
-        turn_failure = :failure, turn_attempts = turn_attempts - :uncounted
+_ORDER_LEASE = text(
+    f"SELECT CAST(extract(epoch FROM order_lease_until - {NOW}) AS float8)"  # noqa: S608  constants
+    " FROM runtime_records WHERE game_id = :game_id"
+).bindparams(SHIFT, bindparam("game_id", type_=Uuid))
+
+_GIVE_BACK = text(f"""
+    UPDATE runtime_records SET next_turn_at = {NOW} + :delay, turn_claimed_at = NULL,
+        turn_failure = coalesce(CAST(:failure AS text), turn_failure), turn_attempts = turn_attempts - :uncounted
     WHERE game_id = :game_id AND turn_lease = :lease AND turn_claimed_at IS NOT NULL
-    RETURNING turn_attempts
-""").bindparams(
-    _SHIFT,
+    """).bindparams(  # noqa: S608  constants
+    SHIFT,
     bindparam("game_id", type_=Uuid),
     bindparam("lease", type_=Integer),
     bindparam("delay", type_=Interval),
@@ -82,140 +169,253 @@ _GIVE_BACK = text("""
     bindparam("uncounted", type_=Integer),
 )
 
-_POSTPONE = text("""
-    UPDATE runtime_records SET next_turn_at = CAST(:until AS timestamptz), remind_at = NULL, postponed = postponed + 1,
-        seats = :seats
-    WHERE game_id = :game_id
-""").bindparams(bindparam("game_id", type_=Uuid), bindparam("until", type_=Text), bindparam("seats", type_=JSONB))
+_RELEASE = text(f"""
+    WITH free AS (
+        SELECT r.game_id FROM runtime_records AS r JOIN {_MINE} ON {_HELD}
+        ORDER BY r.game_id FOR UPDATE OF r SKIP LOCKED
+    )
+    UPDATE runtime_records AS r SET next_turn_at = {NOW}, turn_claimed_at = NULL, turn_attempts = r.turn_attempts - 1
+    FROM free WHERE r.game_id = free.game_id
+    """).bindparams(SHIFT, _IDS, _LEASES)  # noqa: S608  constants
 
-_QUARANTINE = text("""
-    UPDATE runtime_records SET playing = false, next_turn_at = NULL, due_at = NULL, remind_at = NULL, remaining = NULL,
-        orders_closed_at = NULL, turn_claimed_at = NULL, turn_failure = :failure
-    WHERE game_id = :game_id AND (CAST(:lease AS int) IS NULL OR turn_lease = :lease)
-    RETURNING game_id
-""").bindparams(bindparam("game_id", type_=Uuid), bindparam("lease", type_=Integer), bindparam("failure", type_=Text))
+_HELD_COLUMNS = (
+    *("game_id", "seats", "awaiting", "trigger", "schedule", "anchor", "due_at", "skip_next", "remaining"),
+)
+_LOCK_HELD = (
+    text(f"""
+    SELECT {", ".join(f"r.{name}" for name in _HELD_COLUMNS)}, {NOW} AS now
+    FROM runtime_records AS r JOIN {_MINE} ON {_HELD} ORDER BY r.game_id FOR UPDATE OF r
+    """)  # noqa: S608  constants
+    .bindparams(SHIFT, _IDS, _LEASES)
+    .columns(*(_records[name] for name in _HELD_COLUMNS), column("now", DateTime(timezone=True)))
+)
 
-_ADVANCE = text("""
-    UPDATE runtime_records AS r SET turn = r.turn + 1, awaiting = new.awaiting, phase = new.phase, seats = new.seats,
-        playing = r.playing AND NOT new.finished,
-        next_turn_at = CASE WHEN r.playing AND NOT new.finished THEN new.next_turn_at END,
-        remaining = CASE WHEN r.playing OR new.finished THEN NULL ELSE r.remaining END,
-        remind_at = CASE WHEN r.playing AND NOT new.finished THEN new.remind_at END,
-        due_at = NULL, orders_closed_at = NULL, turn_claimed_at = NULL, turn_attempts = 0, turn_failure = NULL,
-        postponed = 0, trigger = 'scheduled', final_seat = NULL, anchor = coalesce(new.anchor, r.anchor),
-        skip_next = r.skip_next AND NOT new.finished,
-        made_at = (statement_timestamp() + :shift), used_at = (statement_timestamp() + :shift),
-        wanted = CASE WHEN new.finished THEN 'down' ELSE r.wanted END
-    FROM jsonb_to_recordset(:rows) AS new (
-        game_id uuid, lease int, turn int, awaiting smallint[], phase text, seats jsonb, finished boolean,
-        next_turn_at timestamptz, remind_at timestamptz, anchor timestamptz)
-    WHERE r.game_id = new.game_id AND r.turn_lease = new.lease AND r.turn = new.turn AND r.turn_claimed_at IS NOT NULL
-    RETURNING r.game_id, r.playing, r.next_turn_at
-""").bindparams(_SHIFT, bindparam("rows", type_=JSONB))
+_ADVANCE = (
+    text(f"""
+    WITH new AS (
+        SELECT * FROM jsonb_to_recordset(:rows) AS new (
+            game_id uuid, turn int, awaiting smallint[], phase text, seats jsonb, made_at timestamptz,
+            playing boolean, ended boolean, next_turn_at timestamptz, tick_at timestamptz, remind_at timestamptz,
+            anchor timestamptz, skip_next boolean)
+    ), closed AS (
+        UPDATE runtime_operation_log AS o SET finished_at = statement_timestamp(),
+            outcome = CASE WHEN o.operation = 'force-next-turn' THEN 'succeeded' ELSE 'superseded' END
+        FROM new WHERE o.game_id = new.game_id AND o.finished_at IS NULL
+            AND (o.operation = 'force-next-turn' OR new.ended)
+    ), thinned AS (
+        UPDATE runtime_turns AS t SET state = NULL
+        FROM new WHERE t.game_id = new.game_id AND t.turn = new.turn - :keep AND t.turn % 10 <> 0
+            AND t.superseded_at IS NULL AND t.state IS NOT NULL
+    )
+    UPDATE runtime_records AS r SET turn = new.turn, awaiting = new.awaiting, phase = new.phase, seats = new.seats,
+        made_at = new.made_at, playing = new.playing, ended = new.ended, next_turn_at = new.next_turn_at,
+        tick_at = new.tick_at, remind_at = new.remind_at, anchor = new.anchor, skip_next = new.skip_next,
+        ended_at = CASE WHEN new.ended THEN new.made_at END, wanted = CASE WHEN new.ended THEN 'down' ELSE r.wanted END,
+        sent = '{{}}', final = '{{}}', absent = NULL, due_at = NULL, remaining = NULL, orders_closed_at = NULL,
+        turn_claimed_at = NULL, turn_attempts = 0, turn_failure = NULL, postponed = 0, trigger = 'scheduled',
+        final_seat = NULL
+    FROM new WHERE r.game_id = new.game_id
+    RETURNING {_SHOWN}
+    """)  # noqa: S608  constants
+    .bindparams(_ROWS, bindparam("keep", type_=Integer))
+    .columns(*RECORD)
+)
+
+_USE_ORDERS = text("""
+    WITH used AS (
+        SELECT * FROM ROWS FROM (
+            jsonb_to_recordset(:rows) AS (
+                game_id uuid, epoch int, turn int, seat smallint, machine boolean, request_id text),
+            unnest(CAST(:sets AS bytea[])), unnest(CAST(:digests AS bytea[]))
+        ) AS used (game_id, epoch, turn, seat, machine, request_id, orders, digest)
+    ), suggested AS (
+        INSERT INTO runtime_orders (game_id, epoch, turn, seat, orders, final, revision, request_id, used_digest)
+        SELECT game_id, epoch, turn, seat, orders, true, 1, request_id, digest FROM used WHERE machine
+    )
+    UPDATE runtime_orders AS o SET used_digest = used.digest FROM used
+    WHERE NOT used.machine AND o.game_id = used.game_id AND o.epoch = used.epoch AND o.turn = used.turn
+        AND o.seat = used.seat
+    """).bindparams(_ROWS, bindparam("sets", type_=ARRAY(LargeBinary)), bindparam("digests", type_=ARRAY(LargeBinary)))
+
+_FAIL_FORCED = text("""
+    UPDATE runtime_operation_log SET finished_at = statement_timestamp(), outcome = 'failed', error_code = :code,
+        error = :error
+    WHERE game_id = :game_id AND operation = 'force-next-turn' AND finished_at IS NULL
+    """).bindparams(bindparam("game_id", type_=Uuid))
 
 
-class Claim(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A claimed turn: what it commits holds only for this lease."""
 
     game_id: UUID
+    turn: int
     lease: int
-    due_at: datetime
+    attempt: int
+    """From 1: of this turn."""
     claimed_at: datetime
+    due_at: datetime
+    failure: str | None
+    """Of the attempt before."""
+    image: str
+
+    @property
+    def key(self) -> tuple[UUID, int]:
+        """The row and its fencing number."""
+        return self.game_id, self.lease
 
 
-async def due(connection: Connection, limit: int, shift: timedelta) -> tuple[list[DueRecord], datetime | None]:
+class UsedOrders(msgspec.Struct, frozen=True, kw_only=True):
+    """A set that a turn was made from."""
+
+    game_id: UUID
+    epoch: int
+    turn: int
+    seat: int
+    machine: bool
+    """Whether the engine suggested it just now, so that it is not stored yet."""
+    orders: bytes
+    digest: bytes
+    request_id: str
+
+
+async def lock_due(
+    connection: Connection, limit: int, spread: timedelta, shift: timedelta
+) -> tuple[list[DueRecord], datetime | None]:
     """Lock and return the games whose time has come, the longest due first, and the database's time."""
-    rows = (await connection.execute(_DUE, {"limit": limit, "shift": shift})).all()
-    return [_record(row) for row in rows], rows[0].now if rows else None
+    rows = (await connection.execute(_DUE, {"limit": limit, "spread": spread, "shift": shift})).all()
+    return [_due(row) for row in rows], rows[0].now if rows else None
 
 
-async def seconds_until_due(connection: Connection, shift: timedelta) -> float | None:
-    """Return how long until the next turn is due; negative when it is, None when no game plays."""
-    seconds: float | None = (await connection.execute(_SOONEST, {"shift": shift})).scalar_one()
+async def seconds_until_due(connection: Connection, spread: timedelta, shift: timedelta) -> float | None:
+    """Return how long until the next turn may be claimed; None when no game plays."""
+    seconds: float | None = (await connection.execute(_SOONEST, {"spread": spread, "shift": shift})).scalar_one()
     return seconds
 
 
-async def claim(connection: Connection, games: Collection[UUID], shift: timedelta) -> list[Claim]:
+async def claim(
+    connection: Connection, absent: Mapping[UUID, Sequence[int]], shift: timedelta
+) -> list[tuple[Claim, Record]]:
     """Claim locked games: their orders close, the attempt counts, the next look at them is a lease away."""
-    rows = await connection.execute(_CLAIM, {"ids": list(games), "lease": LEASE, "shift": shift})
-    return [Claim(*row) for row in rows]
+    rows = [{"game_id": str(game_id), "absent": list(seats)} for game_id, seats in absent.items()]
+    result = await connection.execute(_CLAIM, {"rows": rows, "lease_time": LEASE, "shift": shift})
+    return [(_claimed(row), record_of(row)) for row in result]
 
 
-async def skip(connection: Connection, ticks: Mapping[UUID, datetime]) -> None:
+async def skip(connection: Connection, ticks: Mapping[UUID, datetime]) -> list[Record]:
     """Let locked games pass over the tick that a forced turn has replaced."""
-    await connection.execute(_SKIP, {"ids": list(ticks), "times": [at.isoformat() for at in ticks.values()]})
+    rows = [{"game_id": str(game_id), "at": at.isoformat()} for game_id, at in ticks.items()]
+    return [record_of(row) for row in await connection.execute(_SKIP, {"rows": rows})]
 
 
-async def renew(connection: Connection, claims: Sequence[Claim], shift: timedelta) -> set[UUID]:
-    """Renew leases; return the games whose claims are still held."""
-    values = {
-        "ids": [each.game_id for each in claims],
-        "leases": [each.lease for each in claims],
-        "lease": LEASE,
-        "shift": shift,
-    }
-    return set((await connection.execute(_RENEW, values)).scalars())
+async def look_again(connection: Connection, games: Collection[UUID], delay: timedelta, shift: timedelta) -> None:
+    """Have locked games looked at again after `delay`, as if they had not been looked at."""
+    await connection.execute(_LOOK_AGAIN, {"ids": list(games), "delay": delay, "shift": shift})
 
 
-async def read_input(connection: Connection, held: Claim) -> Row[Any] | None:
+async def renew(connection: Connection, keys: Sequence[tuple[UUID, int]], shift: timedelta) -> list[tuple[UUID, int]]:
+    """Renew leases, and return the keys of those that are still held."""
+    result = await connection.execute(_RENEW, {**_keys(keys), "lease_time": LEASE, "shift": shift})
+    return [(row.game_id, row.turn_lease) for row in result]
+
+
+async def read_input(connection: Connection, held: Claim, shift: timedelta) -> Row[Any] | None:
     """Return what a claimed turn is computed from; None when the claim is no longer held."""
-    return (await connection.execute(_INPUT, {"game_id": held.game_id, "lease": held.lease})).one_or_none()
+    values = {"game_id": held.game_id, "lease": held.lease, "shift": shift}
+    return (await connection.execute(_INPUT, values)).one_or_none()
+
+
+async def order_lease(connection: Connection, game_id: UUID, shift: timedelta) -> float | None:
+    """Return for how many seconds the engine's memory may still be used for orders."""
+    result = await connection.execute(_ORDER_LEASE, {"game_id": game_id, "shift": shift})
+    seconds: float | None = result.scalar_one_or_none()
+    return seconds
 
 
 async def give_back(
-    connection: Connection, held: Claim, delay: timedelta, failure: str, shift: timedelta, *, counts: bool
-) -> int | None:
-    """Let a claimed turn be tried again after `delay`; return its attempts so far, None when it is no longer held.
+    connection: Connection, held: Claim, delay: timedelta, failure: str | None, shift: timedelta
+) -> None:
+    """Let a claimed turn be tried again after `delay`, if the claim is held.
 
-    `counts` is false where the game is not at fault: no engine could be had.
+    Without a failure the attempt does not count: no engine could be had.
     """
     values = {
         "game_id": held.game_id,
         "lease": held.lease,
         "delay": delay,
         "failure": failure,
-        "uncounted": 0 if counts else 1,
+        "uncounted": 1 if failure is None else 0,
         "shift": shift,
     }
-    attempts: int | None = (await connection.execute(_GIVE_BACK, values)).scalar_one_or_none()
-    return attempts
+    await connection.execute(_GIVE_BACK, values)
 
 
-async def postpone(connection: Connection, game_id: UUID, until: datetime, seats: Any) -> None:
-    """Move a locked game's deadline, with what it costs its seats."""
-    await connection.execute(_POSTPONE, {"game_id": game_id, "until": until.isoformat(), "seats": seats})
+async def release(connection: Connection, keys: Sequence[tuple[UUID, int]], shift: timedelta) -> None:
+    """Return claims that are held, uncounted: whoever looks next takes them up."""
+    await connection.execute(_RELEASE, {**_keys(keys), "shift": shift})
 
 
-async def quarantine(connection: Connection, game_id: UUID, lease: int | None, failure: str) -> bool:
-    """Stop a game's clock and open its orders; return whether it was still held under `lease` (None: locked)."""
-    result = await connection.execute(_QUARANTINE, {"game_id": game_id, "lease": lease, "failure": failure})
-    return result.one_or_none() is not None
+async def lock_held(
+    connection: Connection, keys: Sequence[tuple[UUID, int]], shift: timedelta
+) -> dict[UUID, HeldRecord]:
+    """Lock, in the order of ids, the records whose claims are held, and return them."""
+    result = await connection.execute(_LOCK_HELD, {**_keys(keys), "shift": shift})
+    return {row.game_id: _held(row) for row in result}
 
 
-async def advance(connection: Connection, rows: Sequence[dict[str, Any]], shift: timedelta) -> dict[UUID, Row[Any]]:
-    """Move games to their next turn, those whose claims are held; return their clocks."""
-    result = await connection.execute(_ADVANCE, {"rows": list(rows), "shift": shift})
-    return {row.game_id: row for row in result}
+async def advance(connection: Connection, rows: Sequence[Mapping[str, Any]], keep: int) -> list[Record]:
+    """Move locked games to their next turn; snapshots older than `keep` turns are emptied, but for every tenth."""
+    built = [msgspec.to_builtins(row, str_keys=True) for row in rows]
+    return [record_of(row) for row in await connection.execute(_ADVANCE, {"rows": built, "keep": keep})]
 
 
-def _record(row: Row[Any]) -> DueRecord:
-    return DueRecord(
+async def use_orders(connection: Connection, used: Sequence[UsedOrders]) -> None:
+    """Note which sets turns were made from, and keep those that engines suggested."""
+    names = ("game_id", "epoch", "turn", "seat", "machine", "request_id")
+    rows = [msgspec.to_builtins({name: getattr(each, name) for name in names}) for each in used]
+    values = {"rows": rows, "sets": [each.orders if each.machine else b"" for each in used]}
+    await connection.execute(_USE_ORDERS, {**values, "digests": [each.digest for each in used]})
+
+
+async def fail_forced(connection: Connection, game_id: UUID, failure: Failure) -> None:
+    """End the open operation `force-next-turn` of a game whose turn cannot be adjudicated."""
+    await connection.execute(_FAIL_FORCED, {"game_id": game_id, "code": failure.code, "error": failure.message})
+
+
+def _keys(keys: Sequence[tuple[UUID, int]]) -> dict[str, Any]:
+    return {"ids": [game_id for game_id, _ in keys], "leases": [lease for _, lease in keys]}
+
+
+def _claimed(row: Row[Any]) -> Claim:
+    return Claim(
         game_id=row.game_id,
         turn=row.turn,
-        epoch=row.epoch,
+        lease=row.turn_lease,
+        attempt=row.turn_attempts,
+        claimed_at=row.turn_claimed_at,
+        due_at=row.due_at,
+        failure=row.turn_failure,
+        image=row.image,
+    )
+
+
+def _due(row: Row[Any]) -> DueRecord:
+    values = {name: getattr(row, name) for name in _DUE_COLUMNS}
+    values |= {name: tuple(values[name]) for name in ("awaiting", "sent", "final")}
+    values["absent"] = None if row.absent is None else tuple(row.absent)
+    values["seats"], values["schedule"] = seats_from(row.seats), schedule_from(row.schedule)
+    return DueRecord(**{**values, "trigger": Trigger(row.trigger)})
+
+
+def _held(row: Row[Any]) -> HeldRecord:
+    return HeldRecord(
+        game_id=row.game_id,
+        now=row.now,
         seats=seats_from(row.seats),
         awaiting=tuple(row.awaiting),
-        phase=row.phase,
+        trigger=Trigger(row.trigger),
         schedule=schedule_from(row.schedule),
         anchor=row.anchor,
-        policy=row.policy,
-        policy_options=row.policy_options,
-        trigger=Trigger(row.trigger),
-        skip_next=row.skip_next,
-        next_turn_at=row.next_turn_at,
         due_at=row.due_at,
-        made_at=row.made_at,
-        postponed=row.postponed,
-        turn_attempts=row.turn_attempts,
-        sent={int(seat): final for seat, final in (row.sent or {}).items()},
+        skip_next=row.skip_next,
+        suspended=row.remaining is not None,
     )

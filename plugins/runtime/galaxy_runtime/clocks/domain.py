@@ -1,0 +1,108 @@
+"""What a look at the database's clock says, and what a changed zone database means for a tick. No I/O."""
+
+import importlib
+import re
+import zoneinfo
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from galaxy_contracts.schedules import Schedule
+from galaxy_runtime.records.domain import remind_at
+from galaxy_runtime.schedules import next_tick, ticks
+
+LEAP = timedelta(minutes=10)
+"""By how much the database's clock may gain on the process's between two passes."""
+_ZONE_CHANGE = timedelta(hours=3)
+"""By how much new rules move a tick, at most: what is further away was moved by somebody, and stays."""
+_INSTANT = timedelta(microseconds=1)
+
+
+class Look(Enum):
+    """What a comparison of the two clocks says."""
+
+    STEADY = auto()
+    SUSPECT = auto()
+    """The clock has leapt forward since the last pass: no turn is claimed until a second pass agrees."""
+    FORWARD = auto()
+    """It has leapt forward: what lies between was time without a backend."""
+    BACK = auto()
+    """It has gone back."""
+
+
+class ClockWatch:
+    """Compares the database's clock with the process's monotonic clock, from pass to pass."""
+
+    def __init__(self) -> None:
+        self._offset: datetime | None = None
+        """The database's time when the monotonic clock was 0, as of the last pass."""
+        self._suspected: datetime | None = None
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether turns are held."""
+        return self._suspected is not None
+
+    def latest(self, monotonic: float) -> datetime | None:
+        """Return the latest time that is not a leap; None before the first pass."""
+        return None if self._offset is None else self._offset + timedelta(seconds=monotonic) + LEAP
+
+    def look(self, now: datetime, monotonic: float) -> Look:
+        """Compare the clocks."""
+        offset = now - timedelta(seconds=monotonic)
+        gained = timedelta(0) if self._offset is None else offset - self._offset
+        if gained > LEAP and (self._suspected is None or abs(offset - self._suspected) > LEAP):
+            self._suspected = offset
+            return Look.SUSPECT
+        self._offset, self._suspected = offset, None
+        if gained > LEAP:
+            return Look.FORWARD
+        return Look.BACK if gained < -LEAP else Look.STEADY
+
+
+class CronClock(msgspec.Struct, frozen=True, kw_only=True):
+    """A clock by cron that waits for a tick."""
+
+    schedule: Schedule
+    anchor: datetime
+    now: datetime
+    next_turn_at: datetime
+    made_at: datetime | None
+    skip_next: bool
+
+
+def ticks_again(clock: CronClock) -> tuple[datetime, datetime] | None:
+    """Return the tick and the one that people see, under the zone database in use; None where they are as they were."""
+    if next(ticks(clock.schedule, clock.anchor, clock.next_turn_at - _INSTANT)) == clock.next_turn_at:
+        return None
+    tick = next_tick(clock.schedule, anchor=clock.anchor, now=clock.now, due=None, made_at=clock.made_at).at
+    if abs(tick - clock.next_turn_at) > _ZONE_CHANGE:
+        return None
+    return tick, next(ticks(clock.schedule, clock.anchor, tick)) if clock.skip_next else tick
+
+
+def moved(game_id: UUID, schedule: Schedule, until: datetime, now: datetime) -> dict[str, Any]:
+    """Return the columns of a clock whose deadline is moved to `until`: an interval's grid moves along."""
+    anchor = None if schedule.interval is None else until - schedule.interval
+    return {"game_id": game_id, "until": until, "remind_at": remind_at(now, until), "anchor": anchor}
+
+
+def zone_database(folders: Iterable[str] | None = None) -> str:
+    """Return the version of the zone database that this process uses, such as `2026a`; `unknown` where it says none."""
+    for folder in zoneinfo.TZPATH if folders is None else folders:
+        for name in ("tzdata.zi", "+VERSION"):
+            path = Path(folder) / name
+            if path.is_file():
+                with path.open(encoding="utf-8") as file:
+                    found = re.search(r"\b20\d\d[a-z]+\b", file.readline())
+                if found:
+                    return found[0]
+    try:
+        return str(importlib.import_module("tzdata").IANA_VERSION)
+    except ImportError:
+        return "unknown"

@@ -1,0 +1,190 @@
+"""One claimed turn, from its input to its commit; the engine's failures end here.
+
+What a crash leaves behind, between any two lines: the claim, with its lease. Orders are closed, and the engine may have
+adjudicated: that is worth nothing. When the lease ends the turn is claimed again, and the engine loaded from the
+snapshot again. A claim that is no longer ours changes nothing: every statement here names its number.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row
+
+from galaxy_contracts.runtime import Failure, Trigger
+from galaxy_engine.failures import (
+    EngineError,
+    EngineFailure,
+    EngineNondeterministic,
+    EngineRefused,
+    EngineTimeout,
+    OutOfMemory,
+)
+from galaxy_kernel.api import Context, Problem, is_unavailable, request_id
+from galaxy_runtime.database_time import DatabaseTime
+from galaxy_runtime.domain import seats_from
+from galaxy_runtime.engines.domain import Engine, Engines
+from galaxy_runtime.errors import ENGINE_STOPPED, ENGINE_WAKING
+from galaxy_runtime.settings import RuntimeSettings
+from galaxy_runtime.turns import queries
+from galaxy_runtime.turns.adjudication import Adjudicated, TurnInput, adjudicate
+from galaxy_runtime.turns.commit import Commits, ComputedTurn, OwnerRefusedError
+from galaxy_runtime.turns.domain import RETRY_DELAYS, seed_of
+from galaxy_runtime.turns.metrics import TurnMetrics
+from galaxy_runtime.turns.positions import NewPosition
+from galaxy_runtime.turns.queries import Claim
+from galaxy_runtime.turns.service import TurnService
+
+INTERNAL_ERROR = "internal_error"
+OWNER_REFUSED = "owner_refused"
+_PATIENCE = timedelta(seconds=10)
+"""How long a turn waits for its engine before it makes room for another game's."""
+_NO_ENGINE = timedelta(seconds=5)
+_NO_ENGINE_DELAYS = {ENGINE_WAKING: timedelta(seconds=1), ENGINE_STOPPED: timedelta(seconds=10)}
+"""After which a turn is tried again that could not have an engine, by the problem's code."""
+_ORDER_LEASE_LOOK = 0.1
+"""Seconds between two looks at whether orders are still being judged."""
+
+
+class NoEngineError(Exception):
+    """No engine could be had: the attempt does not count."""
+
+    def __init__(self, delay: timedelta, reason: str) -> None:
+        super().__init__(reason)
+        self.delay = delay
+
+
+class TurnRunner:
+    """Runs claimed turns."""
+
+    def __init__(
+        self,
+        context: Context[RuntimeSettings],
+        time: DatabaseTime,
+        engines: Engines,
+        turns: TurnService,
+        commits: Commits,
+        metrics: TurnMetrics,
+    ) -> None:
+        self._context, self._time, self._engines = context, time, engines
+        self._turns, self._commits, self._metrics = turns, commits, metrics
+
+    async def run(self, claim: Claim) -> None:
+        """Run a claimed turn to its end: committed, given back, or found to be another's."""
+        begun = self._context.clock.monotonic()
+        try:
+            done = await self._attempt(claim)
+        except NoEngineError as waiting:
+            self._context.log.info("turn_engine_missing", game_id=str(claim.game_id), reason=str(waiting))
+            await self._turns.give_back(claim, waiting.delay)
+        except Exception as error:
+            if is_unavailable(error):
+                raise  # nothing can be written: the lease ends, and the turn is claimed again
+            await self._failed(claim, error)
+        else:
+            self._metrics.ran(self._context.clock.monotonic() - begun, committed=done)
+
+    async def _attempt(self, claim: Claim) -> bool:
+        async with self._context.database.reading() as connection:
+            row = await queries.read_input(connection, claim, self._time.shift)
+        if row is None:
+            return False
+        given, begun = _input_of(claim, row), self._context.clock.monotonic()
+        engine = await self._open(claim)
+        if not engine.describe.can("bundle"):
+            await self._order_lease_ended(claim, row.order_lease)
+        verify = self._context.random.random() < self._context.settings.verify
+        adjudicated = await adjudicate(engine.client, engine.describe, given, verify=verify)
+        duration = timedelta(seconds=self._context.clock.monotonic() - begun)
+        return await self._commits.commit(_computed(claim, row, given, engine, adjudicated, duration))
+
+    async def _open(self, claim: Claim) -> Engine:
+        """Return the game's engine. Raise NoEngineError where there is none, whatever the reason but for memory."""
+        try:
+            return await self._engines.open(claim.game_id, _PATIENCE)
+        except Problem as problem:
+            raise NoEngineError(_NO_ENGINE_DELAYS.get(problem.code, _NO_ENGINE), problem.code) from None
+        except OutOfMemory:
+            raise
+        except EngineFailure as failure:
+            raise NoEngineError(_NO_ENGINE, failure.code) from failure
+
+    async def _order_lease_ended(self, claim: Claim, left: float | None) -> None:
+        """Wait until nobody uses the engine's memory for orders any more; the claim lets nobody begin."""
+        while left is not None and left > 0:
+            await asyncio.sleep(min(left, _ORDER_LEASE_LOOK))
+            async with self._context.database.reading() as connection:
+                left = await queries.order_lease(connection, claim.game_id, self._time.shift)
+
+    async def _failed(self, claim: Claim, error: Exception) -> None:
+        failure = _failure_of(claim, error)
+        if isinstance(error, EngineTimeout | EngineError) and not isinstance(error, EngineRefused):
+            self._engines.suspect(claim.game_id)
+        self._metrics.failed(failure.code)
+        self._context.log.warning(
+            "turn_attempt_failed",
+            game_id=str(claim.game_id),
+            turn=claim.turn,
+            attempt=claim.attempt,
+            failure=failure.code,
+            detail=getattr(error, "detail", ""),
+            exc_info=None if isinstance(error, EngineFailure) else error,
+        )
+        last = claim.attempt >= self._context.settings.turn_attempts or isinstance(error, EngineNondeterministic)
+        if last or (isinstance(error, OutOfMemory) and claim.failure == OutOfMemory.code):
+            await self._turns.quarantine(claim, failure)
+        else:
+            delay = RETRY_DELAYS[min(claim.attempt, len(RETRY_DELAYS)) - 1]
+            await self._turns.give_back(claim, delay, failure.code)
+
+
+def _failure_of(claim: Claim, error: Exception) -> Failure:
+    if isinstance(error, EngineFailure):
+        return Failure(error.code, str(error))
+    if isinstance(error, OwnerRefusedError):
+        return Failure(OWNER_REFUSED, str(error))
+    return Failure(INTERNAL_ERROR, f"turn {claim.turn} of game {claim.game_id} failed with {type(error).__name__}")
+
+
+def _input_of(claim: Claim, row: Row[Any]) -> TurnInput:
+    seats, absent = seats_from(row.seats), tuple(row.absent or ())
+    return TurnInput(
+        game_id=claim.game_id,
+        turn=row.turn,
+        state=bytes(row.state),
+        seats=tuple(sorted(seats)),
+        orders=_sets(row),
+        machines=tuple(seat for seat in row.awaiting if seats[seat].machine),
+        absent=absent,
+        vacant=tuple(seat for seat in absent if seats[seat].vacant),
+        seed=seed_of(bytes(row.seed), claim.game_id, row.turn, row.epoch),
+    )
+
+
+def _sets(row: Row[Any]) -> Mapping[int, bytes]:
+    return {seat: bytes(orders) for seat, orders in zip(row.order_seats or (), row.order_sets or (), strict=True)}
+
+
+def _computed(
+    claim: Claim, row: Row[Any], given: TurnInput, engine: Engine, adjudicated: Adjudicated, duration: timedelta
+) -> ComputedTurn:
+    made = NewPosition(
+        game_id=claim.game_id,
+        epoch=row.epoch,
+        position=adjudicated.position,
+        seats=given.seats,
+        trigger=Trigger(row.trigger),
+        final_seat=row.final_seat,
+        due_at=claim.due_at,
+        claimed_at=claim.claimed_at,
+        duration=duration,
+        seed=given.seed,
+        absent=given.absent,
+        vacant=given.vacant,
+        orders_digest=adjudicated.orders_digest,
+        engine_version_id=engine.version_id,
+        generation=engine.generation,
+        request_id=request_id(),
+    )
+    return ComputedTurn(claim=claim, made=made, orders=adjudicated.orders, stored=frozenset(given.orders))

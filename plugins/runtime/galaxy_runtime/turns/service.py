@@ -1,0 +1,164 @@
+"""Claims of turns: which games run now, and what is decided at their deadlines.
+
+What a crash leaves behind: each use case is one transaction. A claim is committed before anything is computed; a
+process that dies later leaves it with its lease, and the attempt counted, so that a turn that kills its process reaches
+its limit too. Who is absent stands in the record from the first claim on. A postponement, a halt or a skipped tick is
+committed with what the game's owner makes of it.
+
+An owner that raises rolls back its game's part alone, which is looked at again later.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from galaxy_contracts.runtime import Failure
+from galaxy_contracts.turns import Postpone
+from galaxy_kernel.api import Cache, Connection, Context, is_unavailable
+from galaxy_runtime.caches import Record
+from galaxy_runtime.clocks.domain import moved
+from galaxy_runtime.clocks.queries import postpone
+from galaxy_runtime.database_time import DatabaseTime
+from galaxy_runtime.domain import seats_json
+from galaxy_runtime.notices import Notices
+from galaxy_runtime.policies import Policies
+from galaxy_runtime.records.service import RecordService
+from galaxy_runtime.settings import RuntimeSettings
+from galaxy_runtime.table import ObservingTable
+from galaxy_runtime.turns import queries
+from galaxy_runtime.turns.domain import (
+    POLICY_HALTED,
+    RETRY_DELAYS,
+    Claimed,
+    DueRecord,
+    Skip,
+    Stopped,
+    charge,
+    decide,
+)
+from galaxy_runtime.turns.queries import Claim
+
+
+class TurnService:
+    """Claims due turns, and ends claims that come to no commit."""
+
+    def __init__(
+        self,
+        context: Context[RuntimeSettings],
+        cache: Cache[UUID, Record],
+        time: DatabaseTime,
+        table: ObservingTable,
+        policies: Policies,
+        records: RecordService,
+        notices: Notices,
+    ) -> None:
+        self._context, self._cache, self._time = context, cache, time
+        self._table, self._policies, self._records, self._notices = table, policies, records, notices
+
+    async def claim(self, limit: int) -> tuple[list[Claim], bool]:
+        """Claim due turns; return them, and whether there may be more: at most `limit` games are looked at."""
+        async with self._context.database.transaction() as connection:
+            due, now = await queries.lock_due(connection, limit, self._context.settings.spread, self._time.shift)
+            if now is None:
+                return [], False
+            claims = await self._decide(connection, due, now)
+        return claims, len(due) == limit
+
+    async def seconds_until_due(self) -> float | None:
+        """Return how long until the next turn may be claimed; None when no game plays."""
+        async with self._context.database.reading() as connection:
+            return await queries.seconds_until_due(connection, self._context.settings.spread, self._time.shift)
+
+    async def renew(self, keys: Sequence[tuple[UUID, int]]) -> Collection[tuple[UUID, int]]:
+        """Renew the leases of claims, and return the keys of those that are held."""
+        async with self._context.database.transaction() as connection:
+            return await queries.renew(connection, keys, self._time.shift)
+
+    async def release(self, claims: Sequence[Claim]) -> None:
+        """Return claims of turns that were not begun or not finished, uncounted."""
+        async with self._context.database.transaction() as connection:
+            await queries.release(connection, [claim.key for claim in claims], self._time.shift)
+
+    async def give_back(self, claim: Claim, delay: timedelta, failure: str | None = None) -> None:
+        """Let a turn be tried again after `delay`; without a failure the attempt does not count."""
+        async with self._context.database.transaction() as connection:
+            await queries.give_back(connection, claim, delay, failure, self._time.shift)
+
+    async def quarantine(self, claim: Claim, failure: Failure) -> None:
+        """Stop the clock of a game whose turn cannot be adjudicated, if the claim is held; tell owner and operators.
+
+        Where the game's owner raises, that is tried again later.
+        """
+        try:
+            async with self._context.database.transaction() as connection:
+                held = await queries.lock_held(connection, [claim.key], self._time.shift)
+                if (record := held.get(claim.game_id)) is not None:
+                    await self._stop(connection, claim.game_id, failure, claim.image, claim.turn, record.now)
+        except Exception as error:
+            if is_unavailable(error):
+                raise
+            self._refused("halted", claim.game_id, error)
+            await self.give_back(claim, RETRY_DELAYS[-1], failure.code)
+
+    async def _decide(self, connection: Connection, due: Sequence[DueRecord], now: datetime) -> list[Claim]:
+        attempts = self._context.settings.turn_attempts
+        run: dict[UUID, tuple[int, ...]] = {}
+        ticks: dict[UUID, datetime] = {}
+        for record in due:
+            outcome = decide(record, self._policies.find(record.policy), now, attempts)
+            if isinstance(outcome, Claimed):
+                run[record.game_id] = outcome.absent
+            elif isinstance(outcome, Skip):
+                ticks[record.game_id] = outcome.tick.at
+            else:
+                await self._apart(connection, record, outcome, now)
+        if ticks:
+            await self._cache.put_many(connection, await queries.skip(connection, ticks))
+        return await self._claim(connection, run, {each.game_id for each in due if each.claimed})
+
+    async def _claim(
+        self, connection: Connection, run: dict[UUID, tuple[int, ...]], again: Collection[UUID]
+    ) -> list[Claim]:
+        """Claim locked games. What people see changes only at the first claim of a turn."""
+        if not run:
+            return []
+        claimed = await queries.claim(connection, run, self._time.shift)
+        await self._cache.put_many(connection, [record for claim, record in claimed if claim.game_id not in again])
+        return [claim for claim, _ in claimed]
+
+    async def _apart(
+        self, connection: Connection, record: DueRecord, outcome: Postpone | Stopped, now: datetime
+    ) -> None:
+        """Postpone or stop a game, with what its owner makes of it; where that raises, look at the game again later."""
+        try:
+            async with connection.begin_nested():
+                if isinstance(outcome, Postpone):
+                    await self._postpone(connection, record, outcome, now)
+                else:
+                    await self._stop(connection, record.game_id, outcome.failure, record.image, record.turn, now)
+        except Exception as error:
+            if is_unavailable(error):
+                raise
+            self._refused(type(outcome).__name__.lower(), record.game_id, error)
+            await queries.look_again(connection, [record.game_id], RETRY_DELAYS[-1], self._time.shift)
+
+    async def _postpone(self, connection: Connection, record: DueRecord, decided: Postpone, now: datetime) -> None:
+        row = moved(record.game_id, record.schedule, decided.until, now)
+        row |= {"counts": 1, "seats": seats_json(charge(record.seats, decided.spent))}
+        await self._cache.put_many(connection, await postpone(connection, [row]))
+        await self._table.owner.postponed(connection, record.game_id, decided.until, decided.reason)
+
+    async def _stop(
+        self, connection: Connection, game_id: UUID, failure: Failure, image: str, turn: int, now: datetime
+    ) -> None:
+        """Quarantine a locked game. Operators hear of failures, not of what a policy decides."""
+        await self._records.quarantine(connection, game_id, failure)
+        await queries.fail_forced(connection, game_id, failure)
+        if failure.code != POLICY_HALTED:
+            await self._notices.tell(connection, failure, game_id=game_id, image=image, turn=turn, now=now)
+        log = self._context.log
+        log.warning("turn_quarantined", game_id=str(game_id), turn=turn, failure=failure.code, detail=failure.message)
+
+    def _refused(self, what: str, game_id: UUID, error: Exception) -> None:
+        plugin = type(self._table.owner).__module__.partition(".")[0]
+        self._context.log.error("game_owner_failed", what=what, owner=plugin, game_id=str(game_id), exc_info=error)

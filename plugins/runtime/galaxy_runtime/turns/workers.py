@@ -1,0 +1,103 @@
+"""The worker `runtime.turns`, on every replica: claims what is due and runs it in tasks that outlive the pass.
+
+What a crash leaves behind: claims, whose leases end within 15 s; see `turns.running`. A process that stops in order
+returns its claims, uncounted, so that another replica takes them up at once.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from galaxy_kernel.api import Context, LeaseKeeper, LeaseLostError, Worker, request_context
+from galaxy_runtime.clocks.service import ClockService
+from galaxy_runtime.records.service import TURN_WORKER
+from galaxy_runtime.settings import RuntimeSettings
+from galaxy_runtime.turns.commit import Commits
+from galaxy_runtime.turns.domain import LEASE
+from galaxy_runtime.turns.metrics import TurnMetrics
+from galaxy_runtime.turns.queries import Claim
+from galaxy_runtime.turns.running import TurnRunner
+from galaxy_runtime.turns.service import TurnService
+
+INTERVAL = timedelta(seconds=1)
+"""Longest wait between two passes: so late is a turn whose wake-up got lost."""
+_SHORTEST_WAIT = 0.02
+"""Seconds between two passes that claim nothing though a turn is due: its record is locked."""
+
+
+class TurnWorker:
+    """One replica's worker."""
+
+    def __init__(
+        self,
+        context: Context[RuntimeSettings],
+        clocks: ClockService,
+        turns: TurnService,
+        runner: TurnRunner,
+        commits: Commits,
+        metrics: TurnMetrics,
+    ) -> None:
+        self._context, self._clocks, self._turns = context, clocks, turns
+        self._runner, self._commits, self._metrics = runner, commits, metrics
+        self._keeper: LeaseKeeper[tuple[UUID, int]] = LeaseKeeper(turns.renew, lease=LEASE)
+        self._running: dict[asyncio.Task[None], Claim] = {}
+        self._stopping = False
+        self._more = False
+        """Whether turns may wait for a free slot: then a turn that ends begins the next pass."""
+
+    async def run(self) -> bool | timedelta | None:
+        """Claim as many due turns as there are free slots, and start them; return when the next pass is due."""
+        if self._stopping or not await self._clocks.look():
+            return None
+        free = self._context.settings.turn_concurrency - len(self._running)
+        self._more = free <= 0
+        if self._more:
+            return None
+        claims, self._more = await self._turns.claim(free)
+        for claim in claims:
+            self._start(claim)
+        if self._more:
+            return len(claims) < free
+        seconds = await self._turns.seconds_until_due()
+        return None if seconds is None else timedelta(seconds=max(seconds, _SHORTEST_WAIT))
+
+    async def close(self) -> None:
+        """Stop what runs, and return its claims."""
+        self._stopping = True
+        running = dict(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._commits.close()
+        if running:
+            await self._turns.release(list(running.values()))
+
+    def _start(self, claim: Claim) -> None:
+        # in a context of its own: the turn outlives the pass that claimed it
+        task = asyncio.create_task(self._run(claim), name=f"turn of {claim.game_id}", context=contextvars.Context())
+        self._running[task] = claim
+        task.add_done_callback(self._ended)
+        self._metrics.running(len(self._running))
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        del self._running[task]
+        self._metrics.running(len(self._running))
+        if self._more:
+            self._context.wakeups.event(TURN_WORKER).set()
+
+    async def _run(self, claim: Claim) -> None:
+        with request_context(self._context.plugin):
+            try:
+                async with self._keeper.keep(claim.key):
+                    await self._runner.run(claim)
+            except LeaseLostError:
+                self._context.log.info("turn_claim_lost", game_id=str(claim.game_id), turn=claim.turn)
+            except Exception as error:  # the lease ends, and the turn is claimed again
+                self._context.log.error("turn_interrupted", game_id=str(claim.game_id), turn=claim.turn, exc_info=error)
+
+
+def workers(turns: TurnWorker) -> Sequence[Worker]:
+    """Return the worker."""
+    return (Worker(TURN_WORKER, turns.run, interval=INTERVAL),)
