@@ -20,9 +20,11 @@ from galaxy_devkit.testing import Booted
 from galaxy_devkit.testing.kernel import ENVIRONMENT
 from galaxy_engineversion.plugin import EngineVersionPlugin
 from galaxy_geo.plugin import GeoPlugin
+from galaxy_lobby.plugin import LobbyPlugin
 from galaxy_mail.plugin import MailPlugin
 from galaxy_notification.plugin import NotificationPlugin
 from galaxy_push.plugin import PushPlugin
+from galaxy_runtime.plugin import RuntimePlugin
 from galaxy_user.plugin import UserPlugin
 
 SEND, CONFIRM = "/api/v1/public/auth/send-email-code", "/api/v1/public/auth/confirm-email-code"
@@ -32,9 +34,11 @@ ALL = (
     AuthPlugin,
     EngineVersionPlugin,
     GeoPlugin,
+    LobbyPlugin,
     MailPlugin,
     NotificationPlugin,
     PushPlugin,
+    RuntimePlugin,
     UserPlugin,
 )
 

@@ -345,7 +345,7 @@ async def test_schema_older_than_the_code_refuses_without_migrations(boot: Boot,
 
 async def serve(dsn: str, **environment: str) -> asyncio.subprocess.Process:
     disabled = {
-        "BACKEND_PLUGINS_DISABLED": "admin,adminchannel,auth,engineversion,geo,mail,notification,push,user",
+        "BACKEND_PLUGINS_DISABLED": "admin,adminchannel,auth,engineversion,geo,lobby,mail,notification,push,runtime,user",
         "BACKEND_POSTGRES_DSN": dsn,
     }
     return await asyncio.create_subprocess_exec(

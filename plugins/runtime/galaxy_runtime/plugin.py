@@ -15,6 +15,7 @@ from galaxy_runtime.clocks import workers as clock_workers
 from galaxy_runtime.clocks.service import ClockService
 from galaxy_runtime.clocks.workers import Deadlines
 from galaxy_runtime.database_time import DatabaseTime
+from galaxy_runtime.dev.companion import PROCESSES
 from galaxy_runtime.drivers import Drivers
 from galaxy_runtime.engines import workers as engine_workers
 from galaxy_runtime.engines.acting import EngineActions
@@ -52,6 +53,7 @@ class RuntimePlugin:
         settings=RuntimeSettings,
         provides=(RUNTIME, TURN_POLICIES),
         requires=(ENGINE_VERSIONS, NOTIFICATIONS),
+        companions=(PROCESSES,),
     )
 
     def __init__(self, context: Context[RuntimeSettings], engines: Engines | None = None) -> None:

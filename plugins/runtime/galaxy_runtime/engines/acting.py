@@ -117,7 +117,9 @@ class EngineActions:
             await self._failed(held, failure, await self._log(driver, handle))
             await driver.remove(handle, GRACE)
             raise
-        await self._introduce(state.engine_version_id, msgspec.to_builtins(described), state.digest)
+        await self._introduce(
+            state.engine_version_id, msgspec.json.decode(msgspec.json.encode(described)), state.digest
+        )
         healthy = {"status": "healthy", "handle": handle, "address": address, "healthy_since": held.state.now}
         await held.note(**healthy, unhealthy_since=None, failure=None, failure_detail=None, not_before=None)
         self._starts.add(1, {"outcome": "healthy"})

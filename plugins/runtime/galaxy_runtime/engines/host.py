@@ -94,7 +94,8 @@ class EngineHost:
             return None
         known = self._described.get(version_id)
         if known is None or known[0] is not version.describe:
-            known = version.describe, msgspec.convert(version.describe, Describe)
+            document = msgspec.json.encode(version.describe)  # orders of its examples are bytes to us
+            known = version.describe, msgspec.json.decode(document, type=Describe)
             self._described[version_id] = known
         return known[1]
 

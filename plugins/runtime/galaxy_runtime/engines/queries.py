@@ -105,7 +105,10 @@ async def find_states(connection: Connection, observed: Collection[UUID]) -> lis
 
 
 async def take_lease(connection: Connection, game_id: UUID, *, wake: bool) -> EngineState | None:
-    """Take the lease on a game's engine; None while another has it. `wake`: an engine that sleeps is wanted again."""
+    """Acquire the lease on a game's engine; None while another has it.
+
+    `wake`: an engine that sleeps is wanted again.
+    """
     wanted = case((and_(_c.wanted == "idle", ~_c.ended), "up"), else_=_c.wanted) if wake else _c.wanted
     statement = (
         update(runtime_records)

@@ -119,7 +119,7 @@ async def put(
 
 
 async def borrow(connection: Connection, game_id: UUID, turn: int) -> Row[Any] | None:
-    """Take the lease on an engine's memory and return it with the position to load.
+    """Acquire the lease on an engine's memory and return it with the position to load.
 
     None while another has it, or where the turn does not take orders any more.
     """

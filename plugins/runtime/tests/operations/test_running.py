@@ -96,7 +96,7 @@ async def test_an_unreachable_host_delays_a_start(world: Any) -> None:
 
 @pytest.mark.parametrize("broken", ["500", "garbage", "no_reports"])
 async def test_an_engine_that_cannot_begin_fails_the_start(world: Any, broken: str) -> None:
-    """Whatever `init` answers that is no position ends the operation by the failure's type."""
+    """Whatever `init` answers that is not a position ends the operation by the failure's type."""
     await world.plugin._host.driver()
 
     async def hook(call: str, body: Any) -> web.StreamResponse | None:

@@ -34,6 +34,7 @@ class DoubleEngine:
             "version": "1.0.0",
             "players": {"min": 1, "max": 8},
             "capabilities": list(capabilities),
+            "examples": [{"seats": 2, "turns": [{"1": [{"go": 1}]}]}],
         }
         self.hook: Hook | None = None
         self.awaiting: Callable[[int, list[int]], list[int]] | None = None
