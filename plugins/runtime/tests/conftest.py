@@ -24,6 +24,7 @@ from galaxy_contracts.schedules import Schedule
 from galaxy_contracts.testing import FakeAdmins, FakeEngineVersions, FakeNotifications, FakeUsers
 from galaxy_devkit.testing.kernel import Boot, Booted, offering
 from galaxy_engine.client import EngineClient
+from galaxy_engine.limits import CallTimes
 from galaxy_engine.messages import Describe, Position
 from galaxy_engine.transport import Transport
 from galaxy_kernel.api import Context, Database, new_id
@@ -49,6 +50,7 @@ class HeldEngines:
         self.suspected: list[UUID] = []
         self.woken: list[UUID] = []
         self.version_id: UUID | None = None
+        self.times = CallTimes()
         self._transport: Transport | None = None
 
     async def open(self, game_id: UUID, patience: timedelta) -> Engine:
@@ -60,7 +62,7 @@ class HeldEngines:
             self.engines[game_id] = self.make(game_id)
             await self.engines[game_id].start()
         engine = self.engines[game_id]
-        client = EngineClient(self._transport, engine.address, engine.token)
+        client = EngineClient(self._transport, engine.address, engine.token, self.times)
         described = msgspec.json.decode(engine._describe(None, 0).body, type=Describe)
         assert self.version_id is not None
         return Engine(client, described, 1, self.version_id)
@@ -110,6 +112,12 @@ class Fakes:
                 ADMIN_AUTHENTICATOR: FakeAdmins(),
             },
         )
+
+    def shared(self) -> "Fakes":
+        """Return the same for a second replica, which registers its kinds by itself."""
+        notifications = FakeNotifications()
+        notifications.intents, notifications._ids = self.notifications.intents, self.notifications._ids
+        return Fakes(self.clock, self.versions, notifications)
 
 
 @dataclass
@@ -271,7 +279,7 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
     async with AsyncExitStack() as stack:
 
         async def make(*, beside: World | None = None, held: bool = False, **settings: str) -> World:
-            fakes = Fakes(clock, beside.fakes.versions) if beside else Fakes(clock)
+            fakes = beside.fakes.shared() if beside else Fakes(clock)
             made: list[RuntimePlugin] = []
             hosts: list[DoubleHost] = []
             shared: dict[str, Any] = beside.shared if beside else {}

@@ -1,5 +1,6 @@
 """What tests of turns do to a world: orders as the part `orders` writes them, time that passes, and what came of it."""
 
+import asyncio
 import json
 from datetime import timedelta
 from typing import Any
@@ -11,14 +12,17 @@ LONG = timedelta(days=1, seconds=1)
 """Longer than the interval of `world.playing()`."""
 
 
-async def send(world: Any, game: UUID, seat: int, orders: list[Any], *, final: bool = False) -> None:
-    """Store a set of a seat, which is accepted; the record shows it, and a game that waits for no more is due."""
-    await world.execute(
+async def send(world: Any, game: UUID, seat: int, orders: list[Any], *, final: bool = False) -> int | None:
+    """Store a set of a seat unless orders are closed; return for which turn it is accepted.
+
+    The record shows it, and a game that waits for no more is due.
+    """
+    stored = await world.rows(
         "WITH r AS (UPDATE runtime_records SET sent = ARRAY(SELECT DISTINCT unnest(sent || CAST(:seat AS smallint))),"
         " final = CASE WHEN :final THEN ARRAY(SELECT DISTINCT unnest(final || CAST(:seat AS smallint))) ELSE final END"
         " WHERE game_id = :game AND orders_closed_at IS NULL RETURNING game_id, epoch, turn)"
         " INSERT INTO runtime_orders (game_id, epoch, turn, seat, orders, final, revision, request_id)"
-        " SELECT game_id, epoch, turn, :seat, :orders, :final, 1, 'tests' FROM r",
+        " SELECT game_id, epoch, turn, :seat, :orders, :final, 1, 'tests' FROM r RETURNING turn",
         game=game,
         seat=seat,
         final=final,
@@ -33,6 +37,7 @@ async def send(world: Any, game: UUID, seat: int, orders: list[Any], *, final: b
             seat=seat,
         )
         wake(world)
+    return stored[0][0] if stored else None
 
 
 async def force(world: Any, game: UUID, *, skip: bool = True) -> None:
@@ -56,11 +61,12 @@ def wake(world: Any) -> None:
     world.plugin._context.wakeups.event(TURN_WORKER).set()
 
 
-def pass_time(world: Any, step: timedelta) -> None:
-    """Let time pass for the database and the process alike."""
-    world.plugin.time.shift += step
+def pass_time(world: Any, step: timedelta, *beside: Any) -> None:
+    """Let time pass for the database and the process alike, and for replicas `beside` it."""
     world.clock.advance(step)
-    wake(world)
+    for each in (world, *beside):
+        each.plugin.time.shift += step
+        wake(each)
 
 
 async def made(world: Any, game: UUID, turn: int) -> Any:
@@ -88,6 +94,18 @@ async def record(world: Any, game: UUID, *names: str) -> Any:
     """Return columns of a game's record."""
     rows = await world.rows(f"SELECT {', '.join(names)} FROM runtime_records WHERE game_id = :game", game=game)
     return rows[0] if len(names) > 1 else rows[0][0]
+
+
+async def shows(world: Any, game: UUID, **columns: Any) -> None:
+    """Wait until a game's record has these columns."""
+    async with asyncio.timeout(10):
+        while await _columns(world, game, columns) != columns:
+            await asyncio.sleep(0.01)
+
+
+async def _columns(world: Any, game: UUID, names: Any) -> dict[str, Any]:
+    rows = await world.rows(f"SELECT {', '.join(names)} FROM runtime_records WHERE game_id = :game", game=game)
+    return dict(zip(names, rows[0], strict=True))
 
 
 def _shown(world: Any, game: UUID) -> Any:

@@ -7,9 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from engine_doubles import DoubleEngine
-from turn_play import LONG, force, made, pass_time, record, send, state, told, wake
+from turn_play import LONG, force, made, pass_time, record, send, shows, state, told, wake
 
-from galaxy_contracts.runtime import SeatPlayer, Trigger
+from galaxy_contracts.runtime import Launch, SeatPlayer, Trigger
+from galaxy_contracts.schedules import Schedule
+from galaxy_kernel.api import new_id
 from galaxy_runtime.turns.domain import seed_of
 
 
@@ -152,11 +154,7 @@ async def test_a_forced_turn_leaves_the_schedule_where_it_is(world: Any) -> None
     assert await record(world, game, "skip_next", "next_turn_at", "tick_at") == (True, tick, after)
     assert await world.rows("SELECT outcome FROM runtime_operation_log") == [("succeeded",)]
     pass_time(world, timedelta(hours=5, seconds=2))
-    for _ in range(1000):
-        if not await record(world, game, "skip_next"):
-            break
-        wake(world)
-    assert await record(world, game, "skip_next", "next_turn_at", "turn") == (False, after, 1)
+    await shows(world, game, skip_next=False, next_turn_at=after, turn=1)
     pass_time(world, timedelta(hours=6))
     assert (await made(world, game, 2)).trigger is Trigger.SCHEDULED
 
@@ -167,16 +165,11 @@ async def test_orders_are_open_at_a_tick_that_is_skipped(world: Any) -> None:
     await force(world, game)
     await made(world, game, 1)
     pass_time(world, timedelta(hours=6, seconds=1))
-    await world.until(lambda: world.runtime.status(game) is not None)
-    assert not world.runtime.status(game).orders_closed
+    await shows(world, game, skip_next=False, orders_closed_at=None, turn=1)
 
 
 async def test_machines_play_when_the_turn_runs(world: Any) -> None:
     """Their suggestion is kept like other orders, final and used, by nobody's account; they are never absent."""
-    from galaxy_contracts.runtime import Launch
-    from galaxy_contracts.schedules import Schedule
-    from galaxy_kernel.api import new_id
-
     seats = (SeatPlayer(seat=1, name="One"), SeatPlayer(seat=2, name="Robot", machine=True))
     schedule = Schedule(interval=timedelta(days=1))
     launch = Launch(game_id=new_id(), engine_version_id=world.version.id, seats=seats, options={}, schedule=schedule)

@@ -1,0 +1,208 @@
+"""A process that dies between any two lines of a turn leaves what another takes up: each turn once, told once."""
+
+import asyncio
+import random
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from turn_play import LONG, made, pass_time, record, send, shows, state, wake
+
+from galaxy_runtime.turns import commit, queries, running
+from galaxy_runtime.turns.domain import LEASE
+
+LEASE_OVER = LEASE + timedelta(seconds=1)
+
+
+def die(world: Any) -> None:
+    """Stop everything of a replica's turns, as an end of its process would: nothing is given back."""
+    worker = world.plugin.turns
+    worker._stopping = True
+    for task in [*worker._running, *worker._commits._tasks]:
+        task.cancel()
+
+
+async def _keep_told(world: Any) -> None:
+    """Have the game's owner write what it is told of with the caller's transaction."""
+    await world.execute("CREATE TABLE IF NOT EXISTS told (game_id uuid, turn int)")
+
+    async def positions_made(connection: Any, told: Any) -> None:
+        for each in told:
+            await connection.exec_driver_sql(f"INSERT INTO told VALUES ('{each.game_id}', {each.turn})")
+        world.table.made += told
+
+    world.table.positions_made = positions_made
+
+
+def _dies_at(monkeypatch: pytest.MonkeyPatch, world: Any, holder: Any, name: str, *, after: bool) -> list[str]:
+    """Have the replica die as it first calls `name`, or as that returns; return where it did."""
+    original, died = getattr(holder, name), []
+
+    async def dying(*arguments: Any, **named: Any) -> Any:
+        result = await original(*arguments, **named) if after or died else None
+        if not died:
+            died.append(name)
+            die(world)
+            raise asyncio.CancelledError
+        return result
+
+    monkeypatch.setattr(holder, name, dying)
+    return died
+
+
+BEFORE = [
+    (queries, "lock_due"),
+    (queries, "claim"),
+    (queries, "read_input"),
+    (running, "adjudicate"),
+    (queries, "lock_held"),
+    (queries, "advance"),
+    (commit, "insert_positions"),
+    (queries, "use_orders"),
+    (commit.Commits, "_tell"),
+]
+AFTER = [
+    (queries, "claim"),
+    (queries, "read_input"),
+    (running, "adjudicate"),
+    (commit.Commits, "_tell"),
+    (commit.Commits, "_write"),
+]
+BOUNDARIES = [
+    *(pytest.param(holder, name, False, id=f"before {name}") for holder, name in BEFORE),
+    *(pytest.param(holder, name, True, id=f"after {name}") for holder, name in AFTER),
+]
+
+
+@pytest.mark.parametrize(("holder", "name", "after"), BOUNDARIES)
+async def test_another_replica_takes_a_turn_up(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch, holder: Any, name: str, after: bool
+) -> None:
+    """Wherever the first one dies, the turn is made once, with the orders that were accepted."""
+    world = await make_world()
+    await _keep_told(world)
+    game = await world.playing()
+    await send(world, game, 1, [{"go": 1}])
+    died = _dies_at(monkeypatch, world, holder, name, after=after)
+    pass_time(world, LONG)
+    await world.until(lambda: bool(died) and not world.plugin.turns._running)
+    other = await make_world(beside=world)
+    await _keep_told(other)
+    other.plugin.time.shift = world.plugin.time.shift
+    pass_time(other, LEASE_OVER)
+    await shows(other, game, turn=1)
+    assert [entry["orders"]["1"] for entry in (await state(other, game))["log"]] == [[{"go": 1}]]
+    assert await other.rows("SELECT game_id, turn FROM told") == [(game, 1)]
+    assert await other.rows("SELECT turn, count(*) FROM runtime_turns GROUP BY turn ORDER BY turn") == [(0, 1), (1, 1)]
+    assert await record(other, game, "orders_closed_at", "due_at", "turn_attempts") == (None, None, 0)
+
+
+async def test_a_claim_that_is_late_changes_nothing(make_world: Any) -> None:
+    """A process that slept through its lease finds its claim superseded."""
+    world = await make_world()
+    game = await world.playing()
+    computed = asyncio.Event()
+    go_on = asyncio.Event()
+    write = world.plugin.turns._commits._write
+
+    async def sleeping(turns: Any) -> Any:
+        computed.set()
+        await go_on.wait()
+        return await write(turns)
+
+    world.plugin.turns._commits._write = sleeping
+    pass_time(world, LONG)
+    await computed.wait()
+    other = await make_world(beside=world)
+    other.plugin.time.shift = world.plugin.time.shift
+    pass_time(other, LEASE_OVER)
+    await made(other, game, 1)
+    go_on.set()
+    await world.until(lambda: not world.plugin.turns._running)
+    assert world.table.made == []
+    assert await world.rows("SELECT count(*) FROM runtime_turns WHERE game_id = :game", game=game) == [(2,)]
+
+
+async def test_leases_are_renewed_while_turns_run(world: Any) -> None:
+    """A long turn is renewed, whether or not somebody has its record locked; a lost one is not."""
+    games = [await world.playing() for _ in range(3)]
+    held = []
+    for game in games:
+        await world.execute(
+            "UPDATE runtime_records SET due_at = now(), turn_claimed_at = now(), turn_lease = 4,"
+            " next_turn_at = now() + interval '1 hour' WHERE game_id = :game",
+            game=game,
+        )
+        held.append((game, 4))
+    async with world.database.transaction() as connection:
+        await world.runtime.lock(connection, [games[1]])
+        kept = await world.plugin.turns._turns.renew([held[0], held[1], (games[2], 3)])
+    assert set(kept) == {held[0], held[1]}
+    lengths = [await record(world, game, "next_turn_at < now() + interval '1 minute'") for game in games]
+    assert lengths == [True, False, False]
+
+
+async def test_a_replica_that_stops_returns_its_claims(make_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is left runs the turn at once, and no attempt was counted."""
+    world = await make_world()
+    game = await world.playing()
+    waiting = asyncio.Event()
+
+    async def hang(*arguments: Any, **named: Any) -> Any:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "adjudicate", hang)
+        pass_time(world, LONG)
+        await waiting.wait()
+        await world.plugin.turns.close()
+    assert await record(
+        world, game, "turn_attempts", "turn_claimed_at", "next_turn_at <= now() + interval '2 days'"
+    ) == (
+        0,
+        None,
+        True,
+    )
+    other = await make_world(beside=world)
+    other.plugin.time.shift = world.plugin.time.shift
+    wake(other)
+    await made(other, game, 1)
+
+
+async def test_two_replicas_and_twenty_deaths(make_world: Any) -> None:
+    """Each turn of five games is made once, in order, with its orders, whoever dies when (S-18 in short)."""
+    chosen = random.Random(18)
+    world = await make_world(turn_attempts="20")
+    await _keep_told(world)
+    games = [await world.playing(interval=timedelta(hours=1)) for _ in range(5)]
+    worlds = [world, await make_world(beside=world, turn_attempts="20")]
+    await _keep_told(worlds[1])
+    sent: dict[tuple[UUID, int], int] = {}
+    for death in range(20):
+        for game in games:
+            if (game, await record(world, game, "turn")) in sent:
+                continue
+            if (turn := await send(world, game, 1, [{"death": death}])) is not None:
+                sent[game, turn] = death
+        pass_time(world, timedelta(hours=1), worlds[1])
+        for _ in range(chosen.randrange(60)):
+            await asyncio.sleep(0)
+        victim = chosen.choice(worlds)
+        die(victim)
+        await victim.until(lambda victim=victim: not victim.plugin.turns._running)
+        victim.plugin.turns._stopping = False
+    pass_time(world, LEASE_OVER, worlds[1])
+    await world.until(lambda: not any(each.plugin.turns._running for each in worlds))
+    for game in games:
+        rows = await world.rows("SELECT turn FROM told WHERE game_id = :game ORDER BY turn", game=game)
+        assert [turn for (turn,) in rows] == list(range(1, len(rows) + 1)) and rows
+        used = await world.rows(
+            "SELECT turn, convert_from(orders, 'UTF8') FROM runtime_orders"
+            " WHERE game_id = :game AND used_digest IS NOT NULL ORDER BY turn",
+            game=game,
+        )
+        assert used == [
+            (turn, f'[{{"death": {sent[game, turn]}}}]') for turn in range(len(rows)) if (game, turn) in sent
+        ]
