@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from full_backend import CONFIRM, SEND, Mailbox, Served
 
 GAMES = "/api/v1/user/games"
 REFERENCE_ENGINE = Path(sys.executable).parent / "galaxy-game"
-PATIENCE = 90.0
+PATIENCE = 30.0
 """Seconds: a turn whose process was killed waits for its lease."""
 
 
@@ -71,12 +72,17 @@ class Person:
 
     async def until(self, path: str, condition: Callable[[Any], Any]) -> Any:
         """Ask for a document under the path of games until it is as it should be, and return it."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                status, document = await self.ask("GET", f"{GAMES}{path}")
-                if status == 200 and condition(document):
-                    return document
-                await asyncio.sleep(0.05)
+        document = None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    status, document = await self.ask("GET", f"{GAMES}{path}")
+                    if status == 200 and condition(document):
+                        return document
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            said = [line for each in self._replicas for line in each.lines if line["level"] != "info"]
+            pytest.fail(f"waited for {path}: {document}\n" + "\n".join(map(str, said[-10:])))
 
     async def send(self, game: str, turn: int, orders: list[Any], *, final: bool = True) -> bool:
         """Send orders; return whether they were accepted: not where the turn is over by now."""
