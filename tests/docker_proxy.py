@@ -22,6 +22,8 @@ class DockerProxy:
         self._at: tuple[int, Stage] | None = None
         self._strike: Callable[[], Awaitable[None]] | None = None
         self._server: asyncio.Server | None = None
+        self.struck = asyncio.Event()
+        """Set when the strike is done."""
 
     @property
     def host(self) -> str:
@@ -31,12 +33,8 @@ class DockerProxy:
     def arm(self, call: int, stage: Stage, strike: Callable[[], Awaitable[None]]) -> None:
         """Strike at the `call`-th call from now on, counted from 1."""
         self.calls.clear()
+        self.struck.clear()
         self._at, self._strike = (call, stage), strike
-
-    @property
-    def armed(self) -> bool:
-        """Whether it has not struck yet."""
-        return self._strike is not None
 
     def disarm(self) -> None:
         """Forward everything from now on."""
@@ -93,3 +91,4 @@ class DockerProxy:
         strike, self._strike = self._strike, None
         if strike is not None:
             await strike()
+            self.struck.set()
