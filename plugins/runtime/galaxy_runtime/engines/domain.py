@@ -83,6 +83,8 @@ FORGOTTEN_AFTER = timedelta(minutes=10)
 """An engine that was healthy for so long has a fresh count of crashes."""
 MOST_CRASHES = 8
 """With so many the game is paused until somebody has looked."""
+STATUSES = ("none", "pulling", "starting", "healthy", "unhealthy", "crashed", "failed")
+"""What a record says of its engine."""
 LOG_TAIL = 16_384
 """Bytes of an ended engine's output that are kept."""
 FAILURES = {

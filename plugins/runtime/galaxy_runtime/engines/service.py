@@ -25,7 +25,7 @@ from galaxy_runtime.caches import Record
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.engines import queries
 from galaxy_runtime.engines.acting import EngineActions
-from galaxy_runtime.engines.domain import FAILURES, Engine, EngineState
+from galaxy_runtime.engines.domain import FAILURES, STATUSES, Engine, EngineState
 from galaxy_runtime.engines.host import GRACE, EngineHost
 from galaxy_runtime.engines.leases import EngineLeases, Held
 from galaxy_runtime.errors import engine_stopped, engine_waking
@@ -60,6 +60,9 @@ class EngineService:
         self._suspected: set[UUID] = set()
         self._used: set[UUID] = set()
         self._unreachable = ""
+        self._counts = context.meter.create_gauge(
+            "runtime.engines", description="Games that want an engine, by status."
+        )
 
     @cached_property
     def _slots(self) -> asyncio.Semaphore:
@@ -167,6 +170,9 @@ class EngineService:
                 asleep = await queries.let_sleep(connection, settings.idle_stop, soon, shift)
                 await self._cache.put_many(connection, asleep)
             waking = await queries.find_waking(connection, settings.wake_ahead, shift)
+            counts = await queries.count_by_status(connection)
+        for status in STATUSES:
+            self._counts.set(counts.get(status, 0), {"status": status})
         await self._bring_all(record.game_id for record in asleep)
         await self.wake(waking)
 
