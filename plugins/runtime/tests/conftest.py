@@ -206,10 +206,10 @@ class World:
 
 @pytest.fixture
 async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
-    """Return what boots the plugin: settings by name, `beside` for a second replica of another world."""
+    """Return what boots the plugin: settings by name; `beside` for a second replica, `scheme` for its driver."""
     async with AsyncExitStack() as stack:
 
-        async def make(*, beside: World | None = None, **settings: str) -> World:
+        async def make(*, beside: World | None = None, scheme: str | None = None, **settings: str) -> World:
             fakes, made = beside.fakes.shared() if beside else Fakes(clock), []
             engines = beside.engines if beside else HeldEngines()
 
@@ -220,6 +220,8 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
 
             environment = {f"BACKEND_RUNTIME_{name.upper()}": value for name, value in settings.items()}
             dsn = beside.booted.dsn if beside else None
+            if dsn and scheme:
+                dsn = scheme + dsn[dsn.index(":") :]
             stack.push_async_callback(engines.stop)
             booted = await stack.enter_async_context(
                 boot(UnderTest, fakes.plugin(), environment=environment, clock=clock, dsn=dsn)

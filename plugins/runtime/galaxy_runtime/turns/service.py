@@ -80,6 +80,8 @@ class TurnService:
 
     async def release(self, claims: Sequence[Claim]) -> None:
         """Return claims of turns that were not begun or not finished, uncounted."""
+        if not claims:
+            return
         async with self._context.database.transaction() as connection:
             await queries.release(connection, [claim.key for claim in claims], self._time.shift)
 
