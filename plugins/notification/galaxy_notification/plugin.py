@@ -29,6 +29,7 @@ class NotificationPlugin:
         provides=(NOTIFICATIONS,),
         requires=(ACCOUNTS, OUTBOX),
         uses=(ADMIN_CHANNEL, PUSH),
+        dev_environment={"BACKEND_NOTIFICATION_PUBLIC_URL": "{api}"},
     )
 
     def __init__(self, context: Context[NotificationSettings]) -> None:
