@@ -7,7 +7,7 @@ PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 CODE   := $(MEMBERS) tests tools bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format revision bench endurance docs proto lock wheels clean
+.PHONY: help setup run play test check format revision bench endurance docs proto lock wheels clean
 
 help: ## show what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -29,6 +29,9 @@ $(VENV)/.installed: $(BIN)/uv locks/dev.txt $(PROJECTS)
 
 run: setup ## everything, embedded: Postgres, mail page, backend
 	@exec $(BIN)/backend dev
+
+play: setup ## a whole game between two scripted players, and its story
+	@$(BIN)/python tools/play.py $(PLAY_ARGS)
 
 test: setup ## every test that this machine can run
 	@$(BIN)/pytest -n 2 --dist worksteal $(PYTEST_ARGS)

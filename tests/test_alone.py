@@ -7,13 +7,17 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from galaxy_chassis.clock import SystemClock
+from galaxy_chassis.http.problems import Problem
 from galaxy_contracts import testing as fakes
 from galaxy_contracts.accounts import ACCOUNTS
 from galaxy_contracts.capability import Capability
+from galaxy_contracts.engines import ENGINE_VERSIONS
 from galaxy_contracts.geo import COUNTRIES
 from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.notification import ADMIN_CHANNEL, NOTIFICATIONS
 from galaxy_contracts.push import PUSH
+from galaxy_contracts.runtime import RUNTIME
 from galaxy_contracts.sessions import SESSIONS
 from galaxy_devkit.testing import Boot, offering
 from galaxy_kernel.core.discovery import InstalledPlugin, discover
@@ -23,9 +27,11 @@ FAKES: dict[Capability[Any], Callable[[], Any]] = {
     ACCOUNTS: fakes.FakeAccounts,
     ADMIN_CHANNEL: fakes.FakeAdminChannel,
     COUNTRIES: fakes.FakeCountries,
+    ENGINE_VERSIONS: fakes.FakeEngineVersions,
     NOTIFICATIONS: fakes.FakeNotifications,
     OUTBOX: fakes.FakeOutbox,
     PUSH: fakes.FakePush,
+    RUNTIME: lambda: fakes.FakeRuntime(Problem, SystemClock().now),
     SESSIONS: fakes.FakeSessions,
 }
 """A fake for each capability that some plugin requires or uses."""

@@ -54,7 +54,7 @@ async def start(data: Path, started: list[Dev]) -> Dev:
     assert process.stdout is not None
     banner = ""
     async with asyncio.timeout(60):
-        while "/api/v1/user/account" not in banner:
+        while "/turns/0/report" not in banner:
             line = await process.stdout.readline()
             assert line, banner
             banner += line.decode()
@@ -82,16 +82,16 @@ async def gone(data: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_newcomer_signs_in_and_the_next_start_goes_on(tmp_path: Path, started: list[Dev]) -> None:
-    """The printed commands sign in; neither Ctrl-C nor kill -9 leaves processes; a second start reuses the data."""
+async def test_newcomer_plays_and_the_next_start_goes_on(tmp_path: Path, started: list[Dev]) -> None:
+    """The printed commands sign in and start a game; nothing is left after a kill; a second start reuses the data."""
     data = tmp_path / "galaxy"
     first = await start(data, started)
     assert servers(data)
     done = await asyncio.to_thread(
-        subprocess.run, ["sh", "-c", first.commands()], capture_output=True, text=True, timeout=30, check=True
+        subprocess.run, ["sh", "-c", first.commands()], capture_output=True, text=True, timeout=90, check=True
     )
-    assert '"email":"you@example.test"' in done.stdout
-    account = re.search(r'"id":"([0-9a-f-]{36})","email":"you@example.test"', done.stdout.splitlines()[-1])
+    account = re.search(r'"id":"([0-9a-f-]{36})","email":"you@example.test"', done.stdout)
+    assert "Turn 0 of 60" in done.stdout
     token = re.search(r'"session_token":"([^"]+)"', done.stderr)
     assert account is not None
     assert token is not None

@@ -32,9 +32,11 @@ OWN_PARTS = {
     "auth": {"notices", "sessions"},
     "engineversion": {"checks", "conformance", "users"},
     "geo": {"counting", "databases", "watching"},
+    "lobby": {"headers", "notices", "standing", "store"},
     "notification": {"catalogue", "channels", "kinds", "queue"},
     "mail": {"conversation", "mime", "queue", "rendering", "sealing", "transport"},
     "push": {"frames", "hub", "metrics"},
+    "runtime": {"database_time", "drivers", "notices", "policies", "reconciling", "schedules", "table"},
 }
 """Files named after a real second part of a plugin."""
 

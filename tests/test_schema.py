@@ -16,8 +16,14 @@ TABLES = {
     *("notifications", "notification_routes", "notification_mutes", "admin_channel"),
     *("push_events", "push_state"),
     "engine_versions",
+    *("games", "memberships", "invitations"),
+    *("runtime_installation", "runtime_operation_log", "runtime_orders", "runtime_records", "runtime_reports"),
+    "runtime_turns",
 }
-BRANCHES = {"kernel", "user", "auth", "admin", "mail", "notification", "adminchannel", "push", "geo", "engineversion"}
+BRANCHES = {
+    *("kernel", "user", "auth", "admin", "mail", "notification", "adminchannel", "push", "geo", "engineversion"),
+    *("lobby", "runtime"),
+}
 
 
 async def test_expected_tables(full_backend: Booted) -> None:

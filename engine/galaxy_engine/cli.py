@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from galaxy_engine.drivers.docker import DockerDriver
     from galaxy_engine.drivers.docker.networks import Reach
     from galaxy_engine.kit.examination import Settings
     from galaxy_engine.kit.registry import Check
@@ -173,10 +174,16 @@ def _subject(name: str, trace: "Trace", token: str, runtime_dir: Path) -> "Subje
     if path.exists():
         kind = "a directory" if path.is_dir() else "a file that is not executable"
         raise _usage(f"{name} is {kind}: give an executable, an image or a URL")
-    from galaxy_engine.drivers.docker import DockerDriver, default_host  # noqa: PLC0415
+    return LaunchedSubject(name, _docker(owner), owner, trace)
+
+
+def _docker(owner: str) -> "DockerDriver":
+    """Return a driver for the daemon that the command `docker` would use, with its logins."""
+    from galaxy_engine.drivers.docker import DockerDriver, default_config, default_host  # noqa: PLC0415
 
     reach: Reach = "network" if sys.platform == "linux" else "published"
-    return LaunchedSubject(name, DockerDriver(owner, default_host(os.environ), _NETWORK, reach=reach), owner, trace)
+    credentials = default_config(os.environ)
+    return DockerDriver(owner, default_host(os.environ), _NETWORK, reach=reach, credentials=credentials)
 
 
 def _progress() -> "Callable[[Check], None] | None":

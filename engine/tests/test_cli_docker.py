@@ -10,11 +10,17 @@ import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from galaxy_engine.cli import app
+from galaxy_engine.drivers.docker import DockerDriver
+from galaxy_engine.kit.examination import Settings
+from galaxy_engine.kit.launched import LaunchedSubject
+from galaxy_engine.kit.running import examine
+from galaxy_engine.kit.trace import Trace
 
 pytestmark = pytest.mark.docker
 
@@ -50,7 +56,9 @@ def images(docker_host: str) -> Iterator[dict[str, str]]:
     """The small engine as an image, and the same with a fault that only a second process shows, by fault."""
     tree = image_of({str(path): path for path in python_tree()} | {"/small.py": ENGINES / "small.py"})
     command = f'CMD ["{Path(sys.executable).resolve()}", "-S", "/small.py"]'
-    references = {fault: f"galaxy-test/small-{fault or 'conforms'}:{os.getpid()}" for fault in ("", "hash_order")}
+    references = {
+        fault: f"galaxy-test/small-{fault or 'conforms'}:{os.getpid()}" for fault in ("", "hash_order", "deaf_to_port")
+    }
     for fault, reference in references.items():
         changes = ["-c", "USER 1000", "-c", command, "-c", f"ENV FAULT={fault or 'none'}"]
         docker(docker_host, "import", *changes, "-", reference, content=tree)
@@ -85,9 +93,11 @@ def outcomes(result: Result) -> dict[str, str]:
 
 
 def test_an_image_that_conforms(images: dict[str, str]) -> None:
-    """Every check passes in the box, but for the port, which is the default in every container."""
+    """Every check passes in the box, that of the port included."""
     result = check(images[""], "--time", "10")
-    assert (result.exit_code, outcomes(result)) == (0, {"K02": "skipped"})
+    assert (result.exit_code, outcomes(result)) == (0, {})
+    assert "listens on $PORT: " in result.output
+    assert ":8081" in result.output
     assert "lives within the box: a turn was played within it" in result.output
 
 
@@ -96,6 +106,16 @@ def test_a_fault_in_an_image(images: dict[str, str]) -> None:
     result = check(images["hash_order"], "--only", "K18")
     assert (result.exit_code, outcomes(result)) == (1, {"K18": "FAILED"})
     assert "expected: the same bytes from a second process" in result.output
+
+
+async def test_an_image_that_listens_where_it_likes(images: dict[str, str], docker_host: str) -> None:
+    """One that has the default port written into it is found out by another one, and nothing of it is left."""
+    owner, trace = str(uuid4()), Trace(None)
+    driver = DockerDriver(owner, docker_host, "galaxy-engine-check")
+    subject = LaunchedSubject(images["deaf_to_port"], driver, owner, trace)
+    report = await examine(subject, trace, Settings(start_within=3), ["K01", "K02"])
+    assert [(result.id, result.outcome) for result in report.results] == [("K01", "passed"), ("K02", "failed")]
+    assert report.results[1].detail == "it does not listen where PORT says"
 
 
 def test_an_image_that_is_not_there() -> None:

@@ -71,7 +71,7 @@ class ModuleSubject:
         self.transport = CalledDirectly()
         self.trace = trace
 
-    async def start(self, variant: int) -> Engine:
+    async def start(self, variant: int, port: int | None = None) -> Engine:
         address = f"module:{len(self.transport.engines)}"
         spec = importlib.util.spec_from_file_location("small", ENGINES / "small.py")
         assert spec

@@ -146,4 +146,4 @@ const server = createServer((request, response) => {
 });
 
 process.on("SIGTERM", () => process.exit(0));
-server.listen(Number(process.env.PORT) || 8080, "0.0.0.0");
+server.listen(Number(process.env.PORT) || 8080, process.env.GALAXY_LISTEN_HOST || "0.0.0.0");

@@ -226,4 +226,5 @@ class Server(ThreadingHTTPServer):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    Server(("0.0.0.0", int(os.environ.get("PORT") or 8080)), Handler).serve_forever()
+    host = os.environ.get("GALAXY_LISTEN_HOST") or "0.0.0.0"
+    Server((host, int(os.environ.get("PORT") or 8080)), Handler).serve_forever()

@@ -51,6 +51,8 @@ class EngineSpec(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     labels: Mapping[str, str] = {}
     """Further labels, such as the stack's; the driver adds those of the identity."""
+    port: int | None = None
+    """What PORT is to be; None leaves it to the driver."""
 
 
 class Observed(msgspec.Struct, frozen=True):

@@ -100,10 +100,10 @@ class Examination:
             self._other = await self.started(1)
         return self._other
 
-    async def started(self, variant: int) -> Engine:
-        """Return a further engine, healthy. Raise `Failed`."""
+    async def started(self, variant: int, port: int | None = None) -> Engine:
+        """Return a further engine, healthy, on this port or on one of the host's choice. Raise `Failed`."""
         try:
-            engine = await self.subject.start(variant)
+            engine = await self.subject.start(variant, port)
         except EngineFailure as exc:
             came = f"{exc.code}: {exc} {exc.detail}".strip()
             raise Failed("the engine does not start", expected="an engine that runs", came=came) from exc

@@ -23,7 +23,7 @@ _VARIANTS = (
         "HOSTNAME": "engine-two",
     },
 )
-_VARIABLES = ("ENGINE", "OTHER", "FRESH", "STOPPED")
+_VARIABLES = ("ENGINE", "OTHER", "FRESH", "STOPPED", "ELSEWHERE")
 """Shell variables in curl lines, by variant."""
 
 
@@ -60,7 +60,7 @@ class LaunchedSubject:
         self._transports: list[Transport] = []
         self._observed: dict[str, Observed] = {}
 
-    async def start(self, variant: int) -> Engine:
+    async def start(self, variant: int, port: int | None = None) -> Engine:
         """Return a new engine."""
         if self._image is None:
             await self._driver.check()
@@ -68,7 +68,7 @@ class LaunchedSubject:
         self._generation += 1
         environment = {**_VARIANTS[variant % len(_VARIANTS)], "GALAXY_TOKEN": self._token}
         identity = EngineId(self._owner, self._game, self._generation)
-        observed = await self._driver.launch(EngineSpec(identity, self._image, environment))
+        observed = await self._driver.launch(EngineSpec(identity, self._image, environment, port=port))
         if observed.address is None:
             raise StartFailed(f"{self.name} has no address", await self._last_words(observed))
         self._transports.append(Transport())

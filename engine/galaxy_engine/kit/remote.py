@@ -20,7 +20,7 @@ class RemoteSubject:
         self._token = token
         self._transports: list[Transport] = []
 
-    async def start(self, variant: int) -> Engine:  # noqa: ARG002  (there is only this one)
+    async def start(self, variant: int, port: int | None = None) -> Engine:  # noqa: ARG002  (there is only this one)
         """Return the engine."""
         self._transports.append(Transport())
         return Engine(self._transports[-1], self._address, self._trace, token=self._token)

@@ -211,9 +211,10 @@ class Subject(Protocol):
         """Whether further engines can be started."""
         ...
 
-    async def start(self, variant: int) -> Engine:
+    async def start(self, variant: int, port: int | None = None) -> Engine:
         """Return an engine: of each variant another time zone, locale, hash seed and host name.
 
+        `port`: the one that it is to listen on; None leaves it to the host of engines.
         Raise an `EngineFailure` if it cannot be started. That it is healthy is for the caller to wait for.
         """
         ...

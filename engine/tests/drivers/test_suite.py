@@ -9,6 +9,7 @@ import pytest
 from hosts import Host, a_spec, ended, variables, written
 
 from galaxy_engine.drivers.driver import EngineDriver, EngineId
+from galaxy_engine.drivers.process.ports import free_port
 from galaxy_engine.failures import ImageNotFound, NameTaken
 
 AT_ONCE = timedelta(0)
@@ -239,6 +240,16 @@ async def test_environment_of_an_engine(driver: EngineDriver, host: Host, monkey
     assert engine.address is not None
     assert "secret" not in seen.values()
     assert seen["PORT"] != "1"
+
+
+async def test_port_that_is_asked_for(driver: EngineDriver, host: Host) -> None:
+    """An engine that is to listen on a certain port is told so, and its address is there, however it is observed."""
+    port = free_port(())
+    engine = await driver.launch(msgspec.structs.replace(a_spec(host, DO="variables"), port=port))
+    assert engine.address is not None
+    assert engine.address.endswith(f":{port}")
+    assert [seen.address for seen in await driver.observe(engine.id.game_id)] == [engine.address]
+    assert variables(await written(driver, engine, "PORT="))["PORT"] == str(port)
 
 
 async def test_cancelled_launch_can_be_adopted(driver: EngineDriver, host: Host) -> None:

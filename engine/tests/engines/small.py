@@ -379,7 +379,7 @@ if __name__ == "__main__":
         sys.exit("no configuration")
     if FAULT == "ignores_sigterm":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    port = int(os.environ.get("PORT", "8080"))
+    port = 8080 if FAULT == "deaf_to_port" else int(os.environ.get("PORT", "8080"))
     if FAULT == "one_thread":
         Handler.protocol_version, Server = "HTTP/1.0", HTTPServer
     Server(("0.0.0.0", port), Handler).serve_forever()

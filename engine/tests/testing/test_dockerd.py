@@ -1,8 +1,10 @@
 """Where tests get a Docker daemon from, and what they say without one."""
 
 import os
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,28 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.delenv("REQUIRE_DOCKER", raising=False)
     return program
+
+
+def test_networks_go_with_their_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the daemon is stopped its networks are removed: their bridges would outlive it."""
+    daemon, requests = Dockerd(tmp_path), list[bytes]()
+    monkeypatch.setattr(Dockerd, "pid", lambda _: os.getpid())
+    monkeypatch.setattr(Dockerd, "stop", lambda _: requests.append(b"stopped"))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "docker.sock"))
+        listener.listen()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(_answer, listener, requests)
+            daemon.clear()
+    assert requests == [b"POST /networks/prune HTTP/1.0", b"stopped"]
+    assert not tmp_path.exists()
+
+
+def _answer(listener: socket.socket, requests: list[bytes]) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        requests.append(connection.recv(1024).split(b"\r\n")[0])
+        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n{}")
 
 
 def run(folder: Path) -> str:

@@ -23,6 +23,7 @@ from galaxy_devkit.postgres.server import EmbeddedPostgres
 from galaxy_devkit.testing import Boot, Booted
 from galaxy_devkit.testing.kernel import ENVIRONMENT
 from galaxy_kernel.api import Access, Call, Context, Health, Manifest, Model, NoSettings, Offer, Probe, Route, Worker
+from galaxy_kernel.core.discovery import discover
 from galaxy_kernel.core.hookspecs import HOOKS
 from galaxy_kernel.errors import PhaseError, PluginError
 
@@ -345,7 +346,7 @@ async def test_schema_older_than_the_code_refuses_without_migrations(boot: Boot,
 
 async def serve(dsn: str, **environment: str) -> asyncio.subprocess.Process:
     disabled = {
-        "BACKEND_PLUGINS_DISABLED": "admin,adminchannel,auth,engineversion,geo,mail,notification,push,user",
+        "BACKEND_PLUGINS_DISABLED": ",".join(found.name for found in discover().enabled),
         "BACKEND_POSTGRES_DSN": dsn,
     }
     return await asyncio.create_subprocess_exec(

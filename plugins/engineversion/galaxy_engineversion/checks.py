@@ -79,7 +79,7 @@ class Checks:
             ours = await queries.renew_check(connection, claim, LEASE)
         if not ours:
             self._ended.add(1, {"outcome": "void"})
-            self._context.log.warning("engine_check_void", engine_version=claim.name)
+            self._context.log.warning("engine_check_void", engine_version=claim.name.replace("@", " "))
             await self._cancel()
         return not ours
 
@@ -107,7 +107,9 @@ class Checks:
             await self._keep(claim, Examined(claim.image, failure=lost))
             return True
         with request_context(self._context.plugin, claim.request_id):
-            self._context.log.info("engine_check_started", engine_version=claim.name, tries=claim.tries)
+            self._context.log.info(
+                "engine_check_started", engine_version=claim.name.replace("@", " "), tries=claim.tries
+            )
             limit = self._context.settings.check_timeout
             task = asyncio.create_task(examine(drivers, claim.id, image, limit), name=f"check of {claim.name}")
         task.add_done_callback(lambda _: self._context.wakeups.event(CHECK_WORKER).set())
@@ -128,7 +130,7 @@ class Checks:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None:
             return task.result()
-        self._context.log.error("engine_check_broken", engine_version=claim.name, exc_info=error)
+        self._context.log.error("engine_check_broken", engine_version=claim.name.replace("@", " "), exc_info=error)
         return Examined(
             claim.image, failure=Failure("kit_broken", f"the kit itself failed with {type(error).__name__}")
         )
@@ -151,7 +153,7 @@ class Checks:
                 await self._cache.put(connection, version)
         outcome = "void" if version is None else "passed" if result["conforms"] else "failed"
         self._ended.add(1, {"outcome": outcome})
-        self._context.log.info("engine_check_ended", engine_version=claim.name, outcome=outcome)
+        self._context.log.info("engine_check_ended", engine_version=claim.name.replace("@", " "), outcome=outcome)
 
     async def _cancel(self) -> None:
         """Cancel the current examination, and wait until its engines are removed."""

@@ -127,8 +127,8 @@ class _Described:
     def launches(self) -> bool:
         return self._subject.launches
 
-    async def start(self, variant: int) -> "Engine":
-        self._engines.append(await self._subject.start(variant))
+    async def start(self, variant: int, port: int | None = None) -> "Engine":
+        self._engines.append(await self._subject.start(variant, port))
         return self._engines[-1]
 
     async def stop(self, engine: "Engine", grace: float) -> None:

@@ -1,6 +1,7 @@
 """Versions, image references, and what may be stored of what an engine says. No I/O."""
 
 import re
+from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 from uuid import UUID
 
@@ -55,6 +56,15 @@ class Claim(msgspec.Struct, frozen=True):
     tries: int
     """How many processes have claimed it, this one included."""
     request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A version to add at start where it is missing."""
+
+    engine: str
+    version: str
+    image: str
 
 
 class VersionChange(TypedDict, total=False):
@@ -120,3 +130,12 @@ def storable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [storable(part) for part in value]
     return value
+
+
+def parse_registration(text: str) -> Registration:
+    """Read `engine@version=image`. Raise ValueError with what is wrong."""
+    reference, equals, image = text.partition("=")
+    engine, at, version = reference.partition("@")
+    if not (equals and at and re.fullmatch(ENGINE, engine)):
+        raise ValueError(f"{text!r} is not engine@version=image")
+    return Registration(engine, parse_version(version), parse_image(image))

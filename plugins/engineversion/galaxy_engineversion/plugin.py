@@ -7,6 +7,7 @@ from typing import Any
 from galaxy_contracts.engines import ENGINE_VERSIONS, EngineVersion
 from galaxy_engineversion import routes, workers
 from galaxy_engineversion.checks import Checks
+from galaxy_engineversion.dev.companion import REFERENCE_ENGINE
 from galaxy_engineversion.service import EngineVersionService
 from galaxy_engineversion.settings import EngineVersionSettings
 from galaxy_engineversion.tables import engine_versions, metadata
@@ -22,9 +23,11 @@ class EngineVersionPlugin:
         summary="The registry of engine images, and the check of an engine.",
         settings=EngineVersionSettings,
         provides=(ENGINE_VERSIONS,),
+        companions=(REFERENCE_ENGINE,),
     )
 
     def __init__(self, context: Context[EngineVersionSettings]) -> None:
+        self._context = context
         self._cache = Cache(
             name="engineversion.versions", table=engine_versions, row=EngineVersion, key=lambda version: version.id
         )
@@ -37,6 +40,7 @@ class EngineVersionPlugin:
 
     @asynccontextmanager
     async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
+        await self._service.add_missing(self._context.settings.versions)
         try:
             yield (Offer(ENGINE_VERSIONS, self._service),)
         finally:

@@ -24,11 +24,11 @@ from galaxy_contracts.engines import (
 )
 from galaxy_engineversion import queries
 from galaxy_engineversion.checks import CHECK_WORKER, Checks
-from galaxy_engineversion.domain import VersionChange, numbers_of, precedence, storable
+from galaxy_engineversion.domain import Registration, VersionChange, numbers_of, precedence, storable
 from galaxy_engineversion.errors import checking, in_use, taken
 from galaxy_engineversion.settings import EngineVersionSettings
 from galaxy_engineversion.users import VersionUsers
-from galaxy_kernel.api import Cache, Connection, Context, Paging, new_id, not_found
+from galaxy_kernel.api import Cache, Connection, Context, Paging, new_id, not_found, request_id
 
 
 class EngineVersionService:
@@ -96,6 +96,19 @@ class EngineVersionService:
         """Return the whole row of a version, and how many games need it."""
         async with self._context.database.transaction() as connection:
             return await self._row(connection, version_id), await self._users.in_use(connection, version_id)
+
+    async def add_missing(self, registrations: Sequence[Registration]) -> None:
+        """Add the versions of the settings that are missing, and have them checked. Those that are there stay."""
+        for each in registrations:
+            values = {"engine": each.engine, "version": each.version, "image": each.image}
+            made = {"id": new_id(), **values, **numbers_of(each.version), "created_by": "settings"}
+            async with self._context.database.transaction() as connection:
+                version = await queries.insert_version(connection, made | {"created_at": self._context.clock.now()})
+                if version is None:
+                    continue
+                await self._cache.put(connection, version)
+                await queries.request_check(connection, version.id, request_id())
+                self._context.wakeups.after_commit(connection, CHECK_WORKER)
 
     async def create(self, actor: AdminIdentity, values: Mapping[str, Any]) -> Row[Any]:
         """Add a version."""

@@ -13,6 +13,7 @@ from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Route
 from galaxy_lobby import events
 from galaxy_lobby.caches import Memory
 from galaxy_lobby.deletions.service import DeletionService
+from galaxy_lobby.dev.examples import FIRST_GAME
 from galaxy_lobby.games import routes as game_routes
 from galaxy_lobby.games.reading import GameReader
 from galaxy_lobby.games.service import GameService
@@ -40,6 +41,7 @@ class LobbyPlugin:
         summary="Games: who plays them, how they live, what players are told.",
         settings=LobbySettings,
         requires=(ACCOUNTS, ENGINE_VERSIONS, NOTIFICATIONS, OUTBOX, RUNTIME),
+        examples=FIRST_GAME,
     )
 
     def __init__(self, context: Context[LobbySettings]) -> None:

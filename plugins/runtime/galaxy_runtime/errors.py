@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from galaxy_engine.failures import EngineFailure
 from galaxy_kernel.api import FieldError, Problem, conflict
 
 TURN_OVER = "turn_over"
@@ -12,6 +13,7 @@ ORDERS_REFUSED = "orders_refused"
 ORDERS_CHANGED = "orders_changed"
 ENGINE_WAKING = "engine_waking"
 ENGINE_STOPPED = "engine_stopped"
+ENGINE_BUSY = "engine_busy"
 WAKING_RETRY = 5
 """Seconds after which to ask again for an engine that is being started."""
 
@@ -54,3 +56,14 @@ def engine_waking() -> Problem:
 def engine_stopped() -> Problem:
     """Return the problem for what needs an engine that an operator has stopped."""
     return conflict(ENGINE_STOPPED, "The game's engine is stopped: an operator starts it again.")
+
+
+def engine_busy() -> Problem:
+    """Return the problem for an engine whose memory others use for too long."""
+    return Problem(503, ENGINE_BUSY, "The game's engine is busy: try again.", headers={"Retry-After": "1"})
+
+
+def engine_failed(failure: EngineFailure) -> Problem:
+    """Return the problem for a question that the engine did not answer; its code is the failure's type."""
+    detail = f"The game's engine did not answer ({failure.code}): nothing was changed. Try again."
+    return Problem(503, failure.code, detail, headers={"Retry-After": str(WAKING_RETRY)})

@@ -1,4 +1,4 @@
-"""What operators are told of failures: once a day for one image or game, not a thousand times."""
+"""Notices of failures to operators: once a day for one image or game, not a thousand times."""
 
 from datetime import datetime
 from uuid import UUID
@@ -50,7 +50,7 @@ TURN_FAILED = NotificationKind(
 
 
 class Notices:
-    """Tells operators."""
+    """Notifies operators."""
 
     def __init__(self, context: Context[RuntimeSettings]) -> None:
         self._context = context
@@ -58,7 +58,7 @@ class Notices:
     async def tell(
         self, connection: Connection, failure: Failure, *, game_id: UUID, image: str, turn: int, now: datetime
     ) -> None:
-        """Tell operators of a failure with the caller's transaction, unless they were told today."""
+        """Notify operators of a failure with the caller's transaction, unless they were notified today."""
         if failure.code in _SILENT:
             return
         kind = _KINDS.get(failure.code, _TURN)

@@ -1,5 +1,6 @@
 """The plugin: wiring only."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,14 +9,27 @@ from galaxy_contracts.engines import ENGINE_VERSIONS
 from galaxy_contracts.notification import NOTIFICATIONS
 from galaxy_contracts.runtime import RUNTIME
 from galaxy_contracts.turns import TURN_POLICIES
-from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Probe, Worker
+from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Probe, Route, Worker
 from galaxy_runtime.caches import records_cache
 from galaxy_runtime.clocks import workers as clock_workers
 from galaxy_runtime.clocks.service import ClockService
 from galaxy_runtime.clocks.workers import Deadlines
 from galaxy_runtime.database_time import DatabaseTime
+from galaxy_runtime.dev.companion import PROCESSES
+from galaxy_runtime.drivers import Drivers
+from galaxy_runtime.engines import workers as engine_workers
+from galaxy_runtime.engines.acting import EngineActions
 from galaxy_runtime.engines.domain import Engines
+from galaxy_runtime.engines.host import EngineHost
+from galaxy_runtime.engines.service import EngineService
 from galaxy_runtime.notices import TURN_FAILED, Notices
+from galaxy_runtime.operations import routes as operation_routes
+from galaxy_runtime.operations import workers as operation_workers
+from galaxy_runtime.operations.replacing import Replacements
+from galaxy_runtime.operations.running import OperationRunner
+from galaxy_runtime.operations.service import OperationService
+from galaxy_runtime.operations.starting import Beginnings
+from galaxy_runtime.orders.service import OrderService
 from galaxy_runtime.policies import Policies
 from galaxy_runtime.records.service import RecordService
 from galaxy_runtime.service import RuntimeService
@@ -39,6 +53,7 @@ class RuntimePlugin:
         settings=RuntimeSettings,
         provides=(RUNTIME, TURN_POLICIES),
         requires=(ENGINE_VERSIONS, NOTIFICATIONS),
+        companions=(PROCESSES,),
     )
 
     def __init__(self, context: Context[RuntimeSettings], engines: Engines | None = None) -> None:
@@ -46,11 +61,23 @@ class RuntimePlugin:
         self.time, self._table, self._policies = DatabaseTime(), ObservingTable(), Policies()
         self._notices = Notices(context)
         self._records = RecordService(context, self._cache, self.time, self._table)
-        self._service = RuntimeService(context, self._cache, self._table, self._policies, self._records)
+        self._drivers = Drivers(context)
+        self._host = EngineHost(context, self._drivers)
+        actions = EngineActions(context, self._host, self._records, self._notices)
+        self._engines = EngineService(context, self._cache, self.time, self._host, actions)
+        used = self._engines if engines is None else engines
+        self._operations = OperationService(context, self._cache, self.time)
+        beginnings = Beginnings(context, self._cache, self.time, self._table)
+        replacements = Replacements(context, self._cache, used)
+        self._runner = OperationRunner(context, self._cache, used, beginnings, replacements)
         self._metrics = TurnMetrics(context.meter)
         self._clocks = ClockService(context, self._cache, self.time, self._table)
         self._deadlines = Deadlines(context, self.time, self._table)
-        self.turns = None if engines is None else self._turn_worker(context, engines)
+        self.turns = self._turn_worker(context, used)
+        orders = OrderService(context, self._cache, self.time, used)
+        self._service = RuntimeService(
+            context, self._cache, self._table, self._policies, self._records, self._operations, orders
+        )
 
     def backend_migrations(self) -> Migrations:
         return Migrations("galaxy_runtime.migrations", metadata)
@@ -58,21 +85,34 @@ class RuntimePlugin:
     @asynccontextmanager
     async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
         self._context.require(NOTIFICATIONS).register(TURN_FAILED)
+        self._context.require(ENGINE_VERSIONS).register_drivers(self._drivers)
+        watching = asyncio.create_task(self._engines.watch(), name="hints of the engines' host")
         try:
             yield (Offer(RUNTIME, self._service), Offer(TURN_POLICIES, self._policies))
         finally:
-            if self.turns is not None:
-                await self.turns.close()
+            watching.cancel()
+            await asyncio.wait([watching])
+            await self.turns.close()
+            await self._runner.close()
+            await self._engines.close()
+            await self._host.close()
 
     def backend_caches(self) -> Sequence[Cache[Any, Any]]:
         return (self._cache,)
 
     def backend_probes(self) -> Sequence[Probe]:
-        return (Probe("runtime.clock", self._clocks.health),)
+        return (Probe("host", self._engines.health), Probe("clock", self._clocks.health))
+
+    def backend_routes(self) -> Sequence[Route]:
+        return operation_routes.routes(self._operations)
 
     def backend_workers(self) -> Sequence[Worker]:
-        turns = () if self.turns is None else turn_workers.workers(self.turns)
-        return (*turns, *clock_workers.workers(self._deadlines))
+        return (
+            *turn_workers.workers(self.turns),
+            *clock_workers.workers(self._deadlines),
+            *engine_workers.workers(self._context, self._engines),
+            *operation_workers.workers(self._runner),
+        )
 
     def _turn_worker(self, context: Context[RuntimeSettings], engines: Engines) -> TurnWorker:
         turns = TurnService(context, self._cache, self.time, self._table, self._policies, self._records, self._notices)

@@ -11,11 +11,24 @@ from uuid import UUID
 import msgspec
 from pydantic import ValidationError
 
-from galaxy_contracts.runtime import GameStatus, GameTable, TurnSummary
+from galaxy_contracts.runtime import (
+    Actor,
+    GameStatus,
+    GameTable,
+    Launch,
+    Operation,
+    Question,
+    Receipt,
+    StoredOrders,
+    Submission,
+    TurnSummary,
+)
 from galaxy_contracts.schedules import Schedule
-from galaxy_kernel.api import Cache, Connection, Context, field_errors, invalid, invalid_request
+from galaxy_kernel.api import Cache, Connection, Context, FieldError, field_errors, invalid, invalid_request
 from galaxy_runtime import schedules
 from galaxy_runtime.caches import Record
+from galaxy_runtime.operations.service import OperationService
+from galaxy_runtime.orders.service import OrderService
 from galaxy_runtime.policies import Policies
 from galaxy_runtime.records.service import RecordService
 from galaxy_runtime.settings import RuntimeSettings
@@ -33,9 +46,12 @@ class RuntimeService:
         table: ObservingTable,
         policies: Policies,
         records: RecordService,
+        operations: OperationService,
+        orders: OrderService,
     ) -> None:
         self._context, self._cache, self._table = context, cache, table
         self._policies, self._records = policies, records
+        self._operations, self._orders = operations, orders
 
     def observe(self, table: GameTable) -> None:
         """Keep the owner of the games; see the contract."""
@@ -55,7 +71,9 @@ class RuntimeService:
         try:
             policy.options.model_validate(options)
         except ValidationError as error:
-            raise invalid_request(field_errors(error, options, root="policy_options")) from None
+            found = field_errors(error, {"policy_options": options}, root="")
+            faults = [FieldError(f"policy_options.{each.field}".rstrip("."), each.message) for each in found]
+            raise invalid_request(faults) from None
 
     def status(self, game_id: UUID) -> GameStatus | None:
         """Return what people see of a game; see the contract."""
@@ -65,6 +83,23 @@ class RuntimeService:
     async def lock(self, connection: Connection, game_ids: Sequence[UUID]) -> None:
         """Lock records; see the contract."""
         await self._records.lock(connection, game_ids)
+
+    async def launch(self, connection: Connection, launch: Launch) -> UUID:
+        """Make a game's record and have it started; see the contract."""
+        return await self._operations.launch(connection, launch)
+
+    async def operate(
+        self,
+        connection: Connection,
+        game_id: UUID,
+        operation: Operation,
+        actor: Actor,
+        *,
+        to_version: UUID | None = None,
+        force: bool = False,
+    ) -> UUID:
+        """Record an operation; see the contract."""
+        return await self._operations.operate(connection, game_id, operation, actor, to_version=to_version, force=force)
 
     async def suspend(self, connection: Connection, game_id: UUID) -> None:
         """Stop a game's clock; see the contract."""
@@ -85,6 +120,18 @@ class RuntimeService:
     async def end(self, connection: Connection, game_id: UUID) -> None:
         """Close a game's record; see the contract."""
         await self._records.end(connection, game_id)
+
+    async def put_orders(self, game_id: UUID, seat: int, submission: Submission) -> Receipt:
+        """Have a set of orders judged and kept; see the contract."""
+        return await self._orders.put(game_id, seat, submission)
+
+    async def orders(self, connection: Connection, game_id: UUID, seat: int) -> StoredOrders | None:
+        """Return a seat's set for the current turn; see the contract."""
+        return await self._orders.stored(connection, game_id, seat)
+
+    async def ask(self, game_id: UUID, seat: int, question: Question, body: bytes | None = None) -> bytes:
+        """Put a question to a game's engine; see the contract."""
+        return await self._orders.ask(game_id, seat, question, body)
 
     async def turns(
         self, connection: Connection, game_id: UUID, limit: int, offset: int

@@ -1,6 +1,7 @@
 """What operators set."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Gt
@@ -38,6 +39,8 @@ class RuntimeSettings(Settings):
     stack: StackSettings = StackSettings()
     driver: Literal["docker", "process"] = "docker"
     """What runs engines. `process` starts a local executable for each game and isolates nothing: for development."""
+    process_dir: Path | None = None
+    """Where the driver `process` notes its engines, shared by the backends of one machine; by default in /tmp."""
     reach: Literal["network", "published"] = "network"
     """How containers are reached: by their address on the network, or by a port published on the loopback."""
     image_pull_policy: Literal["if_missing", "always", "never"] = "if_missing"

@@ -8,16 +8,18 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import aiohttp
 import msgspec
 import pytest
-from engine_doubles import DoubleEngine, NotedTable
+from engine_doubles import DoubleEngine, DoubleHost, NotedTable
+from pydantic import BaseModel
 from sqlalchemy import insert, text
 
 from galaxy_chassis.clock import ManualClock
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR, USER_AUTHENTICATOR
 from galaxy_contracts.engines import ENGINE_VERSIONS, EngineVersion
-from galaxy_contracts.notification import NOTIFICATIONS
-from galaxy_contracts.runtime import RUNTIME, Launch, SeatPlayer, Trigger
+from galaxy_contracts.notification import NOTIFICATIONS, Audience, NotificationKind
+from galaxy_contracts.runtime import RUNTIME, Actor, ActorKind, Launch, Operation, SeatPlayer, Trigger
 from galaxy_contracts.schedules import Schedule
 from galaxy_contracts.testing import FakeAdmins, FakeEngineVersions, FakeNotifications, FakeUsers
 from galaxy_devkit.testing.kernel import Boot, Booted, offering
@@ -30,7 +32,7 @@ from galaxy_runtime.caches import RECORD
 from galaxy_runtime.domain import schedule_json, seats_json, seats_of
 from galaxy_runtime.engines.domain import Engine
 from galaxy_runtime.plugin import RuntimePlugin
-from galaxy_runtime.records.queries import record_of
+from galaxy_runtime.records.queries import change, record_of
 from galaxy_runtime.schedules import next_tick
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.tables import runtime_records
@@ -78,6 +80,13 @@ class HeldEngines:
             await self._transport.close()
 
 
+GAMES = "/api/v1/admin/runtime/games"
+
+
+class AnyPayload(BaseModel):
+    """Of kinds that the notification plugin registers."""
+
+
 @dataclass
 class Fakes:
     """What the plugin requires."""
@@ -85,6 +94,13 @@ class Fakes:
     clock: ManualClock
     versions: FakeEngineVersions = field(default_factory=FakeEngineVersions)
     notifications: FakeNotifications = field(default_factory=FakeNotifications)
+
+    def __post_init__(self) -> None:
+        for name in ("image_pull_failed", "container_start_failed", "start_config_invalid"):
+            self.notifications.register(
+                NotificationKind(name=f"runtime.{name}", summary="", audience=Audience.OPERATORS, payload=AnyPayload)
+            )
+        self.versions.register_drivers = lambda drivers: None  # type: ignore[method-assign] # by each replica
 
     def plugin(self) -> type[Any]:
         return offering(
@@ -115,6 +131,14 @@ class World:
     engines: HeldEngines
     table: NotedTable
     version: EngineVersion
+    hosts: list[DoubleHost]
+    """The driver, once something has opened it."""
+    shared: dict[str, Any]
+    """The engines of the host, which all replicas see."""
+
+    @property
+    def host(self) -> DoubleHost:
+        return self.hosts[-1]
 
     @property
     def database(self) -> Database:
@@ -125,18 +149,50 @@ class World:
         """Return what the plugin offers."""
         return self.booted.kernel.assembly.require_resources().services.require(RUNTIME, asked_by="tests")
 
+    async def ask(self, method: str, path: str, **request: Any) -> tuple[int, Any]:
+        """Make a request as the operator, and return status and JSON."""
+        headers = {"Authorization": aiohttp.encode_basic_auth(FakeAdmins.username, FakeAdmins.password)}
+        async with self.booted.client.request(method, f"{GAMES}{path}", headers=headers, **request) as response:
+            return response.status, await response.json() if response.content_length else None
+
+    def a_launch(self, *, seats: int = 2, **fields: Any) -> Launch:
+        """Return a game to start."""
+        values: dict[str, Any] = {
+            "game_id": new_id(),
+            "engine_version_id": self.version.id,
+            "seats": tuple(SeatPlayer(seat=seat, name=f"Player {seat}") for seat in range(1, seats + 1)),
+            "options": {},
+            "schedule": Schedule(interval=timedelta(days=1)),
+        }
+        return Launch(**{**values, **fields})
+
+    async def launch(self, launch: Launch) -> UUID:
+        """Have a game started, and return the operation's id."""
+        async with self.database.transaction() as connection:
+            operation: UUID = await self.runtime.launch(connection, launch)
+            return operation
+
+    async def operate(self, game_id: UUID, operation: Operation, **options: Any) -> UUID:
+        """Have an operation carried out, and return its id."""
+        async with self.database.transaction() as connection:
+            actor = Actor(ActorKind.OPERATOR)
+            made: UUID = await self.runtime.operate(connection, game_id, operation, actor, **options)
+            return made
+
+    async def finished(self, operation: UUID, seconds: float = 15.0) -> Any:
+        """Wait for the end of an operation, and return its row."""
+        statement = "SELECT * FROM runtime_operation_log WHERE id = :id"
+        async with asyncio.timeout(seconds):
+            while (row := (await self.execute(statement, id=operation)).one()).outcome is None:
+                await asyncio.sleep(0.02)
+        return row
+
     async def playing(
         self, *, seats: int = 2, interval: timedelta = timedelta(days=1), run_when_final: bool = False, **columns: Any
     ) -> UUID:
         """Return a game whose position 0 was made; `columns` of its record may be set."""
-        launch = Launch(
-            game_id=new_id(),
-            engine_version_id=self.version.id,
-            seats=tuple(SeatPlayer(seat=seat, name=f"Player {seat}") for seat in range(1, seats + 1)),
-            options={},
-            schedule=Schedule(interval=interval),
-            run_when_final=run_when_final,
-        )
+        schedule = Schedule(interval=interval)
+        launch = self.a_launch(seats=seats, schedule=schedule, run_when_final=run_when_final)
         return await self.placed(launch, **columns)
 
     async def placed(self, launch: Launch, **columns: Any) -> UUID:
@@ -189,6 +245,11 @@ class World:
             await self.plugin._cache.put(connection, record_of(row))
         return launch.game_id
 
+    async def change(self, game_id: UUID, **columns: Any) -> None:
+        """Change a record, in memory too."""
+        async with self.database.transaction() as connection:
+            await self.plugin._cache.put(connection, await change(connection, game_id, columns))
+
     async def execute(self, statement: str, **parameters: Any) -> Any:
         async with self.database.transaction() as connection:
             return await connection.execute(text(statement), parameters)
@@ -204,31 +265,50 @@ class World:
                 await asyncio.sleep(0.01)
 
 
+async def _stop_all(engines: dict[str, Any]) -> None:
+    for _, engine, _ in engines.values():
+        await engine.stop()
+
+
 @pytest.fixture
 async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
-    """Return what boots the plugin: settings by name; `beside` for a second replica, `scheme` for its driver."""
+    """Return what boots the plugin: settings by name, `beside` for a second replica of another world.
+
+    `held`: with engines that are there as soon as they are opened, without a host; `scheme`: the replica's driver.
+    """
     async with AsyncExitStack() as stack:
 
-        async def make(*, beside: World | None = None, scheme: str | None = None, **settings: str) -> World:
-            fakes, made = beside.fakes.shared() if beside else Fakes(clock), []
+        async def make(
+            *, beside: World | None = None, held: bool = False, scheme: str | None = None, **settings: str
+        ) -> World:
+            fakes = beside.fakes.shared() if beside else Fakes(clock)
+            made: list[RuntimePlugin] = []
+            hosts: list[DoubleHost] = []
+            shared: dict[str, Any] = beside.shared if beside else {}
             engines = beside.engines if beside else HeldEngines()
 
             class UnderTest(RuntimePlugin):
                 def __init__(self, context: Context[RuntimeSettings]) -> None:
-                    super().__init__(context, engines)
+                    super().__init__(context, engines if held else None)
+                    self._drivers.open = self._open  # type: ignore[method-assign,assignment]
                     made.append(self)
+
+                def _open(self, owner: str) -> DoubleHost:
+                    hosts.append(DoubleHost(owner, shared))
+                    return hosts[-1]
 
             environment = {f"BACKEND_RUNTIME_{name.upper()}": value for name, value in settings.items()}
             dsn = beside.booted.dsn if beside else None
             if dsn and scheme:
                 dsn = scheme + dsn[dsn.index(":") :]
             stack.push_async_callback(engines.stop)
+            stack.push_async_callback(_stop_all, shared)
             booted = await stack.enter_async_context(
                 boot(UnderTest, fakes.plugin(), environment=environment, clock=clock, dsn=dsn)
             )
             version = beside.version if beside else fakes.versions.add("1.0.0", engine="double", image="double:1")
             engines.version_id = version.id
-            world = World(booted, made[-1], clock, fakes, engines, NotedTable(), version)
+            world = World(booted, made[-1], clock, fakes, engines, NotedTable(), version, hosts, shared)
             world.runtime.observe(world.table)
             return world
 

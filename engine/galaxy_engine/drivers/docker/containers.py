@@ -10,7 +10,8 @@ from galaxy_engine.drivers.docker.networks import Reach
 from galaxy_engine.drivers.driver import EngineId, EngineSpec, EngineState, Limits, Observed
 
 PORT = 8080
-EXPOSED = f"{PORT}/tcp"
+PORT_LABEL = "galaxy.port"
+"""On containers whose engine listens on another port."""
 LOOPBACK = "127.0.0.1"
 NOBODY = "65534:65534"
 FILES = 4096
@@ -31,8 +32,10 @@ _STATES: Mapping[str, EngineState] = {
 
 def labels(spec: EngineSpec) -> dict[str, str]:
     """Return the labels of the engine's container: those that tell whose it is go over the others."""
+    port = {} if spec.port is None else {PORT_LABEL: str(spec.port)}
     return {
         **spec.labels,
+        **port,
         "galaxy.backend": "1",
         "galaxy.owner": spec.id.owner,
         "galaxy.game": str(spec.id.game_id),
@@ -48,19 +51,27 @@ def identity(found: Mapping[str, str]) -> EngineId | None:
         return None
 
 
+def port(found: Mapping[str, str]) -> int:
+    """Return the port that the engine listens on, by the labels of its container."""
+    text = found.get(PORT_LABEL, "")
+    return int(text) if text.isdecimal() else PORT
+
+
 def config(spec: EngineSpec, image: Json, network: str, reach: Reach, user: str | None) -> Json:
     """Return what the daemon is to create. `user`: None leaves the image's."""
-    environment = {**spec.environment, "PORT": str(PORT)}
+    listens = PORT if spec.port is None else spec.port
+    exposed = _tcp(listens)
+    environment = {**spec.environment, "PORT": str(listens)}
     container: Json = {
         "Image": spec.image,
         "Env": [f"{name}={value}" for name, value in environment.items()],
         "Labels": labels(spec),
-        "ExposedPorts": {EXPOSED: {}},
+        "ExposedPorts": {exposed: {}},
         "Healthcheck": {"Test": ["NONE"]},  # the image's would cost a process every few seconds
         "HostConfig": {
             **_shut_in(spec.limits, (image.get("Config") or {}).get("Volumes") or ()),
             "NetworkMode": network,
-            "PortBindings": {EXPOSED: [{"HostIp": LOOPBACK, "HostPort": ""}]} if reach == "published" else {},
+            "PortBindings": {exposed: [{"HostIp": LOOPBACK, "HostPort": ""}]} if reach == "published" else {},
             "RestartPolicy": {"Name": "no"},
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}},
         },
@@ -99,7 +110,8 @@ def _shut_in(limits: Limits, volumes: Iterable[str]) -> Json:
 
 def from_inspection(info: Json) -> Observed | None:
     """Return the engine that `GET /containers/{id}/json` describes, None if its labels do not name one."""
-    engine = identity(info["Config"].get("Labels") or {})
+    found = info["Config"].get("Labels") or {}
+    engine, listens = identity(found), port(found)
     if engine is None:
         return None
     state = info["State"]
@@ -112,7 +124,7 @@ def from_inspection(info: Json) -> Observed | None:
         info["Id"],
         info["Config"]["Image"],
         kind,
-        _address(settings.get("Networks") or {}, _published(settings.get("Ports") or {}))
+        _address(settings.get("Networks") or {}, listens, _published(settings.get("Ports") or {}, listens))
         if kind == "running"
         else None,
         started_at=created,
@@ -124,26 +136,33 @@ def from_inspection(info: Json) -> Observed | None:
 
 def from_listing(item: Json) -> Observed | None:
     """Return the engine that an entry of `GET /containers/json` describes. It has no exit code and no reason."""
-    engine = identity(item.get("Labels") or {})
+    found = item.get("Labels") or {}
+    engine, listens = identity(found), port(found)
     if engine is None:
         return None
     kind = _STATES.get(item["State"], "running")
     networks = (item.get("NetworkSettings") or {}).get("Networks") or {}
-    ports = (port for port in item.get("Ports") or () if port.get("PrivatePort") == PORT and port.get("IP") == LOOPBACK)
-    published = next((port["PublicPort"] for port in ports if port.get("PublicPort")), None)
-    address = _address(networks, published) if kind == "running" else None
+    ports = (seen for seen in item.get("Ports") or () if seen.get("PrivatePort") == listens)
+    published = next(
+        (seen["PublicPort"] for seen in ports if seen.get("IP") == LOOPBACK and seen.get("PublicPort")), None
+    )
+    address = _address(networks, listens, published) if kind == "running" else None
     started = datetime.fromtimestamp(item["Created"], UTC)
     return Observed(engine, item["Id"], item["Image"], kind, address, started_at=started)
 
 
-def _published(ports: Mapping[str, list[dict[str, str]] | None]) -> int | None:
-    bindings = (binding for binding in ports.get(EXPOSED) or () if binding.get("HostIp") == LOOPBACK)
+def _tcp(listens: int) -> str:
+    return f"{listens}/tcp"
+
+
+def _published(ports: Mapping[str, list[dict[str, str]] | None], listens: int) -> int | None:
+    bindings = (binding for binding in ports.get(_tcp(listens)) or () if binding.get("HostIp") == LOOPBACK)
     return next((int(binding["HostPort"]) for binding in bindings), None)
 
 
-def _address(networks: Mapping[str, Json], published: int | None) -> str | None:
+def _address(networks: Mapping[str, Json], listens: int, published: int | None) -> str | None:
     """Return where the engine is reached: the published port if there is one, else its address on its network."""
     if published is not None:
         return f"{LOOPBACK}:{published}"
     address = next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), None)
-    return f"{address}:{PORT}" if address else None
+    return f"{address}:{listens}" if address else None

@@ -63,7 +63,12 @@ class Daemon:
 
     @contextlib.asynccontextmanager
     async def stream(
-        self, method: str, path: str, params: Mapping[str, str], patience: timedelta | None = None
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        patience: timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.StreamReader]:
         """Yield an answer as it comes. `patience`: how long the daemon may think before it begins.
 
@@ -73,7 +78,7 @@ class Daemon:
         with self._translated():
             async with (
                 asyncio.timeout(begin) as limit,
-                self._connected()._query(path, method, params=dict(params), timeout=None) as answer,
+                self._connected()._query(path, method, params=dict(params), headers=headers, timeout=None) as answer,
             ):
                 limit.reschedule(None)
                 try:

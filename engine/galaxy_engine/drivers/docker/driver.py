@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 from aiodocker import Docker, DockerError
@@ -54,16 +55,18 @@ class DockerDriver:
         timeout: timedelta = timedelta(seconds=30),
         patience: timedelta = timedelta(minutes=5),
         container: str | None = None,
+        credentials: Path | None = None,
     ) -> None:
         """Describe the host without touching it.
 
         `timeout`: within which the daemon must answer a call. `patience`: how long a pull may make no progress.
-        `container`: the id of the container that this process is in, found out unless given.
+        `container`: the id of the container that this process is in, found out unless given. `credentials`: a Docker
+        `config.json` with logins to registries, read at each pull; None: images are pulled without a login.
         """
         self._owner = owner
         self._reach: Reach = reach
         self._daemon = Daemon(host, timeout)
-        self._images = Images(self._daemon, patience)
+        self._images = Images(self._daemon, patience, credentials)
         self._networks = Networks(self._daemon, network, owner, reach, container or own_container())
         self._timeout = timeout
 

@@ -3,9 +3,11 @@
 import asyncio
 import json
 from datetime import timedelta
+from pathlib import Path
 
 from aiodocker import DockerError
 
+from galaxy_engine.drivers.docker import credentials
 from galaxy_engine.drivers.docker.daemon import Daemon, Json
 from galaxy_engine.drivers.docker.references import Reference, digest_of, parse
 from galaxy_engine.drivers.driver import Prepared, PullPolicy
@@ -21,10 +23,11 @@ _STANDSTILL = "Retrying in"
 class Images:
     """The images of one daemon."""
 
-    def __init__(self, daemon: Daemon, patience: timedelta) -> None:
-        """`patience`: how long a pull may go without progress."""
+    def __init__(self, daemon: Daemon, patience: timedelta, credentials: Path | None = None) -> None:
+        """`patience`: how long a pull may go without progress. `credentials`: a `config.json` with logins."""
         self._daemon = daemon
         self._patience = patience
+        self._credentials = credentials
         self._pulls: dict[str, _Pull] = {}
 
     async def find(self, reference: Reference) -> Json | None:
@@ -83,8 +86,9 @@ class Images:
         """Read the progress to its end; the daemon goes on only as long as somebody reads."""
         loop = asyncio.get_running_loop()
         params = {"fromImage": reference.repository, "tag": reference.digest or reference.tag or "latest"}
+        login = await credentials.headers(self._credentials, reference.repository)
         status = ""
-        async with self._daemon.stream("POST", "images/create", params, 2 * self._patience) as lines:
+        async with self._daemon.stream("POST", "images/create", params, 2 * self._patience, login) as lines:
             async for line in lines:
                 progress = json.loads(line)
                 if "error" in progress:

@@ -15,7 +15,7 @@ from galaxy_engine.drivers.driver import EngineSpec, Observed, Prepared, PullPol
 from galaxy_engine.drivers.output import clean
 from galaxy_engine.drivers.process import procfs
 from galaxy_engine.drivers.process.observing import observed, starting, unrecorded
-from galaxy_engine.drivers.process.ports import free_port
+from galaxy_engine.drivers.process.ports import ADDRESS, free_port
 from galaxy_engine.drivers.process.records import Entry, Record, RecordFile, Records
 from galaxy_engine.drivers.process.spawning import await_exec, spawner
 from galaxy_engine.failures import ConfigInvalid, HostUnreachable, ImageNotFound, StartFailed
@@ -34,6 +34,7 @@ POLL = 0.02
 class ProcessDriver:
     """Runs executables as children in sessions of their own, with a free port of 127.0.0.1 in `PORT`.
 
+    `GALAXY_LISTEN_HOST` says 127.0.0.1 too: an engine that heeds it cannot be reached from other machines.
     Backends of one machine that share `runtime_dir` see each other's engines; see `records`. Engines that the kernel
     killed with their backend stay there as ended, without an exit code. Memory is limited for each process of an
     engine; the other limits are not kept.
@@ -88,7 +89,7 @@ class ProcessDriver:
 
     def _start(self, spec: EngineSpec, file: RecordFile) -> Record:
         program = executable(spec.image)
-        port = free_port({entry.record.port for entry in self._records.entries()})
+        port = spec.port or free_port({entry.record.port for entry in self._records.entries()})
         variables, log = self._variables(spec, port), self._records.log(spec.id)
         try:
             child = spawner().spawn(str(program), variables, spec.limits.memory, log)
@@ -114,7 +115,7 @@ class ProcessDriver:
             "GALAXY_IMAGE": spec.image,
             "PORT": str(port),
         }
-        return {**inherited, **spec.environment, **identity}
+        return {**inherited, "GALAXY_LISTEN_HOST": ADDRESS, **spec.environment, **identity}
 
     async def remove(self, handle: str, grace: timedelta) -> None:
         """End every process of the engine, by SIGTERM and after `grace` by SIGKILL; remove its record and output."""

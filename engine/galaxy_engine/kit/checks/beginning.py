@@ -14,6 +14,9 @@ from galaxy_engine.kit.findings import Failed, Noted, Skipped, Warned
 from galaxy_engine.kit.registry import DETERMINISM, PROCESS, REFUSAL, SCHEMA, check
 from galaxy_engine.kit.subject import Engine, Point, Reply, point_of
 
+_ANOTHER_PORT = 8081
+"""A port that is not the default; a container has all of its own."""
+
 
 @check("K01", "comes up", PROCESS)
 async def comes_up(x: Examination) -> str:
@@ -21,13 +24,29 @@ async def comes_up(x: Examination) -> str:
     return f"healthy at {engine.address}"
 
 
-@check("K02", "listens on $PORT", "The engine listens on 0.0.0.0:$PORT, 8080 when it is unset.")
+@check(
+    "K02",
+    "listens on $PORT",
+    "The engine listens on 0.0.0.0:$PORT, 8080 when it is unset (which is not tried: hosts set it).",
+)
 async def listens_on_port(x: Examination) -> str:
     if not x.subject.launches:
         raise Skipped("the kit did not start this engine")
-    if x.subject.kind == "docker":
-        raise Skipped("containers always get the port that is the default, 8080; check the executable")
-    return " and ".join(engine.address for engine in (await x.engine(), await x.other()) if engine)
+    engine, other = await x.engine(), await x.other()
+    if x.subject.kind == "docker":  # where both have the port that is the default
+        other = await _elsewhere(x)
+    return " and ".join(found.address for found in (engine, other) if found)
+
+
+async def _elsewhere(x: Examination) -> Engine:
+    """Return an engine that was told another port than the others, and was healthy there."""
+    try:
+        engine = await x.started(4, port=_ANOTHER_PORT)
+    except Failed as exc:
+        expected = f"healthy with PORT={_ANOTHER_PORT}"
+        raise Failed("it does not listen where PORT says", expected=expected, came=exc.came) from exc
+    await x.subject.stop(engine, grace=0)
+    return engine
 
 
 @check("K03", "describe is well formed", SCHEMA)

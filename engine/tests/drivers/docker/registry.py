@@ -23,11 +23,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(program: str, folder: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """Start the registry and wait until it listens. Return it with its port."""
+def start(program: str, folder: Path, *, users: str = "") -> tuple[subprocess.Popen[bytes], int]:
+    """Start the registry and wait until it listens. Return it with its port. `users`: lines of htpasswd."""
     port = free_port()
     config = folder / "registry.yml"
-    config.write_text(CONFIG % (folder / "images", port))
+    text = CONFIG % (folder / "images", port)
+    if users:
+        (folder / "users").write_text(users)
+        text += f"auth: {{htpasswd: {{realm: galaxy, path: {folder / 'users'}}}}}\n"
+    config.write_text(text)
     with (folder / "registry.log").open("wb") as log:
         process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
     while True:

@@ -272,6 +272,13 @@ async def test_identity_stands_in_the_environment(driver: ProcessDriver, host: P
     assert seen["GALAXY_GENERATION"] == "1"
 
 
+async def test_listening_on_the_loopback(driver: ProcessDriver, host: ProcessHost) -> None:
+    """An engine is told to listen on the loopback alone, unless its own environment says otherwise."""
+    for given, expected in (({}, "127.0.0.1"), ({"GALAXY_LISTEN_HOST": "0.0.0.0"}, "0.0.0.0")):
+        engine = await driver.launch(a_spec(host, DO="variables", **given))
+        assert variables(await written(driver, engine, "PORT="))["GALAXY_LISTEN_HOST"] == expected
+
+
 async def test_zero_byte_in_a_variable(driver: ProcessDriver, host: ProcessHost) -> None:
     """What no environment can hold is `config_invalid`."""
     with pytest.raises(ConfigInvalid):

@@ -2,15 +2,26 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
 
 from galaxy_engine.client import EngineClient
+from galaxy_engine.failures import (
+    ConfigInvalid,
+    EngineFailure,
+    HostUnreachable,
+    ImageNotFound,
+    OutOfMemory,
+    PullFailed,
+    StartFailed,
+    Unhealthy,
+)
 from galaxy_engine.messages import Describe
 from galaxy_kernel.api import Connection
+from galaxy_runtime.reconciling import Desired, Wanted
 
 
 class Engine(msgspec.Struct, frozen=True):
@@ -62,3 +73,97 @@ class Engines(Protocol):
         The caller loads it, and switches to it in a transaction. Whichever engine is not the game's when the block
         ends is removed. Raise what `open` raises.
         """
+
+
+LEASE = timedelta(seconds=10)
+"""How long one process may act on a game's engine without renewing."""
+BACKOFF = tuple(timedelta(seconds=seconds) for seconds in (0, 1, 5, 30, 60, 300))
+"""Between a crash and the next start, by the number of crashes."""
+FORGOTTEN_AFTER = timedelta(minutes=10)
+"""An engine that was healthy for so long has a fresh count of crashes."""
+MOST_CRASHES = 8
+"""With so many the game is paused until somebody has looked."""
+STATUSES = ("none", "pulling", "starting", "healthy", "unhealthy", "crashed", "failed")
+"""What a record says of its engine."""
+LOG_TAIL = 16_384
+"""Bytes of an ended engine's output that are kept."""
+FAILURES = {
+    failure.code: failure
+    for failure in (HostUnreachable, ImageNotFound, PullFailed, StartFailed, OutOfMemory, Unhealthy, ConfigInvalid)
+}
+"""Those that a record may hold, by code."""
+
+
+class EngineState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a game's record says of its engine, and when it was read."""
+
+    game_id: UUID
+    engine_version_id: UUID
+    image: str
+    digest: str | None
+    turn: int
+    playing: bool
+    ended: bool
+    wanted: Wanted
+    generation: int
+    generation_issued: int
+    status: str
+    handle: str | None
+    address: str | None
+    failure: str | None
+    failure_detail: str | None
+    crashes: int
+    not_before: datetime | None
+    healthy_since: datetime | None
+    unhealthy_since: datetime | None
+    next_turn_at: datetime | None
+    engine_lease: int
+    held: bool
+    """Whether a process holds the lease."""
+    now: datetime
+
+    def desired(self, *, in_hand: bool) -> Desired:
+        """Return it as the plan takes it."""
+        return Desired(
+            game_id=self.game_id,
+            wanted=self.wanted,
+            generation=self.generation,
+            generation_issued=self.generation_issued,
+            handle=self.handle,
+            address=self.address,
+            not_before=self.not_before,
+            unhealthy_since=self.unhealthy_since,
+            in_hand=in_hand,
+        )
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there is an engine that answers."""
+        return self.status == "healthy" and self.address is not None
+
+    def next_generation(self) -> dict[str, Any]:
+        """Return the columns of a record whose engine is to be another one."""
+        return {
+            "generation": self.generation_issued + 1,
+            "generation_issued": self.generation_issued + 1,
+            "handle": None,
+            "address": None,
+            "healthy_since": None,
+            "unhealthy_since": None,
+        }
+
+    def crashed(self, failure: EngineFailure, log: str) -> dict[str, Any]:
+        """Return the columns of a record whose engine has ended, or could not be started: the next one, in a while."""
+        healed = self.healthy_since is not None and self.now - self.healthy_since > FORGOTTEN_AFTER
+        crashes = 1 if healed else self.crashes + 1
+        detail = "\n".join(part for part in (str(failure), failure.detail, log) if part)
+        values = {
+            "status": "crashed",
+            "failure": failure.code,
+            "failure_detail": detail[:LOG_TAIL],
+            "crashes": crashes,
+            "not_before": self.now + BACKOFF[min(crashes, len(BACKOFF)) - 1],
+        }
+        if crashes >= MOST_CRASHES:
+            values |= {"status": "failed", "wanted": "idle"}
+        return values | self.next_generation()

@@ -114,3 +114,12 @@ def postponed(clock: ClockState, until: datetime) -> Mapping[str, Any]:
     if clock.schedule.interval is not None:
         moved["anchor"] = until - clock.schedule.interval
     return moved
+
+
+def forced(clock: ClockState) -> Mapping[str, Any]:
+    """Return the columns of a clock whose turn runs now: the schedule stays, and its next tick will do nothing."""
+    if clock.tick_at is None:
+        return {"trigger": "forced", "next_turn_at": clock.now}
+    anchor, skipped = clock.anchor or clock.now, clock.tick_at
+    tick = next_tick(clock.schedule, anchor=anchor, now=clock.now, due=skipped, made_at=None).at
+    return {"trigger": "forced", "next_turn_at": clock.now, "skip_next": True, "tick_at": tick}

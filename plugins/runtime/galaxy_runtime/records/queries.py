@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Row, Uuid, bindparam, func, literal, select, update
+from sqlalchemy import ARRAY, Row, Uuid, bindparam, func, select, update
 from sqlalchemy.types import Interval
 
+from galaxy_contracts.runtime import Operation
 from galaxy_kernel.api import Connection
 from galaxy_runtime.caches import RECORD, Record
 from galaxy_runtime.database_time import DatabaseTime
@@ -48,14 +49,14 @@ async def change(connection: Connection, game_id: UUID, values: Mapping[str, Any
     return record_of((await connection.execute(statement)).one())
 
 
-async def supersede_operation(connection: Connection, game_id: UUID) -> None:
-    """End a game's open operation, which has lost its purpose."""
-    statement = (
-        update(runtime_operation_log)
-        .where(_log.game_id == game_id, _log.finished_at.is_(None))
-        .values(outcome=literal("superseded"), finished_at=func.statement_timestamp())
-    )
-    await connection.execute(statement)
+async def end_operation(
+    connection: Connection, game_id: UUID, outcome: str, *, forced: bool = False, **error: str
+) -> None:
+    """End a game's open operation, which has lost its purpose. `forced`: only that of a forced turn."""
+    statement = update(runtime_operation_log).where(_log.game_id == game_id, _log.finished_at.is_(None))
+    if forced:
+        statement = statement.where(_log.operation == Operation.FORCE_NEXT_TURN)
+    await connection.execute(statement.values(outcome=outcome, finished_at=func.statement_timestamp(), **error))
 
 
 def record_of(row: Row[Any]) -> Record:

@@ -47,6 +47,8 @@ class RecordService:
         clock = await self._clock(connection, game_id)
         if clock.playing:
             await self._put(connection, await queries.change(connection, game_id, suspended(clock)))
+            if not clock.begun:
+                await queries.end_operation(connection, game_id, "superseded", forced=True)
 
     async def resume(self, connection: Connection, game_id: UUID) -> datetime | None:
         """Let the clock go on; see the contract."""
@@ -96,7 +98,7 @@ class RecordService:
             "turn_claimed_at": None,
         }
         await queries.change(connection, game_id, values)
-        await queries.supersede_operation(connection, game_id)
+        await queries.end_operation(connection, game_id, "superseded")
         await self._cache.drop(connection, game_id)
         self._context.wakeups.after_commit(connection, RECONCILE_WORKER)
 
@@ -120,6 +122,8 @@ class RecordService:
             "turn_failure": failure.code,
         }
         await self._put(connection, await queries.change(connection, game_id, values))
+        error = {"error_code": failure.code, "error": failure.message}
+        await queries.end_operation(connection, game_id, "failed", forced=True, **error)
         await self._table.owner.halted(connection, game_id, failure)
 
     async def _clock(self, connection: Connection, game_id: UUID) -> ClockState:

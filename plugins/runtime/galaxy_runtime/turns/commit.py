@@ -47,7 +47,7 @@ _RETRYABLE = frozenset({"40001", "40P01", "55P03"})
 
 
 class OwnerRefusedError(Exception):
-    """The owner of the game raised as it was told of the position."""
+    """The owner of the game raised when it was called with the position."""
 
 
 class ComputedTurn(msgspec.Struct, frozen=True, kw_only=True):

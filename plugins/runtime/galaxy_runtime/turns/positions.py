@@ -116,7 +116,7 @@ class NewPosition(msgspec.Struct, frozen=True, kw_only=True):
             eliminated=tuple(sorted(position.eliminated)),
             phase=position.phase,
             finished=position.finished,
-            result=None if position.result is None else msgspec.to_builtins(position.result, str_keys=True),
+            result=None if position.result is None else msgspec.json.decode(msgspec.json.encode(position.result)),
             next_turn_at=next_turn_at,
         )
 

@@ -27,7 +27,15 @@ class DoubleEngine:
     def __init__(
         self, capabilities: Sequence[str] = ("validate", "options", "suggest", "bundle"), last: int = 1_000_000
     ) -> None:
-        self.capabilities, self.last = list(capabilities), last
+        self.last = last
+        self.described: dict[str, Any] = {
+            "contract": 1,
+            "engine": "double",
+            "version": "1.0.0",
+            "players": {"min": 1, "max": 8},
+            "capabilities": list(capabilities),
+            "examples": [{"seats": 2, "turns": [{"1": [{"go": 1}]}]}],
+        }
         self.hook: Hook | None = None
         self.awaiting: Callable[[int, list[int]], list[int]] | None = None
         """Which seats are awaited before a turn: all unless set."""
@@ -77,8 +85,7 @@ class DoubleEngine:
         return web.Response(text="ok")
 
     def _describe(self, body: Any, seat: int) -> web.Response:
-        described = {"contract": 1, "engine": "double", "version": "1.0.0", "players": {"min": 1, "max": 8}}
-        return web.json_response({**described, "capabilities": self.capabilities})
+        return web.json_response(self.described)
 
     def _init(self, body: Any, seat: int) -> web.Response:
         seats = [each["seat"] for each in body["seats"]]
@@ -232,11 +239,6 @@ class DoubleHost:
                 )
                 self.engines[name] = (spec, engine, ended)
                 self.hints.put_nowait(game_id)
-
-    async def stop_all(self) -> None:
-        """Stop every server."""
-        for _, engine, _ in self.engines.values():
-            await engine.stop()
 
     async def _called(self, name: str) -> None:
         if self.hook is not None:

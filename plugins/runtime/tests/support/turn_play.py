@@ -70,14 +70,14 @@ def pass_time(world: Any, step: timedelta, *beside: Any) -> None:
 
 
 async def made(world: Any, game: UUID, turn: int) -> Any:
-    """Wait for a position; return what the owner of the game was told of it."""
+    """Wait for a position; return what the owner of the game heard of it."""
     await world.until(lambda: told(world, game) and told(world, game)[-1].turn >= turn)
     await world.until(lambda: _shown(world, game) is None or _shown(world, game) >= turn)
     return next(each for each in told(world, game) if each.turn == turn)
 
 
 def told(world: Any, game: UUID) -> list[Any]:
-    """Return the positions of a game that its owner was told of."""
+    """Return the positions of a game that its owner heard of."""
     return [each for each in world.table.made if each.game_id == game]
 
 

@@ -30,7 +30,7 @@ def die(world: Any) -> None:
 
 
 async def _keep_told(world: Any) -> None:
-    """Have the game's owner write what it is told of with the caller's transaction."""
+    """Have the game's owner write what it hears of with the caller's transaction."""
     await world.execute("CREATE TABLE IF NOT EXISTS told (game_id uuid, turn int)")
 
     async def positions_made(connection: Any, told: Any) -> None:

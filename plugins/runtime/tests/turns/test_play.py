@@ -227,7 +227,7 @@ async def test_the_last_turn_ends_the_game(world: Any) -> None:
     for turn in (1, 2):
         pass_time(world, LONG)
         position = await made(world, game, turn)
-    assert (position.finished, position.result, position.next_turn_at) == (True, {"winners": (1,)}, None)
+    assert (position.finished, position.result, position.next_turn_at) == (True, {"winners": [1]}, None)
     assert position.awaiting == ()
     await world.until(lambda: world.runtime.status(game) is None)
     names = ("ended", "playing", "wanted", "next_turn_at", "ended_at IS NOT NULL")

@@ -1,0 +1,1 @@
+"""What `backend dev` does for the engineversion plugin: it registers the reference engine."""

@@ -1,0 +1,1 @@
+"""Examples of the lobby plugin for `backend dev`."""

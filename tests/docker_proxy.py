@@ -1,0 +1,94 @@
+"""A proxy before a Docker daemon's socket that strikes at a chosen call: before it, once sent, or after its answer."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Literal, Self
+
+Stage = Literal["before", "sent", "answered"]
+STAGES: tuple[Stage, ...] = ("before", "sent", "answered")
+_CALL = re.compile(rb"(GET|POST|DELETE) (\S*/containers\S*) HTTP")
+"""A call about containers; streams of events and calls about images and networks pass."""
+
+
+class DockerProxy:
+    """Forwards to a daemon; at its n-th call about containers `strike` is called, once."""
+
+    def __init__(self, path: Path, daemon: str) -> None:
+        self.path, self._daemon = path, daemon.removeprefix("unix://")
+        self.calls: list[str] = []
+        self._at: tuple[int, Stage] | None = None
+        self._strike: Callable[[], Awaitable[None]] | None = None
+        self._server: asyncio.Server | None = None
+        self.struck = asyncio.Event()
+        """Set when the strike is done."""
+
+    @property
+    def host(self) -> str:
+        """Where the backend finds it."""
+        return f"unix://{self.path}"
+
+    def arm(self, call: int, stage: Stage, strike: Callable[[], Awaitable[None]]) -> None:
+        """Strike at the `call`-th call from now on, counted from 1."""
+        self.calls.clear()
+        self.struck.clear()
+        self._at, self._strike = (call, stage), strike
+
+    def disarm(self) -> None:
+        """Forward everything from now on."""
+        self._strike = None
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    async def _serve(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            daemon, calls = await asyncio.open_unix_connection(self._daemon)
+            back = asyncio.create_task(self._answer(daemon, answers))
+            try:
+                while data := await client.read(65_536):
+                    await self._pass_on(data, calls)
+            finally:
+                calls.close()
+                await asyncio.wait([back], timeout=1)
+                back.cancel()
+                answers.close()
+
+    async def _pass_on(self, data: bytes, calls: asyncio.StreamWriter) -> None:
+        due = None
+        if found := _CALL.match(data):
+            self.calls.append(found[0].decode())
+            due = self._at[1] if self._at and self._strike and len(self.calls) == self._at[0] else None
+        if due == "before":
+            await self._strike_now()
+        calls.write(data)
+        await calls.drain()
+        if due == "sent":
+            await asyncio.sleep(0.05)  # the daemon begins with it
+            await self._strike_now()
+        if due == "answered":
+            self._answered = True
+
+    _answered = False
+
+    async def _answer(self, daemon: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await daemon.read(65_536):
+                answers.write(data)
+                await answers.drain()
+                if self._answered:
+                    self._answered = False
+                    await self._strike_now()
+
+    async def _strike_now(self) -> None:
+        strike, self._strike = self._strike, None
+        if strike is not None:
+            await strike()
+            self.struck.set()

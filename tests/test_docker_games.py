@@ -1,0 +1,150 @@
+"""Games in containers: the backend is killed at every call to the daemon, and one engine a game is left (S-10)."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiodocker
+import aiohttp
+import pytest
+from docker_proxy import STAGES, DockerProxy, Stage
+from full_backend import Mailbox, Served
+from hosted_games import Person, settings, start_game
+
+from galaxy_engine.testing.fixtures import no_docker
+
+ROOT = Path(__file__).parents[1]
+IMAGE = "galaxy/game:tests"
+NETWORK = "galaxy-engines-of-tests"
+CALLS = (1, 3, 5, 8)
+"""Calls about containers at which a start is struck: launching an engine takes about as many."""
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+
+@pytest.fixture(scope="session")
+def game_image(docker_host: str) -> str:
+    """The reference engine as an image."""
+    environment = {**os.environ, "DOCKER_HOST": docker_host, "DOCKER_BUILDKIT": "0"}
+    base = [str(ROOT / "tools/docker/base-images.sh"), "python:3.11-slim-bookworm"]
+    for command in (base, ["docker", "build", "--quiet", "--tag", IMAGE, str(ROOT / "game")]):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+        if done.returncode:
+            no_docker(f"{command[0]} failed: {done.stderr[-500:]}")
+    return IMAGE
+
+
+@pytest.fixture
+async def daemon(docker_host: str) -> AsyncIterator[aiodocker.Docker]:
+    async with aiodocker.Docker(docker_host) as daemon:
+        yield daemon
+
+
+async def containers(daemon: aiodocker.Docker, stack: str) -> list[dict[str, Any]]:
+    """Return the engines of a stack, those that have ended too."""
+    found = await daemon.containers.list(all=True, filters={"label": [f"galaxy.stack={stack}"]})
+    return [container._container for container in found]
+
+
+async def converged(daemon: aiodocker.Docker, stack: str, games: int) -> list[dict[str, Any]]:
+    """Wait until each game has one engine that runs, and nothing else is left."""
+    async with asyncio.timeout(30):
+        while True:
+            found = await containers(daemon, stack)
+            if len(found) == games and {each["State"] for each in found} == {"running"}:
+                return found
+            await asyncio.sleep(0.2)
+
+
+def environment_of(mail: dict[str, str], host: str, stack: str) -> dict[str, str]:
+    return {
+        **mail,
+        **settings(Path("/nowhere"), galaxy=Path(IMAGE)),
+        "BACKEND_RUNTIME_DRIVER": "docker",
+        "BACKEND_DOCKER_HOST": host,
+        "BACKEND_DOCKER_NETWORK": NETWORK,
+        "BACKEND_STACK_LABEL": stack,
+        "BACKEND_ENGINEVERSION_VERSIONS": f"galaxy@1.0.0={IMAGE}",
+    }
+
+
+async def remove_all(daemon: aiodocker.Docker, stack: str) -> None:
+    for each in await containers(daemon, stack):
+        await daemon.containers.container(each["Id"]).delete(force=True)
+
+
+@pytest.mark.usefixtures("game_image")
+async def test_a_killed_backend_leaves_one_engine_a_game(
+    empty_database: str,
+    mail_environment: dict[str, str],
+    mailbox: Mailbox,
+    docker_host: str,
+    daemon: aiodocker.Docker,
+    tmp_path: Path,
+) -> None:
+    """Killed before, in and after calls to the daemon, the next process has one engine a game, within 30 seconds."""
+    stack = f"tests-{os.getpid()}"
+    async with DockerProxy(tmp_path / "docker.sock", docker_host) as proxy, aiohttp.ClientSession() as client:
+        environment = environment_of(mail_environment, proxy.host, stack)
+        replicas = [await Served(empty_database, environment).__aenter__()]
+        person = Person("ada", client, replicas)
+        try:
+            await person.sign_in(mailbox)
+            await start_game([person], "galaxy", machines=1)
+            games = 1
+            for place, call in enumerate(CALLS):
+                stage: Stage = STAGES[place % len(STAGES)]
+                proxy.arm(call, stage, replicas[0].kill)
+                starting = asyncio.create_task(start_game([person], "galaxy", machines=1))
+                struck = asyncio.create_task(proxy.struck.wait())
+                await asyncio.wait([starting, struck], return_when=asyncio.FIRST_COMPLETED)
+                struck.cancel()
+                proxy.disarm()
+                if replicas[0].process.returncode is not None:
+                    await replicas[0].__aexit__()
+                    replicas[0] = await Served(empty_database, environment).__aenter__()
+                await starting
+                games += 1
+                found = await converged(daemon, stack, games)
+                assert len({each["Labels"]["galaxy.game"] for each in found}) == games
+        finally:
+            await replicas[0].__aexit__()
+            await remove_all(daemon, stack)
+
+
+@pytest.mark.usefixtures("game_image")
+async def test_a_game_is_played_in_a_container(
+    empty_database: str,
+    mail_environment: dict[str, str],
+    mailbox: Mailbox,
+    docker_host: str,
+    daemon: aiodocker.Docker,
+) -> None:
+    """Turns run in a hardened container with our labels; one that is removed by hand is made again."""
+    stack = f"plays-{os.getpid()}"
+    environment = environment_of(mail_environment, docker_host, stack)
+    async with Served(empty_database, environment) as served, aiohttp.ClientSession() as client:
+        try:
+            person = Person("ada", client, [served])
+            await person.sign_in(mailbox)
+            game = await start_game([person], "galaxy", machines=2)
+            for turn in range(6):
+                if turn == 2:
+                    for each in await containers(daemon, stack):
+                        await daemon.containers.container(each["Id"]).delete(force=True)
+                if turn == 4:
+                    for each in await containers(daemon, stack):
+                        await daemon.containers.container(each["Id"]).kill()
+                assert await person.send(game, turn, [])
+                await person.until(f"/{game}", lambda shown, now=turn: shown["turn"] > now)
+            (engine,) = await converged(daemon, stack, 1)
+            shown = await daemon.containers.container(engine["Id"]).show()
+            labels, host = engine["Labels"], shown["HostConfig"]
+            assert (labels["galaxy.backend"], labels["galaxy.game"], labels["galaxy.stack"]) == ("1", game, stack)
+            assert int(labels["galaxy.generation"]) >= 3
+            assert (host["CapDrop"], host["ReadonlyRootfs"], host["Memory"]) == (["ALL"], True, 256 * 1024 * 1024)
+        finally:
+            await remove_all(daemon, stack)
