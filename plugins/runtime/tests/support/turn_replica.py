@@ -1,10 +1,13 @@
-"""A replica in a process of its own, to be killed: it runs the turns of a database against one engine.
+"""Replicas in processes of their own, to be killed: they run the turns of a database against one engine.
 
-`python turn_replica.py DSN ENGINE VERSION`: the owner of the games writes what it is told into the table `told`. Leases
-are short, so that what a killed one leaves is taken up soon.
+`python turn_replica.py DSN ENGINE VERSION` starts one for each line of its input, as a copy of itself that has imported
+everything already, and prints its process id once it is ready. The owner of the games writes what it is told into the
+table `told`. Leases are short, so that what a killed one leaves is taken up soon.
 """
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -68,10 +71,13 @@ async def run(dsn: str, address: str, version: str) -> None:
     offers: dict[Any, Any] = {ENGINE_VERSIONS: FakeEngineVersions(), NOTIFICATIONS: FakeNotifications()}
     environment = {"BACKEND_RUNTIME_TURN_ATTEMPTS": "20"}
     async with make_boot(None)(Replica, offering("fakes", offers), dsn=dsn, environment=environment):  # type: ignore[arg-type]
-        print("ready", flush=True)  # noqa: T201
+        print(os.getpid(), flush=True)  # noqa: T201
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     queries.LEASE = LEASE  # type: ignore[attr-defined]
-    asyncio.run(run(*sys.argv[1:]))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for _ in sys.stdin:
+        if os.fork() == 0:
+            asyncio.run(run(*sys.argv[1:]))

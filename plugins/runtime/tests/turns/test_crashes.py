@@ -1,7 +1,9 @@
 """A process that dies between any two lines of a turn leaves what another takes up: each turn once, told once."""
 
 import asyncio
+import os
 import random
+import signal
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -208,55 +210,59 @@ async def test_two_replicas_and_twenty_deaths(make_world: Any) -> None:
 
 
 class Replicas:
-    """Replicas in processes of their own."""
+    """Replicas in processes of their own, started by one that has imported everything."""
 
-    def __init__(self, *arguments: str) -> None:
-        self._arguments = arguments
-        self._processes: list[asyncio.subprocess.Process] = []
+    def __init__(self, starter: asyncio.subprocess.Process) -> None:
+        self._starter, self._pids = starter, list[int]()
+
+    @classmethod
+    async def prepare(cls, *arguments: str) -> "Replicas":
+        """Return none yet."""
+        pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        command = (sys.executable, "-u", REPLICA, *arguments)
+        return cls(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nothing))
 
     async def start(self) -> None:
         """Start one, and wait until it is ready."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, REPLICA, *self._arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-        )
-        self._processes.append(process)
-        assert process.stdout is not None
-        async for line in process.stdout:
-            if line == b"ready\n":
+        assert self._starter.stdin is not None and self._starter.stdout is not None
+        self._starter.stdin.write(b"\n")
+        async for line in self._starter.stdout:
+            if line.strip().isdigit():  # the others are its log
+                self._pids.append(int(line))
                 return
         pytest.fail("the replica did not start")
 
-    async def kill(self) -> None:
+    def kill(self) -> None:
         """Kill the oldest with SIGKILL."""
-        process = self._processes.pop(0)
-        process.kill()
-        await process.communicate()
+        os.kill(self._pids.pop(0), signal.SIGKILL)
 
     async def stop(self) -> None:
-        """Kill all of them."""
-        while self._processes:
-            await self.kill()
+        """Kill all of them, and what started them."""
+        while self._pids:
+            self.kill()
+        self._starter.kill()
+        await self._starter.communicate()
 
 
 @pytest.mark.slow
-async def test_processes_killed_in_mid_turn(make_world: Any) -> None:
+async def test_twenty_processes_killed_in_mid_turn(make_world: Any) -> None:
     """Killed by SIGKILL with another beside it, no replica runs a turn twice or loses orders (S-18 in short)."""
     world = await make_world()
     await world.plugin.turns.close()
     await _keep_told(world)
     engine = DoubleEngine()
-    replicas = Replicas(world.booted.dsn, await engine.start(), str(world.version.id))
+    replicas = await Replicas.prepare(world.booted.dsn, await engine.start(), str(world.version.id))
     games = [await world.playing(interval=timedelta(milliseconds=300)) for _ in range(4)]
     accepted: set[tuple[UUID, int]] = set()
     try:
         await replicas.start()
-        for _ in range(8):
+        for _ in range(20):
             for game in games:
                 turn = await record(world, game, "turn")
                 if (game, turn) not in accepted and await send(world, game, 1, [{"turn": turn}]) is not None:
                     accepted.add((game, turn))
             await replicas.start()
-            await replicas.kill()
+            replicas.kill()
         await world.execute("UPDATE runtime_records SET schedule = '{\"interval\": 86400}' WHERE due_at IS NULL")
         for game in games:
             await shows(world, game, **{"turn > 5": True})
