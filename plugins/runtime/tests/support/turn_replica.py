@@ -69,7 +69,7 @@ async def run(dsn: str, address: str, version: str) -> None:
             self._table.observe(WritingTable())
 
     offers: dict[Any, Any] = {ENGINE_VERSIONS: FakeEngineVersions(), NOTIFICATIONS: FakeNotifications()}
-    environment = {"BACKEND_RUNTIME_TURN_ATTEMPTS": "20"}
+    environment = {"BACKEND_RUNTIME_TURN_ATTEMPTS": "20", "BACKEND_RUNTIME_DRIVER": "process"}
     async with make_boot(None)(Replica, offering("fakes", offers), dsn=dsn, environment=environment):  # type: ignore[arg-type]
         print(os.getpid(), flush=True)  # noqa: T201
         await asyncio.Event().wait()
