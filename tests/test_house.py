@@ -30,7 +30,7 @@ MODULES = {
 OWN_PARTS = {
     "admin": {"audit", "passwords"},
     "auth": {"notices", "sessions"},
-    "engineversion": {"checks", "conformance", "users"},
+    "engineversion": {"checks", "conformance", "notices", "users"},
     "geo": {"counting", "databases", "watching"},
     "lobby": {"headers", "notices", "standing", "store"},
     "notification": {"catalogue", "channels", "kinds", "queue"},

@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,12 +64,23 @@ async def run(*, seed: int, short: bool) -> Verdict:
         settings = {"synchronous_commit": "on"}
         async with EmbeddedPostgres(Path(folder) / "postgres", settings=settings, durable=not short) as server:
             running = _Scenario(server, size, seed)
-            await running.start()
-            try:
+            async with running.up():
                 await running.run()
-            finally:
-                await running.close()
             return running.verdict(await read_ledger(running.dsn))
+
+
+def _environment(size: Size, relay: int) -> dict[str, str]:
+    """Return the backend's settings, with the relay at this port."""
+    return {
+        "BACKEND_AUTH_CODE_TTL": "1h",
+        "BACKEND_AUTH_CODES_PER_IP_PER_HOUR": "1000000",
+        "BACKEND_MAIL_MAX_ATTEMPTS": "100",  # no mail should be dead-lettered by chance
+        "BACKEND_MAIL_WORKER_INTERVAL": "500ms",
+        "BACKEND_SMTP_HOST": "127.0.0.1",
+        "BACKEND_SMTP_PORT": str(relay),
+        "BACKEND_SMTP_TIMEOUT": size.timeout,
+        "BACKEND_SMTP_TLS_MODE": "none",
+    }
 
 
 class _Scenario:
@@ -85,32 +97,21 @@ class _Scenario:
         self.acknowledged: set[str] = set()
         self.asked = 0
         self.converged_in = float("inf")
-        self._backend: Backend
+        self._backend = Backend(self.dsn, _environment(size, self.relay.port))
         self._struck, self._go_on = asyncio.Event(), asyncio.Event()
         self._last_fault = 0.0
 
-    async def start(self) -> None:
-        """Bring the relay and the backend up."""
-        await self.relay.start()
-        environment = {
-            "BACKEND_AUTH_CODE_TTL": "1h",
-            "BACKEND_AUTH_CODES_PER_IP_PER_HOUR": "1000000",
-            "BACKEND_MAIL_MAX_ATTEMPTS": "100",  # no mail should be dead-lettered by chance
-            "BACKEND_MAIL_WORKER_INTERVAL": "500ms",
-            "BACKEND_SMTP_HOST": "127.0.0.1",
-            "BACKEND_SMTP_PORT": str(self.relay.port),
-            "BACKEND_SMTP_TIMEOUT": self.size.timeout,
-            "BACKEND_SMTP_TLS_MODE": "none",
-        }
-        self._backend = Backend(self.dsn, environment)
-        await self._backend.start()
-
-    async def close(self) -> None:
-        """Stop whatever runs."""
-        with contextlib.suppress(ProcessLookupError):
-            self._backend.kill()
-        await self._backend.ended()
-        await self.relay.close()
+    @contextlib.asynccontextmanager
+    async def up(self) -> AsyncIterator[None]:
+        """Run relay and backend within the context."""
+        async with self.relay.serving():
+            try:
+                await self._backend.start()
+                yield
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    self._backend.kill()
+                await self._backend.ended()
 
     async def run(self) -> None:
         """Request mails and inject faults until every fault is done, then wait until everything is sent."""

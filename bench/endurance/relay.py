@@ -6,9 +6,11 @@ SMTP as far as our transport speaks it (RFC 5321), PIPELINING included, one mail
 import asyncio
 import random
 import re
+import socket
 from asyncio import StreamReader, StreamWriter
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 _ADDRESS = re.compile(rb"<(.*?)>")
@@ -44,32 +46,32 @@ class Arrivals:
 
 
 class Relay:
-    """States: made → `start` → listening at `port` → `close`."""
+    """Connections to `port` wait until the relay is `serving`."""
 
     def __init__(self, seed: int, on_operation: Callable[[], None]) -> None:
         """`on_operation` is called when a mail begins, and when its last byte has arrived and is not answered yet."""
         self.kind = False
         """Whether it no longer injects faults."""
-        self.port = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
         self.arrived: dict[str, Arrivals] = {}
         self.met: Counter[str] = Counter()
         """The number of conversations by fault."""
         self._seed, self._on_operation = seed, on_operation
         self._tried: Counter[str] = Counter()
         self._open: set[StreamWriter] = set()
-        self._server: asyncio.Server
 
-    async def start(self) -> None:
-        """Listen on a free port of the loopback."""
-        self._server = await asyncio.start_server(self._converse, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def close(self) -> None:
-        """Cut every connection, and stop listening."""
-        self._server.close()
-        for writer in list(self._open):
-            writer.transport.abort()
-        await self._server.wait_closed()
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Serve within the context; then cut every connection, and stop listening."""
+        server = await asyncio.start_server(self._converse, sock=self._listener)
+        try:
+            yield
+        finally:
+            server.close()
+            for writer in list(self._open):
+                writer.transport.abort()
+            await server.wait_closed()
 
     async def _converse(self, reader: StreamReader, writer: StreamWriter) -> None:
         self._open.add(writer)

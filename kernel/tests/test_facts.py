@@ -199,12 +199,12 @@ async def test_back_off(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     )  # however slow the machine, it is not due again at once
     broken = True
 
-    async def moody(connection: Connection, fact: Happened) -> None:
-        await writes(world, "moody")(connection, fact)
+    async def failing(connection: Connection, fact: Happened) -> None:
+        await writes(world, "failing")(connection, fact)
         if broken:
             raise ValueError
 
-    here = await replica(world, moody=moody)
+    here = await replica(world, failing=failing)
     await record(here, happened())
     for attempt in range(5):
         await here.facts.dispatch()
@@ -219,7 +219,7 @@ async def test_back_off(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         make_due(world)
     broken = False
     await here.facts.dispatch()
-    assert (effects(world), waiting(world)) == (Counter({"moody it": 1}), [])
+    assert (effects(world), waiting(world)) == (Counter({"failing it": 1}), [])
 
 
 async def test_a_listener_that_hangs(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from galaxy_contracts.engines import ENGINE_VERSIONS, EngineVersion
+from galaxy_contracts.notification import NOTIFICATIONS
 from galaxy_engineversion import routes, workers
 from galaxy_engineversion.checks import Checks
 from galaxy_engineversion.dev.companion import REFERENCE_ENGINE
+from galaxy_engineversion.notices import Notices
 from galaxy_engineversion.service import EngineVersionService
 from galaxy_engineversion.settings import EngineVersionSettings
 from galaxy_engineversion.tables import engine_versions, metadata
@@ -23,6 +25,7 @@ class EngineVersionPlugin:
         summary="The registry of engine images, and the check of an engine.",
         settings=EngineVersionSettings,
         provides=(ENGINE_VERSIONS,),
+        uses=(NOTIFICATIONS,),
         companions=(REFERENCE_ENGINE,),
     )
 
@@ -40,6 +43,7 @@ class EngineVersionPlugin:
 
     @asynccontextmanager
     async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
+        Notices(self._context).register()
         await self._service.add_missing(self._context.settings.versions)
         try:
             yield (Offer(ENGINE_VERSIONS, self._service),)

@@ -26,6 +26,7 @@ from galaxy_engineversion import queries
 from galaxy_engineversion.checks import CHECK_WORKER, Checks
 from galaxy_engineversion.domain import Registration, VersionChange, numbers_of, precedence, storable
 from galaxy_engineversion.errors import checking, in_use, taken
+from galaxy_engineversion.notices import Notices
 from galaxy_engineversion.settings import EngineVersionSettings
 from galaxy_engineversion.users import VersionUsers
 from galaxy_kernel.api import Cache, Connection, Context, Paging, new_id, not_found, request_id
@@ -42,6 +43,7 @@ class EngineVersionService:
         checks: Checks,
     ) -> None:
         self._context, self._cache, self._users, self._checks = context, cache, users, checks
+        self._notices = Notices(context)
 
     def get(self, version_id: UUID) -> EngineVersion | None:
         """Return a version from memory."""
@@ -127,7 +129,10 @@ class EngineVersionService:
             return await self._row(connection, version.id)
 
     async def change(self, version_id: UUID, change: VersionChange) -> tuple[Row[Any], int]:
-        """Set some fields of a version; engine, version and image only while no game uses it."""
+        """Set some fields of a version; engine, version and image only while no game uses it.
+
+        Operators are notified, with the same transaction, of a version that is retired while games use it.
+        """
         async with self._context.database.transaction() as connection:
             row = await self._locked(connection, version_id)
             games = await self._users.in_use(connection, version_id)
@@ -142,6 +147,8 @@ class EngineVersionService:
                 self._context.wakeups.after_commit(connection, CHECK_WORKER)
             if values and (version := await queries.change_version(connection, version_id, values)) is not None:
                 await self._cache.put(connection, version)
+                if games and values.get("state") == "retired":
+                    await self._notices.retired_in_use(connection, version, games)
             return await self._row(connection, version_id), games
 
     async def delete(self, version_id: UUID) -> None:

@@ -15,7 +15,8 @@ from sqlalchemy import text
 from galaxy_chassis.clock import ManualClock
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR, USER_AUTHENTICATOR
 from galaxy_contracts.engines import ENGINE_VERSIONS, EngineVersions, PullPolicy
-from galaxy_contracts.testing import FakeAdmins, FakeUsers
+from galaxy_contracts.notification import NOTIFICATIONS
+from galaxy_contracts.testing import FakeAdmins, FakeNotifications, FakeUsers
 from galaxy_devkit.testing.kernel import Boot, Booted, offering
 from galaxy_engine.drivers.driver import Prepared
 from galaxy_engine.drivers.process import ProcessDriver
@@ -101,6 +102,7 @@ class World:
     booted: Booted
     clock: ManualClock
     users: FakeUsers
+    notifications: FakeNotifications
     games: Games = field(default_factory=Games)
 
     @property
@@ -164,10 +166,22 @@ class World:
 
 @pytest.fixture
 def fakes() -> type[Any]:
-    """A plugin that establishes one player and one operator."""
-    users = FakeUsers([uuid4()])
-    made = offering("fakes", {USER_AUTHENTICATOR: users, ADMIN_AUTHENTICATOR: FakeAdmins()})
-    cast("Any", made).users = users
+    """What the plugin needs of others."""
+    return make_fakes()
+
+
+@pytest.fixture
+def other_fakes() -> type[Any]:
+    """The same for another replica."""
+    return make_fakes()
+
+
+def make_fakes() -> type[Any]:
+    """Return a plugin that establishes one player and one operator, and takes notifications."""
+    users, notifications = FakeUsers([uuid4()]), FakeNotifications()
+    offers = {USER_AUTHENTICATOR: users, ADMIN_AUTHENTICATOR: FakeAdmins(), NOTIFICATIONS: notifications}
+    made = offering("fakes", offers)
+    cast("Any", made).users, cast("Any", made).notifications = users, notifications
     return made
 
 
@@ -175,7 +189,7 @@ def fakes() -> type[Any]:
 async def world(boot: Boot, clock: ManualClock, fakes: Any) -> AsyncIterator[World]:
     """The plugin, booted, with a user of versions and without drivers."""
     async with boot(EngineVersionPlugin, fakes, clock=clock) as booted:
-        world = World(booted, clock, fakes.users)
+        world = World(booted, clock, fakes.users, fakes.notifications)
         await world.sql("CREATE TABLE games_of_tests (id uuid PRIMARY KEY, version uuid NOT NULL)")
         world.versions.register_user(world.games)
         yield world

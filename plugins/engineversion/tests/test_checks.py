@@ -192,9 +192,9 @@ async def test_a_check_that_was_taken_over_is_ended(world: Any, drivers: Any) ->
 
 
 @pytest.mark.slow
-async def test_two_replicas_run_a_check_once(world: Any, boot: Boot, fakes: Any, drivers: Any) -> None:
+async def test_two_replicas_run_a_check_once(world: Any, boot: Boot, other_fakes: Any, drivers: Any) -> None:
     """A check that one replica was asked for is run by one of them; both know the result."""
-    async with boot(EngineVersionPlugin, fakes, dsn=world.booted.dsn) as other:
+    async with boot(EngineVersionPlugin, other_fakes, dsn=world.booted.dsn) as other:
         versions = other.kernel.services.require(ENGINE_VERSIONS, asked_by="the test")
         versions.register_drivers(drivers)
         made = await world.add(image=drivers.engine("bare.py"))
@@ -205,10 +205,12 @@ async def test_two_replicas_run_a_check_once(world: Any, boot: Boot, fakes: Any,
         assert versions.get(UUID(made["id"])) == world.versions.get(UUID(made["id"]))
 
 
-async def test_a_replica_that_stops_gives_its_check_back(world: Any, boot: Boot, fakes: Any, processes: Any) -> None:
+async def test_a_replica_that_stops_gives_its_check_back(
+    world: Any, boot: Boot, other_fakes: Any, processes: Any
+) -> None:
     """A stop ends the examination, removes its engines, and lets another replica begin again at once."""
     made = await world.add(image=processes.script("exec sleep 300"))
-    async with boot(EngineVersionPlugin, fakes, dsn=world.booted.dsn) as other:
+    async with boot(EngineVersionPlugin, other_fakes, dsn=world.booted.dsn) as other:
         other.kernel.services.require(ENGINE_VERSIONS, asked_by="the test").register_drivers(processes)
         await _check(replace(world, booted=other), made["id"])
         await _until_running(processes, made["id"])

@@ -145,10 +145,10 @@ async def test_what_engines_say_is_stored_whatever_it_is(world: Any) -> None:
     assert (await world.show(made))["describe"] == {"title": "a\ufffdb?"}
 
 
-async def test_replicas_follow(world: Any, boot: Boot, fakes: Any) -> None:
+async def test_replicas_follow(world: Any, boot: Boot, other_fakes: Any) -> None:
     """What is added, changed and deleted on one replica is so in the other's memory within moments."""
     made = UUID((await world.add())["id"])
-    async with boot(EngineVersionPlugin, fakes, dsn=world.booted.dsn) as other:
+    async with boot(EngineVersionPlugin, other_fakes, dsn=world.booted.dsn) as other:
         versions = other.kernel.services.require(ENGINE_VERSIONS, asked_by="the test")
         assert versions.get(made) == world.versions.get(made)
         second = UUID((await world.add("2.0.0"))["id"])

@@ -28,7 +28,7 @@ def test_a_faulty_version_is_refused(given: str) -> None:
         EngineVersionSettings.model_validate({"versions": given})
 
 
-async def test_missing_versions_are_added_once(boot: Boot, fakes: Any) -> None:
+async def test_missing_versions_are_added_once(boot: Boot, fakes: Any, other_fakes: Any) -> None:
     """A version of the settings is there after the start, to be checked; a second start leaves it as it is."""
     environment = {"BACKEND_ENGINEVERSION_VERSIONS": "galaxy@1.0.0=/bin/game"}
     async with boot(EngineVersionPlugin, fakes, environment=environment) as booted:
@@ -36,6 +36,6 @@ async def test_missing_versions_are_added_once(boot: Boot, fakes: Any) -> None:
         assert found is not None
         assert (found.image, found.state) == ("/bin/game", "active")
         changed = {"BACKEND_ENGINEVERSION_VERSIONS": "galaxy@1.0.0=/bin/other"}
-        async with boot(EngineVersionPlugin, fakes, environment=changed, dsn=booted.dsn) as second:
+        async with boot(EngineVersionPlugin, other_fakes, environment=changed, dsn=booted.dsn) as second:
             again = second.kernel.services.require(_VERSIONS, asked_by="the test").find("galaxy@1.0.0")
             assert again == found
