@@ -3,8 +3,8 @@
 Ours is what the runtime does through the driver `docker`: `check` and `prepare`, `launch`, health, `describe`, and
 later `remove`. The rival makes the same container of the same image on the same network by aiodocker alone (create,
 start, inspect, health, `describe`; stop, delete): the difference is what the driver looks at. Both ask for health every
-50 ms. One engine at a time; the ratio is of the medians within a round, as speeds: the goal of 1.25 times the seconds is
-0.8. That the engine is recorded in the database has no part in it.
+50 ms. One engine at a time; the ratio is of the medians within a round, as speeds: 0.8 is the goal of 1.25 times the
+seconds. That the engine is recorded in the database has no part in it.
 """
 
 import asyncio
