@@ -49,12 +49,16 @@ class Mailbox:
 
     port: int = 0
     mails: list[EmailMessage] = field(default_factory=list)
+    sources: list[bytes] = field(default_factory=list)
+    """The mails as they came over SMTP."""
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
         """Keep a mail."""
-        message = message_from_bytes(bytes(envelope.content or b""), policy=policy.default)
+        source = bytes(envelope.content or b"")
+        message = message_from_bytes(source, policy=policy.default)
         async with self.arrived:
+            self.sources.append(source)
             self.mails.append(message)  # type: ignore[arg-type] # the policy gives EmailMessage
             self.arrived.notify_all()
         return "250 OK"

@@ -1,6 +1,7 @@
 """One suite for each contract, run against the real service, with every plugin, and against its fake."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,6 +9,8 @@ import pytest
 from full_backend import ALL
 from pydantic import Field
 
+from galaxy_chassis.clock import SystemClock
+from galaxy_contracts.access import AdminIdentity
 from galaxy_contracts.accounts import ACCOUNTS, Accounts, Registration
 from galaxy_contracts.capability import Capability
 from galaxy_contracts.engines import ENGINE_VERSIONS, EngineVersions, UnknownVersionError
@@ -23,6 +26,8 @@ from galaxy_contracts.notification import (
     Notifications,
 )
 from galaxy_contracts.push import PUSH, Push, PushEvent
+from galaxy_contracts.runtime import RUNTIME, Actor, ActorKind, Launch, Operation, SeatPlayer
+from galaxy_contracts.schedules import Schedule
 from galaxy_contracts.testing import (
     FakeAccounts,
     FakeAdminChannel,
@@ -31,9 +36,12 @@ from galaxy_contracts.testing import (
     FakeNotifications,
     FakeOutbox,
     FakePush,
+    FakeRuntime,
+    FakeTurnPolicies,
 )
+from galaxy_contracts.turns import TURN_POLICIES, Decision, Run, Situation
 from galaxy_devkit.testing import Booted
-from galaxy_kernel.api import Connection, Model
+from galaxy_kernel.api import Connection, Model, NoSettings, Problem
 
 FAKES: dict[Capability[Any], Callable[[], Any]] = {
     ACCOUNTS: FakeAccounts,
@@ -43,6 +51,8 @@ FAKES: dict[Capability[Any], Callable[[], Any]] = {
     NOTIFICATIONS: FakeNotifications,
     OUTBOX: FakeOutbox,
     PUSH: FakePush,
+    RUNTIME: lambda: FakeRuntime(Problem, SystemClock().now),
+    TURN_POLICIES: FakeTurnPolicies,
 }
 Of = Callable[[Capability[Any]], Any]
 
@@ -201,6 +211,101 @@ async def test_engine_versions(of: Of, full_backend: Booted) -> None:
         with pytest.raises(UnknownVersionError, match=str(unknown)):
             await versions.record_start(connection, unknown, describe=None, digest=None)
     drivers: Any = object()
-    versions.register_drivers(drivers)
+    if isinstance(versions, FakeEngineVersions):  # the real ones are the runtime's
+        versions.register_drivers(drivers)
     with pytest.raises(ValueError, match="registered already"):
         versions.register_drivers(drivers)
+
+
+def a_launch(version_id: UUID) -> Launch:
+    """Return a game to start."""
+    return Launch(
+        game_id=uuid4(),
+        engine_version_id=version_id,
+        seats=(SeatPlayer(seat=1, name="Ada"), SeatPlayer(seat=2, name="Bob")),
+        options={},
+        schedule=Schedule(interval=timedelta(days=1)),
+    )
+
+
+async def a_version(of: Of) -> UUID:
+    """Add an engine version as an operator would, and return its id."""
+    versions = of(ENGINE_VERSIONS)
+    if isinstance(versions, FakeEngineVersions):
+        return versions.add("1.0.0").id
+    values = {"engine": "default", "version": "1.0.0", "image": "galaxy/game:1", "notes": "", "state": "active"}
+    made: UUID = (await versions.create(AdminIdentity(uuid4(), "operator"), values)).id
+    return made
+
+
+async def test_runtime_refuses_schedules_and_policies(of: Of) -> None:
+    """What cannot be kept is refused by its field; what can is passed."""
+    runtime = of(RUNTIME)
+    short = timedelta(seconds=10)
+    runtime.check_schedule(Schedule(interval=timedelta(hours=1)), short)
+    runtime.check_schedule(Schedule(cron="0 18 * * *", time_zone="Europe/Vienna"), short)
+    runtime.check_policy("fixed", {})
+    for schedule in (Schedule(), Schedule(interval=timedelta(seconds=1)), Schedule(cron="0 18", time_zone="UTC")):
+        with pytest.raises(Problem) as refused:
+            runtime.check_schedule(schedule, short)
+        assert (refused.value.status, refused.value.faults[0].field.partition(".")[0]) == (422, "schedule")
+    for name, options, field in (("nobody", {}, "policy"), ("fixed", {"x": 1}, "policy_options")):
+        with pytest.raises(Problem) as refused:
+            runtime.check_policy(name, options)
+        assert (refused.value.status, refused.value.faults[0].field.partition(".")[0]) == (422, field)
+
+
+async def test_runtime_launches_once_and_ends(of: Of, full_backend: Booted) -> None:
+    """A game that is being started is not started again; once ended it is unknown, and ending is repeatable."""
+    runtime, versions = of(RUNTIME), of(ENGINE_VERSIONS)
+    launch = a_launch(await a_version(of))
+    assert versions.get(launch.engine_version_id) is not None
+    async with full_backend.database.transaction() as connection:
+        assert isinstance(await runtime.launch(connection, launch), UUID)
+    with pytest.raises(Problem) as refused:
+        async with full_backend.database.transaction() as connection:
+            await runtime.launch(connection, launch)
+    assert (refused.value.status, refused.value.code) == (409, "operation_in_progress")
+    assert runtime.status(launch.game_id) is None
+    for _ in range(2):
+        async with full_backend.database.transaction() as connection:
+            await runtime.lock(connection, [launch.game_id])
+            await runtime.end(connection, launch.game_id)
+
+
+async def test_runtime_knows_no_game_that_was_not_launched(of: Of, full_backend: Booted) -> None:
+    """An unknown game is 404 for those who change it, and passed over by those who end or lock it."""
+    runtime, game, actor = of(RUNTIME), uuid4(), Actor(ActorKind.OPERATOR)
+    async with full_backend.database.transaction() as connection:
+        await runtime.lock(connection, [game])
+        await runtime.end(connection, game)
+        for change in (
+            runtime.suspend(connection, game),
+            runtime.resume(connection, game),
+            runtime.vacate(connection, game, 1),
+            runtime.operate(connection, game, Operation.RESTART, actor),
+        ):
+            with pytest.raises(Problem) as refused:
+                await change
+            assert refused.value.status == 404
+    assert runtime.status(game) is None
+
+
+class Patient:
+    """A turn policy for tests."""
+
+    name = "patient"
+    options = NoSettings
+
+    def decide(self, situation: Situation) -> Decision:  # of the contract
+        return Run(())
+
+
+async def test_turn_policies_have_one_of_each_name(of: Of) -> None:
+    """A registered policy is found by its name; a second of that name is refused."""
+    policies = of(TURN_POLICIES)
+    policies.register(Patient())
+    assert policies.find("patient").name == "patient"
+    assert policies.find("impatient") is None
+    with pytest.raises(ValueError, match="patient"):
+        policies.register(Patient())

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -90,8 +91,8 @@ async def operating(boot: Boot, mail_environment: dict[str, str]) -> Any:
     """Return a function that boots plugins with an operator whose password is changed."""
 
     @asynccontextmanager
-    async def operate(*plugins: type[Any]) -> AsyncIterator[Booted]:
-        async with boot(*plugins, environment=BOOTSTRAP | mail_environment) as booted:
+    async def operate(*plugins: type[Any], **settings: str) -> AsyncIterator[Booted]:
+        async with boot(*plugins, environment=BOOTSTRAP | mail_environment | settings) as booted:
             change = {"current_password": "the first password", "new_password": "a changed one, long"}
             headers = {"Authorization": encode_basic_auth("root", change["current_password"])}
             path = "/api/v1/admin/admins/me/password"
@@ -151,6 +152,27 @@ async def test_a_second_device(operated: Booted, mailbox: Mailbox) -> None:
         [shown] = (await response.json())["items"]
     assert (shown["kind"], shown["payload"]["device_name"]) == ("auth.new_device", "Unknown device")
     assert event.request_id == (await admin(operated, "GET", f"/{shown['id']}"))["request_id"]
+
+
+async def test_one_click_unsubscribes(operating: Any, mailbox: Mailbox) -> None:
+    """The link in the headers of a received mail, posted to as a mail provider does, mutes the kind by mail."""
+    public = "https://play.example.test/galaxy"
+    async with operating(*ALL, BACKEND_NOTIFICATION_PUBLIC_URL=public) as booted:
+        session = await second_sign_in(booted, mailbox, "ada@example.test")
+        async with asyncio.timeout(10):
+            while not (sources := [source for source in mailbox.sources if b"\r\nList-Unsubscribe: " in source]):
+                await asyncio.sleep(0.02)
+        [url] = re.findall(rb"\r\nList-Unsubscribe: <(https://[!-~]+)>\r\n", sources[0])
+        assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in sources[0]
+        path = url.decode().removeprefix(public)
+        async with booted.client.post(path, data={"List-Unsubscribe": "One-Click"}) as response:
+            assert response.status == 200, await response.text()
+        body = {"kind": "auth.new_device", "account_id": session["account"]["id"]}
+        intent = await admin(booted, "POST", "/test", body)
+        assert await settled(booted, intent["id"]) == {("email", "skipped", "preference"), ("push", "sent", None)}
+    marked = {mail["Subject"]: mail["List-Unsubscribe"] is not None for mail in mailbox.mails}
+    assert {subject for subject, linked in marked.items() if linked} == {"New sign-in to your account"}
+    assert len(marked) > 1  # the codes to sign in have no link
 
 
 async def test_a_revoked_session_is_told_of(operated: Booted, mailbox: Mailbox) -> None:

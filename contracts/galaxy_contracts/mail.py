@@ -41,6 +41,11 @@ class Message(msgspec.Struct, frozen=True):
     """Never sent after this; ends `dead_lettered` with the reason `expired`."""
     request_id: str | None = None
     """The id of the request that caused it; None: the current one."""
+    unsubscribe_url: str | None = None
+    """Where one POST unsubscribes the recipient (RFC 8058), and a GET shows a page with a button that sends it.
+
+    The mail then has the headers `List-Unsubscribe` and `List-Unsubscribe-Post`, and a link at its end.
+    """
 
 
 class Outbox(Protocol):
@@ -52,7 +57,8 @@ class Outbox(Protocol):
     async def enqueue(self, connection: Connection, message: Message) -> UUID:
         """Queue a mail with the caller's transaction and return the delivery's id.
 
-        Raise `ValueError` for a recipient that is not an address or has CR or LF, and for an unknown kind.
+        Raise `ValueError` for a recipient that is not an address or has CR or LF, for an unknown kind, and for an
+        `unsubscribe_url` that is not a URL of http or https.
         A template that fails to render leaves a dead letter with the reason; the caller continues.
         """
 

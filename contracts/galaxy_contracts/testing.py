@@ -29,6 +29,7 @@ from galaxy_contracts.geo import CountryCount
 from galaxy_contracts.mail import MailKind, Message
 from galaxy_contracts.notification import AdminChannelState, Intent, NotificationKind
 from galaxy_contracts.push import PushEvent
+from galaxy_contracts.turns import TurnPolicy
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -258,6 +259,23 @@ class FakeCountries:
         """Return an account's counters, the most frequent country first."""
         found = [CountryCount(key[1], count, START) for key, count in self.counted.items() if key[0] == account_id]
         return sorted(found, key=lambda each: (-each.requests, each.country))
+
+
+class FakeTurnPolicies:
+    """`TurnPolicies` in a dict, with none built in."""
+
+    def __init__(self) -> None:
+        self.policies: dict[str, TurnPolicy] = {}
+
+    def register(self, policy: TurnPolicy) -> None:
+        """Register a policy."""
+        if policy.name in self.policies:
+            raise ValueError(f"the turn policy {policy.name!r} is registered twice")
+        self.policies[policy.name] = policy
+
+    def find(self, name: str) -> TurnPolicy | None:
+        """Return the policy of a name."""
+        return self.policies.get(name)
 
 
 class FakeEngineVersions:

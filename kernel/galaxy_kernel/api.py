@@ -14,7 +14,7 @@ from galaxy_kernel.core.manifest import Manifest, Migrations, Offer
 from galaxy_kernel.database import Connection, Database, after_commit, is_unavailable, sqlstate, unique_violation
 from galaxy_kernel.database.locks import SupersededError, Term, advisory_lock
 from galaxy_kernel.facts import Facts, Subscriptions
-from galaxy_kernel.http.call import Call, RawJson, Response
+from galaxy_kernel.http.call import Call, Html, RawJson, Response
 from galaxy_kernel.http.faults import field_errors, invalid_request
 from galaxy_kernel.http.fields import DisplayName, Email, Language, Timestamp, TimeZone
 from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
@@ -52,6 +52,7 @@ __all__ = [
     "FieldError",
     "Halt",
     "Health",
+    "Html",
     "KeyedLocks",
     "Language",
     "LeaseKeeper",

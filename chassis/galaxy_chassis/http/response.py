@@ -77,9 +77,9 @@ def json_response(
     return _reply(_JSON, status, document, request_id, headers)
 
 
-def html_response(html: bytes, request_id: str, headers: Mapping[str, str]) -> RawResponse:
-    """Return a page."""
-    return _reply(_HTML, 200, html, request_id, headers)
+def html_response(status: int, html: bytes, request_id: str, headers: Mapping[str, str] | None = None) -> RawResponse:
+    """Return an answer with a page."""
+    return _reply(_HTML, status, html, request_id, headers)
 
 
 def empty_response(status: int, request_id: str, headers: Mapping[str, str] | None = None) -> RawResponse:

@@ -26,7 +26,9 @@ _DATABASE = "postgres"
 _SCHEMA = "backend"
 _ADMIN = "admin"
 _QUIET = {"BACKEND_OTEL_TRACES_EXPORTER": "none", "BACKEND_OTEL_METRICS_EXPORTER": "none"}
-_ANYWHERE = {"0.0.0.0": HOST, "[::]": "[::1]"}  # noqa: S104  shown, not listened on
+_LISTEN = "BACKEND_HTTP_LISTEN_ADDR"
+_API = "{api}"
+_ANYWHERE = {"": HOST, "0.0.0.0": HOST, "[::]": "[::1]"}  # noqa: S104  shown, not listened on
 
 
 async def run_dev(data: Path, *, json_logs: bool = False, any_ports: bool = False) -> int:
@@ -85,6 +87,7 @@ class _Dev:
             for companion in found.manifest.companions:
                 await self._start_companion(stack, found, companion)
         self._choose_addresses(first.configuration.raw)
+        self._set_variables_of_plugins(first)
         assembly = assemble(overlay=self.overlay)
         for warning in assembly.configuration.warnings:
             get_logger("galaxy_devkit.dev", plugin=KERNEL).warning("configuration_fault_ignored", fault=str(warning))
@@ -132,11 +135,20 @@ class _Dev:
     def _choose_addresses(self, raw: Mapping[str, object]) -> None:
         """Choose where the backend listens; late, so that a port that is free now is still free a moment later."""
         for variable, preferred, what in (
-            ("BACKEND_HTTP_LISTEN_ADDR", HTTP_PORT, "the API"),
+            (_LISTEN, HTTP_PORT, "the API"),
             ("BACKEND_PUSH_LISTEN_ADDR", PUSH_PORT, "gRPC"),
         ):
             if variable not in raw:
                 self.overlay[variable] = f"{HOST}:{self.ports.choose(preferred, what)}"
+
+    def _set_variables_of_plugins(self, first: Assembly) -> None:
+        """Set what the manifests name, but for what needs the API's URL where its port is not known yet."""
+        chosen = first.configuration.raw.get(_LISTEN)
+        address = self.overlay[_LISTEN] if chosen is None else chosen.text
+        for found in first.found:
+            for name, value in found.manifest.dev_environment.items():
+                if _API not in value or not address.endswith(":0"):
+                    self.overlay[name] = value.replace(_API, _url_of(address))
 
     def _greet(self, kernel: Kernel) -> None:
         stream = sys.stderr if self.json_logs else sys.stdout
@@ -145,8 +157,7 @@ class _Dev:
         stream.flush()
 
     def _banner(self, kernel: Kernel) -> Banner:
-        host, _, port = kernel.http.address.rpartition(":")
-        api = f"http://{_ANYWHERE.get(host, host)}:{port}"
+        api = _url_of(kernel.http.address)
         addresses = [("API", api), ("API docs", f"{api}/docs")]
         addresses += [address for _, run in self.companions for address in run.addresses]
         if kernel.rpc is not None:
@@ -161,3 +172,9 @@ class _Dev:
         }
         examples = [example for found in kernel.assembly.found for example in found.manifest.examples]
         return Banner(addresses, self.ports.notes, filled(examples, places))
+
+
+def _url_of(address: str) -> str:
+    """Return the URL at which this machine reaches what listens on an address."""
+    host, _, port = address.rpartition(":")
+    return f"http://{_ANYWHERE.get(host, host)}:{port}"

@@ -5,18 +5,19 @@ Arguments: the data directory, and how the plugin's companion behaves.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import galaxy_kernel.core.assembly
-from galaxy_chassis.config.settings import NoSettings
+from galaxy_chassis.config.settings import Settings
 from galaxy_chassis.errors import BootError
 from galaxy_devkit.dev import run_dev
 from galaxy_kernel.core.companions import Companion, CompanionRun, DevExample
 from galaxy_kernel.core.context import Context
 from galaxy_kernel.core.discovery import Discovery, from_classes
-from galaxy_kernel.core.manifest import Manifest
+from galaxy_kernel.core.manifest import Manifest, Offer
 
 DATA, BEHAVIOUR = Path(sys.argv[1]), sys.argv[2]
 
@@ -41,16 +42,30 @@ async def run(ports: dict[str, int], folder: str) -> AsyncIterator[CompanionRun]
         await stuck("at stop")
 
 
+class LampSettings(Settings):
+    """Where the lamp is."""
+
+    place: str = "unknown"
+    """Its URL."""
+
+
 class Lamp:
     manifest = Manifest(
         name="lamp",
         summary="Burns.",
+        settings=LampSettings,
+        dev_environment={"BACKEND_LAMP_PLACE": "{api}/lamp"},
         companions=(Companion("lamp", {"light": int(sys.argv[3]) if len(sys.argv) > 3 else 0}, run),),
         examples=(DevExample("Light it:", "curl {api}/on {lamp}"), DevExample("Never shown:", "curl {absent}")),
     )
 
-    def __init__(self, context: Context[NoSettings]) -> None:
-        pass
+    def __init__(self, context: Context[LampSettings]) -> None:
+        self._context = context
+
+    @asynccontextmanager
+    async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
+        sys.stdout.write(f"place {self._context.settings.place}\n")
+        yield ()
 
 
 def discover(_: tuple[str, ...]) -> Discovery:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -93,11 +94,25 @@ async def test_starts_and_stops(start: Start, tmp_path: Path) -> None:
     assert f"Port {port} is taken: lamp (light) is on " in dev.said
     assert f"folder {tmp_path / 'data' / 'lamp'}\n" in dev.said
     assert "API       http://127.0.0.2:" in dev.said
+    assert "place unknown\n" in dev.said  # the user's port 0 is not known before it listens
     assert "\033" not in dev.said  # it is not a terminal
     assert await dev.end(signal.SIGINT) == 0
     assert "Never shown" not in dev.said
     assert "Traceback" not in dev.said
     await no_server_left(tmp_path / "data")
+
+
+@needs_postgres
+@pytest.mark.parametrize("set_by_user", [False, True])
+async def test_plugins_are_told_of_the_address(start: Start, set_by_user: bool) -> None:
+    """A manifest's variable has the API's URL in it, unless the user has set it."""
+    dev = await start("plain", environment={"BACKEND_LAMP_PLACE": "here"} if set_by_user else None)
+    await dev.until("is ready")
+    await dev.until("API  ")
+    api = re.search(r"API +(http://127\.0\.0\.1:\d+)", dev.said)
+    assert api is not None
+    assert f"place {'here' if set_by_user else f'{api[1]}/lamp'}\n" in dev.said
+    assert await dev.end(signal.SIGINT) == 0
 
 
 @needs_postgres

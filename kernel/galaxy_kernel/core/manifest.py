@@ -1,6 +1,7 @@
 """A plugin's identity and order, and its contributions, as plain data."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import MetaData
@@ -30,6 +31,8 @@ class Manifest:
     """Services it uses where they are provided."""
     companions: tuple[Companion, ...] = ()
     """Started by `backend dev` beside the backend, for example a mail sink."""
+    dev_environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that `backend dev` sets unless the user has set them; `{api}` stands for the backend's URL."""
     examples: tuple[DevExample, ...] = ()
     """Shown by `backend dev` for a newcomer to try, in this order."""
 

@@ -73,3 +73,18 @@ class RawJson:
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Describe it as any JSON value."""
         return core_schema.any_schema()
+
+
+@dataclass(frozen=True, slots=True)
+class Html:
+    """A page for people, answered as `text/html` in UTF-8.
+
+    Its route answers `Response[Html]` with a `Content-Security-Policy` of the page's own.
+    """
+
+    document: str
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Describe it as text."""
+        return core_schema.str_schema()

@@ -27,7 +27,7 @@ def description_pages(routes: Sequence[tuple[str, Route]]) -> dict[str, Callable
     headers = {"Content-Security-Policy": content_security_policy(html), "Referrer-Policy": "no-referrer"}
 
     async def show(request_id: str) -> RawResponse:
-        return html_response(html.encode(), request_id, headers)
+        return html_response(200, html.encode(), request_id, headers)
 
     return {"/openapi.json": describe, "/docs": show}
 

@@ -7,7 +7,7 @@ from aiohttp.web import BaseRequest, StreamResponse
 from pydantic import BaseModel
 
 from galaxy_chassis.http.problems import FieldError
-from galaxy_chassis.http.response import AnyResponse, empty_response, json_response
+from galaxy_chassis.http.response import AnyResponse, empty_response, html_response, json_response
 from galaxy_kernel.http import body
 from galaxy_kernel.http.access import AccessControl
 from galaxy_kernel.http.audit import audited, target_of
@@ -21,14 +21,19 @@ from galaxy_kernel.http.signature import Signature
 class Endpoint:
     """A route with its plugin and its signature; handles a request: returns the response or raises a Problem."""
 
-    __slots__ = ("_access", "_audited", "_handler", "_limit", "_serialise", "plugin", "route", "signature")
+    __slots__ = (
+        *("_access", "_audited", "_handler", "_limit", "_respond", "_serialise", "_takes_body"),
+        *("plugin", "route", "signature"),
+    )
 
     def __init__(self, plugin: str, route: Route, signature: Signature, *, max_body: int) -> None:
         self.plugin, self.route, self.signature = plugin, route, signature
         self._access, self._handler = route.access, route.handler
         self._audited = route.access is Access.ADMIN and route.method != "GET"
         self._limit = max_body if route.max_body is None else route.max_body
+        self._takes_body = signature.body is not None or signature.form is not None
         self._serialise = _serialiser(route, signature)
+        self._respond = html_response if signature.html else json_response
 
     async def answer(
         self, request: BaseRequest, segments: list[str], access: AccessControl, request_id: str, client_address: str
@@ -51,7 +56,7 @@ class Endpoint:
 
     async def _run(self, request: BaseRequest, segments: list[str], call: Call) -> AnyResponse:
         arguments = self._arguments(request, segments, call)
-        if request.body_exists or self.signature.body is not None:
+        if request.body_exists or self._takes_body:
             await self._take_body(request, arguments)
         value = await self._handler(**arguments)
         status, headers = self.route.status, None
@@ -59,7 +64,7 @@ class Endpoint:
             headers, status = value.headers, value.status or status
             value = value.value
         if self._serialise is not None:
-            return json_response(status, self._serialise(value), call.request_id, headers)
+            return self._respond(status, self._serialise(value), call.request_id, headers)
         if isinstance(value, StreamResponse):
             return value
         if value is not None:
@@ -84,7 +89,9 @@ class Endpoint:
 
     async def _take_body(self, request: BaseRequest, arguments: dict[str, Any]) -> None:
         raw = await body.read(request, self._limit)
-        if self.signature.body is None:
+        if self.signature.form is not None:
+            arguments["form"] = self.signature.form.parse(raw, request.headers.get("Content-Type"))
+        elif self.signature.body is None:
             body.refuse(raw)
         elif not raw and self.signature.body_optional:
             arguments["body"] = None
@@ -101,6 +108,8 @@ def _serialiser(route: Route, signature: Signature) -> Callable[[Any], bytes] | 
         return None
     if signature.raw_json:
         return lambda value: bytes(value.document)
+    if signature.html:
+        return lambda value: str(value.document).encode()
     if model is None:
         return lambda value: adapter.dump_json(value, warnings="error", by_alias=True)
     to_json: Callable[..., bytes] = model.__pydantic_serializer__.to_json

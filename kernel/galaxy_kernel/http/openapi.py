@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
+from galaxy_kernel.http.forms import MULTIPART, URLENCODED
 from galaxy_kernel.http.parameters import repeatable
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.signature import Signature, read_signature
@@ -23,7 +24,7 @@ _ACCESS_ERRORS = {
     Access.INTERNAL: ("401 gateway_token_required", "403 access_closed"),
     Access.ADMIN: ("401 unauthenticated", "403 access_closed"),
 }
-_BODY_ERRORS = ("400 malformed_json", "413 body_too_large", "415 unsupported_media_type", "417 expectation_failed")
+_BODY_ERRORS = ("413 body_too_large", "415 unsupported_media_type", "417 expectation_failed")
 _SECURITY_SCHEMES: Document = {
     Access.USER.value: {
         "type": "http",
@@ -102,6 +103,8 @@ def _schemas(operations: Operations) -> tuple[_Schemas, Document]:
         inputs += [(f"{route.name}:path.{one.name}", "validation", one.adapter) for one in signature.path]
         if signature.body is not None:
             inputs.append((f"{route.name}:body", "validation", signature.body))
+        if signature.form is not None:
+            inputs.append((f"{route.name}:form", "validation", TypeAdapter(signature.form.model)))
         if signature.answer is not None:
             inputs.append((f"{route.name}:answer", "serialization", signature.answer))
     found, document = TypeAdapter.json_schemas(inputs, ref_template=_REF)
@@ -130,6 +133,9 @@ def _operation(plugin: str, route: Route, signature: Signature, schemas: _Schema
     if signature.body is not None:
         content = {"application/json": {"schema": schemas.get(route, "body")}}
         operation["requestBody"] = {"required": not signature.body_optional, "content": content}
+    if signature.form is not None:
+        described = {"schema": schemas.get(route, "form")}
+        operation["requestBody"] = {"required": True, "content": {URLENCODED: described, MULTIPART: described}}
     return operation
 
 
@@ -183,20 +189,23 @@ def _responses(route: Route, signature: Signature, access: Access, schemas: _Sch
     elif signature.answer is None:
         responses["204"] = {"description": "Done; the answer has no body.", "headers": headers}
     else:
-        content = {"application/json": {"schema": schemas.get(route, "answer", "serialization")}}
+        media_type = "text/html" if signature.html else "application/json"
+        content = {media_type: {"schema": schemas.get(route, "answer", "serialization")}}
         responses[str(route.status)] = {
             "description": HTTPStatus(route.status).phrase,
             "headers": headers,
             "content": content,
         }
-    for status, codes in _codes(route, access).items():
+    for status, codes in _codes(route, signature, access).items():
         responses[str(status)] = _problem_response(status, codes)
     return responses
 
 
-def _codes(route: Route, access: Access) -> dict[int, list[str]]:
+def _codes(route: Route, signature: Signature, access: Access) -> dict[int, list[str]]:
     errors: list[str] = [*_ACCESS_ERRORS[access], *route.errors, "422 invalid_request"]
-    errors += _BODY_ERRORS if route.method != "GET" else ()
+    if route.method != "GET":
+        malformed = "400 malformed_json" if signature.form is None else "400 malformed_form"
+        errors += (malformed, *_BODY_ERRORS)
     errors += _COMMON_ERRORS
     codes: dict[int, list[str]] = {}
     for error in errors:

@@ -1,6 +1,6 @@
 """Parameters of path and query: converts strings to the types of the handler's annotations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 from urllib.parse import parse_qsl, unquote
@@ -11,7 +11,8 @@ from galaxy_chassis.http.problems import FieldError
 from galaxy_kernel.http.faults import field_errors, invalid_request, nul_faults
 from galaxy_kernel.http.model import Model
 
-_MOST_QUERY_FIELDS = 200
+MOST_FIELDS = 200
+"""Fields of one query or form."""
 
 
 class PathParameter:
@@ -62,9 +63,13 @@ class Query:
         """Return the model of a query string. Raise 422 `invalid_request` with every fault."""
         if not raw and self._absent is not None:
             return self._absent
+        return self.take(_split(raw))
+
+    def take(self, fields: dict[str, list[str]]) -> Any:
+        """Return the model of fields that are split already. Raise 422 `invalid_request` with every fault."""
         given: dict[str, Any] = {}
         faults: list[FieldError] = []
-        for name, values in _split(raw).items():
+        for name, values in fields.items():
             many = self._repeatable.get(name)
             if many is None:
                 faults.append(FieldError(name, "is not a known parameter"))
@@ -104,11 +109,15 @@ def repeatable(annotation: Any) -> bool:
 
 def _split(raw: str) -> dict[str, list[str]]:
     try:
-        pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=_MOST_QUERY_FIELDS)
+        return gather(parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS))
     except UnicodeDecodeError:
         raise invalid_request([FieldError("query", "must be UTF-8, percent-encoded")]) from None
     except ValueError:
-        raise invalid_request([FieldError("query", f"must have at most {_MOST_QUERY_FIELDS} parameters")]) from None
+        raise invalid_request([FieldError("query", f"must have at most {MOST_FIELDS} parameters")]) from None
+
+
+def gather(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the values of each name, in their order; long names are cut."""
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name[:80].replace("\0", ""), []).append(value)

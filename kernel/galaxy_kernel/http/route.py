@@ -24,9 +24,9 @@ class Route:
     """One HTTP operation.
 
     The handler's signature is its contract, read once when the routes are assembled. Its parameters are matched by
-    name: the path's parameters (converted to their annotations), `body` (a `Model`), `query` (a `Model`) and `call` (a
-    `Call`), each optional; its return annotation is the answer: a `Model`, a `Page`, None (204), or `Response` for one
-    with headers or a status of its own.
+    name: the path's parameters (converted to their annotations), `body` (a `Model`), `query` (a `Model`), `form` (a
+    `Model`: a form in place of a JSON body) and `call` (a `Call`), each optional; its return annotation is the answer:
+    a `Model`, a `Page`, `Html`, None (204), or `Response` for one with headers or a status of its own.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]

@@ -11,13 +11,14 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from galaxy_kernel.errors import PluginError
-from galaxy_kernel.http.call import Call, RawJson, Response
+from galaxy_kernel.http.call import Call, Html, RawJson, Response
+from galaxy_kernel.http.forms import Form
 from galaxy_kernel.http.model import Model
 from galaxy_kernel.http.parameters import PathParameter, Query
-from galaxy_kernel.http.route import Route
+from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.router import parameters_of
 
-_RESERVED = ("body", "query", "call")
+_RESERVED = ("body", "query", "form", "call")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class Signature:
     """Whether the handler makes the response itself, a stream for example."""
     raw_json: bool = False
     """Whether what is answered is JSON already."""
+    html: bool = False
+    """Whether what is answered is a page."""
+    form: Form | None = None
 
 
 def read_signature(plugin: str, route: Route) -> Signature:
@@ -62,7 +66,7 @@ class _Reader:
         for name in taken:
             if name not in names and name not in _RESERVED:
                 raise self._refusal(
-                    f"its handler takes {name!r}, which is not body, query, call or a parameter of the path: "
+                    f"its handler takes {name!r}, which is not body, query, form, call or a parameter of the path: "
                     "rename or remove it"
                 )
         if "call" in taken and hints["call"] is not Call:
@@ -80,6 +84,8 @@ class _Reader:
             answer_model=answer if isinstance(answer, type) and issubclass(answer, BaseModel) else None,
             raw=raw,
             raw_json=answer is RawJson,
+            html=answer is Html,
+            form=self._form(hints["form"], with_body="body" in taken) if "form" in taken else None,
         )
 
     def _path_names(self) -> tuple[str, ...]:
@@ -120,9 +126,19 @@ class _Reader:
         return self._adapter(annotation, "'body'")
 
     def _query(self, annotation: Any) -> Query:
+        return Query(self._model("query", annotation))
+
+    def _form(self, annotation: Any, *, with_body: bool) -> Form:
+        if self._route.method == "GET" or with_body:
+            raise self._refusal("a form is the body of a request: take it alone, and not with GET")
+        if self._route.access is Access.ADMIN:
+            raise self._refusal("any web page could send a form as the operator who is signed in: take 'body' instead")
+        return Form(self._model("form", annotation))
+
+    def _model(self, name: str, annotation: Any) -> type[Model]:
         if not (isinstance(annotation, type) and issubclass(annotation, Model)):
-            raise self._refusal("its handler's parameter 'query' must be annotated with a Model")
-        return Query(annotation)
+            raise self._refusal(f"its handler's parameter {name!r} must be annotated with a Model")
+        return annotation
 
     def _answer_type(self, hints: dict[str, Any]) -> Any:
         if "return" not in hints:

@@ -8,7 +8,7 @@ from aiohttp.web import StreamResponse
 from structlog.testing import capture_logs
 
 from galaxy_devkit.testing.http import GATEWAY, OPERATOR_AUTH, SESSION, Api, Serve, make_route
-from galaxy_kernel.http.call import Call, Response
+from galaxy_kernel.http.call import Call, Html, Response
 from galaxy_kernel.http.model import Model, Page, Paging
 from galaxy_kernel.http.route import Access
 
@@ -130,6 +130,18 @@ async def test_a_response_of_the_handlers_own_is_sent(serve: Serve) -> None:
 
     got, _ = await answered(serve, stream)
     assert (got.status, got.body) == (206, b"as it is")
+
+
+async def test_a_page_is_sent_as_html(serve: Serve) -> None:
+    """With the status and the headers of its answer."""
+
+    async def page() -> Response[Html]:
+        return Response(Html("<!doctype html><p>ä</p>"), 404, {"Content-Security-Policy": "default-src 'none'"})
+
+    got, _ = await answered(serve, page)
+    assert (got.status, got.body.decode()) == (404, "<!doctype html><p>ä</p>")
+    assert got.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert got.headers["Content-Security-Policy"] == "default-src 'none'"
 
 
 async def wrong_model() -> Thing:

@@ -16,7 +16,7 @@ from schemathesis.generation import GenerationMode
 from galaxy_devkit.testing.http import GATEWAY, OPERATOR_AUTH, SESSION, make_route, serving
 from galaxy_kernel.errors import PluginError
 from galaxy_kernel.http import openapi
-from galaxy_kernel.http.call import Call, Response
+from galaxy_kernel.http.call import Call, Html, Response
 from galaxy_kernel.http.fields import Timestamp
 from galaxy_kernel.http.model import Model, Page, Paging
 from galaxy_kernel.http.route import Access
@@ -62,10 +62,15 @@ async def make(body: Thing) -> Response[Thing]:
 async def drop(thing_id: UUID, body: Part | None) -> None: ...
 
 
+async def enter(form: Part) -> Html:
+    return Html(f"<!doctype html><p>{form.weight}</p>")
+
+
 ROUTES = [
     make_route(show, path="/api/v1/user/things/{thing_id}", access=Access.USER, errors=("404 not_found",)),
     make_route(many, path="/api/v1/public/things"),
     make_route(make, "POST", "/api/v1/admin/things", access=Access.ADMIN, status=201, errors=("409 taken", "409 old")),
+    make_route(enter, "POST", path="/api/v1/public/entries"),
     make_route(drop, "DELETE", "/api/v1/internal/things/{thing_id}", access=Access.INTERNAL),
 ]
 
@@ -139,6 +144,17 @@ def test_bodies_and_answers_are_described_with_bounds(document: dict[str, Any]) 
     optional = document["paths"]["/api/v1/internal/things/{thing_id}"]["delete"]
     assert optional["requestBody"]["required"] is False
     assert "content" not in optional["responses"]["204"]
+
+
+def test_a_form_and_a_page_are_described(document: dict[str, Any]) -> None:
+    """A form in both of its encodings, a page as text."""
+    operation = document["paths"]["/api/v1/public/entries"]["post"]
+    content = operation["requestBody"]["content"]
+    assert set(content) == {"application/x-www-form-urlencoded", "multipart/form-data"}
+    assert all(each["schema"]["$ref"].endswith("/Part") for each in content.values())
+    assert operation["responses"]["200"]["content"] == {"text/html": {"schema": {"type": "string"}}}
+    codes = operation["responses"]["400"]["content"]["application/problem+json"]["schema"]["allOf"][1]
+    assert codes["properties"]["code"]["enum"] == ["malformed_form"]
 
 
 def test_problems_are_listed_with_their_codes(document: dict[str, Any]) -> None:

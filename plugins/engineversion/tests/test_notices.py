@@ -41,7 +41,7 @@ async def test_retired_in_use(world: Any) -> None:
 
 @pytest.mark.parametrize(("state", "used"), [("retired", False), ("deprecated", True)])
 async def test_nothing_to_notify_of(world: Any, state: str, used: bool) -> None:
-    """A version that no game uses is retired in silence, and one that is deprecated is no notice."""
+    """A version that no game uses is retired in silence, and one that is deprecated is not a notice."""
     made = await world.add()
     await world.use(made["id"], keep=used)
     await retire(world, made, state)

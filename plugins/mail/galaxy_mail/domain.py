@@ -13,6 +13,11 @@ DeliveryState = Literal["pending", "retrying", "sent", "dead_lettered"]
 MAX_KEY = 255
 """Characters of an idempotency key: far below the 2,704 octets of an index's entry."""
 
+MAX_UNSUBSCRIBE_URL = 900
+"""Characters of a link to unsubscribe: its header is one line, of at most 998 octets (RFC 5322, section 2.1.1)."""
+
+_URL = re.compile(r"https?://[!-;=?-~]+")
+"""Printable ASCII but for angle brackets."""
 _LINE_BREAKS = re.compile("[\r\n]")
 _ADDRESS = re.compile(r"[^\s<>@,;:()\[\]\"'`]+@[^\s<>@,;()\"'`]+")
 _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -90,6 +95,13 @@ def check_key(key: str | None) -> str | None:
     if key is not None and (len(key) > MAX_KEY or not key.isprintable()):
         raise ValueError(f"idempotency_key: must be one printable line of at most {MAX_KEY} characters")
     return key
+
+
+def check_unsubscribe_url(url: str | None) -> str | None:
+    """Return a link that its header can hold between angle brackets. Raise ValueError that names the field."""
+    if url is None or (_URL.fullmatch(url) and len(url) <= MAX_UNSUBSCRIBE_URL and ENCODED_WORD not in url):
+        return url
+    raise ValueError(f"unsubscribe_url: must be a URL of http or https, of at most {MAX_UNSUBSCRIBE_URL} characters")
 
 
 def scrub(text: str, recipient: str | None = None) -> str:

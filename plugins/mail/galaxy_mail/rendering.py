@@ -19,6 +19,8 @@ from galaxy_mail.errors import RenderError, TemplateError
 
 _SUBJECT = "Subject:"
 _LAYOUT = "galaxy_mail"
+_UNSUBSCRIBE = {"en": "Unsubscribe from these mails", "de": "Diese Mails abbestellen"}
+"""The words of the link at the end of a mail, by language."""
 _FILE = re.compile(r"(?P<name>[a-z0-9_]+)\.(?P<language>[A-Za-z0-9-]+)\.(?P<format>txt|html)")
 
 
@@ -66,7 +68,9 @@ class Renderer:
             raise ValueError(f"kind: {name!r} is not registered; its plugin calls Outbox.register in its lifespan")
         return self._kinds[name][0]
 
-    def render(self, kind: str, language: str, parameters: Mapping[str, Any]) -> Rendered:
+    def render(
+        self, kind: str, language: str, parameters: Mapping[str, Any], unsubscribe_url: str | None = None
+    ) -> Rendered:
         """Fill in the templates of the recipient's language, else of the language without its region, else the default.
 
         Raise RenderError when a template fails on the parameters, ValueError for CR or LF in the subject.
@@ -76,10 +80,13 @@ class Renderer:
         templates = languages[chosen]
         subject = check_subject(_fill(templates.subject, parameters))
         around = {"subject": subject, "language": chosen, "sender_name": self._sender_name}
+        words = _UNSUBSCRIBE[next(each for each in _fallback(chosen, "en") if each in _UNSUBSCRIBE)]
+        given = {**around, "unsubscribe_url": unsubscribe_url, "unsubscribe_words": words, **parameters}
+        text = _fill(templates.text, given).lstrip("\n")
         return Rendered(
             subject=subject,
-            text=_fill(templates.text, {**around, **parameters}).lstrip("\n"),
-            html=_fill(templates.html, {**around, **parameters}),
+            text=text if unsubscribe_url is None else f"{text.rstrip()}\n{words}: {unsubscribe_url}\n",
+            html=_fill(templates.html, given),
         )
 
     def _environment(self, package: str) -> jinja2.Environment:

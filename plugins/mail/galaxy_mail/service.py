@@ -25,7 +25,7 @@ from sqlalchemy import Row
 from galaxy_contracts.mail import MailKind, Message
 from galaxy_kernel.api import Connection, Context, LeasedQueue, Paging, conflict, new_id, not_found, request_id
 from galaxy_mail import queries
-from galaxy_mail.domain import Draft, Identity, check_key, comparable, parse_recipient
+from galaxy_mail.domain import Draft, Identity, check_key, check_unsubscribe_url, comparable, parse_recipient
 from galaxy_mail.errors import RenderError
 from galaxy_mail.mime import compose
 from galaxy_mail.queue import DELIVER, delivery_queue
@@ -93,19 +93,21 @@ class MailOutbox:
             kind = self._renderer.kind(message.kind)
             recipient = parse_recipient(message.recipient)
             key = check_key(message.idempotency_key)
+            unsubscribe = check_unsubscribe_url(message.unsubscribe_url)
             if message.expires_at is not None and message.expires_at.tzinfo is None:
                 raise ValueError("expires_at: must carry an offset from UTC")
             delivery = new_id()
             message_id = f"<{delivery}@{self._sender.domain}>"
             request = message.request_id or request_id()
             draft = Draft(delivery, kind.name, recipient.readable, message_id, key, message.expires_at, request)
-            rendered = self._renderer.render(kind.name, message.language, message.parameters)
+            rendered = self._renderer.render(kind.name, message.language, message.parameters, unsubscribe)
             mime = compose(
                 rendered,
                 sender=self._sender,
                 recipient=recipient.envelope,
                 message_id=message_id,
                 date=self._context.clock.now(),
+                unsubscribe_url=unsubscribe,
             )
         except RenderError as error:
             self._context.log.error("mail_render_failed", kind=kind.name, delivery_id=str(delivery), reason=str(error))

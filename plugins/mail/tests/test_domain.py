@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from galaxy_mail.domain import check_subject, comparable, envelope_of, parse_recipient, scrub
+from galaxy_mail.domain import check_subject, check_unsubscribe_url, comparable, envelope_of, parse_recipient, scrub
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,28 @@ def test_subjects_are_one_line(subject: str) -> None:
         assert "\r" in subject or "\n" in subject
     else:
         assert len(checked.splitlines()) <= 1 and checked == checked.strip()
+
+
+@pytest.mark.parametrize(
+    "url", [None, "https://a.test", "http://127.0.0.1:8080/x?y=z#%20", "https://a.test/".ljust(900, "x")]
+)
+def test_links_to_unsubscribe_that_are_taken(url: str | None) -> None:
+    """Of http or https, or none."""
+    assert check_unsubscribe_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "mailto:a@b.test", "ftp://a.test", "/off", "https://", "https://a.test/".ljust(901, "x")),
+        *("https://a.test/ b", "https://a.test/\r\nX: y", "https://a.test/>", "https://a.test/<", "https://ä.test"),
+        "https://a.test/=?utf-8?q?x=0D=0ABcc:_eve@x.test?=",
+    ],
+)
+def test_links_to_unsubscribe_that_are_refused(url: str) -> None:
+    """Whatever would end its header, or be read as something else there."""
+    with pytest.raises(ValueError, match="^unsubscribe_url: "):
+        check_unsubscribe_url(url)
 
 
 def test_addresses_are_compared_normalised() -> None:

@@ -28,6 +28,7 @@ def composed(
     text: str = "Hi\n",
     html: str = "<p>Hi</p>\n",
     name: str = "Galaxy",
+    unsubscribe_url: str | None = None,
 ) -> bytes:
     return compose(
         Rendered(subject, text, html),
@@ -35,6 +36,7 @@ def composed(
         recipient=parse_recipient(to).envelope,
         message_id="<id@example.test>",
         date=DATE,
+        unsubscribe_url=unsubscribe_url,
     )
 
 
@@ -55,6 +57,22 @@ def test_headers() -> None:
         "Auto-Submitted": "auto-generated",
     }
     assert message["Date"].datetime == DATE
+
+
+@pytest.mark.parametrize("to", ["ada@example.test", "ädä@example.test"])
+@pytest.mark.parametrize("length", [20, 200, 900])
+def test_one_click_unsubscribes(length: int, to: str) -> None:
+    """A link of any length is one line between angle brackets, beside the header that allows a POST (RFC 8058)."""
+    url = "https://play.test/".ljust(length, "x")
+    content = composed(to=to, unsubscribe_url=url)
+    assert f"\r\nList-Unsubscribe: <{url}>\r\n".encode() in content
+    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in content
+    assert max(map(len, content.split(b"\r\n"))) <= 998
+
+
+def test_no_link_no_header() -> None:
+    """A mail that cannot be switched off has neither header."""
+    assert b"List-" not in composed()
 
 
 def test_text_and_html_are_alternatives() -> None:

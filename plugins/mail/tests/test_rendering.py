@@ -53,6 +53,19 @@ def test_html_is_escaped_and_text_is_not(renderer: Renderer) -> None:
     assert mail.text.startswith("Hello <b>&',") and mail.subject == "Welcome, <b>&'"
 
 
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "Unsubscribe from these mails"), ("de-AT", "Diese Mails abbestellen")]
+)
+def test_a_link_to_unsubscribe_is_at_the_end(renderer: Renderer, language: str, words: str) -> None:
+    """Text and HTML end with the link, in the mail's language, and without one they do not mention it."""
+    url = "https://play.test/off?a=1&b=2"
+    mail = renderer.render("test.welcome", language, NAME, url)
+    assert mail.text.endswith(f"\n{words}: {url}\n")
+    assert f'<a href="{url.replace("&", "&amp;")}"' in mail.html and f">{words}</a>" in mail.html
+    without = renderer.render("test.welcome", language, NAME)
+    assert words not in without.text + without.html
+
+
 def test_layout_loads_nothing_from_afar(renderer: Renderer) -> None:
     """No image, font, style or script is fetched when the mail is read, so readers are not tracked."""
     html = renderer.render("test.welcome", "en", NAME).html

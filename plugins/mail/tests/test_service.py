@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -35,6 +36,15 @@ async def test_enqueue_writes_a_pending_row(rig: Any) -> None:
     assert f"Message-ID: {row.message_id}\r\n".encode() in row.mime
     assert row.next_attempt_at == row.created_at and row.sealed is None
     assert rig.woken == 1
+
+
+async def test_a_link_to_unsubscribe_is_fixed_with_the_mail(rig: Any) -> None:
+    """It is among the stored bytes, which every attempt sends: in its header and in both texts."""
+    row = await rig.row(await rig.enqueue(unsubscribe_url="https://play.test/off"))
+    mail = message_from_bytes(row.mime, policy=policy.default)
+    assert mail["List-Unsubscribe"] == "<https://play.test/off>"
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert all("https://play.test/off" in part.get_content() for part in mail.iter_parts())
 
 
 async def test_rolls_back_with_the_caller(rig: Any) -> None:
@@ -86,6 +96,7 @@ async def test_key_of_a_rolled_back_mail_is_free(rig: Any) -> None:
         ({"expires_at": datetime(2030, 1, 1)}, "expires_at"),
         ({"idempotency_key": "turn\x007"}, "idempotency_key"),
         ({"idempotency_key": "7" * 256}, "idempotency_key"),
+        ({"unsubscribe_url": "https://play.test/\r\nBcc: eve@example.test"}, "unsubscribe_url"),
     ],
 )
 async def test_refusals_leave_the_transaction_whole(rig: Any, changed: dict[str, Any], field: str) -> None:

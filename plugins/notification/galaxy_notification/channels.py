@@ -15,6 +15,7 @@ from galaxy_contracts.notification import AdminChannel, NotificationKind
 from galaxy_contracts.push import Push, PushEvent
 from galaxy_kernel.api import Claim, Connection, Outcome, Result
 from galaxy_notification.domain import Reason
+from galaxy_notification.unsubscribe.domain import UnsubscribeLinks, Unsubscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class OutgoingRoute:
     account: Account | None
     """None: operators."""
 
-    def message(self, recipient: str) -> Message:
+    def message(self, recipient: str, unsubscribe_url: str | None = None) -> Message:
         """Return its mail. Its key is the route's id: delivered a second time, it is the same mail."""
         account, parameters = self.account, self.payload.model_dump()
         if account is not None:
@@ -39,6 +40,7 @@ class OutgoingRoute:
             parameters=parameters,
             idempotency_key=str(self.claim.id),
             request_id=self.claim.row.request_id,
+            unsubscribe_url=unsubscribe_url,
         )
 
     def event(self) -> PushEvent:
@@ -56,13 +58,21 @@ class OutgoingRoute:
 class EmailChannel:
     """Players' mail: a route is sent once its delivery row commits with it (SPEC N-2)."""
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, outbox: Outbox, links: UnsubscribeLinks) -> None:
+        self._outbox, self._links = outbox, links
 
     async def deliver(self, connection: Connection, outgoing: Sequence[OutgoingRoute]) -> list[Result]:
         """Queue the mails; one that cannot be queued is a dead letter."""
-        messages = [each.message(each.account.email or "") for each in outgoing if each.account is not None]
+        messages = [
+            each.message(each.account.email or "", self._link(each.kind, each.account.id))
+            for each in outgoing
+            if each.account is not None
+        ]
         return _queued(outgoing, await self._outbox.enqueue_many(connection, messages))
+
+    def _link(self, kind: NotificationKind, account: UUID) -> str | None:
+        """Return the link to unsubscribe; None for a kind that cannot be switched off (SPEC N-8)."""
+        return None if kind.mandatory else self._links.url(Unsubscription(account, kind.name))
 
 
 class PushChannel:

@@ -15,6 +15,8 @@ from galaxy_notification.kinds import OPERATORS_KINDS
 from galaxy_notification.service import Inbox, NotificationAdmin, NotificationService
 from galaxy_notification.settings import NotificationSettings
 from galaxy_notification.tables import metadata
+from galaxy_notification.unsubscribe import routes as unsubscribe_routes
+from galaxy_notification.unsubscribe.service import UnsubscribeService
 
 
 class NotificationPlugin:
@@ -27,6 +29,7 @@ class NotificationPlugin:
         provides=(NOTIFICATIONS,),
         requires=(ACCOUNTS, OUTBOX),
         uses=(ADMIN_CHANNEL, PUSH),
+        dev_environment={"BACKEND_NOTIFICATION_PUBLIC_URL": "{api}"},
     )
 
     def __init__(self, context: Context[NotificationSettings]) -> None:
@@ -35,6 +38,7 @@ class NotificationPlugin:
         self._service = NotificationService(context, self._catalogue)
         self._inbox = Inbox(context, self._catalogue)
         self._admin = NotificationAdmin(context, self._catalogue, self._service)
+        self._unsubscribe = UnsubscribeService(context, self._catalogue)
 
     def backend_migrations(self) -> Migrations:
         return Migrations("galaxy_notification.migrations", metadata)
@@ -46,10 +50,11 @@ class NotificationPlugin:
         yield (Offer(NOTIFICATIONS, self._service),)
 
     def backend_routes(self) -> Sequence[Route]:
-        return routes.routes(self._inbox, self._admin)
+        return (*routes.routes(self._inbox, self._admin), *unsubscribe_routes.routes(self._unsubscribe))
 
     def backend_workers(self) -> Sequence[Worker]:
-        deliverer = workers.Deliverer(self._context, self._catalogue, self._admin.queue)
+        queue, links = self._admin.queue, self._unsubscribe.links
+        deliverer = workers.Deliverer(self._context, self._catalogue, queue, links)
         return workers.workers(self._context, deliverer, self._service)
 
     def backend_subscriptions(self) -> Subscriptions:

@@ -34,6 +34,7 @@ from galaxy_notification.queue import DELIVER
 from galaxy_notification.service import NotificationService
 from galaxy_notification.settings import NotificationSettings
 from galaxy_notification.tables import notification_routes
+from galaxy_notification.unsubscribe.domain import UnsubscribeLinks
 
 _PRUNE_INTERVAL = timedelta(hours=1)
 
@@ -55,11 +56,17 @@ class _Way(Protocol):
 class Deliverer:
     """One replica's worker."""
 
-    def __init__(self, context: Context[NotificationSettings], catalogue: Catalogue, queue: LeasedQueue) -> None:
+    def __init__(
+        self,
+        context: Context[NotificationSettings],
+        catalogue: Catalogue,
+        queue: LeasedQueue,
+        links: UnsubscribeLinks,
+    ) -> None:
         """Look up the channels: every plugin has offered its own by now."""
         self._database, self._catalogue = context.database, catalogue
         self._accounts = context.require(ACCOUNTS)
-        email, push = EmailChannel(context.require(OUTBOX)), PushChannel(context.find(PUSH))
+        email, push = EmailChannel(context.require(OUTBOX), links), PushChannel(context.find(PUSH))
         operators = OperatorsChannel(context.find(ADMIN_CHANNEL), context.settings.admin_email)
         self._ways: Mapping[tuple[Audience, Channel], _Way] = {
             (Audience.ACCOUNT, Channel.EMAIL): email,

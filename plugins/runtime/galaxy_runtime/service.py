@@ -24,7 +24,7 @@ from galaxy_contracts.runtime import (
     TurnSummary,
 )
 from galaxy_contracts.schedules import Schedule
-from galaxy_kernel.api import Cache, Connection, Context, field_errors, invalid, invalid_request
+from galaxy_kernel.api import Cache, Connection, Context, FieldError, field_errors, invalid, invalid_request
 from galaxy_runtime import schedules
 from galaxy_runtime.caches import Record
 from galaxy_runtime.operations.service import OperationService
@@ -71,7 +71,9 @@ class RuntimeService:
         try:
             policy.options.model_validate(options)
         except ValidationError as error:
-            raise invalid_request(field_errors(error, options, root="policy_options")) from None
+            found = field_errors(error, {"policy_options": options}, root="")
+            faults = [FieldError(f"policy_options.{each.field}".rstrip("."), each.message) for each in found]
+            raise invalid_request(faults) from None
 
     def status(self, game_id: UUID) -> GameStatus | None:
         """Return what people see of a game; see the contract."""

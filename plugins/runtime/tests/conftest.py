@@ -274,11 +274,13 @@ async def _stop_all(engines: dict[str, Any]) -> None:
 async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
     """Return what boots the plugin: settings by name, `beside` for a second replica of another world.
 
-    `held`: with engines that are there as soon as they are opened, without a host.
+    `held`: with engines that are there as soon as they are opened, without a host; `scheme`: the replica's driver.
     """
     async with AsyncExitStack() as stack:
 
-        async def make(*, beside: World | None = None, held: bool = False, **settings: str) -> World:
+        async def make(
+            *, beside: World | None = None, held: bool = False, scheme: str | None = None, **settings: str
+        ) -> World:
             fakes = beside.fakes.shared() if beside else Fakes(clock)
             made: list[RuntimePlugin] = []
             hosts: list[DoubleHost] = []
@@ -297,6 +299,8 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
 
             environment = {f"BACKEND_RUNTIME_{name.upper()}": value for name, value in settings.items()}
             dsn = beside.booted.dsn if beside else None
+            if dsn and scheme:
+                dsn = scheme + dsn[dsn.index(":") :]
             stack.push_async_callback(engines.stop)
             stack.push_async_callback(_stop_all, shared)
             booted = await stack.enter_async_context(

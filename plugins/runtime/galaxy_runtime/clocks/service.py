@@ -7,7 +7,7 @@ rest: what was moved is not due any more, and not moved again. Two replicas take
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -20,6 +20,8 @@ from galaxy_runtime.records.domain import remind_at
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
 
+_SHORTEST_DOWNTIME = timedelta(minutes=1)
+"""Whatever the grace: a pass that was slow is not a time without a backend."""
 _SET = 200
 """Games moved in one transaction."""
 _LONGEST_WAIT = timedelta(seconds=25)
@@ -43,25 +45,26 @@ class ClockService:
         self._context, self._cache, self._time, self._table = context, cache, time, table
         self._watch, self._zones, self._begun = ClockWatch(), zones, False
 
-    async def look(self) -> bool:
-        """Look at the clock, once a pass; return whether turns may be claimed now."""
+    async def look(self) -> datetime | None:
+        """Look at the clock, once a pass; return the time up to which turns may be claimed, None while held."""
         if not self._begun:
             await self._begin()
         grace, monotonic = self._context.settings.downtime_grace, self._context.clock.monotonic()
+        gap = max(grace, _SHORTEST_DOWNTIME) if grace else None
         async with self._context.database.reading() as connection:
             latest = self._watch.latest(monotonic)
-            now, beat_at = await queries.beat(connection, latest, grace or None, self._time.shift)
+            now, beat_at = await queries.beat(connection, latest, gap, self._time.shift)
         look = self._watch.look(now, monotonic)
         if look is not Look.STEADY:
             self._context.log.warning("clock_leap_noticed", leap=look.name.lower(), now=now.isoformat())
         if look is Look.SUSPECT:
-            return False
+            return None
         if look is Look.BACK:
             async with self._context.database.transaction() as connection:
                 await queries.shorten_waits(connection, _LONGEST_WAIT, self._time.shift)
-        if grace and now - beat_at > grace:
-            await self._return(grace)
-        return True
+        if gap is not None and now - beat_at > gap:
+            await self._return(grace, gap)
+        return now
 
     async def health(self) -> Health:
         """Return whether turns are held since the clock has leapt."""
@@ -81,19 +84,21 @@ class ClockService:
                 await queries.note_zones(connection, zones)
         self._begun = True
 
-    async def _return(self, grace: timedelta) -> None:
-        """Move every tick of a time without a backend to `grace` from now."""
+    async def _return(self, grace: timedelta, gap: timedelta) -> None:
+        """Move every tick of a time without a backend, longer than `gap`, to `grace` from now."""
         count, after = 0, _FIRST
         while after is not None:
             async with self._context.database.transaction() as connection:
-                moved_games, after = await self._return_some(connection, grace, after)
+                moved_games, after = await self._return_some(connection, grace, gap, after)
             count += moved_games
         self._context.log.warning("downtime_ended", games_moved=count)
 
-    async def _return_some(self, connection: Connection, grace: timedelta, after: UUID) -> tuple[int, UUID | None]:
+    async def _return_some(
+        self, connection: Connection, grace: timedelta, gap: timedelta, after: UUID
+    ) -> tuple[int, UUID | None]:
         """Move a set of games with ids above `after`; return how many, and where to go on."""
         now, beat_at = await queries.lock_beat(connection, self._time.shift)
-        if now - beat_at <= grace:
+        if now - beat_at <= gap:
             return 0, None  # another replica has done the rest
         away = await queries.lock_away(connection, beat_at, now, after, _SET)
         if len(away) < _SET:

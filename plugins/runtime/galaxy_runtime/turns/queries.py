@@ -62,10 +62,10 @@ _records = runtime_records.c
 _DUE = (
     text(f"""
     SELECT {", ".join(f"r.{name}" for name in _DUE_COLUMNS)}, {NOW} AS now FROM runtime_records AS r
-    WHERE r.playing AND r.next_turn_at <= {NOW} AND {_CLAIMABLE} <= {NOW}
+    WHERE r.playing AND r.next_turn_at <= :until AND {_CLAIMABLE} <= :until
     ORDER BY r.next_turn_at LIMIT :limit FOR UPDATE OF r SKIP LOCKED
     """)  # noqa: S608  constants
-    .bindparams(SHIFT, _SPREAD)
+    .bindparams(SHIFT, _SPREAD, bindparam("until", type_=DateTime(timezone=True)))
     .columns(*(_records[name] for name in _DUE_COLUMNS), column("now", DateTime(timezone=True)))
 )
 
@@ -279,10 +279,11 @@ class UsedOrders(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def lock_due(
-    connection: Connection, limit: int, spread: timedelta, shift: timedelta
+    connection: Connection, until: datetime, limit: int, spread: timedelta, shift: timedelta
 ) -> tuple[list[DueRecord], datetime | None]:
-    """Lock and return the games whose time has come, the longest due first, and the database's time."""
-    rows = (await connection.execute(_DUE, {"limit": limit, "spread": spread, "shift": shift})).all()
+    """Lock and return the games that are due at `until`, the longest due first, and the database's time."""
+    values = {"until": until, "limit": limit, "spread": spread, "shift": shift}
+    rows = (await connection.execute(_DUE, values)).all()
     return [_due(row) for row in rows], rows[0].now if rows else None
 
 

@@ -55,10 +55,14 @@ class TurnService:
         self._context, self._cache, self._time = context, cache, time
         self._table, self._policies, self._records, self._notices = table, policies, records, notices
 
-    async def claim(self, limit: int) -> tuple[list[Claim], bool]:
-        """Claim due turns; return them, and whether there may be more: at most `limit` games are looked at."""
+    async def claim(self, limit: int, until: datetime) -> tuple[list[Claim], bool]:
+        """Claim turns that are due at `until`, a time just past that is known not to be a leap of the clock.
+
+        Return them, and whether there may be more: at most `limit` games are looked at.
+        """
+        spread, shift = self._context.settings.spread, self._time.shift
         async with self._context.database.transaction() as connection:
-            due, now = await queries.lock_due(connection, limit, self._context.settings.spread, self._time.shift)
+            due, now = await queries.lock_due(connection, until, limit, spread, shift)
             if now is None:
                 return [], False
             claims = await self._decide(connection, due, now)
@@ -76,6 +80,8 @@ class TurnService:
 
     async def release(self, claims: Sequence[Claim]) -> None:
         """Return claims of turns that were not begun or not finished, uncounted."""
+        if not claims:
+            return
         async with self._context.database.transaction() as connection:
             await queries.release(connection, [claim.key for claim in claims], self._time.shift)
 

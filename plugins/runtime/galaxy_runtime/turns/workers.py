@@ -7,7 +7,7 @@ returns its claims, uncounted, so that another replica takes them up at once.
 import asyncio
 import contextvars
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from galaxy_kernel.api import Context, LeaseKeeper, LeaseLostError, Worker, request_context
@@ -49,13 +49,19 @@ class TurnWorker:
 
     async def run(self) -> bool | timedelta | None:
         """Claim as many due turns as there are free slots, and start them; return when the next pass is due."""
-        if self._stopping or not await self._clocks.look():
+        if self._stopping or (now := await self._clocks.look()) is None:
             return None
+        return await self._claim(now)
+
+    async def _claim(self, now: datetime) -> bool | timedelta | None:
         free = self._context.settings.turn_concurrency - len(self._running)
         self._more = free <= 0
         if self._more:
             return None
-        claims, self._more = await self._turns.claim(free)
+        claims, self._more = await self._turns.claim(free, now)
+        if self._stopping:  # meanwhile
+            await self._turns.release(claims)
+            return None
         for claim in claims:
             self._start(claim)
         if self._more:

@@ -1,17 +1,23 @@
 """A process that dies between any two lines of a turn leaves what another takes up: each turn once, told once."""
 
 import asyncio
+import os
 import random
+import signal
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from engine_doubles import DoubleEngine
 from turn_play import LONG, made, pass_time, record, send, shows, state, wake
 
 from galaxy_runtime.turns import commit, queries, running
 from galaxy_runtime.turns.domain import LEASE
 
+REPLICA = str(Path(__file__).parents[1] / "support" / "turn_replica.py")
 LEASE_OVER = LEASE + timedelta(seconds=1)
 
 
@@ -158,13 +164,7 @@ async def test_a_replica_that_stops_returns_its_claims(make_world: Any, monkeypa
         pass_time(world, LONG)
         await waiting.wait()
         await world.plugin.turns.close()
-    assert await record(
-        world, game, "turn_attempts", "turn_claimed_at", "next_turn_at <= now() + interval '2 days'"
-    ) == (
-        0,
-        None,
-        True,
-    )
+    await shows(world, game, turn_attempts=0, turn_claimed_at=None, turn=0)
     other = await make_world(beside=world)
     other.plugin.time.shift = world.plugin.time.shift
     wake(other)
@@ -187,14 +187,15 @@ async def test_two_replicas_and_twenty_deaths(make_world: Any) -> None:
             if (turn := await send(world, game, 1, [{"death": death}])) is not None:
                 sent[game, turn] = death
         pass_time(world, timedelta(hours=1), worlds[1])
-        for _ in range(chosen.randrange(60)):
+        for _ in range(chosen.randrange(400)):
             await asyncio.sleep(0)
         victim = chosen.choice(worlds)
         die(victim)
         await victim.until(lambda victim=victim: not victim.plugin.turns._running)
         victim.plugin.turns._stopping = False
     pass_time(world, LEASE_OVER, worlds[1])
-    await world.until(lambda: not any(each.plugin.turns._running for each in worlds))
+    for game in games:
+        await shows(world, game, due_at=None, **{"turn > 0": True})
     for game in games:
         rows = await world.rows("SELECT turn FROM told WHERE game_id = :game ORDER BY turn", game=game)
         assert [turn for (turn,) in rows] == list(range(1, len(rows) + 1)) and rows
@@ -206,3 +207,72 @@ async def test_two_replicas_and_twenty_deaths(make_world: Any) -> None:
         assert used == [
             (turn, f'[{{"death": {sent[game, turn]}}}]') for turn in range(len(rows)) if (game, turn) in sent
         ]
+
+
+class Replicas:
+    """Replicas in processes of their own, started by one that has imported everything."""
+
+    def __init__(self, starter: asyncio.subprocess.Process) -> None:
+        self._starter, self._pids = starter, list[int]()
+
+    @classmethod
+    async def prepare(cls, *arguments: str) -> "Replicas":
+        """Return none yet."""
+        pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        command = (sys.executable, "-u", REPLICA, *arguments)
+        return cls(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nothing))
+
+    async def start(self) -> None:
+        """Start one, and wait until it is ready."""
+        assert self._starter.stdin is not None and self._starter.stdout is not None
+        self._starter.stdin.write(b"\n")
+        async for line in self._starter.stdout:
+            if line.strip().isdigit():  # the others are its log
+                self._pids.append(int(line))
+                return
+        pytest.fail("the replica did not start")
+
+    def kill(self) -> None:
+        """Kill the oldest with SIGKILL."""
+        os.kill(self._pids.pop(0), signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """Kill all of them, and what started them."""
+        while self._pids:
+            self.kill()
+        self._starter.kill()
+        await self._starter.communicate()
+
+
+@pytest.mark.slow
+async def test_twenty_processes_killed_in_mid_turn(make_world: Any) -> None:
+    """Killed by SIGKILL with another beside it, no replica runs a turn twice or loses orders (S-18 in short)."""
+    world = await make_world()
+    await world.plugin.turns.close()
+    await _keep_told(world)
+    engine = DoubleEngine()
+    replicas = await Replicas.prepare(world.booted.dsn, await engine.start(), str(world.version.id))
+    games = [await world.playing(interval=timedelta(milliseconds=300)) for _ in range(4)]
+    accepted: set[tuple[UUID, int]] = set()
+    try:
+        await replicas.start()
+        for _ in range(20):
+            for game in games:
+                turn = await record(world, game, "turn")
+                if (game, turn) not in accepted and await send(world, game, 1, [{"turn": turn}]) is not None:
+                    accepted.add((game, turn))
+            await replicas.start()
+            replicas.kill()
+        await world.execute("UPDATE runtime_records SET schedule = '{\"interval\": 86400}' WHERE due_at IS NULL")
+        for game in games:
+            await shows(world, game, **{"turn > 5": True})
+    finally:
+        await replicas.stop()
+        await engine.stop()
+    for game in games:
+        rows = await world.rows("SELECT turn FROM told WHERE game_id = :game ORDER BY turn", game=game)
+        assert [turn for (turn,) in rows] == list(range(1, len(rows) + 1))
+    lost = "SELECT count(*) FROM runtime_orders AS o JOIN runtime_records AS r USING (game_id)"
+    assert await world.rows(f"{lost} WHERE o.turn < r.turn AND o.used_digest IS NULL") == [(0,)]
+    positions = "SELECT count(*) FROM runtime_turns GROUP BY game_id, turn HAVING count(*) > 1"
+    assert await world.rows(positions) == []

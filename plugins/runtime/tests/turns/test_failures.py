@@ -232,10 +232,9 @@ async def test_an_owner_that_raises_for_one_game_keeps_no_other_from_its_turn(wo
         pass_time(world, delay)
         if attempt < 3:
             await shows(world, unlucky, turn_attempts=attempt, turn_claimed_at=None)
-    await world.until(lambda: bool(world.table.halts))
+    await shows(world, unlucky, turn=0, playing=False)
     assert [game for game, _ in world.table.halts] == [unlucky]
     assert "engine_doubles refused the position" in world.table.halts[0][1].message
-    assert await record(world, unlucky, "turn", "playing") == (0, False)
     assert len(world.table.made) == 31 and not told(world, unlucky)
 
 

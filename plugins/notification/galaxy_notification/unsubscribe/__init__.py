@@ -1,0 +1,1 @@
+"""Links in mails by which players mute a kind without signing in (SPEC N-8)."""

@@ -1,0 +1,135 @@
+"""Any engine that speaks the contract is hosted as it is: the examples, and shapes of games that ours does not have."""
+
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+from full_backend import Mailbox, Served
+from hosted_games import Person, settings, start_game
+
+EXAMPLES = Path(__file__).parents[1] / "engine" / "examples"
+
+ALTERNATE = '''#!{python}
+"""Seven seats that move one after the other; reports without text; a game of so many turns."""
+import json, os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+STATE = {{}}
+
+def position(state):
+    seats, turn = state["seats"], state["turn"]
+    reports = {{str(seat): {{"data": {{"moved": state["moved"]}}}} for seat in seats}}
+    made = {{"turn": turn, "state": state, "reports": reports}}
+    made["awaiting"] = [seats[turn % len(seats)]]
+    if turn == 9:
+        made |= {{"finished": True, "result": {{"winners": seats[:2]}}, "awaiting": []}}
+    return made
+
+class Engine(BaseHTTPRequestHandler):
+    def answer(self, status, body=None):
+        raw = b"" if body is None else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def do(self):
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body, parts = (json.loads(raw) if raw else {{}}), self.path.strip("/").split("/")
+        if parts == ["healthz"]:
+            return self.answer(200)
+        if parts == ["v1", "describe"]:
+            return self.answer(200, {{"contract": 1, "engine": "alternate", "version": "1.0.0",
+                                      "players": {{"min": 2, "max": 7}}}})
+        if parts == ["v1", "init"]:
+            seats = [each["seat"] for each in body["seats"]]
+            STATE["now"] = {{"turn": 0, "seats": seats, "moved": []}}
+            return self.answer(200, position(STATE["now"]))
+        if parts == ["v1", "state"]:
+            STATE["now"], STATE["orders"] = body["state"], {{}}
+            return self.answer(204)
+        if "now" not in STATE or body["turn"] != STATE["now"]["turn"]:
+            return self.answer(409, {{"code": "wrong_turn", "message": "wrong turn"}})
+        if parts[1] == "seats":
+            STATE.setdefault("orders", {{}})[parts[2]] = body["orders"]
+            return self.answer(200, {{"accepted": True, "errors": []}})
+        now, orders = STATE["now"], STATE.get("orders", {{}})
+        STATE["now"] = {{**now, "turn": now["turn"] + 1, "moved": now["moved"] + [sorted(orders)]}}
+        STATE["orders"] = {{}}
+        return self.answer(200, position(STATE["now"]))
+
+    do_GET = do_POST = do_PUT = do
+    def log_message(self, *_): pass
+
+HTTPServer(("127.0.0.1", int(os.environ.get("PORT", 8080))), Engine).serve_forever()
+'''
+
+
+def executable(path: Path, text: str) -> Path:
+    """Write a program."""
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.mark.slow
+async def test_seats_that_move_one_after_the_other(
+    empty_database: str, mail_environment: dict[str, str], mailbox: Mailbox, tmp_path: Path
+) -> None:
+    """Two people play a game in which one seat is awaited a turn; sets are empty, reports have no text, two win."""
+    engine = executable(tmp_path / "alternate", ALTERNATE.format(python=sys.executable))
+    environment = {**mail_environment, **settings(tmp_path / "run", alternate=engine)}
+    async with Served(empty_database, environment) as served, aiohttp.ClientSession() as client:
+        people = [Person(name, client, [served]) for name in ("ada", "bob")]
+        for person in people:
+            await person.sign_in(mailbox)
+        game = await start_game(people, "alternate")
+        for turn in range(9):
+            shown = await people[0].until(f"/{game}", lambda shown, now=turn: shown["turn"] == now)
+            (awaited,) = shown["awaiting"]
+            mover = next(person for person in people if person.seat == awaited)
+            waiting = next(person for person in people if person is not mover)
+            body = {"turn": turn, "orders": [], "final": True}
+            status, refused = await waiting.ask("PUT", f"/api/v1/user/games/{game}/orders", body)
+            assert (status, refused["code"]) == (409, "not_awaited")
+            assert await mover.send(game, turn, [])
+        shown = await people[1].until(f"/{game}", lambda shown: shown["state"] == "finished")
+        assert sorted(shown["result"]["winners"]) == sorted(person.seat for person in people)
+        report = await people[1].do("GET", f"/{game}/turns/9/report")
+        assert len(report["data"]["moved"]) == 9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", ["node/nim.mjs", "python/auction.py"])
+async def test_the_examples_are_hosted(
+    empty_database: str, mail_environment: dict[str, str], mailbox: Mailbox, tmp_path: Path, example: str
+) -> None:
+    """Each example of the guide is played for some turns by people who send empty sets."""
+    interpreter = shutil.which("node") if example.startswith("node") else sys.executable
+    if interpreter is None:
+        pytest.skip("there is no node here")
+    flags = "--jitless " if example.startswith("node") else ""
+    script = f'#!/bin/sh\nexec {interpreter} {flags}"{EXAMPLES / example}"\n'
+    engine = executable(tmp_path / "example", script)
+    environment = {
+        **mail_environment,
+        **settings(tmp_path / "run", example=engine),
+        "BACKEND_RUNTIME_MEMORY": "1GiB",
+    }
+    async with Served(empty_database, environment) as served, aiohttp.ClientSession() as client:
+        people = [Person(name, client, [served]) for name in ("ada", "bob")]
+        for person in people:
+            await person.sign_in(mailbox)
+        game = await start_game(people, "example")
+        for turn in range(3):
+            shown = await people[0].until(f"/{game}", lambda shown, now=turn: shown["turn"] == now)
+            if shown["state"] == "finished":
+                break
+            for person in people:
+                if person.seat in shown["awaiting"]:
+                    assert await person.send(game, turn, [])
+        shown = await people[0].until(f"/{game}", lambda shown: shown["turn"] >= 1)
+        assert (await people[0].do("GET", f"/{game}/turns/1/report")) is not None
