@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 MEMBERS := contracts migrations chassis kernel devkit engine game $(wildcard plugins/*)
 PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
-CODE   := $(MEMBERS) tests tools bench
+CODE   := $(MEMBERS) tests tools bench conftest.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run play test check format revision bench endurance docs proto lock wheels clean

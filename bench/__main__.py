@@ -28,6 +28,8 @@ MEASURES = (
     "growth",
     "submit",
     "push",
+    "launch",
+    "restored",
 )
 """Each is the module `bench.<name>`, with a function `measure(*, quick: bool) -> list[Figure]`."""
 

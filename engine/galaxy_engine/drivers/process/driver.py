@@ -223,11 +223,14 @@ def executable(image: str) -> Path:
 
 def _end_of(path: Path, size: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - size))
-            return file.read(size)
+        with path.open("rb", buffering=0) as file:
+            while length := os.fstat(file.fileno()).st_size:
+                file.seek(max(0, length - size))
+                if found := file.read(size):
+                    return found  # else it was shortened in between
     except FileNotFoundError:
-        return b""
+        pass
+    return b""
 
 
 async def _uninterrupted(work: Awaitable[T]) -> T:

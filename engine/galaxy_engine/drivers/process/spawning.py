@@ -125,7 +125,7 @@ class Spawner:
         self._calls.popleft()()
 
     def _spawn(self, executable: str, environment: Mapping[str, str], memory: int, log: Path) -> Child:
-        sink = os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        sink = os.open(log, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         output, output_end = os.pipe()
         report, report_end = os.pipe()
         arguments = [sys.executable, "-I", "-S", child.__file__, str(os.getpid()), str(memory), executable]
@@ -218,13 +218,16 @@ def _guarded(step: Callable[[], None]) -> None:
 
 
 def append(log: int, chunk: bytes) -> None:
-    """Add to the log; when it is twice as large as it may be, keep the newer half."""
-    if os.fstat(log).st_size + len(chunk) > 2 * LOG_BYTES:
-        size = os.fstat(log).st_size
-        kept = os.pread(log, LOG_BYTES, max(0, size - LOG_BYTES))
-        os.ftruncate(log, 0)
-        os.write(log, kept)
-    os.write(log, chunk)
+    """Add to the log; when it is twice as large as it may be, keep the newer half.
+
+    The end of the file is the end of the output at every moment: it may be read at any.
+    """
+    size = os.fstat(log).st_size
+    if size + len(chunk) > 2 * LOG_BYTES:
+        kept = os.pread(log, LOG_BYTES, size - LOG_BYTES)
+        size = os.pwrite(log, kept, 0)
+        os.ftruncate(log, size)
+    os.pwrite(log, chunk, size)
 
 
 def _write_ending(started: Child) -> None:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,7 +21,7 @@ from hosts import ProcessHost, a_spec, ended, variables, written
 from galaxy_engine.drivers.driver import EngineDriver, EngineSpec, Limits, Observed
 from galaxy_engine.drivers.process import ProcessDriver, procfs, spawning
 from galaxy_engine.drivers.process.records import Records
-from galaxy_engine.drivers.process.spawning import LOG_BYTES
+from galaxy_engine.drivers.process.spawning import CHUNK, LOG_BYTES
 from galaxy_engine.failures import ConfigInvalid, HostUnreachable, ImageNotFound, StartFailed
 
 AT_ONCE = timedelta(0)
@@ -211,6 +212,29 @@ async def test_output_is_bounded(driver: ProcessDriver, host: ProcessHost) -> No
     assert largest <= 2 * LOG_BYTES
     assert log.stat().st_ino == inode
     assert (await driver.logs(engine.handle, 71)).count("\n") == 1
+
+
+def test_end_of_a_log_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between any two steps by which a log is shortened, its end is the end of what was written."""
+    path, steps, ends = tmp_path / "log", [os.pwrite, os.ftruncate], list[bytes]()
+
+    def looked_at(step: Any) -> Any:
+        def run(*arguments: Any) -> Any:
+            done = step(*arguments)
+            ends.append(path.read_bytes()[-9:])
+            return done
+
+        return run
+
+    log = os.open(path, os.O_RDWR | os.O_CREAT)
+    for number in range(2 * LOG_BYTES // CHUNK):
+        spawning.append(log, b"%065536d" % number)
+    for step in steps:
+        monkeypatch.setattr(os, step.__name__, looked_at(step))
+    spawning.append(log, b"%065536d" % 99)
+    os.close(log)
+    assert ends == [b"000000031", b"000000031", b"000000099"]
+    assert path.stat().st_size == LOG_BYTES + CHUNK
 
 
 async def test_memory_is_limited(driver: ProcessDriver, host: ProcessHost, tmp_path: Path) -> None:
