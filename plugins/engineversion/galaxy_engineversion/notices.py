@@ -1,4 +1,4 @@
-"""The notice to operators that a version was retired while games still run on it."""
+"""The notice to operators that a version was retired while games still need it."""
 
 from uuid import UUID
 
@@ -25,7 +25,7 @@ class RetiredInUse(Model):
 
 RETIRED_IN_USE = NotificationKind(
     name="engineversion.retired_in_use",
-    summary="An engine version was retired that games still run on.",
+    summary="An engine version was retired that games still need.",
     audience=Audience.OPERATORS,
     channels=(Channel.EMAIL,),
     payload=RetiredInUse,

@@ -36,7 +36,8 @@ class Drivers:
             return ProcessDriver(owner, settings.process_dir or default_process_dir())
         from galaxy_engine.drivers.docker import DockerDriver  # noqa: PLC0415
 
-        return DockerDriver(owner, settings.docker.host, settings.docker.network, reach=settings.reach)
+        docker = settings.docker
+        return DockerDriver(owner, docker.host, docker.network, reach=settings.reach, credentials=docker.config)
 
 
 def default_process_dir() -> Path:

@@ -19,6 +19,8 @@ class DockerSettings(Settings):
 
     host: str = "unix:///var/run/docker.sock"
     """Where the daemon listens: `unix:///path` or `tcp://host:port`."""
+    config: Path | None = None
+    """A Docker `config.json` with logins to registries, read at each pull; none: images are pulled without a login."""
     network: str = "galaxy-engines"
     """The bridge that engines are on; made if missing, without a way out."""
 
