@@ -1,4 +1,4 @@
-"""Every limit of the contract: what an answer or a request may weigh, and how long a call may take.
+"""Every limit of the contract: how large an answer or a request may be, and how long a call may take.
 
 The contract's document states some of them; a test holds both together. Sizes are bytes of JSON.
 """

@@ -95,7 +95,7 @@ class EngineDriver(Protocol):
         ...
 
     async def prepare(self, image: str, policy: PullPolicy) -> Prepared:
-        """Have the image at hand. Raise `ImageNotFound` or `PullFailed`. Concurrent pulls of one image are one."""
+        """Ensure that the image is here. Raise `ImageNotFound` or `PullFailed`. Pulls of one image at once are one."""
         ...
 
     async def launch(self, spec: EngineSpec) -> Observed:

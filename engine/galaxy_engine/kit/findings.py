@@ -19,7 +19,7 @@ class Finding(Exception):  # noqa: N818
         self.cause = cause
         """The id of the check, or the code of the host's failure, that stands in the way of this one."""
         self.calls: tuple[str, ...] = ()
-        """What was done, as curl lines; set by whoever holds the trace."""
+        """What was done, as curl lines; set where the trace is."""
 
 
 class Failed(Finding):

@@ -99,11 +99,11 @@ class Dockerd:
         return pid if str(self._folder).encode() in command else None
 
     def pause(self) -> None:
-        """Let the daemon hang: connections are accepted, and nothing answers."""
+        """Suspend the daemon: connections are accepted, and nothing answers."""
         self._send(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a hanging daemon go on."""
+        """Resume a suspended daemon."""
         self._send(signal.SIGCONT)
 
     def stop(self) -> None:

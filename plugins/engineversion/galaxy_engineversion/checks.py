@@ -39,9 +39,7 @@ class Checks:
         self._context, self._cache, self._users = context, cache, users
         self._drivers: EngineDrivers | None = None
         self._running: tuple[Claim, asyncio.Task[Examined]] | None = None
-        self._ended = context.meter.create_counter(
-            "engineversion.checks", description="Checks of engines by what became of them."
-        )
+        self._ended = context.meter.create_counter("engineversion.checks", description="Checks of engines by outcome.")
 
     def register_drivers(self, drivers: EngineDrivers) -> None:
         """Register where engines run; see the contract."""
@@ -79,7 +77,7 @@ class Checks:
             ours = await queries.renew_check(connection, claim, LEASE)
         if not ours:
             self._ended.add(1, {"outcome": "void"})
-            self._context.log.warning("engine_check_void", engine_version=claim.name.replace("@", " "))
+            self._context.log.warning("engine_check_voided", engine_version=claim.name.replace("@", " "))
             await self._cancel()
         return not ours
 

@@ -75,7 +75,7 @@ class DockerDriver:
         await self._networks.check()
 
     async def prepare(self, image: str, policy: PullPolicy) -> Prepared:
-        """Have the image here. Under `always` a failed pull is `PullFailed` even where an older copy is here."""
+        """Ensure that the image is here. Under `always` a failed pull is `PullFailed` even beside an older copy."""
         return await self._images.prepare(image, policy)
 
     async def launch(self, spec: EngineSpec) -> Observed:

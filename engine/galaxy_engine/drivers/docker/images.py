@@ -1,4 +1,4 @@
-"""Images: what is here, and pulls, of which there is one at a time for each image whoever waits for it."""
+"""Images: what is here, and pulls, of which there is one at a time for each image, however many wait for it."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ class Images:
         return found
 
     async def prepare(self, image: str, policy: PullPolicy) -> Prepared:
-        """Have the image here as the policy says."""
+        """Ensure that the image is here, as the policy says."""
         reference = reference_of(image)
         here = await self.find(reference)
         if policy == "always" or (here is None and policy == "if_missing"):

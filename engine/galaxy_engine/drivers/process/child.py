@@ -4,7 +4,7 @@ A file of its own that imports nothing of ours, run by `python -I -S` (15 ms): c
 of many threads may deadlock.
 
 Arguments: the parent's pid, the memory limit in bytes, the executable. A failure is reported on descriptor 3, which
-closes when the executable runs, so that whoever reads it knows how it went.
+closes when the executable runs, so that the reader knows how it went.
 """
 
 import ctypes

@@ -34,7 +34,7 @@ POLL = 0.02
 class ProcessDriver:
     """Runs executables as children in sessions of their own, with a free port of 127.0.0.1 in `PORT`.
 
-    `GALAXY_LISTEN_HOST` says 127.0.0.1 too: an engine that heeds it cannot be reached from other machines.
+    `GALAXY_LISTEN_HOST` says 127.0.0.1 too: an engine that listens there is not reached from other machines.
     Backends of one machine that share `runtime_dir` see each other's engines; see `records`. Engines that the kernel
     killed with their backend stay there as ended, without an exit code. Memory is limited for each process of an
     engine; the other limits are not kept.
@@ -78,7 +78,7 @@ class ProcessDriver:
         if entry is not None:
             return observed(entry, procfs.boot_id())
         running = [process for process in procfs.engines(self._owner) if process.id == spec.id]
-        if running:  # its record was removed by hand
+        if running:  # somebody removed its record
             file.unlink()
             return unrecorded(running)[0]
         try:

@@ -51,7 +51,7 @@ def _detail(ending: Ending | None) -> str:
 
 
 def unrecorded(processes: Sequence[Process]) -> list[Observed]:
-    """Return the engines whose records were removed by hand: ended, where only processes that they started live."""
+    """Return the engines whose records somebody removed: ended, where only processes that they started live."""
     by_id: dict[EngineId, list[Process]] = defaultdict(list)
     for process in processes:
         by_id[process.id].append(process)

@@ -106,7 +106,7 @@ class Records:
 
     @contextlib.asynccontextmanager
     async def locked(self, identity: EngineId) -> AsyncIterator["RecordFile"]:
-        """Hold the engine's file, making it if it is not there. Raise `StartFailed` if others hold it too long."""
+        """Lock the engine's file, created if it is missing. Raise `StartFailed` if others hold the lock too long."""
         path = self._path / identity.name
         deadline = asyncio.get_running_loop().time() + LOCK_TIMEOUT
         while (file := self._try_lock(path)) is None:
@@ -144,7 +144,7 @@ class RecordFile:
         self.close()
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         os.close(self._descriptor)
 
     def entry(self, owner: str) -> Entry | None:

@@ -68,7 +68,7 @@ class Spawner:
         threading.Thread(target=self._run, name="engine-spawner", daemon=True).start()
 
     def spawn(self, executable: str, environment: Mapping[str, str], memory: int, log: Path) -> Child:
-        """Fork. Raise `OSError` if there is no room for another process. `await_exec` says whether it runs."""
+        """Start a child. Raise `OSError` if there is no room for another process. `await_exec` says whether it runs."""
         return self._call(lambda: self._spawn(executable, environment, memory, log))
 
     def keep_ending(self, started: Child, record: int) -> None:
