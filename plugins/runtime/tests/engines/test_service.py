@@ -245,6 +245,16 @@ async def test_two_backends_make_one_engine(make_world: Any) -> None:
     assert [_running(world, game) for game in games] == [[1]] * 5
 
 
+async def test_all_engines_end_at_once(world: Any) -> None:
+    """After the host's restart every game has one engine again, of the next generation."""
+    games = [await world.playing() for _ in range(10)]
+    await asyncio.gather(*(world.plugin._engines.open(game, SOON) for game in games))
+    for game in games:
+        await world.host.kill(game)
+    await world.plugin._engines.reconcile()
+    assert [_running(world, game) for game in games] == [[2]] * 10
+
+
 async def test_an_engine_of_no_game_is_removed(world: Any) -> None:
     """What carries our owner and belongs to no record goes."""
     game = await world.playing()
