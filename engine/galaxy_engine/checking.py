@@ -43,6 +43,15 @@ def faults(position: Position, *, turn: int, seats: Sequence[int]) -> Iterator[F
     yield from _report_faults(position, seats)
     yield from _seat_faults(position, seats)
     yield from _size_faults(position)
+    yield from _text_faults(position)
+
+
+def _text_faults(position: Position) -> Iterator[Fault]:
+    """Yield texts that no database keeps: PostgreSQL has no character U+0000."""
+    texts = {"phase": position.phase, "result.text": None if position.result is None else position.result.text}
+    for name, text in texts.items():
+        if isinstance(text, str) and "\0" in text:
+            yield Fault("result", f"{name} holds the character U+0000")
 
 
 def _report_faults(position: Position, seats: Sequence[int]) -> Iterator[Fault]:

@@ -88,3 +88,14 @@ def test_everything_found_is_said_at_once() -> None:
     """One failure lists all misfits."""
     with pytest.raises(EngineInvalid, match="turn is 7, not 4; no report for seat 2"):
         check_position(position(turn=7, reports=raw({"1": {}, "3": {}})), turn=4, seats=SEATS)
+
+
+@pytest.mark.parametrize("where", ["phase", "result"])
+def test_texts_without_the_character_nul(where: str) -> None:
+    """Phase and result's text are kept by a database that has no U+0000."""
+    document = {"turn": 0, "state": {}, "reports": {"1": {}}, "phase": "a\0b"}
+    if where == "result":
+        document |= {"phase": None, "finished": True, "result": {"text": "a\0b"}}
+    position = msgspec.json.decode(msgspec.json.encode(document), type=Position)
+    with pytest.raises(EngineInvalid, match=r"U\+0000"):
+        check_position(position, turn=0, seats=(1,))

@@ -268,6 +268,7 @@ def test_every_fault_of_the_engine_is_tested() -> None:
     text = (ENGINES / "small.py").read_text()
     tested = {fault for fault, _, _ in FAULTS + WARNINGS} | {"takes_anything", "no_token", "strict_orders"}
     tested |= {"ignores_seed", "never_ends"}
+    tested |= {"deaf_to_port"}  # as an image, in test_cli_docker.py
     assert all(f'"{fault}"' in text for fault in tested)
     named = set(re.findall(r'FAULT [!=]= "(\w+)"', text))
     assert named <= tested

@@ -66,7 +66,7 @@ class RuntimePlugin:
         actions = EngineActions(context, self._host, self._records, self._notices)
         self._engines = EngineService(context, self._cache, self.time, self._host, actions)
         used = self._engines if engines is None else engines
-        self._operations = OperationService(context, self._cache, self.time)
+        self._operations = OperationService(context, self._cache, self.time, self._table)
         beginnings = Beginnings(context, self._cache, self.time, self._table)
         replacements = Replacements(context, self._cache, used)
         self._runner = OperationRunner(context, self._cache, used, beginnings, replacements)

@@ -135,6 +135,8 @@ class World:
     """The driver, once something has opened it."""
     shared: dict[str, Any]
     """The engines of the host, which all replicas see."""
+    held: bool
+    """Whether engines need no host."""
 
     @property
     def host(self) -> DoubleHost:
@@ -238,6 +240,7 @@ class World:
                 "made_at": now,
                 "awaiting": numbers,
                 "request_id": "tests",
+                "wanted": "down" if self.held else "up",  # nothing else looks after held engines
                 **columns,
             }
             row = (await connection.execute(insert(runtime_records).values(values).returning(*RECORD))).one()
@@ -308,7 +311,7 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
             )
             version = beside.version if beside else fakes.versions.add("1.0.0", engine="double", image="double:1")
             engines.version_id = version.id
-            world = World(booted, made[-1], clock, fakes, engines, NotedTable(), version, hosts, shared)
+            world = World(booted, made[-1], clock, fakes, engines, NotedTable(), version, hosts, shared, held)
             world.runtime.observe(world.table)
             return world
 

@@ -66,7 +66,7 @@ class EngineActions:
             case Remove(handle=handle):
                 await driver.remove(handle, GRACE)
             case Forget():
-                await held.note(**_NONE)
+                await held.note(**_NONE, **({"crashes": 0} if held.state.healed else {}))
             case Raise(above=above):
                 issued = {"generation": above + 1, "generation_issued": above + 1}
                 await held.note(**_NONE, **issued)

@@ -141,6 +141,11 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
         """Whether there is an engine that answers."""
         return self.status == "healthy" and self.address is not None
 
+    @property
+    def healed(self) -> bool:
+        """Whether it was healthy for so long that former crashes do not count any more."""
+        return self.healthy_since is not None and self.now - self.healthy_since > FORGOTTEN_AFTER
+
     def next_generation(self) -> dict[str, Any]:
         """Return the columns of a record whose engine is to be another one."""
         return {
@@ -154,8 +159,7 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
 
     def crashed(self, failure: EngineFailure, log: str) -> dict[str, Any]:
         """Return the columns of a record whose engine has ended, or could not be started: the next one, in a while."""
-        healed = self.healthy_since is not None and self.now - self.healthy_since > FORGOTTEN_AFTER
-        crashes = 1 if healed else self.crashes + 1
+        crashes = 1 if self.healed else self.crashes + 1
         detail = "\n".join(part for part in (str(failure), failure.detail, log) if part)
         values = {
             "status": "crashed",

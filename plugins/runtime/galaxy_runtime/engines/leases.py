@@ -17,10 +17,12 @@ from galaxy_kernel.api import (
     KeyedLocks,
     LeaseKeeper,
     LeaseLostError,
+    after_commit,
     is_unavailable,
     not_found,
 )
 from galaxy_runtime.caches import Record
+from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.engines import queries
 from galaxy_runtime.engines.domain import LEASE, EngineState
 from galaxy_runtime.settings import RuntimeSettings
@@ -45,16 +47,21 @@ class Held:
         noted = await queries.note(connection, self.state.game_id, self.state.engine_lease, values)
         if noted is None:
             raise LeaseLostError(f"the engine of game {self.state.game_id} is in other hands")
-        record, self.state = noted
-        if not self.state.ended:
+        record, state = noted
+        after_commit(connection, lambda: self._adopt(state))
+        if not state.ended:
             await self._leases.cache.put(connection, record)
+
+    def _adopt(self, state: EngineState) -> None:
+        """Hold what was committed: a transaction that rolls back has changed nothing."""
+        self.state = state
 
 
 class EngineLeases:
     """The leases that this process holds."""
 
-    def __init__(self, context: Context[RuntimeSettings], cache: Cache[UUID, Record]) -> None:
-        self.context, self.cache = context, cache
+    def __init__(self, context: Context[RuntimeSettings], cache: Cache[UUID, Record], time: DatabaseTime) -> None:
+        self.context, self.cache, self._time = context, cache, time
         self._locks = KeyedLocks()
         self._keeper = LeaseKeeper(self._renew, lease=LEASE)
 
@@ -76,7 +83,7 @@ class EngineLeases:
     async def _taken(self, game_id: UUID, *, wake: bool) -> EngineState:
         while True:
             async with self.context.database.transaction() as connection:
-                state = await queries.take_lease(connection, game_id, wake=wake)
+                state = await queries.take_lease(connection, game_id, self._time.shift, wake=wake)
                 if state is not None:
                     return state
                 if await queries.find_state(connection, game_id) is None:

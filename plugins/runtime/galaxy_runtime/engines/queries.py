@@ -18,6 +18,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    false,
     func,
     literal,
     or_,
@@ -46,10 +47,19 @@ _IDS = bindparam("ids", type_=ARRAY(Uuid))
 _SHIFT = bindparam("shift", type_=Interval)
 
 _RENEW = text("""
-    UPDATE runtime_records AS r SET engine_lease_until = statement_timestamp() + :lease
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS int[])) AS mine (game_id, lease)
-    WHERE r.game_id = mine.game_id AND r.engine_lease = mine.lease AND r.engine_lease_until > statement_timestamp()
-    RETURNING r.game_id, r.engine_lease
+    WITH held AS (
+        SELECT r.game_id, r.engine_lease FROM runtime_records AS r
+        JOIN unnest(CAST(:ids AS uuid[]), CAST(:leases AS int[])) AS mine (game_id, lease)
+            ON r.game_id = mine.game_id AND r.engine_lease = mine.lease
+        WHERE r.engine_lease_until > statement_timestamp()
+    ), free AS (
+        SELECT r.game_id, r.engine_lease FROM runtime_records AS r JOIN held USING (game_id, engine_lease)
+        ORDER BY r.game_id FOR UPDATE OF r SKIP LOCKED
+    ), renewed AS (
+        UPDATE runtime_records AS r SET engine_lease_until = statement_timestamp() + :lease
+        FROM free WHERE r.game_id = free.game_id
+    )
+    SELECT game_id, engine_lease FROM held
 """).bindparams(_IDS, bindparam("leases", type_=ARRAY(Integer)), bindparam("lease", type_=Interval))
 
 _EVICT = """
@@ -78,7 +88,11 @@ _WAKING = text("""
     ORDER BY next_turn_at LIMIT :limit
 """).bindparams(_SHIFT, bindparam("ahead", type_=Interval), bindparam("limit", type_=Integer))
 _USED = text("""
-    UPDATE runtime_records SET used_at = statement_timestamp() + :shift WHERE game_id = ANY(:ids) AND wanted = 'up'
+    WITH free AS (
+        SELECT game_id FROM runtime_records WHERE game_id = ANY(:ids) AND wanted = 'up'
+        ORDER BY game_id FOR UPDATE SKIP LOCKED
+    )
+    UPDATE runtime_records AS r SET used_at = statement_timestamp() + :shift FROM free WHERE r.game_id = free.game_id
 """).bindparams(_SHIFT, _IDS)
 _COUNTS = select(_c.status, func.count().label("engines")).where(_c.wanted == "up").group_by(_c.status)
 
@@ -104,12 +118,12 @@ async def find_states(connection: Connection, observed: Collection[UUID]) -> lis
     return [_state(row) for row in await connection.execute(statement, {"ids": list(observed)})]
 
 
-async def take_lease(connection: Connection, game_id: UUID, *, wake: bool) -> EngineState | None:
+async def take_lease(connection: Connection, game_id: UUID, shift: timedelta, *, wake: bool) -> EngineState | None:
     """Acquire the lease on a game's engine; None while another has it.
 
     `wake`: an engine that sleeps is wanted again.
     """
-    wanted = case((and_(_c.wanted == "idle", ~_c.ended), "up"), else_=_c.wanted) if wake else _c.wanted
+    asleep = and_(_c.wanted == "idle", ~_c.ended) if wake else false()
     statement = (
         update(runtime_records)
         .where(_c.game_id == game_id, _free)
@@ -117,7 +131,8 @@ async def take_lease(connection: Connection, game_id: UUID, *, wake: bool) -> En
             engine_lease=_c.engine_lease + 1,
             engine_lease_until=_now + literal(LEASE, Interval),
             revision=_c.revision + 1,
-            wanted=wanted,
+            wanted=case((asleep, "up"), else_=_c.wanted),
+            used_at=case((asleep, _now + literal(shift, Interval)), else_=_c.used_at),
         )
         .returning(*_STATE)
     )

@@ -55,7 +55,7 @@ class EngineService:
     ) -> None:
         self._context, self._cache, self._time = context, cache, time
         self._host, self._actions = host, actions
-        self._leases = EngineLeases(context, cache)
+        self._leases = EngineLeases(context, cache, time)
         self._starting: dict[UUID, asyncio.Task[EngineState]] = {}
         self._suspected: set[UUID] = set()
         self._used: set[UUID] = set()
@@ -75,7 +75,8 @@ class EngineService:
             raise not_found("running game")
         if record.wanted == "down":
             raise engine_stopped()
-        if record.status == "healthy" and record.address is not None and game_id not in self._suspected:
+        up = record.wanted == "up" and record.status == "healthy"
+        if up and record.address is not None and game_id not in self._suspected:
             engine = self._known(record)
             if engine is not None:
                 self._used.add(game_id)
@@ -95,7 +96,9 @@ class EngineService:
         """Have engines started in the background; see the protocol."""
         for game_id in game_ids:
             record = self._cache.get(game_id)
-            if record is not None and record.status != "healthy" and record.wanted != "down":
+            if record is None or record.wanted == "down":
+                continue
+            if record.status != "healthy" or record.wanted == "idle":
                 self._start(game_id)
 
     async def settle(self, game_id: UUID) -> None:
@@ -151,11 +154,15 @@ class EngineService:
         What a stream has missed meanwhile is found by a full pass.
         """
         while True:
-            driver = await self._host.driver()
-            with suppress(TimeoutError, EngineFailure):
+            try:
+                driver = await self._host.driver()
                 async with asyncio.timeout(_WATCH):
                     async for game_id in driver.watch():
                         await self._bring_all([game_id])
+            except (TimeoutError, EngineFailure):
+                pass
+            except Exception as error:  # such as the database's: it comes back
+                self._context.log.warning("engine_hints_interrupted", error=type(error).__name__)
             self._context.wakeups.wake(RECONCILE_WORKER)
             await asyncio.sleep(_WATCH_AGAIN)
 
@@ -179,9 +186,14 @@ class EngineService:
     async def note_used(self) -> None:
         """Write which engines were used since the last time."""
         used, self._used = self._used, set()
-        if used:
+        if not used:
+            return
+        try:
             async with self._context.database.transaction() as connection:
                 await queries.note_used(connection, used, self._time.shift)
+        except BaseException:
+            self._used |= used
+            raise
 
     async def health(self) -> Health:
         """Return whether the host of engines answers."""
@@ -230,7 +242,8 @@ class EngineService:
         failure = FAILURES.get(state.failure or "")
         if failure is None:
             raise engine_waking()
-        raise failure((state.failure_detail or "the engine could not be started").partition("\n")[0])
+        message, _, detail = (state.failure_detail or "the engine could not be started").partition("\n")
+        raise failure(message, detail)
 
     async def _ask_again(self, held: Held) -> None:
         """Ask an engine that is noted whether it answers, where that is in doubt."""
@@ -248,7 +261,9 @@ class EngineService:
             await held.note(status="healthy", unhealthy_since=None)
 
     async def _make_room(self, game_id: UUID) -> None:
-        settings = self._context.settings
+        settings, record = self._context.settings, self._cache.get(game_id)
+        if record is not None and record.address is not None:
+            return  # it has an engine
         async with self._context.database.transaction() as connection:
             if await queries.count_noted(connection) < settings.max_engines:
                 return
@@ -268,6 +283,8 @@ class EngineService:
                     await self.settle(game_id)
                 except (EngineFailure, Problem, LeaseLostError) as failure:
                     self._context.log.warning("engine_not_settled", game_id=str(game_id), reason=str(failure))
+                except Exception as error:  # of one game: the others go on
+                    self._context.log.error("engine_settling_failed", game_id=str(game_id), exc_info=error)
 
         async with asyncio.TaskGroup() as tasks:
             for game_id in game_ids:

@@ -97,14 +97,15 @@ async def insert_operation(
     return (await connection.execute(found)).scalar_one(), False
 
 
-async def supersede_hung(connection: Connection, game_id: UUID) -> None:
-    """End a game's open operation if it is open for long."""
+async def supersede_hung(connection: Connection, game_id: UUID) -> bool:
+    """End a game's open operation if it is open for long; return whether there was one."""
     statement = (
         update(runtime_operation_log)
         .where(_log.game_id == game_id, _open, _log.started_at < _now - literal(HUNG_AFTER, Interval))
         .values(outcome="superseded", finished_at=_now)
+        .returning(_log.id)
     )
-    await connection.execute(statement)
+    return (await connection.execute(statement)).first() is not None
 
 
 async def claim(connection: Connection, limit: int) -> list[Claim]:
@@ -173,6 +174,19 @@ async def find_snapshot(connection: Connection, game_id: UUID, *, back: int = 0)
         .where(_t.game_id == game_id, _t.turn == _r.turn - back, _t.superseded_at.is_(None), _t.state.is_not(None))
     )
     return (await connection.execute(statement)).one_or_none()
+
+
+async def turn_runs(connection: Connection, game_id: UUID) -> bool:
+    """Return whether a process is working at the game's turn."""
+    claimed = select(_r.game_id).where(_r.game_id == game_id, _r.turn_claimed_at.is_not(None))
+    return (await connection.execute(claimed)).first() is not None
+
+
+async def find_version(connection: Connection, game_id: UUID) -> UUID | None:
+    """Return the engine version of a game that has not ended."""
+    statement = select(_r.engine_version_id).where(_r.game_id == game_id, ~_r.ended)
+    version: UUID | None = (await connection.execute(statement)).scalar_one_or_none()
+    return version
 
 
 async def list_records(

@@ -4,6 +4,7 @@ What a crash leaves behind: until the commit the game is on its old engine, and 
 up removes what it does not know by the plan, and begins again. After the commit the old engine is removed by the plan.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -16,13 +17,16 @@ from galaxy_engine.failures import ConfigInvalid, EngineFailure
 from galaxy_kernel.api import Cache, Connection, Context, LeaseLostError
 from galaxy_runtime.caches import Record
 from galaxy_runtime.domain import seats_from
-from galaxy_runtime.engines.domain import Engine, Engines
+from galaxy_runtime.engines.domain import Engine, Engines, Replacement
 from galaxy_runtime.operations import queries
 from galaxy_runtime.operations.domain import Claim
 from galaxy_runtime.records.queries import change, lock
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.tables import runtime_orders
 from galaxy_runtime.turns.adjudication import TurnInput, adjudicate
+
+_TURN_LOOK = 0.2
+"""Seconds between two looks whether the game's turn is done."""
 
 
 class Replacements:
@@ -35,12 +39,22 @@ class Replacements:
         """Put a game on a new engine of a version, and end the operation. Raise the failure that prevents it."""
         patch = "to" in claim.input
         async with self._engines.replacing(claim.game_id, version_id=version.id, image=version.launchable) as new:
-            await self._load(claim.game_id, new.engine)
             result = {"same_result": await self._rerun(claim.game_id, new.engine)} if patch else None
-            async with self._context.database.transaction() as connection:
-                await lock(connection, [claim.game_id])
-                await new.switch(connection)
-                await self._finish(connection, claim, version, new.engine, result)
+            await self._load(claim.game_id, new.engine)  # last: the engine holds what it was asked last
+            while not await self._switched(claim, version, new, result):  # noqa: ASYNC110 # of any replica
+                await asyncio.sleep(_TURN_LOOK)
+
+    async def _switched(
+        self, claim: Claim, version: EngineVersion, new: Replacement, result: Mapping[str, Any] | None
+    ) -> bool:
+        """Put the game on the new engine, unless its turn runs on the old one: then it has to wait."""
+        async with self._context.database.transaction() as connection:
+            await lock(connection, [claim.game_id])
+            if await queries.turn_runs(connection, claim.game_id):
+                return False
+            await new.switch(connection)
+            await self._finish(connection, claim, version, new.engine, result)
+            return True
 
     async def _finish(
         self,

@@ -15,6 +15,7 @@ from galaxy_engine.failures import EngineFailure, HostUnreachable
 from galaxy_kernel.api import Cache, Context, LeaseKeeper, LeaseLostError, Problem, is_unavailable, request_context
 from galaxy_runtime.caches import Record
 from galaxy_runtime.engines.domain import Engine, Engines
+from galaxy_runtime.errors import ENGINE_STOPPED
 from galaxy_runtime.operations import queries
 from galaxy_runtime.operations.domain import LEASE, MOST_STARTS, TRANSIENT, Claim
 from galaxy_runtime.operations.replacing import Replacements
@@ -26,6 +27,9 @@ _PATIENCE = timedelta(minutes=30)
 """For an engine whose image may have to be pulled; a pull without progress fails much sooner."""
 _AGAIN = 0.5
 """Seconds between two looks for an engine that cannot be had yet."""
+_MOST_TAKEN_UP = 5
+"""After so many an operation that meets unexpected errors has failed."""
+INTERNAL_ERROR = "internal_error"
 _MOST = 64
 """Operations that one process works at."""
 
@@ -89,13 +93,25 @@ class OperationRunner:
             except Exception as error:
                 if not is_unavailable(error):
                     self._context.log.error("operation_broken", operation=str(claim.id), exc_info=error)
-                await asyncio.sleep(_AGAIN)  # its lease ends, and it is taken up again
-                return
+                    await self._give_up(claim, error)
+                return  # its lease ends, and it is taken up again
             self._ended.add(1, {"operation": claim.operation, "outcome": outcome})
             self._durations.record(monotonic() - started, {"operation": claim.operation})
             self._context.log.info(
                 "operation_finished", operation=claim.operation, game_id=str(claim.game_id), outcome=outcome
             )
+
+    async def _give_up(self, claim: Claim, error: Exception) -> None:
+        """End an operation that has met errors of ours again and again."""
+        if claim.taken_up < _MOST_TAKEN_UP:
+            return
+        failure = Failure(INTERNAL_ERROR, f"{claim.operation} failed with {type(error).__name__}: a bug of ours")
+        async with self._context.database.reading() as connection:
+            game = await queries.find_new_game(connection, claim.game_id)
+        if claim.operation is Operation.START and game is not None:
+            await self._beginnings.fail(claim, failure, None)
+        else:
+            await self._finish(claim, outcome="failed", error_code=failure.code, error=failure.message)
 
     async def _outcome(self, claim: Claim) -> str:
         """Carry an operation to its end and return its outcome."""
@@ -122,7 +138,8 @@ class OperationRunner:
         except EngineFailure as failure:
             told = Failure(failure.code, str(failure)[:2000])
             if game is None:
-                await self._finish(claim, outcome="failed", error_code=told.code, error=told.message)
+                values = {"error_code": told.code, "error": told.message, "log_tail": failure.detail or None}
+                await self._finish(claim, outcome="failed", **values)
             else:
                 await self._beginnings.fail(claim, told, failure.detail or None)
             return "failed"
@@ -141,9 +158,14 @@ class OperationRunner:
                 if failure.code not in TRANSIENT or failures >= MOST_STARTS:
                     raise
             except Problem as problem:
-                if problem.status == 404 or problem.code == "engine_stopped":
+                if problem.code == ENGINE_STOPPED or (problem.status == 404 and await self._ended_game(claim)):
                     raise LeaseLostError(f"game {claim.game_id} wants no engine any more") from problem
             await asyncio.sleep(_AGAIN)
+
+    async def _ended_game(self, claim: Claim) -> bool:
+        """Return whether the game has ended: memory may not know yet that it was begun."""
+        async with self._context.database.reading() as connection:
+            return await queries.find_version(connection, claim.game_id) is None
 
     async def _stop(self, claim: Claim) -> str:
         await self._step(claim, "removal")
@@ -158,10 +180,11 @@ class OperationRunner:
         return "succeeded"
 
     async def _replace(self, claim: Claim) -> str:
-        record = self._cache.get(claim.game_id)
-        if record is None:
+        async with self._context.database.reading() as connection:
+            current = await queries.find_version(connection, claim.game_id)
+        if current is None:
             raise LeaseLostError(f"game {claim.game_id} has ended")
-        version_id = UUID(claim.input["to"]) if "to" in claim.input else record.engine_version_id
+        version_id = UUID(claim.input["to"]) if "to" in claim.input else current
         try:
             await self._step(claim, "replacement")
             await self._replacements.replace(claim, self._replacements.version(version_id))

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from galaxy_contracts.engines import ENGINE_VERSIONS, UnknownVersionError
-from galaxy_contracts.runtime import Actor, ActorKind, Launch, Operation
+from galaxy_contracts.runtime import Actor, ActorKind, Failure, Launch, Operation
 from galaxy_kernel.api import Cache, Connection, Context, Paging, conflict, not_found
 from galaxy_runtime.caches import Record
 from galaxy_runtime.database_time import DatabaseTime
@@ -22,6 +22,7 @@ from galaxy_runtime.records.domain import ClockState, forced
 from galaxy_runtime.records.queries import change, lock_clock
 from galaxy_runtime.records.service import OPERATION_WORKER, RECONCILE_WORKER, TURN_WORKER
 from galaxy_runtime.settings import RuntimeSettings
+from galaxy_runtime.table import ObservingTable
 
 _WANTED: Mapping[bool, Mapping[str, Any]] = {
     True: {"wanted": "down"},
@@ -33,8 +34,14 @@ _WANTED: Mapping[bool, Mapping[str, Any]] = {
 class OperationService:
     """Records operations, and shows them to operators."""
 
-    def __init__(self, context: Context[RuntimeSettings], cache: Cache[UUID, Record], time: DatabaseTime) -> None:
-        self._context, self._cache, self._time = context, cache, time
+    def __init__(
+        self,
+        context: Context[RuntimeSettings],
+        cache: Cache[UUID, Record],
+        time: DatabaseTime,
+        table: ObservingTable,
+    ) -> None:
+        self._context, self._cache, self._time, self._table = context, cache, time, table
 
     async def launch(self, connection: Connection, launch: Launch) -> UUID:
         """Make a game's record and its operation `start`; see the contract."""
@@ -69,8 +76,11 @@ class OperationService:
         if operation is Operation.FORCE_NEXT_TURN:
             return await self._force(connection, clock, actor)
         if force and operation is Operation.STOP:
-            await queries.supersede_hung(connection, game_id)
-        given = self._patch_input(game_id, to_version) if operation is Operation.PATCH else {}
+            overtaken = await queries.supersede_hung(connection, game_id)
+            if overtaken and clock.made_at is None:
+                stopped = Failure("start_failed", "an operator stopped the game before it had started")
+                await self._table.owner.start_failed(connection, game_id, stopped)
+        given = await self._patch_input(connection, game_id, to_version) if operation is Operation.PATCH else {}
         made = await self._insert(connection, game_id, operation, actor, given)
         await self._cache.put(connection, await change(connection, game_id, _WANTED[operation is Operation.STOP]))
         self._context.wakeups.after_commit(connection, RECONCILE_WORKER)
@@ -114,9 +124,9 @@ class OperationService:
         self._context.wakeups.after_commit(connection, TURN_WORKER)
         return made
 
-    def _patch_input(self, game_id: UUID, to_version: UUID | None) -> Mapping[str, Any]:
-        versions, record = self._context.require(ENGINE_VERSIONS), self._cache.get(game_id)
-        now = None if record is None else versions.get(record.engine_version_id)
+    async def _patch_input(self, connection: Connection, game_id: UUID, to_version: UUID | None) -> Mapping[str, Any]:
+        versions, current = self._context.require(ENGINE_VERSIONS), await queries.find_version(connection, game_id)
+        now = None if current is None else versions.get(current)
         if now is None:
             raise not_found("running game")
         to = check_patch(now, None if to_version is None else versions.get(to_version))

@@ -126,9 +126,10 @@ def _by_policy(record: DueRecord, policy: TurnPolicy | None, now: datetime) -> D
     situation = situation_of(record, now)
     try:
         decision = policy.decide(situation)
+        fault = fault_of(decision, situation)
     except Exception as error:  # of another plugin: pure, so that asking again would give the same
         return Stopped(Failure(POLICY_FAILED, f"the turn policy {record.policy!r} failed: {type(error).__name__}"))
-    if (fault := fault_of(decision, situation)) is not None:
+    if fault is not None:
         return Stopped(Failure(POLICY_FAILED, f"the turn policy {record.policy!r} broke its rules: {fault}"))
     if isinstance(decision, Halt):
         return Stopped(Failure(POLICY_HALTED, decision.reason))

@@ -79,7 +79,7 @@ class TurnRunner:
             self._context.log.info("turn_engine_missing", game_id=str(claim.game_id), reason=str(waiting))
             await self._turns.give_back(claim, waiting.delay)
         except Exception as error:
-            if is_unavailable(error):
+            if is_unavailable(error) and not isinstance(error, EngineFailure):  # whose cause may be a lost connection
                 raise  # nothing can be written: the lease ends, and the turn is claimed again
             await self._failed(claim, error)
         else:

@@ -27,9 +27,11 @@ from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
 from galaxy_runtime.turns import queries
 from galaxy_runtime.turns.domain import (
+    POLICY_FAILED,
     POLICY_HALTED,
     RETRY_DELAYS,
     Claimed,
+    Due,
     DueRecord,
     Skip,
     Stopped,
@@ -111,7 +113,7 @@ class TurnService:
         run: dict[UUID, tuple[int, ...]] = {}
         ticks: dict[UUID, datetime] = {}
         for record in due:
-            outcome = decide(record, self._policies.find(record.policy), now, attempts)
+            outcome = self._decided(record, now, attempts)
             if isinstance(outcome, Claimed):
                 run[record.game_id] = outcome.absent
             elif isinstance(outcome, Skip):
@@ -121,6 +123,14 @@ class TurnService:
         if ticks:
             await self._cache.put_many(connection, await queries.skip(connection, ticks))
         return await self._claim(connection, run, {each.game_id for each in due if each.claimed})
+
+    def _decided(self, record: DueRecord, now: datetime, attempts: int) -> Due:
+        """Return the outcome for one game; a game for which that fails stops, and holds up no other."""
+        try:
+            return decide(record, self._policies.find(record.policy), now, attempts)
+        except Exception as error:
+            self._context.log.error("turn_undecidable", game_id=str(record.game_id), exc_info=error)
+            return Stopped(Failure(POLICY_FAILED, f"the deadline could not be decided: {type(error).__name__}"))
 
     async def _claim(
         self, connection: Connection, run: dict[UUID, tuple[int, ...]], again: Collection[UUID]

@@ -199,7 +199,7 @@ async def test_a_forced_turn_that_fails_fails_its_operation(world: Any) -> None:
     for attempt, delay in enumerate(AFTER_EACH, start=1):
         await shows(world, game, turn_attempts=attempt, turn_claimed_at=None)
         pass_time(world, delay)
-    await world.until(lambda: bool(world.table.halts))
+    await shows(world, game, playing=False)
     rows = await world.rows("SELECT outcome, error_code FROM runtime_operation_log")
     assert rows == [("failed", "engine_error")]
 
