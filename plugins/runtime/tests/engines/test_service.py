@@ -194,8 +194,9 @@ async def test_a_restored_database_does_not_reuse_generations(world: Any) -> Non
         engine,
         Observed(later, "later", seen.image, "running", seen.address, seen.started_at),
     )
-    await world.plugin._engines.reconcile()
-    assert (await _state(world, game, "generation", "generation_issued", "status")) == (8, 8, "healthy")
+    async with asyncio.timeout(10):
+        while (await _state(world, game, "generation", "generation_issued", "status")) != (8, 8, "healthy"):
+            await world.plugin._engines.reconcile()
     assert _running(world, game) == [8]
 
 
@@ -252,7 +253,9 @@ async def test_all_engines_end_at_once(world: Any) -> None:
     for game in games:
         await world.host.kill(game)
     await world.plugin._engines.reconcile()
-    assert [_running(world, game) for game in games] == [[2]] * 10
+    async with asyncio.timeout(10):
+        while [_running(world, game) for game in games] != [[2]] * 10:
+            await world.plugin._engines.reconcile()
 
 
 async def test_an_engine_of_no_game_is_removed(world: Any) -> None:
@@ -343,3 +346,27 @@ async def test_a_process_that_dies_anywhere_leaves_what_the_next_one_finishes(ma
     await second.plugin._engines.settle(game)
     assert len(_running(world, game)) == 1
     dying.cancel()
+
+
+async def test_an_engine_that_was_woken_does_not_sleep_again_at_once(world: Any) -> None:
+    """Who wakes an engine has it for as long as one that was used just now."""
+    game = await world.playing(interval=timedelta(days=2), wanted="idle")
+    await world.execute("UPDATE runtime_records SET used_at = now() - interval '5 hours'")
+    await world.plugin._engines.open(game, SOON)
+    await world.plugin._engines.tend()
+    assert _running(world, game) == [1]
+
+
+async def test_a_switch_that_rolls_back_leaves_the_old_engine(world: Any) -> None:
+    """A replacement whose transaction fails changes nothing."""
+    game = await world.playing()
+    await world.plugin._engines.open(game, SOON)
+    with pytest.raises(ValueError, match="rolled back"):
+        async with (
+            world.plugin._engines.replacing(game, version_id=world.version.id, image="double:2") as new,
+            world.database.transaction() as connection,
+        ):
+            await new.switch(connection)
+            raise ValueError("rolled back")
+    assert _running(world, game) == [1]
+    assert (await _state(world, game, "generation", "crashes")) == (1, 0)

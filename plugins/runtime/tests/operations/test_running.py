@@ -279,3 +279,30 @@ async def test_names_and_machines_reach_the_engine(world: Any) -> None:
     launch = msgspec.structs.replace(launch, seats=seats)
     assert (await world.finished(await world.launch(launch))).outcome == "succeeded"
     assert (await _record(world, launch.game_id)).seats["2"] == {"name": "N" * 80, "machine": True}
+
+
+async def test_a_start_that_hangs_can_be_stopped_by_force(world: Any) -> None:
+    """A game whose start is overtaken by a stop could not be started, and its owner may try again."""
+    await world.plugin._host.driver()
+    world.host.failure = HostUnreachable("the host is away")
+    launch = world.a_launch()
+    start = await world.launch(launch)
+    await world.execute("UPDATE runtime_operation_log SET started_at = now() - interval '61 seconds'")
+    await world.operate(launch.game_id, Operation.STOP, force=True)
+    assert (await world.finished(start)).outcome == "superseded"
+    assert [failure.code for _, failure in world.table.failed] == ["start_failed"]
+
+
+async def test_an_error_of_ours_ends_an_operation_after_some_tries(world: Any) -> None:
+    """A start whose owner raises again and again is taken up a few times, and then has failed."""
+    world.table.refuse = lambda made: ValueError("a bug")  # the signature
+    launch = world.a_launch()
+    start = await world.launch(launch)
+    async with asyncio.timeout(30):
+        while (await world.rows("SELECT outcome FROM runtime_operation_log")) == [(None,)]:
+            await world.execute("UPDATE runtime_operation_log SET lease_until = now() WHERE lease > 0")
+            world.plugin._context.wakeups.wake("runtime.operate")
+            await asyncio.sleep(0.1)
+    row = await world.finished(start)
+    assert (row.outcome, row.error_code) == ("failed", "internal_error")
+    assert [failure.code for _, failure in world.table.failed] == ["internal_error"]

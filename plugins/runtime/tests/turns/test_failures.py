@@ -262,3 +262,13 @@ async def test_an_owner_that_cannot_pause_a_game_is_asked_again(world: Any, monk
         pass_time(world, timedelta(seconds=26))
     await shows(world, game, playing=False)
     assert [failure.code for _, failure in world.table.halts] == ["engine_error"]
+
+
+async def test_an_engine_that_is_gone_is_a_failed_attempt(world: Any) -> None:
+    """A refused connection is the engine's failure, not the database's: it is suspected, and tried again soon."""
+    game = await world.playing()
+    await world.plugin.turns._runner._engines.open(game, timedelta(seconds=5))
+    await world.engines.engines[game].stop()
+    pass_time(world, LONG)
+    await shows(world, game, turn_attempts=1, turn_claimed_at=None, turn_failure="engine_error")
+    assert world.engines.suspected == [game]
