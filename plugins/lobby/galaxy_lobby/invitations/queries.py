@@ -5,22 +5,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Row, bindparam, or_, select, text, update
+from sqlalchemy import Row, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from galaxy_kernel.api import Connection, Paging, fetch_page, request_id
+from galaxy_kernel.api import Connection, Paging, advisory_lock, fetch_page, request_id
 from galaxy_lobby.domain import ENDED
 from galaxy_lobby.queries import addressed_to
 from galaxy_lobby.tables import games, invitations
 
 _g, _i = games.c, invitations.c
-_LOCK = text("SELECT pg_advisory_xact_lock(:number)").bindparams(bindparam("number", type_=BigInteger))
 
 
 async def lock_inviter(connection: Connection, inviter: UUID) -> None:
     """Have one player's invitations counted one after another, until this transaction ends."""
-    number = int.from_bytes(inviter.bytes[8:], "big", signed=True)
-    await connection.execute(_LOCK, {"number": number})
+    await advisory_lock(connection, f"lobby/inviter/{inviter}")
 
 
 async def oldest_that_counts(connection: Connection, inviter: UUID, since: datetime, limit: int) -> datetime | None:
