@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 from galaxy_chassis.errors import BootError
@@ -50,6 +51,15 @@ async def run_dev(data: Path, *, json_logs: bool = False, any_ports: bool = Fals
     except EmbeddedPostgresError as error:
         raise BootError(str(error)) from error
     return status
+
+
+def _is_numeric(address: str) -> bool:
+    """Return whether `HOST:PORT` names no host: what a name leads to, plugins cannot know."""
+    try:
+        ip_address(address.rpartition(":")[0].strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _be_interrupted_by(interruption: asyncio.Event) -> None:
@@ -147,7 +157,7 @@ class _Dev:
         address = self.overlay[_LISTEN] if chosen is None else chosen.text
         for found in first.found:
             for name, value in found.manifest.dev_environment.items():
-                if _API not in value or not address.endswith(":0"):
+                if _API not in value or (not address.endswith(":0") and _is_numeric(address)):
                     self.overlay[name] = value.replace(_API, _url_of(address))
 
     def _greet(self, kernel: Kernel) -> None:
