@@ -33,6 +33,7 @@ from sqlalchemy import ARRAY, Text, Uuid, bindparam, text
 from uuid_utils.compat import uuid7
 
 from galaxy_chassis.backoff import Backoff
+from galaxy_chassis.cancellation import own_cancellation_only
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.health import Health, Probe
@@ -200,7 +201,8 @@ class Facts:
                 with request_context(plugin, taken.request_id):
                     async with asyncio.timeout(HANDLER_TIMEOUT):
                         fact = msgspec.json.decode(taken.payload, type=self._types[taken.fact])
-                        await self._handlers[plugin][taken.fact](connection, fact)
+                        with own_cancellation_only():
+                            await self._handlers[plugin][taken.fact](connection, fact)
         except Exception as error:
             if taken is None:
                 raise

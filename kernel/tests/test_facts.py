@@ -177,6 +177,27 @@ async def test_a_failing_listener_stops_nobody(world: Any, monkeypatch: pytest.M
     assert Counter(log["plugin"] for log in logs if log["event"] == "fact_failed") == {"bad": 50, "fussy": 25}
 
 
+async def cancels(connection: Connection, fact: Happened) -> None:
+    other = asyncio.create_task(asyncio.sleep(60))
+    other.cancel()
+    await other
+
+
+async def exits(connection: Connection, fact: Happened) -> None:
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize("stray", [cancels, exits])
+async def test_a_listener_that_awaits_something_cancelled_has_failed(world: Any, stray: Any) -> None:
+    """It is tried again like any other failure, and holds up neither the process nor other facts."""
+    here = await replica(world, bad=stray, good=writes(world, "good"))
+    await record(here, happened("1"))
+    while await here.facts.dispatch():
+        pass
+    assert effects(world) == Counter({"good 1": 1})
+    assert [(row[0], row[2]) for row in waiting(world)] == [("bad", 1)]
+
+
 async def test_a_failure_tells_no_secrets(world: Any) -> None:
     """The row and the log have the error's type and place, and not its message."""
     here = await replica(world, bad=fails)

@@ -1,8 +1,7 @@
 """The life of one backend process: start, build, warm, ready, drain, stop.
 
 The HTTP listener is bound first, so that probers get an answer from the beginning: `/healthz` 200, `/readyz` 503 with
-what is still missing. Whatever was entered is left in exactly the reverse order, on a stop as on a failure; an error of
-the clean-up is added to the first error and never replaces it.
+what is still missing. What was entered is left in the reverse order; an error of the clean-up is added to the first.
 """
 
 import asyncio

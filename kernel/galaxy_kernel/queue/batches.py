@@ -19,6 +19,7 @@ from uuid import UUID
 
 from sqlalchemy import Column
 
+from galaxy_chassis.cancellation import own_cancellation_only
 from galaxy_chassis.logs import get_logger
 from galaxy_kernel.database import Connection, Database, is_retryable, is_unavailable
 from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result
@@ -90,7 +91,8 @@ class Batches:
 
     async def _do(self, claims: Sequence[Claim]) -> Sequence[Result]:
         async with self.database.transaction() as connection:
-            results = await self.work(connection, claims)
+            with own_cancellation_only():
+                results = await self.work(connection, claims)
             held = await self.queue.complete(connection, results)
             if len(held) < len(claims):
                 raise _NotHeldError(held)

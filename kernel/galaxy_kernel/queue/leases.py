@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Generic, TypeVar
 
+from galaxy_chassis.cancellation import own_cancellation_only
 from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.logs import get_logger
 
@@ -64,7 +65,7 @@ class LeaseKeeper(Generic[K]):
             raise
 
     def _start(self) -> None:
-        if self._task is None:
+        if self._task is None or self._task.done():
             # in a context of its own: the statements belong to no request
             self._task = asyncio.create_task(self._renew_all(), name="lease renewal", context=contextvars.Context())
 
@@ -78,7 +79,8 @@ class LeaseKeeper(Generic[K]):
             await asyncio.sleep(self._lease / _RENEWALS)
             held, begun = dict(self._held), asyncio.get_running_loop().time()
             try:
-                kept = set(await self._renew(list(held.values())))
+                with own_cancellation_only():
+                    kept = set(await self._renew(list(held.values())))
             except Exception as error:  # tried again; whose lease ends meanwhile has lost it
                 _log.warning("lease_renewal_failed", leases=len(held), error=type(error).__name__)
                 continue

@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy import Column
 
+from galaxy_chassis.cancellation import own_cancellation_only
 from galaxy_chassis.clock import wait_for_event
 from galaxy_chassis.errors import GalaxyError
 from galaxy_kernel.database import Database, is_retryable, is_unavailable
@@ -198,10 +199,12 @@ class _Pass:
             return Result(claim, Outcome.RELEASED)
         try:
             if pump.leases is None:
-                result = await pump.send(claim)
+                with own_cancellation_only():
+                    result = await pump.send(claim)
             else:
                 async with pump.leases.keep(claim.key, claim.deadline - started):
-                    result = await pump.send(claim)
+                    with own_cancellation_only():
+                        result = await pump.send(claim)
         except LeaseLostError:
             return None
         except Halt as halt:

@@ -12,6 +12,7 @@ from typing import cast
 from structlog.typing import FilteringBoundLogger
 
 from galaxy_chassis.backoff import Backoff
+from galaxy_chassis.cancellation import being_cancelled
 from galaxy_chassis.clock import Clock, wait_for_event
 from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.health import Health, Probe
@@ -112,7 +113,7 @@ class Supervised:
                     wanted = await asyncio.create_task(self._run_worker(*arguments), name=f"pass of {self.worker.name}")
                     pause = self._pause(wanted)
             except asyncio.CancelledError as error:
-                if _being_cancelled():
+                if being_cancelled():
                     raise
                 # caused by the worker: it awaited something cancelled, or cancelled itself
                 return self._failed(error)
@@ -174,18 +175,17 @@ def takes_term(plugin: str, worker: Worker) -> bool:
         for each in parameters
         if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
     ]
+    if worker.singleton and not required and any(each.name == "term" for each in parameters):
+        raise PluginError(
+            f"plugin {plugin!r}: `run` of worker {worker.name!r} has a default for `term`, and would never get one: "
+            "leave the default out"
+        )
     if len(required) > (1 if worker.singleton else 0):
         given = "its term and nothing else" if worker.singleton else "nothing, for only a singleton has a term"
         raise PluginError(
             f"plugin {plugin!r}: `run` of the worker {worker.name!r} takes {', '.join(required)}: it is given {given}"
         )
     return bool(required)
-
-
-def _being_cancelled() -> bool:
-    """Return whether the current task itself is being cancelled, not only something it awaits."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Supervisor:

@@ -151,10 +151,14 @@ async def test_killed_in_the_middle_nothing_is_lost_or_done_twice(setting: Setti
 
     async def die(connection: Connection, claims: Sequence[Claim]) -> list[Result]:
         await setting.work(connection, claims)
-        raise asyncio.CancelledError
+        running = asyncio.current_task()
+        assert running is not None
+        running.cancel()
+        await asyncio.sleep(60)
+        raise AssertionError
 
     with pytest.raises(asyncio.CancelledError):
-        await setting.batches(die).run()
+        await asyncio.create_task(setting.batches(die).run())
     assert await setting.done() == []
     await setting.end_leases()
     await setting.batches().run()
@@ -197,3 +201,19 @@ async def test_a_set_that_lost_to_another_transaction_is_done_again(setting: Set
     assert setting.sets == [3, 3]
     assert sorted(await setting.done()) == sorted(ids)
     assert [result.claim.attempt for result in setting.recorded] == [1, 1, 1]
+
+
+async def test_a_row_whose_work_awaits_something_cancelled_fails_alone(setting: Setting) -> None:
+    """A cancellation that nobody meant is the row's failure: the others of its set are done."""
+    ids = await setting.add(5)
+
+    async def work(connection: Connection, claims: Sequence[Claim]) -> list[Result]:
+        if any(claim.id == ids[2] for claim in claims):
+            other = asyncio.create_task(asyncio.sleep(60))
+            other.cancel()
+            await other
+        return await setting.work(connection, claims)
+
+    await setting.batches(work).run()
+    states = await setting.states()
+    assert [states[each] for each in ids] == ["sent", "sent", "retrying", "sent", "sent"]
