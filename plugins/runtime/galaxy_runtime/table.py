@@ -21,3 +21,8 @@ class ObservingTable:
         if self._table is None:
             raise RuntimeError("no plugin owns games: install galaxy-backend-lobby, and enable it")
         return self._table
+
+    @property
+    def plugin(self) -> str:
+        """The package of the plugin that owns the games, for messages about its failures."""
+        return type(self.owner).__module__.partition(".")[0]

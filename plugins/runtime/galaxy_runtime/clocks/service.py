@@ -143,7 +143,6 @@ class ClockService:
         except Exception as error:
             if is_unavailable(error):
                 raise
-            owner = type(self._table.owner).__module__.partition(".")[0]
-            self._context.log.error("game_owner_failed", what="postponed", owner=owner, exc_info=error)
+            self._context.log.error("game_owner_failed", what="postponed", owner=self._table.plugin, exc_info=error)
             return False
         return True

@@ -57,10 +57,9 @@ class Deadlines:
         except Exception as error:
             if is_unavailable(error):
                 raise
-            owner = type(self._table.owner).__module__.partition(".")[0]
             game = str(row.game_id)
             self._context.log.error(
-                "game_owner_failed", what="deadline_near", owner=owner, game_id=game, exc_info=error
+                "game_owner_failed", what="deadline_near", owner=self._table.plugin, game_id=game, exc_info=error
             )
 
 

@@ -198,7 +198,7 @@ class Commits:
         except Exception as error:
             if _passes(error):
                 raise
-            plugin = type(owner).__module__.partition(".")[0]
+            plugin = self._table.plugin
             game = f" of game {told[0].game_id}" if len(told) == 1 else ""
             raise OwnerRefusedError(f"{plugin} refused the position{game}: {type(error).__name__}") from error
 

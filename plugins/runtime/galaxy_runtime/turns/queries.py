@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from galaxy_contracts.runtime import Failure, Trigger
+from galaxy_contracts.runtime import Trigger
 from galaxy_kernel.api import Connection
 from galaxy_runtime.caches import RECORD, Record
 from galaxy_runtime.database_time import NOW, SHIFT
@@ -237,12 +237,6 @@ _USE_ORDERS = text("""
         AND o.seat = used.seat
     """).bindparams(_ROWS, bindparam("sets", type_=ARRAY(LargeBinary)), bindparam("digests", type_=ARRAY(LargeBinary)))
 
-_FAIL_FORCED = text("""
-    UPDATE runtime_operation_log SET finished_at = statement_timestamp(), outcome = 'failed', error_code = :code,
-        error = :error
-    WHERE game_id = :game_id AND operation = 'force-next-turn' AND finished_at IS NULL
-    """).bindparams(bindparam("game_id", type_=Uuid))
-
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A claimed turn: what it commits holds only for this lease."""
@@ -375,11 +369,6 @@ async def use_orders(connection: Connection, used: Sequence[UsedOrders]) -> None
     rows = [msgspec.to_builtins({name: getattr(each, name) for name in names}) for each in used]
     values = {"rows": rows, "sets": [each.orders if each.machine else b"" for each in used]}
     await connection.execute(_USE_ORDERS, {**values, "digests": [each.digest for each in used]})
-
-
-async def fail_forced(connection: Connection, game_id: UUID, failure: Failure) -> None:
-    """End the open operation `force-next-turn` of a game whose turn cannot be adjudicated."""
-    await connection.execute(_FAIL_FORCED, {"game_id": game_id, "code": failure.code, "error": failure.message})
 
 
 def _keys(keys: Sequence[tuple[UUID, int]]) -> dict[str, Any]:

@@ -169,12 +169,12 @@ class TurnService:
     ) -> None:
         """Quarantine a locked game. Operators hear of failures, not of what a policy decides."""
         await self._records.quarantine(connection, game_id, failure)
-        await queries.fail_forced(connection, game_id, failure)
         if failure.code != POLICY_HALTED:
             await self._notices.tell(connection, failure, game_id=game_id, image=image, turn=turn, now=now)
         log = self._context.log
         log.warning("turn_quarantined", game_id=str(game_id), turn=turn, failure=failure.code, detail=failure.message)
 
     def _refused(self, what: str, game_id: UUID, error: Exception) -> None:
-        plugin = type(self._table.owner).__module__.partition(".")[0]
-        self._context.log.error("game_owner_failed", what=what, owner=plugin, game_id=str(game_id), exc_info=error)
+        self._context.log.error(
+            "game_owner_failed", what=what, owner=self._table.plugin, game_id=str(game_id), exc_info=error
+        )
