@@ -1,0 +1,1 @@
+"""The gateway: the edge process of Galaxy Backend, on the chassis."""
