@@ -60,13 +60,13 @@ class Configuration:
     groups: Mapping[str, Settings]
     faults: tuple[Fault, ...] = ()
     warnings: tuple[Fault, ...] = ()
+    program: str = "backend"
+    """The command that reads it, for messages."""
 
     def check(self, command: str) -> None:
         """Raise ConfigurationError with every fault, including missing settings that `command` requires."""
         missing = [
-            Fault(
-                variable.name, f"required by `backend {command}`: {variable.doc.partition('. ')[0].removesuffix('.')}"
-            )
+            Fault(variable.name, f"required by `{self.program} {command}`: {_first_sentence(variable.doc)}")
             for variable in self.variables
             if command in variable.required_by and variable.name not in self.raw
         ]
@@ -162,6 +162,7 @@ def load(
     ignored_prefixes: tuple[str, ...] = (),
     root: str = "BACKEND_",
     strict: bool = True,
+    program: str = "backend",
 ) -> Configuration:
     """Read `groups` (plugin → group). Variables of `known` groups and under `ignored_prefixes` are not unknown."""
     known = known or {}
@@ -178,6 +179,7 @@ def load(
         groups=loading.groups,
         faults=tuple(loading.faults + (unknown if strict else [])),
         warnings=() if strict else tuple(unknown),
+        program=program,
     )
 
 
@@ -199,6 +201,10 @@ def describe(plugin: str, group: type[Settings], path: tuple[str, ...] = ()) -> 
             doc=" ".join((info.description or "").split()),
             required_by=_required_by(info),
         )
+
+
+def _first_sentence(doc: str) -> str:
+    return doc.partition(". ")[0].removesuffix(".")
 
 
 def _required_by(info: FieldInfo) -> tuple[str, ...]:

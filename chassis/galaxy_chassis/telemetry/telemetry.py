@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, Tracer
 
+from galaxy_chassis.config.process import ProcessSettings
 from galaxy_chassis.request_context import current_request
 from galaxy_chassis.telemetry import throttle
 from galaxy_chassis.telemetry.durations import Durations
@@ -223,6 +224,18 @@ class Telemetry:
         name = method.removeprefix("/")
         with self._span(name, SpanKind.SERVER, {"rpc.system.name": "grpc", "rpc.method": name}, traceparent) as trace:
             yield trace
+
+
+def make_telemetry(settings: ProcessSettings, service_name: str) -> Telemetry:
+    """Return the telemetry that a process's settings name; not started."""
+    return Telemetry(
+        traces_exporter=settings.otel_traces_exporter,
+        metrics_exporter=settings.otel_metrics_exporter,
+        prometheus_listen_addr=settings.otel_prometheus_listen_addr,
+        sample_ratio=settings.otel_traces_sample_ratio,
+        service_name=service_name,
+        prometheus_variable=f"{settings.prefix or ''}OTEL_PROMETHEUS_LISTEN_ADDR",
+    )
 
 
 def _joined(threads: Sequence[threading.Thread], timeout: float) -> bool:

@@ -13,8 +13,8 @@ from typing import Any
 import typer
 from sqlalchemy import text
 
+from galaxy_chassis.cli import AsJson, print_rows
 from galaxy_chassis.errors import BootError, ConfigurationError
-from galaxy_kernel.cli.output import AsJson, print_rows
 from galaxy_kernel.core import schema
 from galaxy_kernel.core.assembly import Assembly, assemble
 from galaxy_kernel.core.offline import opened

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from galaxy_kernel.cli.output import AsJson, print_rows
+from galaxy_chassis.cli import AsJson, print_rows
 from galaxy_kernel.core.assembly import Assembly, assemble
 from galaxy_kernel.core.discovery import InstalledPlugin
 from galaxy_kernel.http import openapi

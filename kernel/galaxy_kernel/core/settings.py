@@ -1,11 +1,12 @@
 """The kernel's own settings."""
 
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, RequiredBy, Settings, TypeName
+from galaxy_chassis.config.process import ProcessSettings
+from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, RequiredBy, TypeName
 from galaxy_chassis.errors import ConfigurationError, Fault
 from galaxy_kernel.database import schema_of
 
@@ -25,7 +26,7 @@ KERNEL = "kernel"
 """The name under which the kernel's own settings, migrations, checks and log lines stand."""
 
 
-class KernelSettings(Settings):
+class KernelSettings(ProcessSettings):
     """Settings of the kernel itself: where to listen, where Postgres is, what to export."""
 
     prefix: ClassVar[str | None] = "BACKEND_"
@@ -59,24 +60,8 @@ class KernelSettings(Settings):
     """Peers whose `X-Forwarded-For` is trusted, besides callers with the gateway's token."""
     plugins_disabled: Names = ()
     """Installed plugins to leave out."""
-    config_strict: bool = True
-    """Whether an unknown `BACKEND_*` variable is an error; otherwise it is a warning."""
-    env_file: str | None = None
-    """A file of `VARIABLE=value` lines; the environment has precedence over it."""
     migrate_on_start: bool = True
     """Whether `serve` brings the schema up to date; otherwise it refuses a schema older than the code."""
-    shutdown_timeout: Duration = timedelta(seconds=25)
-    """How long requests and worker batches may take to finish after SIGTERM."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Lines below it are not written."""
-    otel_traces_exporter: Literal["otlp", "none", "stdout"] = "otlp"
-    """Where traces go; `otlp` reads the standard `OTEL_EXPORTER_OTLP_*` variables. `none` under `backend dev`."""
-    otel_traces_sample_ratio: float = Field(default=0.1, ge=0, le=1)
-    """Share of requests traced when the caller has not decided."""
-    otel_metrics_exporter: Literal["otlp", "none", "stdout", "prometheus"] = "otlp"
-    """Where metrics go. `none` under `backend dev`."""
-    otel_prometheus_listen_addr: ListenAddress = "127.0.0.1:9464"
-    """Where `prometheus` metrics are served, apart from the API."""
 
     @property
     def dsn(self) -> str:
