@@ -1,13 +1,16 @@
 """Where a request comes from (SPEC K-13)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from itertools import islice
 
 Network = IPv4Network | IPv6Network
 
 _LONGEST = 60
 """More than the longest address with brackets and port."""
+_MOST_PROXIES = 32
+"""Entries of an `X-Forwarded-For` that are looked at."""
 
 
 @lru_cache(maxsize=8192)
@@ -35,9 +38,40 @@ def parse_address(text: str) -> str | None:
 
 
 def leftmost(forwarded_for: str) -> str | None:
-    """Return the first address of an `X-Forwarded-For`, or None when it is malformed."""
-    first = forwarded_for.partition(",")[0]
-    return parse_address(first) if len(first) <= _LONGEST else None  # before the cache, which would keep it
+    """Return the first address of an `X-Forwarded-For` that its sender wrote itself; None when it is malformed."""
+    return _entry(forwarded_for.partition(",")[0])
+
+
+def nearest_untrusted(lines: Sequence[str], trusts: Callable[[str], bool]) -> str | None:
+    """Return the client's address from an `X-Forwarded-For` to which proxies append; None when it is malformed.
+
+    From the right, over all lines of the header: what a trusted proxy has seen is true, and what stands left of the
+    first address that is not a trusted proxy's was written by whoever has that address (RFC 7239, 8.1). Where all are
+    trusted, the client is the leftmost.
+    """
+    found = None
+    for entry in islice(_from_the_right(lines), _MOST_PROXIES):
+        address = _entry(entry)
+        if address is None:
+            return None
+        if not trusts(address):
+            return address
+        found = address
+    return found
+
+
+def _from_the_right(lines: Sequence[str]) -> Iterator[str]:
+    for line in reversed(lines):
+        rest = line
+        while True:
+            rest, comma, entry = rest.rpartition(",")
+            yield entry
+            if not comma:
+                break
+
+
+def _entry(text: str) -> str | None:
+    return parse_address(text) if len(text) <= _LONGEST else None  # before the cache, which would keep it
 
 
 class TrustedPeers:

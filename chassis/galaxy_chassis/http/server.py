@@ -10,14 +10,13 @@ from aiohttp.web import BaseRequest, ServerRunner, TCPSite
 
 from galaxy_chassis.config.settings import split_address
 from galaxy_chassis.errors import BootError
+from galaxy_chassis.http.connections import ConnectionLimits
 from galaxy_chassis.http.inflight import InFlightRequests
 from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.http.protocol import ConnectionFactory
 from galaxy_chassis.http.response import AnyResponse, RawResponse, json_response, problem_response
 from galaxy_chassis.request_context import new_request_id
 
-KEEPALIVE = 75.0
-"""Seconds a connection may idle: more than the gateway keeps its own, so that the gateway closes first."""
 _BACKLOG = 1024
 _SOON = {"Retry-After": "1"}
 _ABORT_WITHIN = 1.0
@@ -42,12 +41,14 @@ class HttpServer:
         handler: Callable[[BaseRequest], Awaitable[AnyResponse]],
         *,
         request_timeout: float = 15.0,
+        limits: ConnectionLimits | None = None,
         variable: str = "BACKEND_HTTP_LISTEN_ADDR",
     ) -> None:
         """Create a server that does not listen yet; `request_timeout` in seconds.
 
         `variable` is the setting that `listen_address` comes from, for the message when it is taken.
         """
+        self._limits = limits or ConnectionLimits()
         self._listen_address, self._variable, self._handler = listen_address, variable, handler
         self._request_timeout = request_timeout
         self.in_flight = InFlightRequests(asyncio.get_running_loop(), request_timeout, self._late)
@@ -55,13 +56,16 @@ class HttpServer:
         """What answers a path in every state: probes, and the API's description once there is one."""
         self.refusal: Callable[[], Problem] | None = _starting
         """Why requests are turned away; None while they are served."""
+        self._factory: ConnectionFactory | None = None
         self._runner: ServerRunner | None = None
         self.address = listen_address
         """Where it listens, `HOST:PORT`; once started, with the port it got."""
 
     async def start(self) -> None:
         """Listen. Raise BootError, naming the variable, when the address cannot be had."""
-        runner = ServerRunner(ConnectionFactory(self._handler, keepalive_timeout=KEEPALIVE), shutdown_timeout=1.0)
+        factory = ConnectionFactory(self._handler, self._limits)
+        factory.guard.fit_descriptors()
+        runner = ServerRunner(factory, shutdown_timeout=1.0)
         await runner.setup()
         host, port = split_address(self._listen_address)
         try:
@@ -69,7 +73,7 @@ class HttpServer:
         except OSError as error:
             await runner.cleanup()
             raise self._not_bound(error) from error
-        self._runner = runner
+        self._factory, self._runner = factory, runner
         host, port = runner.addresses[0][:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -108,6 +112,18 @@ class HttpServer:
         if runner is not None:
             await runner.cleanup()
             self.in_flight.close()
+        if self._factory is not None:
+            self._factory.guard.close()
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return 0 if self._factory is None else len(self._factory.guard)
+
+    @property
+    def connections_ended(self) -> Mapping[str, int]:
+        """How many connections the limits have ended, by reason (`connections.REASONS`), since the start."""
+        return {} if self._factory is None else self._factory.guard.ended
 
     def _late(self) -> Problem:
         detail = f"The request was not answered within {self._request_timeout:g} s and was given up."

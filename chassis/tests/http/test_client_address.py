@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_chassis.http.client_address import TrustedPeers, leftmost, parse_address
+from galaxy_chassis.http.client_address import TrustedPeers, leftmost, nearest_untrusted, parse_address
 from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.http.access import AccessControl
 
@@ -54,6 +54,49 @@ def test_what_is_too_long_for_an_address_is_not_remembered() -> None:
     before = parse_address.cache_info().misses
     assert leftmost("1" * 8000) is None
     assert parse_address.cache_info().misses == before
+
+
+PROXIES = TrustedPeers([ip_network("10.0.0.0/8"), ip_network("fd00::/8")]).contains
+
+
+@pytest.mark.parametrize(
+    ("lines", "client"),
+    [
+        (["203.0.113.9"], "203.0.113.9"),
+        (["192.0.2.1, 203.0.113.9"], "203.0.113.9"),
+        (["192.0.2.1, 203.0.113.9, 10.0.0.2"], "203.0.113.9"),
+        (["192.0.2.1", "203.0.113.9, 10.0.0.2", "fd00::1"], "203.0.113.9"),
+        (["203.0.113.9", "10.0.0.2:80", "[fd00::1]:80"], "203.0.113.9"),
+        (["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        (["192.0.2.1, 10.0.0.9, 203.0.113.9"], "203.0.113.9"),
+        (["203.0.113.9, unknown"], None),
+        (["203.0.113.9, "], None),
+        (["unknown, 203.0.113.9"], "203.0.113.9"),
+        ([""], None),
+        ([], None),
+        (["203.0.113.9" + ", 10.0.0.2" * 31], "203.0.113.9"),
+    ],
+)
+def test_behind_proxies_that_append_the_client_is_the_nearest_that_is_no_proxy(
+    lines: list[str], client: str | None
+) -> None:
+    """What stands left of the first address that is not trusted is not believed, on whatever line."""
+    assert nearest_untrusted(lines, PROXIES) == client
+
+
+@given(st.lists(st.text(alphabet="0123456789.:,abf% ", max_size=60), max_size=3), st.ip_addresses(v=4))
+def test_what_a_client_sends_never_changes_the_address_its_proxy_appends(lies: list[str], seen: IPv4Address) -> None:
+    """A proxy appends to the last line, or adds a line: the client's own text in front of it counts for nothing."""
+    if not PROXIES(str(seen)):
+        appended = [*lies[:-1], f"{lies[-1]}, {seen}"] if lies else [str(seen)]
+        assert nearest_untrusted(appended, PROXIES) == nearest_untrusted([*lies, str(seen)], PROXIES) == str(seen)
+
+
+def test_a_long_chain_is_looked_at_within_bounds() -> None:
+    """The work for a header does not grow with it."""
+    looked: list[str] = []
+    nearest_untrusted([", ".join(["10.0.0.1"] * 800)] * 100, lambda peer: looked.append(peer) is None)
+    assert len(looked) == 32
 
 
 @pytest.mark.parametrize(
