@@ -2,13 +2,21 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import islice
 
 Network = IPv4Network | IPv6Network
 
 _LONGEST = 60
 """More than the longest address with brackets and port."""
+_PRIVATE = tuple(
+    ip_network(text)
+    for text in (
+        *("127.0.0.0/8", "::1/128"),  # RFC 1122, 3.2.1.3; RFC 4291, 2.5.3
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),  # RFC 1918; RFC 4193
+        *("169.254.0.0/16", "fe80::/10"),  # RFC 3927; RFC 4291, 2.5.6
+    )
+)
 _MOST_PROXIES = 32
 """Entries of an `X-Forwarded-For` that are looked at."""
 
@@ -35,6 +43,13 @@ def parse_address(text: str) -> str | None:
         return str(_unmapped(ip_address(text)))
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=4096)
+def is_private(address: str) -> bool:
+    """Return whether an address is of this machine or of a network that the internet does not reach."""
+    known = parse_address(address)
+    return known is not None and any(ip_address(known) in network for network in _PRIVATE)
 
 
 def leftmost(forwarded_for: str) -> str | None:
@@ -86,7 +101,8 @@ class TrustedPeers:
         if address is None:
             return False
         known = ip_address(address)
-        return any(known in network or _mapped(known) in network for network in self._networks)
+        written = [known] if isinstance(known, IPv6Address) else [known, IPv6Address(f"::ffff:{known}")]
+        return any(one in network for one in written for network in self._networks)
 
 
 def _is_port(text: str) -> bool:
@@ -97,8 +113,3 @@ def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
-
-
-def _mapped(address: IPv4Address | IPv6Address) -> IPv6Address | None:
-    """Return an IPv4 address as a network written `::ffff:10.0.0.0/104` would have it."""
-    return IPv6Address(f"::ffff:{address}") if isinstance(address, IPv4Address) else None

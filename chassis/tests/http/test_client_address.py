@@ -5,10 +5,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
-from galaxy_chassis.http.client_address import TrustedPeers, leftmost, nearest_untrusted, parse_address
+from galaxy_chassis.http.client_address import TrustedPeers, is_private, leftmost, nearest_untrusted, parse_address
 from galaxy_kernel.capabilities import CapabilityRegistry
-from galaxy_kernel.http.access import AccessControl
+from galaxy_kernel.http.access import AccessControl, Trust
 
 ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
 
@@ -47,6 +48,27 @@ def test_the_leftmost_address_is_taken_whatever_follows(address: IPv4Address | I
 def test_what_is_no_address_is_none(text: str) -> None:
     """Obfuscated identifiers (RFC 7239, 6.3), zones and rubbish are not accepted."""
     assert leftmost(text) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "private"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("10.1.2.3", True),
+        ("172.31.0.1", True),
+        ("172.32.0.1", False),
+        ("::ffff:192.168.1.1", True),
+        ("fd00::1", True),
+        ("fe80::1", True),
+        ("203.0.113.9", False),
+        ("2001:db8::1", False),
+        ("", False),
+    ],
+)
+def test_private_addresses_are_those_that_the_internet_does_not_reach(address: str, private: bool) -> None:
+    """This machine, private networks and links, of both families."""
+    assert is_private(address) is private
 
 
 def test_what_is_too_long_for_an_address_is_not_remembered() -> None:
@@ -108,6 +130,9 @@ def test_a_long_chain_is_looked_at_within_bounds() -> None:
         (["fd00::/8"], "fd12::1", True),
         (["10.0.0.0/8", "fd00::/8"], "11.0.0.1", False),
         (["fd00::/8"], "10.0.0.1", False),
+        (["fd00::/8"], "2001:db8::1", False),
+        (["10.0.0.0/8"], "2001:db8::1", False),
+        (["10.0.0.0/8", "fd00::/8"], "fd00::1", True),
         ([], "127.0.0.1", False),
         (["0.0.0.0/0"], "", False),
     ],
@@ -121,7 +146,7 @@ def test_peers_are_trusted_by_network(networks: list[str], peer: str, trusted: b
 def test_an_untrusted_caller_is_never_believed(forwarded: str, peer: IPv4Address | IPv6Address) -> None:
     """Without trust the address is the peer's, whatever `X-Forwarded-For` says."""
     access = AccessControl(CapabilityRegistry())
-    address = access.client_address({"X-Forwarded-For": forwarded}, str(peer), trusted=False)
+    address = access.client_address(CIMultiDict({"X-Forwarded-For": forwarded}), str(peer), Trust.NONE)
     assert address == parse_address(str(peer))
 
 
@@ -129,6 +154,6 @@ def test_an_untrusted_caller_is_never_believed(forwarded: str, peer: IPv4Address
 def test_a_malformed_header_falls_back_to_the_peer(forwarded: str) -> None:
     """A trusted caller's header gives its leftmost address, or else the peer's address."""
     address = AccessControl(CapabilityRegistry()).client_address(
-        {"X-Forwarded-For": forwarded}, "192.0.2.1", trusted=True
+        CIMultiDict({"X-Forwarded-For": forwarded}), "192.0.2.1", Trust.GATEWAY
     )
     assert address == (leftmost(forwarded) or "192.0.2.1")
