@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from galaxy_chassis.config.loading import Variable
-from galaxy_kernel.core.assembly import KERNEL, Assembly, assemble
+from galaxy_kernel.core.assembly import KERNEL, Assembly, assemble, describe_routes
 from galaxy_kernel.core.hookspecs import HOOKS, HookSpecs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,7 +85,7 @@ def _hooks() -> str:
 
 def _operations(assembly: Assembly) -> str:
     rows = ["| operation | access | plugin | summary |", "|---|---|---|---|"]
-    routes = assembly.plugins.contributions("backend_routes")
+    routes = describe_routes(assembly)
     for plugin, route in sorted(routes, key=lambda each: (each[1].path, each[1].method)):
         rows.append(f"| `{route.method} {route.path}` | {route.access} | {plugin} | {route.summary} |")
     return "\n".join(rows) + "\n"

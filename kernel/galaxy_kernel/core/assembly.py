@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from galaxy_chassis.config.loading import Configuration, Raw, load, read_environment
 from galaxy_chassis.config.process import is_strict
@@ -17,8 +18,14 @@ from galaxy_kernel.core.ordering import order
 from galaxy_kernel.core.plugins import PluginSet
 from galaxy_kernel.core.settings import KERNEL, KernelSettings
 from galaxy_kernel.errors import CapabilityError, PhaseError
+from galaxy_kernel.http.health import Report, health_route
+from galaxy_kernel.http.route import Route
 
+<<<<<<< HEAD
 __all__ = ["KERNEL", "Assembly", "assemble"]
+=======
+__all__ = ["KERNEL", "Assembly", "all_routes", "assemble", "describe_routes", "make_telemetry"]
+>>>>>>> http-faults
 
 
 @dataclass
@@ -118,7 +125,25 @@ def _not_installed(name: str, installed: list[str]) -> Fault:
     return Fault("BACKEND_PLUGINS_DISABLED", f"names {name!r}, which is not installed: {hint}")
 
 
+<<<<<<< HEAD
 def _telemetry(configuration: Configuration) -> Telemetry:
+=======
+def all_routes(assembly: Assembly, report: Report) -> list[tuple[str, Route]]:
+    """Return every operation with the name of its plugin: the kernel's own, whose checks `report` runs, first."""
+    return [(KERNEL, health_route(report)), *assembly.plugins.contributions("backend_routes")]
+
+
+def describe_routes(assembly: Assembly) -> list[tuple[str, Route]]:
+    """Return every operation, to be shown and not to be served."""
+
+    async def report() -> tuple[bool, dict[str, Any]]:
+        raise RuntimeError("these routes describe the API: nothing runs behind them")
+
+    return all_routes(assembly, report)
+
+
+def make_telemetry(configuration: Configuration) -> Telemetry:
+>>>>>>> http-faults
     """Make the exporters that the settings name; none where the settings are faulty, since nothing will run then."""
     try:
         settings = configuration.settings_of(KERNEL, KernelSettings)

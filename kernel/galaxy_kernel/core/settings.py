@@ -50,6 +50,10 @@ class KernelSettings(ProcessSettings):
     """Where the HTTP API listens."""
     http_max_body: int = Field(default=262_144, ge=1024)
     """Largest request body in bytes, unless a route says otherwise."""
+    http_max_connections: int = Field(default=4096, ge=16)
+    """Most connections to the HTTP API at a time; fewer where the process may not have as many descriptors."""
+    http_max_connections_per_client: int = Field(default=512, ge=4)
+    """Of them, most from one address, or from one IPv6 network of 64 bits. Trusted proxies are excepted."""
     http_request_timeout: Duration = timedelta(seconds=15)
     """Time limit of a request, after which it is answered 503 `timeout`."""
     push_listen_addr: ListenAddress = "127.0.0.1:8081"
@@ -57,7 +61,8 @@ class KernelSettings(ProcessSettings):
     gateway_token: SecretStr | None = None
     """The token that the gateway sends in `X-Gateway-Token`. Without it, internal routes and gRPC are closed."""
     trusted_proxies: Networks = ()
-    """Peers whose `X-Forwarded-For` is trusted, besides callers with the gateway's token."""
+    """Peers that forward for clients: the client is the first from the right of their `X-Forwarded-For` that is not
+    in these networks. They must overwrite or drop `X-Request-Id` and `traceparent`, which are believed too."""
     plugins_disabled: Names = ()
     """Installed plugins to leave out."""
     migrate_on_start: bool = True
