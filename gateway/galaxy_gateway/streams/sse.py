@@ -22,7 +22,7 @@ class ServerSentEvents:
         return server_sent(cursor, kind, payload)
 
     def beat(self, cursor: Cursor | None) -> bytes:
-        """Return a comment. An `id` without data is no event, and spares the client's next connection older ones."""
+        """Return a comment, and where known an `id`, which alone makes no event, so that it is a recent one."""
         return b":\n\n" if cursor is None else f":\nid: {cursor}\n\n".encode()
 
     def last(self, end: End) -> bytes:  # noqa: ARG002 # of the protocol
