@@ -215,6 +215,16 @@ async def test_draining_closes_with_going_away(gateway: Any) -> None:
     assert (gateway.count, gateway.metrics.ended["stopping"]) == (0, 5)
 
 
+async def test_draining_does_not_wait_for_a_close_that_is_not_answered(gateway: Any, monkeypatch: Any) -> None:
+    """A client that does not answer the close frame in the time of draining is disconnected."""
+    monkeypatch.setattr("galaxy_gateway.streams.stream.LINGER", 3600.0)
+    connection = await gateway.connect()
+    await gateway.live(1)
+    await gateway.streams.drain(0.05)
+    await gateway.until(lambda: gateway.count == 0)
+    await connection.close()
+
+
 async def test_a_client_that_closes_is_answered_and_gone(gateway: Any) -> None:
     """A close frame is answered, and frees everything."""
     connection = await gateway.connect()
