@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from operator import attrgetter
@@ -59,9 +59,9 @@ class Ring:
         """Return whether every event after this number is kept, or still to come."""
         return number >= self.floor
 
-    def after(self, number: int, *targets: str) -> Sequence[Message]:
-        """Return the targets' events after this number, in order."""
-        return list(merge(*(_after(self._by_target.get(target, ()), number) for target in targets), key=_number))
+    def after(self, number: int, *targets: str) -> Iterator[Message]:
+        """Return the targets' events after this number, in order, as they are now."""
+        return merge(*(_after(self._by_target.get(target, ()), number) for target in targets), key=_number)
 
     def revoked(self, session_id: str) -> bool:
         """Return whether this session is known to have ended."""

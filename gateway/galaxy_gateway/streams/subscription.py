@@ -114,8 +114,10 @@ class Subscription:
             self._hub.publish(read_events(frame.events))
 
     def _note(self, address: str, reason: str) -> None:
-        self._lost = f"{address}: {reason}"
-        _log.warning("events_subscription_lost", address=address, reason=reason, failures=self._failures + 1)
+        lost = f"{address}: {reason}"
+        if lost != self._lost or not self._failures:  # once, not at each attempt of a long outage
+            _log.warning("events_subscription_lost", address=address, reason=reason)
+        self._lost = lost
 
 
 async def _frames(call: Any) -> AsyncGenerator[Frame, None]:
