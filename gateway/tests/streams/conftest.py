@@ -64,6 +64,8 @@ class ScriptedBackend:
     most_replaying: int = 0
     open: int = 0
     address: str = ""
+    credentials: Any = None
+    """What secures its listener, if anything does."""
     _server: Any = None
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -105,7 +107,11 @@ class ScriptedBackend:
             ),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        port = server.add_insecure_port(self.address or "127.0.0.1:0")
+        where = self.address or "127.0.0.1:0"
+        if self.credentials is None:
+            port = server.add_insecure_port(where)
+        else:
+            port = server.add_secure_port(where, self.credentials)
         await server.start()
         self._server, self.address = server, f"127.0.0.1:{port}"
 
