@@ -6,13 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-<<<<<<< HEAD
 from galaxy_chassis.cli import AsJson, print_rows
-from galaxy_kernel.core.assembly import Assembly, assemble
-=======
-from galaxy_kernel.cli.output import AsJson, print_rows
 from galaxy_kernel.core.assembly import Assembly, assemble, describe_routes
->>>>>>> http-faults
 from galaxy_kernel.core.discovery import InstalledPlugin
 from galaxy_kernel.http import openapi
 from galaxy_kernel.http.route import Route

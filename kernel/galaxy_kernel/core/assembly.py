@@ -21,11 +21,7 @@ from galaxy_kernel.errors import CapabilityError, PhaseError
 from galaxy_kernel.http.health import Report, health_route
 from galaxy_kernel.http.route import Route
 
-<<<<<<< HEAD
-__all__ = ["KERNEL", "Assembly", "assemble"]
-=======
-__all__ = ["KERNEL", "Assembly", "all_routes", "assemble", "describe_routes", "make_telemetry"]
->>>>>>> http-faults
+__all__ = ["KERNEL", "Assembly", "all_routes", "assemble", "describe_routes"]
 
 
 @dataclass
@@ -125,9 +121,6 @@ def _not_installed(name: str, installed: list[str]) -> Fault:
     return Fault("BACKEND_PLUGINS_DISABLED", f"names {name!r}, which is not installed: {hint}")
 
 
-<<<<<<< HEAD
-def _telemetry(configuration: Configuration) -> Telemetry:
-=======
 def all_routes(assembly: Assembly, report: Report) -> list[tuple[str, Route]]:
     """Return every operation with the name of its plugin: the kernel's own, whose checks `report` runs, first."""
     return [(KERNEL, health_route(report)), *assembly.plugins.contributions("backend_routes")]
@@ -142,8 +135,7 @@ def describe_routes(assembly: Assembly) -> list[tuple[str, Route]]:
     return all_routes(assembly, report)
 
 
-def make_telemetry(configuration: Configuration) -> Telemetry:
->>>>>>> http-faults
+def _telemetry(configuration: Configuration) -> Telemetry:
     """Make the exporters that the settings name; none where the settings are faulty, since nothing will run then."""
     try:
         settings = configuration.settings_of(KERNEL, KernelSettings)
