@@ -218,7 +218,7 @@ def _mentions(annotation: Any, wanted: type) -> bool:
 
 
 def _type_name(info: FieldInfo) -> str:
-    named = next((mark.name for mark in info.metadata if isinstance(mark, TypeName)), None)
+    named = next((mark.name for mark in reversed(info.metadata) if isinstance(mark, TypeName)), None)
     return named or _annotation_name(info.annotation)
 
 
@@ -240,7 +240,7 @@ def _default(info: FieldInfo) -> str | None:
     if info.is_required() or value is None:
         return None
     if isinstance(value, SecretStr):
-        return "***"
+        return value.get_secret_value()  # a default is known to everybody
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, timedelta):

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -44,16 +45,18 @@ class HttpServer:
         *,
         request_timeout: float = 15.0,
         limits: ConnectionLimits | None = None,
+        tls: ssl.SSLContext | None = None,
         sees_details: Callable[[BaseRequest], bool] | None = None,
         variable: str = "BACKEND_HTTP_LISTEN_ADDR",
     ) -> None:
         """Create a server that does not listen yet; `request_timeout` in seconds.
 
-        `variable` is the setting that `listen_address` comes from, for the message when it is taken. `sees_details`
-        decides who sees the details of checks, which name hosts and errors: without it, callers of private addresses.
+        With `tls` it speaks HTTPS alone. `variable` is the setting that `listen_address` comes from, for the message
+        when it is taken. `sees_details` decides who sees the details of checks, which name hosts and errors: without
+        it, callers of private addresses.
         """
         self._sees_details = sees_details or _from_private_network
-        self._limits = limits or ConnectionLimits()
+        self._limits, self._tls = limits or ConnectionLimits(), tls
         self._listen_address, self._variable, self._handler = listen_address, variable, handler
         self._request_timeout = request_timeout
         self.in_flight = InFlightRequests(asyncio.get_running_loop(), request_timeout, self._late)
@@ -74,7 +77,7 @@ class HttpServer:
         await runner.setup()
         host, port = split_address(self._listen_address)
         try:
-            await TCPSite(runner, host, port, backlog=_BACKLOG).start()
+            await TCPSite(runner, host, port, backlog=_BACKLOG, ssl_context=self._tls).start()
         except OSError as error:
             await runner.cleanup()
             raise self._not_bound(error) from error
