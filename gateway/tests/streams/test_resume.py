@@ -169,16 +169,18 @@ async def test_a_heartbeat_moves_no_cursor_back(backend: Any, gateway: Any) -> N
 
 
 class Recorder:
-    """A transport that keeps what is written."""
+    """A transport that keeps what is written; after every second message it asks to wait."""
 
     def __init__(self) -> None:
         self.data = b""
+        self._writes = 0
 
     def write(self, data: bytes) -> None:
         self.data += data
+        self._writes += 1
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return 0 if self._writes % 2 else 500
 
     def is_closing(self) -> bool:
         return False

@@ -45,6 +45,17 @@ async def test_events_reach_their_account_and_session_alone(backend: Any, gatewa
     assert (one.numbers, two.numbers, other.numbers) == ([1, 4], [1, 2, 4], [3])
 
 
+async def test_a_client_without_a_cursor_begins_now(backend: Any, gateway: Any) -> None:
+    """What was published before its stream is not sent, though it is in memory."""
+    await backend.publish(1, 2)
+    await gateway.caught_up(backend)
+    client = await gateway.open()
+    await gateway.live(1)
+    await backend.publish(3)
+    await client.heard(1)
+    assert (client.numbers, client.blocks[0]["id"].strip()) == ([3], "g1-2")
+
+
 async def test_a_payload_in_lines_stays_one_message(backend: Any, gateway: Any) -> None:
     """Line breaks between a payload's tokens do not break the message apart, and those of Unicode stay."""
     client = await gateway.open()
