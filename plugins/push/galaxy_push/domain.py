@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -14,7 +15,7 @@ MAX_CURSOR = 2**63 - 1
 """The largest number that the database has."""
 
 _KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
-_CURSOR = re.compile(r"0|[1-9][0-9]{0,18}")
+_CURSOR = re.compile(r"(?:([0-9a-f]{12})-)?(0|[1-9][0-9]{0,18})")
 _GATEWAY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 SESSION_REVOKED = "session.revoked"
@@ -44,18 +45,40 @@ class StoredEvent(msgspec.Struct, frozen=True):
     request_id: str
 
 
+class Cursor(NamedTuple):
+    """A position in the stream: after the event of this number, in this generation of the numbering."""
+
+    generation: str
+    """Empty for a cursor of the time before generations, a plain number: it belongs to no stream that exists."""
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.generation}-{self.number}"
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How far the stream reaches."""
 
+    generation: str
+    """The present generation of the numbering: numbers of another one say nothing about this stream."""
     last_seq: int
     """The highest number assigned."""
     trimmed_seq: int
     """Events up to this one may be gone."""
 
-    def has_all_after(self, seq: int) -> bool:
-        """Return whether every event after this number is present, or still to come."""
-        return self.trimmed_seq <= seq <= self.last_seq
+    @property
+    def end(self) -> Cursor:
+        """The cursor after the last event."""
+        return Cursor(self.generation, self.last_seq)
+
+    def has_all_after(self, cursor: Cursor) -> bool:
+        """Return whether every event after this cursor is present, or still to come."""
+        return cursor.generation == self.generation and self.trimmed_seq <= cursor.number <= self.last_seq
+
+    def was_set_back(self, seen: Cursor) -> bool:
+        """Return whether a cursor that this stream once assigned is now ahead of its end: the database was set back."""
+        return seen.generation == self.generation and seen.number > self.last_seq
 
 
 def draft(event: PushEvent, request_id: str) -> Draft:
@@ -79,13 +102,14 @@ def draft(event: PushEvent, request_id: str) -> Draft:
     return Draft(event.key, event.account_id, event.session_id, event.kind, payload.decode(), given)
 
 
-def parse_cursor(cursor: str) -> int | None:
-    """Return the number in a cursor, None for the empty one, which means from now on. Raise ValueError."""
-    if not cursor:
+def parse_cursor(text: str, *, field: str) -> Cursor | None:
+    """Return the cursor that a field of a request has, None where it is empty. Raise ValueError, naming the field."""
+    if not text:
         return None
-    if _CURSOR.fullmatch(cursor) is None or int(cursor) > MAX_CURSOR:
-        raise ValueError("cursor: must be one that came with an event or an opening, or empty")
-    return int(cursor)
+    match = _CURSOR.fullmatch(text)
+    if match is None or int(match[2]) > MAX_CURSOR:
+        raise ValueError(f"{field}: must be a cursor that came with an event or an opening, or empty")
+    return Cursor(match[1] or "", int(match[2]))
 
 
 def check_gateway_id(gateway_id: str) -> str:

@@ -71,7 +71,7 @@ class PushPlugin:
     @cached_property
     def _reader(self) -> workers.Reader:
         context = self._context
-        return workers.Reader(context.database, self._hub, context.clock, self._metrics)
+        return workers.Reader(context.database, self._hub, context.clock, self._metrics, context.log)
 
     @cached_property
     def _subscriptions(self) -> rpc.Subscriptions:
