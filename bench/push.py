@@ -42,6 +42,7 @@ from galaxy_push.domain import StoredEvent
 from galaxy_push.hub import Hub
 from galaxy_push.metrics import Metrics
 from galaxy_push.plugin import PushPlugin
+from galaxy_push.replays import Replays
 from galaxy_push.service import PushService
 from galaxy_push.settings import PushSettings
 from galaxy_push.workers import Reader
@@ -101,7 +102,9 @@ class _Backend:
         log = get_logger("galaxy_push", plugin="push")
         self.reader = Reader(database, self.hub, self.clock, self.metrics, log)
         settings = PushSettings(max_lag=1_000_000)
-        service = rpc.service(rpc.Subscriptions(database, self.hub, settings, self.metrics, log))
+        service = rpc.service(
+            rpc.Subscriptions(database, self.hub, settings, self.metrics, log), Replays(database, self.metrics)
+        )
         self.server = RpcServer("127.0.0.1:0", token=TOKEN, services=[("push", service)])
 
 

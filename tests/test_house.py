@@ -35,7 +35,7 @@ OWN_PARTS = {
     "lobby": {"headers", "notices", "standing", "store"},
     "notification": {"catalogue", "channels", "kinds", "queue"},
     "mail": {"conversation", "mime", "queue", "rendering", "sealing", "transport"},
-    "push": {"frames", "hub", "metrics"},
+    "push": {"frames", "hub", "metrics", "replays"},
     "runtime": {"database_time", "drivers", "notices", "policies", "reconciling", "schedules", "table"},
 }
 """Files named after a real second part of a plugin."""

@@ -11,6 +11,8 @@ from galaxy_contracts.push import PushEvent
 
 MAX_PAYLOAD = 64 * 1024
 """Bytes of a payload's JSON: an event signals a change, and clients fetch large data from the API."""
+MAX_REPLAYED = 500
+"""Events in one answer to a replay."""
 MAX_CURSOR = 2**63 - 1
 """The largest number that the database has."""
 
@@ -72,13 +74,33 @@ class Standing:
         """The cursor after the last event."""
         return Cursor(self.generation, self.last_seq)
 
+    def has_assigned(self, cursor: Cursor) -> bool:
+        """Return whether a cursor is one of this stream."""
+        return cursor.generation == self.generation and cursor.number <= self.last_seq
+
     def has_all_after(self, cursor: Cursor) -> bool:
         """Return whether every event after this cursor is present, or still to come."""
-        return cursor.generation == self.generation and self.trimmed_seq <= cursor.number <= self.last_seq
+        return self.has_assigned(cursor) and self.trimmed_seq <= cursor.number
 
     def was_set_back(self, seen: Cursor) -> bool:
         """Return whether a cursor that this stream once assigned is now ahead of its end: the database was set back."""
         return seen.generation == self.generation and seen.number > self.last_seq
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The events for one session that a gateway asks for: those for its account, and those for itself."""
+
+    account_id: UUID
+    session_id: UUID
+    after: Cursor
+    up_to: Cursor | None
+    """None: the end of the stream."""
+    limit: int
+
+    def is_known_to(self, standing: Standing) -> bool:
+        """Return whether every event in the range is present."""
+        return standing.has_all_after(self.after) and (self.up_to is None or standing.has_assigned(self.up_to))
 
 
 def draft(event: PushEvent, request_id: str) -> Draft:
@@ -110,6 +132,31 @@ def parse_cursor(text: str, *, field: str) -> Cursor | None:
     if match is None or int(match[2]) > MAX_CURSOR:
         raise ValueError(f"{field}: must be a cursor that came with an event or an opening, or empty")
     return Cursor(match[1] or "", int(match[2]))
+
+
+def parse_range(account_id: str, session_id: str, after: str, up_to: str, limit: int) -> Range:
+    """Return what the fields of a request for a replay mean. Raise ValueError, naming the field."""
+    start = parse_cursor(after, field="after")
+    if start is None:
+        raise ValueError("after: must be the cursor of the last event that the client has")
+    return Range(
+        _parse_uuid(account_id, field="account_id"),
+        _parse_uuid(session_id, field="session_id"),
+        start,
+        parse_cursor(up_to, field="up_to"),
+        min(limit or MAX_REPLAYED, MAX_REPLAYED),
+    )
+
+
+def _parse_uuid(text: str, *, field: str) -> UUID:
+    """Return a UUID in its canonical text form. Raise ValueError, naming the field."""
+    try:
+        value = UUID(text)
+    except ValueError:
+        value = None
+    if value is None or str(value) != text.lower():
+        raise ValueError(f"{field}: must be a UUID in its canonical form")
+    return value
 
 
 def check_gateway_id(gateway_id: str) -> str:

@@ -23,7 +23,7 @@ from sqlalchemy import ARRAY, Text, Uuid, bindparam, delete, select, text
 from sqlalchemy.exc import DBAPIError
 
 from galaxy_kernel.api import Connection, is_unavailable
-from galaxy_push.domain import Cursor, Draft, Standing, StoredEvent
+from galaxy_push.domain import MAX_CURSOR, Cursor, Draft, Range, Standing, StoredEvent
 from galaxy_push.tables import push_events, push_state
 
 STALLED = timedelta(seconds=5)
@@ -60,6 +60,26 @@ _READ = text("""
     ) AS event ON true
     ORDER BY event.seq
 """).columns(account_id=Uuid, session_id=Uuid)
+
+# each branch is an ordered scan of its own index that ends at the limit; what exceeds the bytes is not fetched
+_REPLAY = text("""
+    SELECT state.generation, state.last_seq, state.trimmed_seq, event.found,
+        event.seq, event.account_id, event.session_id, event.kind, event.payload, event.request_id
+    FROM push_state AS state
+    LEFT JOIN LATERAL (
+        SELECT *, count(*) OVER () AS found, sum(octet_length(payload)) OVER (ORDER BY seq) AS size
+        FROM (
+            (SELECT * FROM push_events
+             WHERE account_id = :account_id AND seq > :after AND seq <= :up_to ORDER BY seq LIMIT :limit)
+            UNION ALL
+            (SELECT * FROM push_events
+             WHERE session_id = :session_id AND seq > :after AND seq <= :up_to ORDER BY seq LIMIT :limit)
+            ORDER BY seq LIMIT :limit
+        ) AS one
+    ) AS event ON event.size - octet_length(event.payload) < :bytes
+    ORDER BY event.seq
+""").columns(account_id=Uuid, session_id=Uuid)
+_REPLAY = _REPLAY.bindparams(bindparam("account_id", type_=Uuid), bindparam("session_id", type_=Uuid))
 
 _LOCK = text("""
     SELECT generation, last_seq, trimmed_seq, origin, CAST(pg_postmaster_start_time() AS text) AS server,
@@ -144,6 +164,16 @@ class Page:
     events: Sequence[StoredEvent]
 
 
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The events in a range, as many as one answer holds."""
+
+    standing: Standing
+    events: Sequence[StoredEvent]
+    more: bool
+    """Whether there are others in the range, after these."""
+
+
 async def add(connection: Connection, drafts: Sequence[Draft]) -> None:
     """Write events with the caller's transaction; those whose key is there already add nothing."""
     await connection.execute(_ADD, {name: [getattr(each, name) for each in drafts] for name in _FIELDS})
@@ -160,6 +190,24 @@ async def read(connection: Connection, after: int, limit: int) -> Page:
     waiting = rows[0][3]
     events = [StoredEvent(*row[4:]) for row in rows if row[4] is not None]
     return Page(Standing(*rows[0][:3]), waiting, events)
+
+
+async def replay(connection: Connection, wanted: Range, max_bytes: int) -> Replayed:
+    """Return the first events in a range, with payloads of about `max_bytes` at most, but one event at least.
+
+    What it says of the stream is of the same moment: a range that is known then is complete.
+    """
+    values = {
+        "account_id": wanted.account_id,
+        "session_id": wanted.session_id,
+        "after": wanted.after.number,
+        "up_to": MAX_CURSOR if wanted.up_to is None else wanted.up_to.number,
+        "limit": wanted.limit + 1,
+        "bytes": max_bytes,
+    }
+    rows = (await connection.execute(_REPLAY, values)).all()
+    events = [StoredEvent(*row[4:]) for row in rows[: wanted.limit] if row[4] is not None]
+    return Replayed(Standing(*rows[0][:3]), events, more=(rows[0].found or 0) > len(events))
 
 
 async def follow(connection: Connection, seen: Seen) -> Followed:

@@ -1,4 +1,4 @@
-"""The gRPC service (SPEC P-1 to P-3): one stream for each gateway that subscribes.
+"""The gRPC service (SPEC P-1 to P-4): one stream for each gateway that subscribes, and replays for its clients.
 
 A stream holds its cursor and nothing else; what it sends comes from the hub, or from the table where it is further
 behind. One frame at a time is passed to gRPC, and the next only when that one is sent, so events gather while a
@@ -12,13 +12,14 @@ import grpc
 import grpc.aio
 from structlog.typing import FilteringBoundLogger
 
-from galaxy_contracts.proto.push_pb2 import DESCRIPTOR, SubscribeRequest
+from galaxy_contracts.proto.push_pb2 import DESCRIPTOR, ReplayRequest, ReplayResponse, SubscribeRequest
 from galaxy_kernel.api import Database, RpcService, is_unavailable
 from galaxy_push import frames, queries
 from galaxy_push.domain import Cursor, Standing, check_gateway_id, parse_cursor
 from galaxy_push.errors import BlockedError, LaggingError, SubscriptionEndedError, TrimmedError
 from galaxy_push.hub import Hub
 from galaxy_push.metrics import Metrics
+from galaxy_push.replays import Replays
 from galaxy_push.settings import PushSettings
 
 SERVICE: str = DESCRIPTOR.services_by_name["Push"].full_name
@@ -172,12 +173,17 @@ class _Stream:
             )
 
 
-def service(subscriptions: Subscriptions) -> RpcService:
-    """Return the service for the kernel's listener. What it sends is bytes already."""
+def service(subscriptions: Subscriptions, replays: Replays) -> RpcService:
+    """Return the service for the kernel's listener. What a subscription sends is bytes already."""
     handlers = {
         "Subscribe": grpc.unary_stream_rpc_method_handler(
             subscriptions.subscribe, request_deserializer=SubscribeRequest.FromString
-        )
+        ),
+        "Replay": grpc.unary_unary_rpc_method_handler(
+            replays.replay,
+            request_deserializer=ReplayRequest.FromString,
+            response_serializer=ReplayResponse.SerializeToString,
+        ),
     }
     handler = grpc.method_handlers_generic_handler(SERVICE, handlers)
     return RpcService(SERVICE, lambda server: server.add_generic_rpc_handlers((handler,)))

@@ -39,6 +39,8 @@ push_events = Table(
     Index(None, "key", unique=True, postgresql_where=text("key IS NOT NULL")),
     Index(None, "account_id", postgresql_where=text("account_id IS NOT NULL")),
     Index(None, "session_id", postgresql_where=text("session_id IS NOT NULL")),
+    Index(None, "account_id", "seq", postgresql_where=text("account_id IS NOT NULL AND seq IS NOT NULL")),
+    Index(None, "session_id", "seq", postgresql_where=text("session_id IS NOT NULL AND seq IS NOT NULL")),
 )
 """Events, in the order of `seq`, their number in the stream: assigned after their commit, by `queries.number`.
 
