@@ -13,6 +13,7 @@ from pathlib import Path
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.logs import configure_logging, flush, get_logger
 from galaxy_chassis.process import handle_stop_signals
+from galaxy_contracts.push import PUSH
 from galaxy_devkit.dev import edge
 from galaxy_devkit.dev.banner import Banner, filled, wants_colours
 from galaxy_devkit.dev.home import Home, opened
@@ -100,7 +101,7 @@ class _Dev:
         for found in first.found:
             for companion in found.manifest.companions:
                 await self._start_companion(stack, found, companion)
-        self._choose_addresses(first.configuration.raw)
+        self._choose_addresses(first)
         self._set_variables_of_plugins(first)
         assembly = assemble(overlay=self.overlay)
         for warning in assembly.configuration.warnings:
@@ -151,15 +152,15 @@ class _Dev:
         self.overlay |= run.environment
         self.companions.append((companion, run))
 
-    def _choose_addresses(self, raw: Mapping[str, object]) -> None:
+    def _choose_addresses(self, first: Assembly) -> None:
         """Choose where the backend listens; late, so that a port that is free now is still free a moment later."""
         for variable, preferred, what in (
             (_LISTEN, HTTP_PORT, "the API"),
             (_PUSH, PUSH_PORT, "gRPC"),
         ):
-            if variable not in raw:
+            if variable not in first.configuration.raw:
                 self.overlay[variable] = f"{HOST}:{self.ports.choose(preferred, what)}"
-        if edge.is_installed():
+        if edge.is_installed() and any(PUSH in found.manifest.provides for found in first.found):
             self.gateway = os.environ.get(edge.LISTEN) or f"{HOST}:{self.ports.choose(edge.PORT, 'the gateway')}"
 
     async def _start_gateway(self, stack: AsyncExitStack, kernel: Kernel) -> None:
