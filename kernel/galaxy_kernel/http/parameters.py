@@ -19,7 +19,7 @@ _NOTATIONS = {
     bool: (re.compile("true|false"), "must be true or false"),
     int: (re.compile("-?[0-9]+"), "must be a whole number"),
 }
-"""How values are written, of which pydantic would also take `yes`, `on` and `1_000`: the description does not say so."""
+"""How values are written: pydantic would also take `yes`, `on` and `1_000`, of which the description knows nothing."""
 Notation = tuple[re.Pattern[str], str]
 """What the text of a parameter must match, and what is said where it does not."""
 
