@@ -185,11 +185,15 @@ class Kernel:
                 return Health("failed", "Postgres does not answer: see the logs, and BACKEND_POSTGRES_DSN")
             return Health()
 
+        async def writes() -> Health:
+            fault = self.database.writes.fault()
+            return Health("failed", f"Postgres refuses writes: {fault}") if fault else Health()
+
         async def migrations() -> Health:
             done = self.phase in ("building", "ready", "draining")
             return Health() if done else Health("failed", "not applied yet")
 
-        checks = {"lifecycle": phase, "postgres": postgres, "migrations": migrations}
+        checks = {"lifecycle": phase, "postgres": postgres, "postgres_writes": writes, "migrations": migrations}
         self.probes.add(KERNEL, [Probe(name, check, gates="ready") for name, check in checks.items()])
 
     def _interrupter(self) -> Callable[[], None]:

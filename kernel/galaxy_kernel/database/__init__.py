@@ -7,7 +7,15 @@ types and the same behaviour under cancellation and faults; one suite of tests h
 
 from galaxy_kernel.database.dsn import DsnError, schema_of
 from galaxy_kernel.database.engine import make_engine
-from galaxy_kernel.database.errors import is_retryable, is_unavailable, reason, sqlstate, unique_violation
+from galaxy_kernel.database.errors import (
+    is_busy,
+    is_retryable,
+    is_unavailable,
+    is_write_refused,
+    reason,
+    sqlstate,
+    unique_violation,
+)
 from galaxy_kernel.database.listener import Listener, notify
 from galaxy_kernel.database.transactions import Connection, Database, after_commit
 
@@ -17,8 +25,10 @@ __all__ = [
     "DsnError",
     "Listener",
     "after_commit",
+    "is_busy",
     "is_retryable",
     "is_unavailable",
+    "is_write_refused",
     "make_engine",
     "notify",
     "reason",
