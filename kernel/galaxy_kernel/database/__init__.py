@@ -17,6 +17,7 @@ from galaxy_kernel.database.errors import (
     unique_violation,
 )
 from galaxy_kernel.database.listener import Listener, notify
+from galaxy_kernel.database.session import check_session, refusal_of_settings
 from galaxy_kernel.database.transactions import Connection, Database, after_commit
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "DsnError",
     "Listener",
     "after_commit",
+    "check_session",
     "is_busy",
     "is_retryable",
     "is_unavailable",
@@ -32,6 +34,7 @@ __all__ = [
     "make_engine",
     "notify",
     "reason",
+    "refusal_of_settings",
     "schema_of",
     "sqlstate",
     "unique_violation",
