@@ -16,6 +16,9 @@ from galaxy_chassis.logs import (
 )
 from galaxy_chassis.logs.render import render_json
 
+TOKEN = "gxs_" + "aB3-" * 10 + "xyz"
+"""A session token."""
+
 
 def rendered(**fields: Any) -> dict[str, Any]:
     """Render one line and read it."""
@@ -107,6 +110,20 @@ def test_addresses_in_errors_of_the_standard_librarys_loggers_go(log: Any) -> No
         ("your code is 12345678.", "12345678"),
         ("code=12345678", "12345678"),
         ("{'code': '12345678'}", "12345678"),
+        ("code 1234 5678", "1234"),
+        ("code: 1234-5678", "5678"),
+        ("code: 1234\u20135678", "5678"),
+        ("code 1 2 3 4 5 6 7 8", "7 8"),
+        ("code  1234   5678", "5678"),
+        ("Ihr Code lautet 1234 5678.", "1234"),
+        ("1234 5678 is your sign-in code", "5678"),
+        ("code='1234 5678'", "5678"),
+        ("token " + TOKEN, "aB3-"),
+        ("session " + TOKEN, "aB3-"),
+        (TOKEN, "aB3-"),
+        (f"/api/v1/user/sessions/{TOKEN}?x=1", "aB3-"),
+        (f"{TOKEN[:30]}", "aB3-"),
+        (f"x{TOKEN}x", "aB3-"),
     ],
 )
 def test_secrets_in_texts_are_redacted(text: str, secret: str) -> None:
@@ -133,7 +150,9 @@ def test_fields_named_like_secrets_are_redacted(key: str) -> None:
     [("status_code", 404), ("smtp_code", 550), ("country_code", "AT"), ("exit_code", 137), ("tokens", 5),
      ("http.response.status_code", 200), ("recode", "x"), ("image", "galaxy/game@sha256:0a1b2c"),
      ("event_at", "2030-01-01 @ noon"), ("detail", "error code: 23505"), ("detail", "token expired, sign in again"),
-     ("url", "https://example.org/api/v1/public?page=2"), ("detail", "basic checks passed")],
+     ("url", "https://example.org/api/v1/public?page=2"),
+     ("detail", "status code 404 after 1700000000 s"), ("detail", "smtp code 550 5.1.1"),
+     ("detail", "gxs_short"), ("detail", "basic checks passed")],
 )  # fmt: skip
 def test_what_is_no_secret_is_kept(key: str, value: Any) -> None:
     """Fields and texts that only look a little like secrets are shown."""

@@ -26,7 +26,15 @@ from galaxy_kernel.core.assembly import KERNEL, Assembly
 from galaxy_kernel.core.context import make_resources
 from galaxy_kernel.core.facilities import Facilities
 from galaxy_kernel.core.lifespans import Lifespans
-from galaxy_kernel.database import Database, is_unavailable, make_engine, reason, schema_of
+from galaxy_kernel.database import (
+    Database,
+    check_session,
+    is_unavailable,
+    make_engine,
+    reason,
+    refusal_of_settings,
+    schema_of,
+)
 from galaxy_kernel.errors import PhaseError
 from galaxy_kernel.http.service import HttpService
 from galaxy_kernel.rpc.server import RpcServer
@@ -57,7 +65,7 @@ class Kernel:
         self._http_client = HttpClient(http_client)
         self.services = CapabilityRegistry()
         self.probes = Probes(self._clock)
-        self.phase = "starting"
+        self.phase, self._waiting_for = "starting", ""
         self.database = _make_database(assembly)
         self._stop = asyncio.Event()
         self._tasks = BackgroundTasks(on_crash=self.stop)
@@ -153,12 +161,17 @@ class Kernel:
         failures = 0
         while True:
             try:
-                return await self.database.ping()
+                return await check_session(self.database)
+            except BootError:
+                raise
             except Exception as error:
+                if (refusal := refusal_of_settings(error)) is not None:
+                    raise refusal from error
                 if not is_unavailable(error):
                     raise PhaseError(KERNEL, "connecting to Postgres (BACKEND_POSTGRES_DSN)", error) from error
                 failures += 1
                 delay = _BACKOFF.delay(failures, self._random)
+                self._waiting_for = f"Postgres: {reason(error)}"
                 _log.warning("postgres_connection_failed", retry_in_seconds=delay, reason=reason(error))
             await wait_for_event(self._stop, delay)
 
@@ -173,7 +186,8 @@ class Kernel:
 
     def _add_probes(self) -> None:
         async def phase() -> Health:
-            detail = f"{self.phase}: {self._lifespans.current}" if self._lifespans.current else self.phase
+            current = self._lifespans.current or (self._waiting_for if self.phase == "starting" else "")
+            detail = f"{self.phase}: {current}" if current else self.phase
             return Health() if self.phase == "ready" else Health("failed", detail)
 
         async def postgres() -> Health:
@@ -185,11 +199,15 @@ class Kernel:
                 return Health("failed", "Postgres does not answer: see the logs, and BACKEND_POSTGRES_DSN")
             return Health()
 
+        async def writes() -> Health:
+            fault = self.database.writes.fault()
+            return Health("failed", f"Postgres refuses writes: {fault}") if fault else Health()
+
         async def migrations() -> Health:
             done = self.phase in ("building", "ready", "draining")
             return Health() if done else Health("failed", "not applied yet")
 
-        checks = {"lifecycle": phase, "postgres": postgres, "migrations": migrations}
+        checks = {"lifecycle": phase, "postgres": postgres, "postgres_writes": writes, "migrations": migrations}
         self.probes.add(KERNEL, [Probe(name, check, gates="ready") for name, check in checks.items()])
 
     def _interrupter(self) -> Callable[[], None]:

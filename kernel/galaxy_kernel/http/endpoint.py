@@ -18,6 +18,9 @@ from galaxy_kernel.http.parameters import refuse_query
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.signature import Signature
 
+PUBLIC_BODY = 16_384
+"""Bytes of a body on a route of access `public`, unless the route says otherwise: nobody is known there."""
+
 
 class Endpoint:
     """A route with its plugin and its signature; handles a request: returns the response or raises a Problem."""
@@ -31,7 +34,8 @@ class Endpoint:
         self.plugin, self.route, self.signature = plugin, route, signature
         self._access, self._handler = route.access, route.handler
         self._audited = route.access is Access.ADMIN and route.method != "GET"
-        self._limit = max_body if route.max_body is None else route.max_body
+        usual = min(max_body, PUBLIC_BODY) if route.access is Access.PUBLIC else max_body
+        self._limit = usual if route.max_body is None else route.max_body
         self._takes_body = signature.body is not None or signature.form is not None
         self._serialise = _serialiser(route, signature)
         self._respond = html_response if signature.html else json_response

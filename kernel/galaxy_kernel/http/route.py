@@ -44,4 +44,4 @@ class Route:
     errors: tuple[str, ...] = ()
     """The codes of the problems it answers beyond the common ones, `<status> <code>`, for the documentation."""
     max_body: int | None = None
-    """Largest body in bytes; None: `BACKEND_HTTP_MAX_BODY`."""
+    """Largest body in bytes; None: `BACKEND_HTTP_MAX_BODY`, on public routes at most 16 KiB."""

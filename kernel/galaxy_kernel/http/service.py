@@ -12,8 +12,9 @@ from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.http.response import AnyResponse, problem_response
 from galaxy_chassis.http.server import HttpServer, answer_fixed, method_not_allowed
 from galaxy_chassis.logs import get_logger, log_request, log_unrouted_request
+from galaxy_chassis.logs.pacing import Pace
 from galaxy_chassis.request_context import RequestContext, current_request
-from galaxy_kernel.database import is_unavailable
+from galaxy_kernel.database import is_busy, is_unavailable, reason, sqlstate
 from galaxy_kernel.http.access import AccessControl, Trust
 from galaxy_kernel.http.docs import description_pages
 from galaxy_kernel.http.endpoint import Endpoint
@@ -79,6 +80,8 @@ class HttpService:
         )
         self._access, self._max_body = access, max_body
         self._observer = observer
+        self._paces = {"database_unavailable": Pace(), "database_busy": Pace()}
+        """One line a minute of each: a database that is full for an hour would have one for every request."""
         self._fixed = self.server.fixed
         self._router: Router[Endpoint] = Router()
         self._in_flight = self.server.in_flight
@@ -184,18 +187,33 @@ class HttpService:
             if task.cancelling():
                 raise  # the client is gone
             # this request was not cancelled: the handler let the cancellation of another task escape
-            raise _problem_of(error, endpoint) from None
+            raise self._problem_of(error, endpoint) from None
         except Exception as error:
-            raise in_flight.abort_reason(task) or _problem_of(error, endpoint) from None
+            raise in_flight.abort_reason(task) or self._problem_of(error, endpoint) from None
         finally:
             in_flight.end(task)
 
+    def _problem_of(self, error: BaseException, endpoint: Endpoint) -> Problem:
+        """Return the problem for an unexpected exception, and log it under the request id."""
+        if is_unavailable(error):
+            self._log_condition("database_unavailable", error, endpoint)
+            detail = "Postgres cannot serve this just now; no change is known to have happened. Try again."
+            return Problem(503, "database_unavailable", detail, headers={"Retry-After": "2"})
+        if is_busy(error):
+            self._log_condition("database_busy", error, endpoint)
+            detail = "Others kept Postgres from this for too long; nothing has changed. Try again."
+            return Problem(503, "database_busy", detail, headers={"Retry-After": "1"})
+        _log.error("request_failed", plugin=endpoint.plugin, route=endpoint.route.name, exc_info=error)
+        return Problem(500, "internal", "The service failed at this request. Quote the request_id to its operators.")
 
-def _problem_of(error: BaseException, endpoint: Endpoint) -> Problem:
-    """Return the problem for an unexpected exception, and log it under the request id."""
-    if is_unavailable(error):
-        _log.warning("database_unavailable", route=endpoint.route.name, error=type(error).__name__)
-        detail = "Postgres cannot be reached just now; no change is known to have happened. Try again."
-        return Problem(503, "database_unavailable", detail, headers={"Retry-After": "2"})
-    _log.error("request_failed", plugin=endpoint.plugin, route=endpoint.route.name, exc_info=error)
-    return Problem(500, "internal", "The service failed at this request. Quote the request_id to its operators.")
+    def _log_condition(self, event: str, error: BaseException, endpoint: Endpoint) -> None:
+        held_back = self._paces[event].due()
+        if held_back is not None:
+            _log.warning(
+                event,
+                route=endpoint.route.name,
+                error=type(error).__name__,
+                sqlstate=sqlstate(error),
+                reason=reason(error),
+                held_back=held_back,
+            )

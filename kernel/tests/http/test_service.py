@@ -160,6 +160,49 @@ async def test_every_error_is_a_problem_document(serve: Serve, method: str, path
     assert b"secret" not in raw
 
 
+class CodedError(Exception):
+    """An error of a driver."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(f"as asked: {sqlstate}")
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "status", "code"),
+    [
+        ("53100", 503, "database_unavailable"),
+        ("53300", 503, "database_unavailable"),
+        ("57P01", 503, "database_unavailable"),
+        ("25006", 503, "database_unavailable"),
+        ("57014", 503, "database_busy"),
+        ("55P03", 503, "database_busy"),
+        ("40001", 503, "database_busy"),
+        ("40P01", 503, "database_busy"),
+        ("22012", 500, "internal"),
+    ],
+)
+async def test_what_passes_by_itself_is_503_with_one_line_a_minute(
+    serve: Serve, sqlstate: str, status: int, code: str
+) -> None:
+    """The client is told to try again, and the log is not flooded; a fault of ours is 500, each with its traceback."""
+
+    async def failing() -> None:
+        raise CodedError(sqlstate)
+
+    api = await serve(at(failing))
+    with capture_logs() as lines:
+        answers = [await api("GET", "/api/v1/public/failing") for _ in range(3)]
+    assert {(each.status, each.json["code"], "Retry-After" in each.headers) for each in answers} == {
+        (status, code, status == 503)
+    }
+    told = [line for line in lines if line["event"] in (code, "request_failed")]
+    assert len(told) == (1 if status == 503 else 3)
+    assert all(("exc_info" in line) is (status == 500) for line in told)
+    if status == 503:
+        assert (told[0]["sqlstate"], told[0]["reason"]) == (sqlstate, f"as asked: {sqlstate}")
+
+
 async def exchange(api: Api, request: bytes) -> bytes:
     """Send bytes and return all that is received until the server closes."""
     host, _, port = api.server.address.rpartition(":")
