@@ -36,8 +36,12 @@ class UserAuthenticator(Protocol):
 class AdminAuthenticator(Protocol):
     """Establishes operators from HTTP Basic credentials."""
 
-    async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:
+    async def authenticate(
+        self, username: str, password: str, *, route: str, client_address: str
+    ) -> AdminIdentity | None:
         """Return the operator, or None when the credentials are wrong.
+
+        Wrong ones are counted by user name and by the network of `client_address`.
 
         `route` is the name of the requested route: an account whose password must be changed may only use the route
         that changes it. Raise the kernel's `Problem` for that, and while the account is locked.

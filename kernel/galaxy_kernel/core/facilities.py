@@ -54,7 +54,10 @@ class Facilities:
         self.http = HttpService(
             self._settings.http_listen_addr,
             access=AccessControl(
-                services, gateway_token=self._settings.token, trusted_proxies=self._settings.trusted_proxies
+                services,
+                gateway_token=self._settings.token,
+                trusted_proxies=self._settings.trusted_proxies,
+                admin_networks=self._settings.admin_networks,
             ),
             request_timeout=self._settings.http_request_timeout.total_seconds(),
             max_body=self._settings.http_max_body,

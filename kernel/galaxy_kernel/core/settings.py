@@ -57,6 +57,8 @@ class KernelSettings(Settings):
     """The token that the gateway sends in `X-Gateway-Token`. Without it, internal routes and gRPC are closed."""
     trusted_proxies: Networks = ()
     """Peers whose `X-Forwarded-For` is trusted, besides callers with the gateway's token."""
+    admin_networks: Networks = ()
+    """Networks from which operations of access `admin` may be called; empty: from everywhere."""
     plugins_disabled: Names = ()
     """Installed plugins to leave out."""
     config_strict: bool = True

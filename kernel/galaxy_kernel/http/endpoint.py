@@ -13,6 +13,7 @@ from galaxy_kernel.http.access import AccessControl
 from galaxy_kernel.http.audit import audited, target_of
 from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.faults import invalid_request
+from galaxy_kernel.http.foreign import refuse_foreign_page
 from galaxy_kernel.http.parameters import refuse_query
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.signature import Signature
@@ -22,7 +23,7 @@ class Endpoint:
     """A route with its plugin and its signature; handles a request: returns the response or raises a Problem."""
 
     __slots__ = (
-        *("_access", "_audited", "_handler", "_limit", "_respond", "_serialise", "_takes_body"),
+        *("_access", "_audited", "_handler", "_json_always", "_limit", "_respond", "_serialise", "_takes_body"),
         *("plugin", "route", "signature"),
     )
 
@@ -30,6 +31,7 @@ class Endpoint:
         self.plugin, self.route, self.signature = plugin, route, signature
         self._access, self._handler = route.access, route.handler
         self._audited = route.access is Access.ADMIN and route.method != "GET"
+        self._json_always = self._audited and route.method == "POST"
         self._limit = max_body if route.max_body is None else route.max_body
         self._takes_body = signature.body is not None or signature.form is not None
         self._serialise = _serialiser(route, signature)
@@ -44,7 +46,9 @@ class Endpoint:
         if self._access is Access.USER:
             user = access.user(headers, client_address)
         elif self._access is Access.ADMIN:
-            admin = await access.admin(headers, self.route)
+            if self._audited:
+                refuse_foreign_page(headers)
+            admin = await access.admin(headers, self.route, client_address)
         elif self._access is Access.INTERNAL:
             access.internal(headers)
         call = Call(self.route, request_id, headers, client_address, user=user, admin=admin)
@@ -55,6 +59,8 @@ class Endpoint:
         return await audited(log, call, target, lambda: self._run(request, segments, call))
 
     async def _run(self, request: BaseRequest, segments: list[str], call: Call) -> AnyResponse:
+        if self._json_always:
+            body.check_media_type(request.headers.get("Content-Type"))
         arguments = self._arguments(request, segments, call)
         if request.body_exists or self._takes_body:
             await self._take_body(request, arguments)

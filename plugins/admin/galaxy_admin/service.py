@@ -42,7 +42,14 @@ class AdminService:
                 await self._cache.put(connection, account)
                 self._context.log.info("first_admin_created")
 
-    async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:
+    async def authenticate(
+        self,
+        username: str,
+        password: str,
+        *,
+        route: str,
+        client_address: str,  # noqa: ARG002 # the lock-out will count by it
+    ) -> AdminIdentity | None:
         """Return the operator, or None; see the contract."""
         account = self._cache.get(fold(username))
         if account is None or account.disabled_at is not None:

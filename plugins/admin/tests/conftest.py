@@ -88,7 +88,7 @@ class World:
         self, method: str, path: str, *, user: str = "root", password: str = CHANGED, json: Any = None
     ) -> tuple[int, Any]:
         """Make a request as an operator, and return status and JSON."""
-        headers = {"Authorization": encode_basic_auth(user, password)}
+        headers = {"Authorization": encode_basic_auth(user, password), "Content-Type": "application/json"}
         async with self.booted.client.request(method, path, json=json, headers=headers) as response:
             return response.status, await response.json() if response.content_type.endswith("json") else None
 
