@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiohttp import ClientSession
 
 from galaxy_chassis.backoff import Backoff
-from galaxy_chassis.clock import Clock, SystemClock, wait_for_event
+from galaxy_chassis.clock import Clock, wait_for_event
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.health import Health, Probe, Probes
 from galaxy_chassis.http.client import HttpClient
@@ -27,6 +27,7 @@ from galaxy_kernel.core.context import make_resources
 from galaxy_kernel.core.facilities import Facilities
 from galaxy_kernel.core.lifespans import Lifespans
 from galaxy_kernel.database import Database, is_unavailable, make_engine, reason, schema_of
+from galaxy_kernel.database.clock import DatabaseClock
 from galaxy_kernel.errors import PhaseError
 from galaxy_kernel.http.service import HttpService
 from galaxy_kernel.rpc.server import RpcServer
@@ -53,7 +54,7 @@ class Kernel:
     ) -> None:
         assembly.configuration.check("serve")
         self.assembly, self._settings = assembly, assembly.kernel_settings
-        self._clock, self._random = clock or SystemClock(), random or secrets.SystemRandom()
+        self._clock, self._random = clock or DatabaseClock(), random or secrets.SystemRandom()
         self._http_client = HttpClient(http_client)
         self.services = CapabilityRegistry()
         self.probes = Probes(self._clock)
@@ -153,7 +154,10 @@ class Kernel:
         failures = 0
         while True:
             try:
-                return await self.database.ping()
+                await self.database.ping()
+                if isinstance(self._clock, DatabaseClock):
+                    await self._clock.ask(self.database)
+                return
             except Exception as error:
                 if not is_unavailable(error):
                     raise PhaseError(KERNEL, "connecting to Postgres (BACKEND_POSTGRES_DSN)", error) from error

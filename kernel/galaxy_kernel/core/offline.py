@@ -5,13 +5,13 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from galaxy_chassis.clock import SystemClock
 from galaxy_chassis.config.loading import Configuration
 from galaxy_chassis.errors import BootError
 from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.core.context import KernelResources, make_resources
 from galaxy_kernel.core.settings import KERNEL, KernelSettings
 from galaxy_kernel.database import Database, is_unavailable, make_engine, schema_of
+from galaxy_kernel.database.clock import DatabaseClock
 
 
 @asynccontextmanager
@@ -48,7 +48,8 @@ def run_offline(
         async with opened(configuration) as database:
             settings = configuration.settings_of(KERNEL, KernelSettings)
             key = b"" if settings.secret_key is None else settings.secret
-            clock, random = SystemClock(), secrets.SystemRandom()
+            clock, random = DatabaseClock(), secrets.SystemRandom()
+            await clock.ask(database)
             resources = make_resources(database, CapabilityRegistry(), key, clock=clock, random=random)
             share(resources)
             try:
