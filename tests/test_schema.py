@@ -9,7 +9,7 @@ from galaxy_migrations.comparison import drift
 
 TABLES = {
     *("feed_changes", "facts", "singleton_terms"),
-    *("accounts", "auth_challenges", "device_sessions"),
+    *("accounts", "auth_challenges", "auth_known_networks", "auth_wrong_codes", "device_sessions"),
     *("admin_accounts", "admin_audit_log"),
     *("mail_deliveries", "mail_attempts"),
     *("user_country_counters", "geo_forgotten_accounts"),
