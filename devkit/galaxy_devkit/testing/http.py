@@ -56,6 +56,9 @@ class FakeAuditLog:
         self._entries.add(entry)
         return entry
 
+    async def read(self, actor: AdminIdentity, action: str, target: Mapping[str, str], *, request_id: str) -> None:
+        self.lines.append(("read", actor.username, action, dict(target), request_id))
+
     async def finish(self, entry: UUID, outcome: str, status: int, target: Mapping[str, str]) -> None:
         self._entries.remove(entry)
         self.lines.append(("finish", outcome, status, *target.values()))

@@ -23,7 +23,17 @@ class Endpoint:
     """A route with its plugin and its signature; handles a request: returns the response or raises a Problem."""
 
     __slots__ = (
-        *("_access", "_audited", "_handler", "_json_always", "_limit", "_respond", "_serialise", "_takes_body"),
+        *(
+            "_access",
+            "_audited",
+            "_handler",
+            "_json_always",
+            "_limit",
+            "_recorded",
+            "_respond",
+            "_serialise",
+            "_takes_body",
+        ),
         *("plugin", "route", "signature"),
     )
 
@@ -31,6 +41,7 @@ class Endpoint:
         self.plugin, self.route, self.signature = plugin, route, signature
         self._access, self._handler = route.access, route.handler
         self._audited = route.access is Access.ADMIN and route.method != "GET"
+        self._recorded = route.access is Access.ADMIN and route.personal
         self._json_always = self._audited and route.method == "POST"
         self._limit = max_body if route.max_body is None else route.max_body
         self._takes_body = signature.body is not None or signature.form is not None
@@ -52,10 +63,13 @@ class Endpoint:
         elif self._access is Access.INTERNAL:
             access.internal(headers)
         call = Call(self.route, request_id, headers, client_address, user=user, admin=admin)
-        log = access.audit_log() if self._audited else None
+        log = access.audit_log() if self._audited or self._recorded else None
         if log is None:
             return await self._run(request, segments, call)
         target = target_of([parameter.name for parameter in self.signature.path], segments)
+        if not self._audited:
+            await log.read(call.admin, self.route.name, target, request_id=request_id)
+            return await self._run(request, segments, call)
         return await audited(log, call, target, lambda: self._run(request, segments, call))
 
     async def _run(self, request: BaseRequest, segments: list[str], call: Call) -> AnyResponse:

@@ -8,12 +8,12 @@ import re
 import unicodedata
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
+from galaxy_contracts import networks
 from galaxy_contracts.formats import is_invisible, parse_language, parse_name, parse_time_zone
 
 MAX_TRIES = 5
@@ -146,29 +146,15 @@ class ClientKeys(NamedTuple):
     network: bytes
 
 
-_IPV6_BYTES = {"client": 8, "site": 7, "network": 6}
-
-
 def client_keys(key: bytes, client_address: str) -> ClientKeys:
     """Return the keys of a client; the address itself is not stored."""
+    levels = {"client": networks.CLIENT, "site": networks.SITE, "network": networks.NETWORK}
     return ClientKeys(
         *(
-            hmac.digest(key, f"{level}\0{_network(client_address, length)}".encode(), hashlib.sha256)
-            for level, length in _IPV6_BYTES.items()
+            hmac.digest(key, f"{level}\0{networks.network_of(client_address, bits)}".encode(), hashlib.sha256)
+            for level, bits in levels.items()
         )
     )
-
-
-def _network(client_address: str, length: int) -> str:
-    try:
-        address = ip_address(client_address)
-    except ValueError:
-        return client_address
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return address.packed[:length].hex()
 
 
 class Sent(msgspec.Struct, frozen=True):
