@@ -28,8 +28,8 @@ MODULES = {
 }  # fmt: skip
 """Names that mean the same in every plugin."""
 OWN_PARTS = {
-    "admin": {"audit", "passwords"},
-    "auth": {"notices", "sessions"},
+    "admin": {"audit", "lockout", "passwords", "strength"},
+    "auth": {"metrics", "notices", "sessions"},
     "engineversion": {"checks", "conformance", "notices", "users"},
     "geo": {"counting", "databases", "watching"},
     "lobby": {"headers", "notices", "standing", "store"},

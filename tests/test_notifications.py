@@ -111,7 +111,7 @@ async def operated(operating: Any) -> AsyncIterator[Booted]:
 
 
 async def admin(booted: Booted, method: str, path: str, body: Any = None) -> Any:
-    headers = {"Authorization": encode_basic_auth("root", "a changed one, long")}
+    headers = {"Authorization": encode_basic_auth("root", "a changed one, long"), "Content-Type": "application/json"}
     async with booted.client.request(method, f"{ADMIN}{path}", headers=headers, json=body) as response:
         assert response.status < 300, await response.text()
         return await response.json()

@@ -57,7 +57,7 @@ async def operated(boot: Boot, mailbox: FaultyMailbox) -> AsyncIterator[Booted]:
 
 
 async def admin(booted: Booted, method: str, path: str) -> Any:
-    headers = {"Authorization": encode_basic_auth("root", "a changed one, long")}
+    headers = {"Authorization": encode_basic_auth("root", "a changed one, long"), "Content-Type": "application/json"}
     async with booted.client.request(method, f"/api/v1/admin/mail{path}", headers=headers) as response:
         assert response.status < 300, await response.text()
         return await response.json()

@@ -9,8 +9,8 @@ from galaxy_migrations.comparison import drift
 
 TABLES = {
     *("feed_changes", "facts", "singleton_terms"),
-    *("accounts", "auth_challenges", "device_sessions"),
-    *("admin_accounts", "admin_audit_log"),
+    *("accounts", "auth_challenges", "auth_known_networks", "auth_wrong_codes", "device_sessions"),
+    *("admin_accounts", "admin_audit_log", "admin_known_networks", "admin_sign_in_attempts"),
     *("mail_deliveries", "mail_attempts"),
     *("user_country_counters", "geo_forgotten_accounts"),
     *("notifications", "notification_routes", "notification_mutes", "admin_channel"),

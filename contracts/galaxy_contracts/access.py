@@ -36,8 +36,12 @@ class UserAuthenticator(Protocol):
 class AdminAuthenticator(Protocol):
     """Establishes operators from HTTP Basic credentials."""
 
-    async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:
+    async def authenticate(
+        self, username: str, password: str, *, route: str, client_address: str
+    ) -> AdminIdentity | None:
         """Return the operator, or None when the credentials are wrong.
+
+        Wrong ones are counted by user name and by the network of `client_address`.
 
         `route` is the name of the requested route: an account whose password must be changed may only use the route
         that changes it. Raise the kernel's `Problem` for that, and while the account is locked.
@@ -45,13 +49,18 @@ class AdminAuthenticator(Protocol):
 
 
 class AuditLog(Protocol):
-    """The audit log of operators. The kernel writes it for every unsafe request of access `admin`."""
+    """The audit log of operators. The kernel writes it for every unsafe request of access `admin`, and for reads of
+    personal data.
+    """
 
     async def begin(self, actor: AdminIdentity, action: str, target: Mapping[str, str], *, request_id: str) -> UUID:
         """Record, committed before the action runs, that `actor` attempts `action` (a route name) on `target`.
 
         A process that dies in the action leaves the row with the outcome `unknown`.
         """
+
+    async def read(self, actor: AdminIdentity, action: str, target: Mapping[str, str], *, request_id: str) -> None:
+        """Record, before it happens, that `actor` reads personal data. Reads of a minute may be counted in one row."""
 
     async def finish(self, entry: UUID, outcome: str, status: int, target: Mapping[str, str]) -> None:
         """Record how it ended: `done`, `refused` (4xx) or `failed` (5xx), with the HTTP status.

@@ -67,7 +67,12 @@ class AccountDeleted(Fact, frozen=True):
     email: str
     """The address as it was, so that others can scrub it. The fact's row goes once every listener has handled it."""
     deleted_at: datetime
-    """Later data belongs to a new account: the same person may have signed in again before listeners get this fact."""
+    """The database's time at the end of the deleting transaction, for data that has only the address.
+
+    What has the account's id goes by that. Of the rest what was written later belongs to a new account: the same person
+    may have signed in again before listeners get this fact. Compare with times that the database took, and wait for
+    transactions that began earlier, by a lock that writers of such data hold too.
+    """
 
 
 class AccountBlocked(Fact, frozen=True):

@@ -44,8 +44,22 @@ _MAX_LANGUAGE = 35
 _NO_ZONES = {"Factory", "localtime", "posixrules"}
 """Files beside the zones that are not zones: the machine's own choice, and a placeholder."""
 
+_MAX_MARKS = 4
+"""Nonspacing marks in a row (UTS #39, 5.4): more paint over the lines around them."""
+
 _JOINERS = "\u200c\u200d"
 """Invisible, but without them Persian, Hindi and many emoji cannot be written."""
+_EMOJI_STYLES = "\ufe0e\ufe0f"
+"""Select how the symbol before them is shown."""
+_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
+"""The flag of a part of a country, such as Scotland (UTS #51, ED-14a): a black flag and invisible tags."""
+_INVISIBLE = re.compile(
+    # Default_Ignorable_Code_Point of DerivedCoreProperties.txt, Unicode 16
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    # letters and symbols whose glyph is blank
+    "\u2800\U0001d159\U00013441\U00013442\U00016fe4]"
+)
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -134,15 +148,47 @@ def parse_name(text: str) -> str:
     """Check a name of a person or an object: one visible line that does not mislead.
 
     Spaces around it are dropped. Control characters, line breaks and invisible or direction-changing characters are
-    refused; a name needs at least one visible character.
+    refused (RFC 8264, 4.3), but where a script or an emoji needs them; a name needs at least one visible character.
     """
     name = unicodedata.normalize("NFC", text).strip()
-    categories = [unicodedata.category(character) for character in name if character not in _JOINERS]
-    if any(category[0] == "C" or category in ("Zl", "Zp") for category in categories):
+    plain = _FLAG.sub("\U0001f3f4", name)
+    seen = [each for place, each in enumerate(plain) if not _is_needed(plain, place)]
+    categories = [unicodedata.category(character) for character in seen]
+    if any(category[0] == "C" or category in ("Zl", "Zp") for category in categories) or any(map(is_invisible, seen)):
         raise ValueError("must not hold control characters, line breaks or invisible characters")
     if not any(category[0] in "LNPS" for category in categories):
         raise ValueError("must hold at least one visible character")
+    marks = "".join("m" if category in ("Mn", "Me") else " " for category in categories)
+    if "m" * (_MAX_MARKS + 1) in marks:
+        raise ValueError(f"must not hold more than {_MAX_MARKS} marks on one letter")
     return name
+
+
+def is_invisible(character: str) -> bool:
+    """Return whether a character shows nothing, is not a space, and takes no part in words (Unicode Standard, 5.21)."""
+    return _INVISIBLE.match(character) is not None or unicodedata.category(character) == "Cf"
+
+
+def _is_needed(name: str, place: int) -> bool:
+    """Return whether an invisible character belongs where it is: RFC 5892, appendix A, and emoji (UTS #51)."""
+    character, before, after = name[place], name[place - 1 : place], name[place + 1 : place + 2]
+    if character in _EMOJI_STYLES:
+        return _is_symbol(before) or before in tuple("0123456789#*")
+    if character not in _JOINERS:
+        return False
+    if character == "\u200d" and _is_symbol(after) and (_is_symbol(before) or before in tuple(_EMOJI_STYLES)):
+        return True
+    try:
+        return idna.core.valid_contextj(name, place)
+    except ValueError:  # a character beside it is not assigned
+        return False
+
+
+def _is_symbol(character: str) -> bool:
+    """Return whether a character may be an emoji, a skin tone, or another symbol that is shown."""
+    if not character or is_invisible(character):
+        return False
+    return unicodedata.category(character) in ("So", "Sk", "Sm") or character in "\u203c\u2049"
 
 
 @cache

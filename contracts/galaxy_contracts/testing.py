@@ -4,6 +4,7 @@ They live in memory and ignore transactions: a rollback does not undo changes of
 the contracts run against the fake and the real service alike.
 """
 
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -158,7 +159,19 @@ class FakeAdmins:
     username, password = "operator", "secret of the operator"
     identity = AdminIdentity(UUID(int=1), username)
 
-    async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:  # noqa: ARG002
+    @classmethod
+    def basic(cls) -> str:
+        """Return the operator's `Authorization` header."""
+        return "Basic " + b64encode(f"{cls.username}:{cls.password}".encode()).decode()
+
+    async def authenticate(
+        self,
+        username: str,
+        password: str,
+        *,
+        route: str,  # noqa: ARG002 # of the contract
+        client_address: str,  # noqa: ARG002 # of the contract
+    ) -> AdminIdentity | None:
         """Return the operator."""
         return self.identity if (username, password) == (self.username, self.password) else None
 

@@ -168,10 +168,74 @@ def test_time_zone_refuses(name: str) -> None:
         parse_time_zone(name)
 
 
-@pytest.mark.parametrize("name", ["Ada", "Zoë 🚀", "نام\u200cها", "👩\u200d🚀", "O'Brien-Smith (2)"])
+SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
+NEEDED = [
+    *("Ada", "Zoë 🚀", "نام\u200cها", "👩\u200d🚀", "O'Brien-Smith (2)", SCOTLAND, f"{SCOTLAND} Mary", FAMILY),
+    "می\u200cخواهم",
+    "क्\u200dष",
+    "\u2764\ufe0f",
+    "\U0001f3f3\ufe0f\u200d\U0001f308",
+    "\U0001f469\U0001f3fd\u200d\u2695\ufe0f",
+    "1\ufe0f\u20e3",
+    "Phạm Thị Thảo",
+    "ก็",
+    "한글",
+]
+
+
+@pytest.mark.parametrize("name", NEEDED)
 def test_name_accepts(name: str) -> None:
     """Names in any script, with emoji and their joiners, are valid."""
     assert parse_name(f"  {name} ") == unicodedata.normalize("NFC", name)
+
+
+IGNORABLE = [
+    *(0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180E, 0x180F, 0x200B, 0x200C, 0x200D, 0x200E),
+    *(0x202A, 0x202E, 0x2060, 0x2065, 0x206F, 0x3164, 0xFE00, 0xFE0E, 0xFE0F, 0xFEFF, 0xFFA0, 0xFFF0, 0xFFF8, 0x1BCA0),
+    *(0x1D173, 0x1D17A, 0xE0001, 0xE0020, 0xE007F, 0xE0100, 0xE01EF, 0xE0FFF, 0x2800, 0x1D159),
+]
+
+
+@pytest.mark.parametrize("code", IGNORABLE, ids=hex)
+@pytest.mark.parametrize("name", ["{}", "Admin{}", "{}Admin", "Ad{}min", "Admin {}", "{}{}", "\u0627{} a"])
+def test_name_shows_all_of_itself(name: str, code: int) -> None:
+    """No two names differ in a character that nobody sees, and none is made of such characters."""
+    with pytest.raises(ValueError, match="must"):
+        parse_name(name.replace("{}", chr(code)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        SCOTLAND[:-1],
+        SCOTLAND[1:],
+        "\U0001f3f4" + "\U000e0067" * 20 + "\U000e007f",
+        "\U0001f3f4\U000e007f",
+        "a" + SCOTLAND[1:],
+        "\u200d🚀",
+        "🚀\u200d",
+        "🚀\u200d\u200d🚀",
+        "a\u200d🚀",
+        "a" + "\u0301" * 79,
+        "a" + "\u0316" * 5,
+        "a\u20dd\u20dd\u20dd\u20dd\u20dd",
+    ],
+)
+def test_name_refuses_joiners_tags_and_marks_out_of_place(name: str) -> None:
+    """Joiners join two characters, tags end a flag, and a letter carries four marks at most."""
+    with pytest.raises(ValueError, match="must"):
+        parse_name(name)
+
+
+@given(st.text(max_size=20))
+def test_name_total(name: str) -> None:
+    """Any text is refused with ValueError or kept in a form that is kept as it is."""
+    try:
+        kept = parse_name(name)
+    except ValueError:
+        return
+    assert parse_name(kept) == kept
 
 
 @pytest.mark.parametrize("name", ["", " ", "\u200d", "a\nb", "a\x00b", "a\u202eb", "a\u2028b", "\u00ad", "a\u200bb"])

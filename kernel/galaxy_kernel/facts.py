@@ -25,7 +25,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -44,6 +44,8 @@ from galaxy_kernel.database import Connection, Database
 from galaxy_kernel.errors import PluginError
 from galaxy_kernel.wakeups import Wakeups
 from galaxy_kernel.workers.worker import Worker
+
+F = TypeVar("F", bound=Fact)
 
 FactHandler = Callable[[Any, Any], Awaitable[None]]
 """`async (connection, fact)`: runs in a transaction that also marks the fact as handled by this listener."""
@@ -84,6 +86,10 @@ _TAKE = text("""
     )
     RETURNING id, fact, payload, request_id, attempts
 """).bindparams(bindparam("listener", type_=Text), bindparam("names", type_=ARRAY(Text)))
+
+_UNDELIVERED = text("SELECT payload FROM facts WHERE listener = :listener AND fact = :fact ORDER BY id").bindparams(
+    bindparam("listener", type_=Text), bindparam("fact", type_=Text)
+)
 
 # another replica may process it by now, and then records the next failure itself
 _FAILED = text("""
@@ -161,6 +167,11 @@ class Facts:
         await connection.execute(_RECORD, parameters | {"request_id": request_id()})
         for listener in sorted({row[2] for row in rows}):
             self._wakeups.after_commit(connection, _worker(listener))
+
+    async def undelivered(self, connection: Connection, plugin: str, kind: type[F]) -> list[F]:
+        """Return the facts of a type that a plugin has not handled yet, or is handling in a transaction just now."""
+        rows = await connection.execute(_UNDELIVERED, {"listener": plugin, "fact": kind.fact})
+        return [msgspec.json.decode(payload, type=kind) for payload in rows.scalars()]
 
     def workers(self) -> list[tuple[str, Worker]]:
         """Return a worker for each plugin that listens, with its name."""

@@ -35,6 +35,7 @@ feed_changes = Table(
     Column("request_id", Text, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
     Index(None, "xid"),
+    Index(None, "topic", "key"),
 )
 """The change feed, for caches; see `galaxy_kernel.caches.feed`.
 

@@ -220,7 +220,7 @@ def test_secrets_are_never_printed() -> None:
         {"kernel": KernelSettings},
     )
     shown = repr(configuration.table()) + repr(configuration.faults) + repr(configuration.groups)
-    assert set(faults(configuration)) == {"BACKEND_SECRET_KEY", "BACKEND_POSTGRES_DSN"}
+    assert set(faults(configuration)) == {"BACKEND_SECRET_KEY", "BACKEND_POSTGRES_DSN", "BACKEND_GATEWAY_TOKEN"}
     assert not any(secret in shown for secret in ("shortish", "hunter2", "tok-en"))
 
 

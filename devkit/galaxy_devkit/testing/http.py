@@ -39,7 +39,7 @@ class FakeUserAuthenticator:
 class FakeAdminAuthenticator:
     """Knows one operator, OPERATOR."""
 
-    async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:  # noqa: ARG002 # the contract's
+    async def authenticate(self, username: str, password: str, **call: str) -> AdminIdentity | None:  # noqa: ARG002 # the contract's
         return OPERATOR if (username, password) == ("olga", _PASSWORD) else None
 
 
@@ -55,6 +55,9 @@ class FakeAuditLog:
         entry = uuid4()
         self._entries.add(entry)
         return entry
+
+    async def read(self, actor: AdminIdentity, action: str, target: Mapping[str, str], *, request_id: str) -> None:
+        self.lines.append(("read", actor.username, action, dict(target), request_id))
 
     async def finish(self, entry: UUID, outcome: str, status: int, target: Mapping[str, str]) -> None:
         self._entries.remove(entry)
@@ -99,7 +102,13 @@ Serve = Callable[..., Awaitable[Api]]
 
 @asynccontextmanager
 async def serving(
-    routes: Sequence[Route], *, plugin: str = "demo", closed: bool = False, proxies: Sequence[str] = (), **options: Any
+    routes: Sequence[Route],
+    *,
+    plugin: str = "demo",
+    closed: bool = False,
+    proxies: Sequence[str] = (),
+    admin_networks: Sequence[str] = (),
+    **options: Any,
 ) -> AsyncIterator[Api]:
     """Serve a plugin's routes; `closed` leaves out every authenticator, `options` are HttpService's own."""
     services, audit = CapabilityRegistry(), FakeAuditLog()
@@ -111,6 +120,7 @@ async def serving(
         services,
         gateway_token=None if closed else GATEWAY_TOKEN,
         trusted_proxies=[ip_network(proxy) for proxy in proxies],
+        admin_networks=[ip_network(network) for network in admin_networks],
     )
     service = HttpService("127.0.0.1:0", access=access, **options)
     await service.server.start()

@@ -33,7 +33,7 @@ if not structlog.is_configured():  # its own default renders the locals of every
     )
 
 SECRET_KEY = "a secret key for tests, of more than 32 bytes"
-GATEWAY_TOKEN = "a gateway token for tests"
+GATEWAY_TOKEN = "a gateway token for tests, of more than 32 bytes"
 
 ENVIRONMENT = {
     "BACKEND_SECRET_KEY": SECRET_KEY,

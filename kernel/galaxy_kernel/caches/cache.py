@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Table
 
 from galaxy_chassis.errors import GalaxyError
-from galaxy_kernel.caches.feed import Change, publish
+from galaxy_kernel.caches.feed import Change, erase, publish
 from galaxy_kernel.caches.index import Index
 from galaxy_kernel.caches.rows import Key, RowReader, decode_key, encode_key, read_all
 from galaxy_kernel.database import Connection, after_commit
@@ -78,11 +78,14 @@ class Cache(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._loaded())
 
-    async def put(self, connection: Connection, row: V) -> None:
+    async def put(self, connection: Connection, row: V, *, scrubbed: bool = False) -> None:
         """Store a row, new or changed, once the transaction has committed: here at once, elsewhere within moments.
 
-        Call it after the INSERT or UPDATE, with the row as that left it (RETURNING).
+        Call it after the INSERT or UPDATE, with the row as that left it (RETURNING). `scrubbed`: personal data was
+        removed from the row, and is erased from its earlier changes in the feed too.
         """
+        if scrubbed:
+            await erase(connection, self.name, [encode_key(self._key(row))])
         await self.put_many(connection, (row,))
 
     async def put_many(self, connection: Connection, rows: Iterable[V]) -> None:
@@ -90,12 +93,15 @@ class Cache(Generic[K, V]):
         await self._write(connection, [(self._key(row), row) for row in rows])
 
     async def drop(self, connection: Connection, key: K) -> None:
-        """Drop a row once the transaction has committed. Call it after the DELETE."""
+        """Drop a row once the transaction has committed, and erase it from the feed. Call it after the DELETE."""
         await self.drop_many(connection, (key,))
 
     async def drop_many(self, connection: Connection, keys: Iterable[K]) -> None:
-        """Drop several rows, in one statement."""
-        await self._write(connection, [(key, None) for key in keys])
+        """Drop several rows, in two statements."""
+        dropped = list(keys)
+        if dropped:
+            await erase(connection, self.name, [encode_key(key) for key in dropped])
+        await self._write(connection, [(key, None) for key in dropped])
 
     def _loaded(self) -> dict[K, V]:
         if self._rows is None:

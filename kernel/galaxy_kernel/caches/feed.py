@@ -15,6 +15,9 @@ makes no difference: `pg_current_xact_id()` is the whole transaction's.
 **Positions end** with the server that issued them: after a fail-over transaction ids may be issued again. They also end
 when trimmed changes may be missing. Then `read` raises PositionLostError, and the reader loads the tables again.
 
+**Erasing.** A row that is deleted, or from which personal data was removed, must not live on in its older changes.
+`erase` deletes them with the writer's transaction: a reader that has not come to them yet needs the newest alone.
+
 **Trimming.** A change must outlive its *commit*, not its insertion, by the retention, or a change whose transaction
 took an hour would be gone before it was read. So each row says which transactions had ended when it was written
 (`horizon`), and what is trimmed is what had ended by then for some row that is old enough.
@@ -45,6 +48,10 @@ _PUBLISH = text("""
     bindparam("keys", type_=ARRAY(Text)), bindparam("payloads", type_=ARRAY(Text)),
 )  # fmt: skip
 
+_ERASE = text("DELETE FROM feed_changes WHERE topic = :topic AND key = ANY(:keys)").bindparams(
+    bindparam("topic", type_=Text), bindparam("keys", type_=ARRAY(Text))
+)
+
 _HERE = """
     (SELECT CAST(pg_current_snapshot() AS text) AS snapshot, CAST(pg_postmaster_start_time() AS text) AS server,
             CAST(extract(epoch FROM clock_timestamp()) AS float8) AS at) AS here
@@ -61,9 +68,13 @@ _READ = text(f"""
     ORDER BY change.id
 """).bindparams(bindparam("since", type_=Text))  # noqa: S608  a constant of ours
 
+# it skips what a writer is just erasing: waiting for each other, the two could deadlock
 _TRIM = text("""
-    DELETE FROM feed_changes
-    WHERE xid < (SELECT max(horizon) FROM feed_changes WHERE at < clock_timestamp() - make_interval(secs => :age))
+    DELETE FROM feed_changes WHERE id IN (
+        SELECT id FROM feed_changes
+        WHERE xid < (SELECT max(horizon) FROM feed_changes WHERE at < clock_timestamp() - make_interval(secs => :age))
+        FOR UPDATE SKIP LOCKED
+    )
 """)
 
 
@@ -112,6 +123,14 @@ async def publish(connection: Connection, topic: str, changes: Sequence[tuple[st
     keys, payloads = zip(*changes, strict=True)
     parameters = {"topic": topic, "request_id": request_id(), "keys": list(keys), "payloads": list(payloads)}
     return sorted((await connection.execute(_PUBLISH, parameters)).scalars())
+
+
+async def erase(connection: Connection, topic: str, keys: Sequence[str]) -> None:
+    """Delete the changes of these keys so far, with the connection's transaction.
+
+    Call it between the statement that changed the rows, which are locked by it, and `publish`.
+    """
+    await connection.execute(_ERASE, {"topic": topic, "keys": list(keys)})
 
 
 async def position(connection: Connection) -> Position:

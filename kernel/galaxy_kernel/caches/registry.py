@@ -80,8 +80,20 @@ class CachesState:
 class Caches:
     """The caches of one process: loads them, and follows the feed."""
 
-    def __init__(self, database: Database, feed: Feed, wakeups: Wakeups, clock: Clock) -> None:
-        """Do no I/O: `load` and `run` do."""
+    def __init__(
+        self,
+        database: Database,
+        feed: Feed,
+        wakeups: Wakeups,
+        clock: Clock,
+        *,
+        on_time: Callable[[float, float], None] | None = None,
+    ) -> None:
+        """Do no I/O: `load` and `run` do.
+
+        `on_time` is called with the server's time after each look at the feed: see `DatabaseClock.observe`.
+        """
+        self._on_time = on_time
         self._database, self._feed, self._wakeups, self._clock = database, feed, wakeups, clock
         self._caches: dict[str, tuple[str, Cache[Any, Any]]] = {}
         self._position: Position | None = None
@@ -160,6 +172,8 @@ class Caches:
             return
         started = self._clock.monotonic()
         reading = await self._feed.read(since)
+        if self._on_time is not None:
+            self._on_time(reading.position.at, started)
         for change in reading.changes:
             _, cache = self._caches.get(change.topic, ("", None))
             if cache is None:  # of a plugin that is not installed here

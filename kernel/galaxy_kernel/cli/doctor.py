@@ -7,7 +7,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 
 import typer
@@ -19,14 +18,13 @@ from galaxy_kernel.core import schema
 from galaxy_kernel.core.assembly import Assembly, assemble
 from galaxy_kernel.core.offline import opened
 from galaxy_kernel.database import Database
+from galaxy_kernel.database.clock import MOST_SKEW, DatabaseClock
 from galaxy_kernel.errors import PluginError
 from galaxy_migrations.errors import MigrationError
 from galaxy_migrations.states import check, orphans
 
 _OLDEST_POSTGRES = 130_000
 """pg_current_xact_id() and pg_visible_in_snapshot() came with PostgreSQL 13."""
-_MOST_SKEW = 2.0
-"""Seconds by which this machine's clock and the database's may differ."""
 
 Finding = dict[str, Any]
 
@@ -77,19 +75,18 @@ def _configuration(assembly: Assembly) -> list[Finding]:
 
 
 async def _database(assembly: Assembly, database: Database) -> AsyncIterator[Finding]:
-    query = text("SELECT current_setting('server_version_num')::int, version(), clock_timestamp()")
+    query, clock = text("SELECT current_setting('server_version_num')::int, version()"), DatabaseClock()
+    await clock.ask(database)
     async with database.reading() as connection:
-        before = datetime.now(UTC)
-        number, version, now = (await connection.execute(query)).one()
-        after = datetime.now(UTC)
+        number, version = (await connection.execute(query)).one()
     name = version.partition(" on ")[0]
     if number < _OLDEST_POSTGRES:
         yield _finding("postgres", "failed", f"{name}: needs PostgreSQL 13 or later")
     else:
         yield _finding("postgres", "ok", name)
-    skew = max((before - now).total_seconds(), (now - after).total_seconds(), 0.0)
-    state = "ok" if skew <= _MOST_SKEW else "warning"
-    yield _finding("clock", state, f"{skew:.1f} s from the database's" + ("" if state == "ok" else ": check NTP"))
+    state = "ok" if abs(clock.skew) <= MOST_SKEW else "warning"
+    detail = f"{abs(clock.skew):.1f} s from the database's"
+    yield _finding("clock", state, detail + ("" if state == "ok" else ": check NTP"))
     found = schema.branches(assembly.plugins)
     for each in await check(database.engine, database.schema, found):
         yield _finding(f"schema of {each.plugin}", "ok" if each.runs else "failed", each.message)

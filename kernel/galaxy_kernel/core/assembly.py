@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from galaxy_chassis.config.loading import Configuration, Raw, load, read_environment
@@ -102,6 +102,9 @@ def _configure(raw: Mapping[str, Raw], found: tuple[InstalledPlugin, ...], disco
         ignored_prefixes=tuple(f"BACKEND_{name.upper()}_" for name in discovery.broken),
         strict=strict,
     )
+    kernel = configuration.groups.get(KERNEL)
+    if isinstance(kernel, KernelSettings):
+        configuration = replace(configuration, warnings=(*configuration.warnings, *kernel.warnings))
     if not discovery.unknown:
         return configuration
     installed = [each.name for each in (*discovery.enabled, *discovery.disabled)]

@@ -22,6 +22,7 @@ from galaxy_kernel.caches.registry import Caches
 from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.core.assembly import KERNEL, Assembly, all_routes
 from galaxy_kernel.core.context import KernelResources
+from galaxy_kernel.database.clock import DatabaseClock
 from galaxy_kernel.errors import PhaseError, PluginError
 from galaxy_kernel.http.access import AccessControl
 from galaxy_kernel.http.service import HttpService
@@ -57,7 +58,10 @@ class Facilities:
         self.http = HttpService(
             self._settings.http_listen_addr,
             access=AccessControl(
-                services, gateway_token=self._settings.token, trusted_proxies=self._settings.trusted_proxies
+                services,
+                gateway_token=self._settings.token,
+                trusted_proxies=self._settings.trusted_proxies,
+                admin_networks=self._settings.admin_networks,
             ),
             request_timeout=self._settings.http_request_timeout.total_seconds(),
             max_body=self._settings.http_max_body,
@@ -87,7 +91,7 @@ class Facilities:
     async def _build(self, resources: KernelResources, stack: AsyncExitStack) -> None:
         plugins, probes = self._assembly.plugins, self._probes
         feed = Feed(resources.database)
-        caches = Caches(resources.database, feed, resources.wakeups, self._clock)
+        caches = self._make_caches(resources, feed)
         for name, contributed in plugins.call("backend_caches"):
             caches.register(name, contributed)
         for name, subscriptions in plugins.call("backend_subscriptions"):
@@ -119,6 +123,13 @@ class Facilities:
         _, late, _ = await asyncio.gather(self.http.server.drain(timeout), workers, rpc)
         if late:
             _log.warning("workers_cancelled", workers=late)
+
+    def _make_caches(self, resources: KernelResources, feed: Feed) -> Caches:
+        database, wakeups, clock = resources.database, resources.wakeups, self._clock
+        if not isinstance(clock, DatabaseClock):
+            return Caches(database, feed, wakeups, clock)
+        self._probes.add(KERNEL, [Probe("clock", clock.check)])
+        return Caches(database, feed, wakeups, clock, on_time=clock.observe)
 
     def _make_rpc(self) -> RpcServer | None:
         services = self._assembly.plugins.contributions("backend_rpc")

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiohttp import ClientSession
 
 from galaxy_chassis.backoff import Backoff
-from galaxy_chassis.clock import Clock, SystemClock, wait_for_event
+from galaxy_chassis.clock import Clock, wait_for_event
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.health import Health, Probe, Probes
 from galaxy_chassis.http.client import HttpClient
@@ -35,6 +35,7 @@ from galaxy_kernel.database import (
     refusal_of_settings,
     schema_of,
 )
+from galaxy_kernel.database.clock import DatabaseClock
 from galaxy_kernel.errors import PhaseError
 from galaxy_kernel.http.service import HttpService
 from galaxy_kernel.rpc.server import RpcServer
@@ -61,7 +62,7 @@ class Kernel:
     ) -> None:
         assembly.configuration.check("serve")
         self.assembly, self._settings = assembly, assembly.kernel_settings
-        self._clock, self._random = clock or SystemClock(), random or secrets.SystemRandom()
+        self._clock, self._random = clock or DatabaseClock(), random or secrets.SystemRandom()
         self._http_client = HttpClient(http_client)
         self.services = CapabilityRegistry()
         self.probes = Probes(self._clock)
@@ -161,7 +162,10 @@ class Kernel:
         failures = 0
         while True:
             try:
-                return await check_session(self.database)
+                await check_session(self.database)
+                if isinstance(self._clock, DatabaseClock):
+                    await self._clock.ask(self.database)
+                return
             except BootError:
                 raise
             except Exception as error:

@@ -5,7 +5,6 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from galaxy_chassis.clock import SystemClock
 from galaxy_chassis.config.loading import Configuration
 from galaxy_chassis.errors import BootError
 from galaxy_kernel.capabilities import CapabilityRegistry
@@ -20,6 +19,7 @@ from galaxy_kernel.database import (
     refusal_of_settings,
     schema_of,
 )
+from galaxy_kernel.database.clock import DatabaseClock
 
 
 @asynccontextmanager
@@ -57,7 +57,8 @@ def run_offline(
         async with opened(configuration) as database:
             settings = configuration.settings_of(KERNEL, KernelSettings)
             key = b"" if settings.secret_key is None else settings.secret
-            clock, random = SystemClock(), secrets.SystemRandom()
+            clock, random = DatabaseClock(), secrets.SystemRandom()
+            await clock.ask(database)
             resources = make_resources(database, CapabilityRegistry(), key, clock=clock, random=random)
             share(resources)
             try:

@@ -10,10 +10,21 @@ from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Netwo
 from galaxy_chassis.errors import ConfigurationError, Fault
 from galaxy_kernel.database import schema_of
 
+_SHORTEST_SECRET = 32
+_FEWEST_BYTES = 10
+"""Different ones: of 32 random hexadecimal digits hardly ever fewer are different."""
 
-def _long_enough(secret: SecretStr) -> SecretStr:
-    if len(secret.get_secret_value().encode()) < 32:
+
+_WIDEST_TRUST = 8
+"""Bits of the widest network whose members one trusts, 10.0.0.0/8."""
+
+
+def _strong(secret: SecretStr) -> SecretStr:
+    found = secret.get_secret_value().encode()
+    if len(found) < _SHORTEST_SECRET:
         raise ValueError("expected at least 32 bytes, for example the output of: openssl rand -base64 48")
+    if len(set(found)) < _FEWEST_BYTES:
+        raise ValueError("expected a random value, for example the output of: openssl rand -base64 48")
     return secret
 
 
@@ -31,7 +42,7 @@ class KernelSettings(ProcessSettings):
 
     prefix: ClassVar[str | None] = "BACKEND_"
 
-    secret_key: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
+    secret_key: Annotated[SecretStr, AfterValidator(_strong)] | None = Field(
         default=None, json_schema_extra=RequiredBy(("serve",)).extra
     )
     """Root of every keyed hash and seal, at least 32 bytes. Keep it: with another one, stored codes and seals are
@@ -58,15 +69,27 @@ class KernelSettings(ProcessSettings):
     """Time limit of a request, after which it is answered 503 `timeout`."""
     push_listen_addr: ListenAddress = "127.0.0.1:8081"
     """Where the gRPC listener listens; opened when an installed plugin contributes a gRPC service."""
-    gateway_token: SecretStr | None = None
-    """The token that the gateway sends in `X-Gateway-Token`. Without it, internal routes and gRPC are closed."""
+    gateway_token: Annotated[SecretStr, AfterValidator(_strong)] | None = None
+    """The token that the gateway sends in `X-Gateway-Token`, at least 32 bytes. Without it, internal routes and gRPC
+    are closed."""
     trusted_proxies: Networks = ()
     """Peers that forward for clients: the client is the first from the right of their `X-Forwarded-For` that is not
     in these networks. They must overwrite or drop `X-Request-Id` and `traceparent`, which are believed too."""
+    admin_networks: Networks = ()
+    """Networks from which operations of access `admin` may be called; empty: from everywhere."""
     plugins_disabled: Names = ()
     """Installed plugins to leave out."""
     migrate_on_start: bool = True
     """Whether `serve` brings the schema up to date; otherwise it refuses a schema older than the code."""
+
+    @property
+    def warnings(self) -> list[Fault]:
+        """What is valid, but hardly meant."""
+        wide = [str(network) for network in self.trusted_proxies if network.prefixlen < _WIDEST_TRUST]
+        if not wide:
+            return []
+        reason = f"{', '.join(wide)} is wider than /{_WIDEST_TRUST}: everybody there chooses their client address"
+        return [Fault("BACKEND_TRUSTED_PROXIES", reason)]
 
     @property
     def dsn(self) -> str:

@@ -60,11 +60,17 @@ class AccessControl:
     """The three authenticators, and the client address and request id, which a trusted caller may set."""
 
     def __init__(
-        self, services: CapabilityRegistry, *, gateway_token: str | None = None, trusted_proxies: Sequence[Network] = ()
+        self,
+        services: CapabilityRegistry,
+        *,
+        gateway_token: str | None = None,
+        trusted_proxies: Sequence[Network] = (),
+        admin_networks: Sequence[Network] = (),
     ) -> None:
         self._services = services
         self._gateway_token = gateway_token.encode() if gateway_token else None
         self._trusted = TrustedPeers(trusted_proxies)
+        self._operators = TrustedPeers(admin_networks) if admin_networks else None
 
     def trust(self, headers: Mapping[str, str], peer: str) -> Trust:
         """Return how far the caller is trusted."""
@@ -138,14 +144,23 @@ class AccessControl:
                 headers={"WWW-Authenticate": GATEWAY_HEADER},
             )
 
-    async def admin(self, headers: Mapping[str, str], route: Route) -> AdminIdentity:
-        """Return the operator behind HTTP Basic (RFC 7617). Raise 401 `unauthenticated` or 403 `access_closed`."""
+    async def admin(self, headers: Mapping[str, str], route: Route, client_address: str) -> AdminIdentity:
+        """Return the operator behind HTTP Basic (RFC 7617).
+
+        Raise 403 `network_refused` outside of `BACKEND_ADMIN_NETWORKS`, 401 `unauthenticated` or 403 `access_closed`.
+        """
+        if self._operators is not None and not self._operators.contains(client_address):
+            raise Problem(
+                403,
+                "network_refused",
+                "Operations of access 'admin' are closed to this network: BACKEND_ADMIN_NETWORKS.",
+            )
         authenticator = self._services.find(ADMIN_AUTHENTICATOR)
         if authenticator is None:
             _refuse_without(ADMIN_AUTHENTICATOR, "admin")
         credentials = parse_basic(headers.get(_AUTHORIZATION, ""))
         if credentials is not None:
-            identity = await authenticator.authenticate(*credentials, route=route.name)
+            identity = await authenticator.authenticate(*credentials, route=route.name, client_address=client_address)
             if identity is not None:
                 return identity
         raise Problem(

@@ -14,6 +14,7 @@ from galaxy_kernel.http.access import AccessControl
 from galaxy_kernel.http.audit import audited, target_of
 from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.faults import invalid_request
+from galaxy_kernel.http.foreign import refuse_foreign_page
 from galaxy_kernel.http.parameters import refuse_query
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.signature import Signature
@@ -26,7 +27,17 @@ class Endpoint:
     """A route with its plugin and its signature; handles a request: returns the response or raises a Problem."""
 
     __slots__ = (
-        *("_access", "_audited", "_handler", "_limit", "_respond", "_serialise", "_takes_body"),
+        *(
+            "_access",
+            "_audited",
+            "_handler",
+            "_json_always",
+            "_limit",
+            "_recorded",
+            "_respond",
+            "_serialise",
+            "_takes_body",
+        ),
         *("plugin", "route", "signature"),
     )
 
@@ -36,6 +47,8 @@ class Endpoint:
         self._audited = route.access is Access.ADMIN and route.method != "GET"
         usual = min(max_body, PUBLIC_BODY) if route.access is Access.PUBLIC else max_body
         self._limit = usual if route.max_body is None else route.max_body
+        self._recorded = route.access is Access.ADMIN and route.personal
+        self._json_always = self._audited and route.method == "POST"
         self._takes_body = signature.body is not None or signature.form is not None
         self._serialise = _serialiser(route, signature)
         self._respond = html_response if signature.html else json_response
@@ -49,17 +62,24 @@ class Endpoint:
         if self._access is Access.USER:
             user = access.user(headers, client_address)
         elif self._access is Access.ADMIN:
-            admin = await access.admin(headers, self.route)
+            if self._audited:
+                refuse_foreign_page(headers)
+            admin = await access.admin(headers, self.route, client_address)
         elif self._access is Access.INTERNAL:
             access.internal(headers)
         call = Call(self.route, request_id, headers, client_address, user=user, admin=admin)
-        log = access.audit_log() if self._audited else None
+        log = access.audit_log() if self._audited or self._recorded else None
         if log is None:
             return await self._run(request, segments, call)
         target = target_of([parameter.name for parameter in self.signature.path], segments)
+        if not self._audited:
+            await log.read(call.admin, self.route.name, target, request_id=request_id)
+            return await self._run(request, segments, call)
         return await audited(log, call, target, lambda: self._run(request, segments, call))
 
     async def _run(self, request: BaseRequest, segments: list[str], call: Call) -> AnyResponse:
+        if self._json_always:
+            body.check_media_type(request.headers.get("Content-Type"))
         arguments = self._arguments(request, segments, call)
         if request.body_exists or self._takes_body:
             await self._take_body(request, arguments)

@@ -29,7 +29,7 @@ _ACCESS_ERRORS = {
     Access.PUBLIC: (),
     Access.USER: ("401 unauthenticated", "403 access_closed"),
     Access.INTERNAL: ("401 gateway_token_required", "403 access_closed"),
-    Access.ADMIN: ("401 unauthenticated", "403 access_closed"),
+    Access.ADMIN: ("401 unauthenticated", "403 access_closed", "403 network_refused"),
 }
 _BODY_ERRORS = ("413 body_too_large", "415 unsupported_media_type", "417 expectation_failed")
 _SECURITY_SCHEMES: Document = {
@@ -213,6 +213,8 @@ def _codes(route: Route, signature: Signature, access: Access) -> dict[int, list
     if route.method != "GET":
         malformed = "400 malformed_json" if signature.form is None else "400 malformed_form"
         errors += (malformed, *_BODY_ERRORS)
+        if access is Access.ADMIN:
+            errors.append("403 foreign_origin")
     errors += _COMMON_ERRORS
     codes: dict[int, list[str]] = {}
     for error in errors:

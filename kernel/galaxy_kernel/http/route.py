@@ -43,5 +43,7 @@ class Route:
     """Status of the usual answer; a handler that returns None answers 204 in any case."""
     errors: tuple[str, ...] = ()
     """The codes of the problems it answers beyond the common ones, `<status> <code>`, for the documentation."""
+    personal: bool = False
+    """For a GET of access `admin`: it shows personal data, and reads of it are recorded in the audit log."""
     max_body: int | None = None
     """Largest body in bytes; None: `BACKEND_HTTP_MAX_BODY`, on public routes at most 16 KiB."""

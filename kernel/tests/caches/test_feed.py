@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from galaxy_chassis.request_context import request_context
 from galaxy_contracts.database import Connection
-from galaxy_kernel.caches.feed import Feed, Position, PositionLostError, position, publish
+from galaxy_kernel.caches.feed import Feed, Position, PositionLostError, erase, position, publish
 from galaxy_kernel.database import Database, make_engine
 
 
@@ -189,6 +189,46 @@ async def test_an_old_position(database: Database, feed: Feed) -> None:
 async def age(connection: Connection, minutes: int) -> None:
     """Make every change that the connection sees as old as that."""
     await connection.exec_driver_sql(f"UPDATE feed_changes SET at = clock_timestamp() - interval '{minutes} minutes'")
+
+
+async def test_erasing(database: Database, feed: Feed) -> None:
+    """Older changes of a key go with the writer's transaction; readers get the newest alone, other keys theirs."""
+    start = await now(database)
+    async with database.transaction() as connection:
+        await publish(connection, "t", [("a", "old"), ("b", "b"), ("a", "older")])
+        await publish(connection, "u", [("a", "another topic")])
+    ahead = Reader(feed, start)
+    await ahead.keys()
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction() as connection:
+            await erase(connection, "t", ["a"])
+            raise ZeroDivisionError
+    assert len((await feed.read(start)).changes) == 4
+    async with database.transaction() as connection:
+        await erase(connection, "t", ["a"])
+        await publish(connection, "t", [("a", None)])
+        assert len((await feed.read(start)).changes) == 4, "until the commit others read on as before"
+    assert [(each.topic, each.key, each.payload) for each in (await feed.read(start)).changes] == [
+        ("t", "b", "b"), ("u", "a", "another topic"), ("t", "a", None),
+    ]  # fmt: skip
+    assert await ahead.keys() == ["a"]
+
+
+async def test_trimming_waits_for_no_writer(database: Database, feed: Feed) -> None:
+    """A pass leaves out what a writer is just erasing, so that the two never wait for each other."""
+    for key in ("a", "b", "c"):
+        async with database.transaction() as connection:
+            await publish(connection, "t", [(key, "1")])
+    async with database.transaction() as connection:
+        await age(connection, 61)
+    async with database.transaction() as connection:
+        await publish(connection, "t", [("new", "1")])
+    async with database.transaction() as connection:
+        await erase(connection, "t", ["a"])
+        async with asyncio.timeout(5):
+            await feed.trim()
+        assert await kept(database) == {"a", "c", "new"}
+    assert await kept(database) == {"c", "new"}
 
 
 async def kept(database: Database) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from galaxy_chassis.clock import SystemClock
 from galaxy_kernel.cli import doctor as under_test
 from galaxy_kernel.cli.database import migrate
 from galaxy_kernel.cli.doctor import doctor
@@ -127,12 +128,8 @@ def test_a_clock_that_is_off(
 ) -> None:
     """Ahead of the database's or behind it, beyond what a round trip explains."""
 
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return datetime.now(UTC) + timedelta(hours=hours)
-
-    monkeypatch.setattr(under_test, "datetime", Clock)
+    off = lambda clock: datetime.now(UTC) + timedelta(hours=hours)  # noqa: E731 # a method in place of another
+    monkeypatch.setattr(SystemClock, "now", off)
     _, found = examined(backend, BACKEND_SECRET_KEY=SECRET, BACKEND_POSTGRES_DSN=empty_database)
     assert found["clock"][0] == state
     assert found["clock"][1].startswith("0.0 s" if state == "ok" else "36")

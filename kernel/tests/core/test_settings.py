@@ -17,14 +17,27 @@ def settings(**fields: Any) -> KernelSettings:
     return KernelSettings.model_validate(fields)
 
 
-@pytest.mark.parametrize(("secret", "fits"), [("x" * 31, False), ("x" * 32, True), ("ä" * 16, True), ("", False)])
-def test_the_secret_key_has_32_bytes(secret: str, fits: bool) -> None:
-    """Bytes, not characters; the fault says how to make one and does not show this one."""
+@pytest.mark.parametrize(
+    ("secret", "fits"),
+    [
+        (SECRET[:31], False),
+        (SECRET[:32], True),
+        ("äöüßéèêëàáâ" + "ä" * 5, True),
+        ("", False),
+        ("a" * 32, False),
+        ("123456789" * 8, False),
+        ("1234567890" * 4, True),
+        ("0f8fad5bd9cb469fa16570867728950e", True),
+    ],
+)
+@pytest.mark.parametrize("name", ["secret_key", "gateway_token"])
+def test_secrets_are_long_and_varied(name: str, secret: str, fits: bool) -> None:
+    """32 bytes, not characters, and ten different ones; the fault says how to make one and does not show this one."""
     if fits:
-        assert settings(secret_key=secret).secret == secret.encode()
+        assert getattr(settings(**{name: secret}), name).get_secret_value() == secret
         return
     with pytest.raises(ValidationError, match="openssl rand") as caught:
-        settings(secret_key=secret)
+        settings(**{name: secret})
     assert not secret or secret not in str(caught.value)
 
 
@@ -44,17 +57,33 @@ def test_what_is_not_set_is_missed_when_it_is_read(read: str, variable: str) -> 
     assert [fault.variable for fault in caught.value.faults] == [variable]
 
 
+@pytest.mark.parametrize(
+    ("networks", "warned"),
+    [
+        ("10.0.0.0/8, fd00::/8, 127.0.0.1/32", ""),
+        ("0.0.0.0/0,::/0", "0.0.0.0/0, ::/0"),
+        ("10.0.0.0/8,128.0.0.0/1", "128.0.0.0/1"),
+    ],
+)
+def test_trusting_everybody_is_warned_of(networks: str, warned: str) -> None:
+    """A trusted network wider than /8 is hardly meant."""
+    found = settings(trusted_proxies=networks).warnings
+    assert [str(each).partition(" is wider")[0] for each in found] == (
+        [f"BACKEND_TRUSTED_PROXIES: {warned}"] if warned else []
+    )
+
+
 def test_without_a_gateways_token_there_is_none() -> None:
     """None closes the gateway's routes; an empty string would be a token that anybody can show."""
     assert settings().token is None
-    assert settings(gateway_token="t").token == "t"
+    assert settings(gateway_token=SECRET).token == SECRET
 
 
 def test_no_secret_shows() -> None:
     """Whatever prints the settings, secrets are not in it."""
-    made = settings(secret_key=SECRET, postgres_dsn=DSN, gateway_token="tok-en")
+    made = settings(secret_key=SECRET, postgres_dsn=DSN, gateway_token="a token of the gateway, that is long")
     assert isinstance(made.secret_key, SecretStr)
-    assert not any(secret in f"{made!r} {made}" for secret in (SECRET, "hunter2", "tok-en"))
+    assert not any(secret in f"{made!r} {made}" for secret in (SECRET, "hunter2", "a token of"))
 
 
 def test_defaults_are_those_of_production() -> None:

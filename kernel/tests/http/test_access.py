@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galaxy_chassis.http.problems import Problem
-from galaxy_contracts.access import AdminIdentity
 from galaxy_devkit.testing.http import GATEWAY, OPERATOR, OPERATOR_AUTH, PLAYER, SESSION, Api, make_route
 from galaxy_kernel.http.access import parse_basic
 from galaxy_kernel.http.call import Call
@@ -110,7 +109,7 @@ async def test_a_problem_of_the_authenticator_is_the_answer(serve: Callable[...,
     from galaxy_contracts.access import ADMIN_AUTHENTICATOR
 
     class Locked:
-        async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:
+        async def authenticate(self, username: str, password: str, *, route: str, client_address: str) -> None:
             raise Problem(403, "password_rotation_required", f"not {route}")
 
     api = await serve(*ROUTES)
@@ -291,6 +290,60 @@ def test_any_authorization_header_is_credentials_or_none(header: str) -> None:
 def test_basic_credentials_come_through_whole(username: str, password: str) -> None:
     """The first colon separates name and password, in UTF-8."""
     assert parse_basic(basic(f"{username}:{password}")["Authorization"]) == (username, password)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "olga",
+        ":",
+        ":secret",
+        *(f"ol{chr(code)}ga:secret" for code in (*range(32), 127)),
+        "olga:sec\nret",
+        "olga:\x7f",
+    ],
+)
+def test_basic_credentials_that_no_account_can_have(text: str) -> None:
+    """Without a colon, without a name, or with a control character anywhere they are none, whatever else is right."""
+    assert parse_basic(basic(text)["Authorization"]) is None
+
+
+def test_basic_credentials_with_an_empty_password() -> None:
+    """A name with an empty password is well formed (RFC 7617, 2): the authenticator refuses it."""
+    assert parse_basic(basic("olga:")["Authorization"]) == ("olga", "")
+
+
+NETWORKS = [
+    ("127.0.0.0/8", None, 200),
+    ("::ffff:127.0.0.0/104", None, 200),
+    ("10.0.0.0/8", None, 403),
+    ("10.0.0.0/8", "10.1.2.3", 200),
+    ("10.0.0.0/8", "::ffff:10.1.2.3", 200),
+    ("10.0.0.0/8", "192.0.2.1", 403),
+    ("2001:db8::/32", "2001:db8::1", 200),
+    ("2001:db8::/32", "10.1.2.3", 403),
+]
+
+
+@pytest.mark.parametrize(("network", "client", "status"), NETWORKS)
+async def test_admin_networks_bound_who_reaches_admin(
+    serve: Callable[..., Awaitable[Api]], network: str, client: str | None, status: int
+) -> None:
+    """Outside of BACKEND_ADMIN_NETWORKS the right password is refused; the client's address counts, not a proxy's."""
+    api = await serve(*ROUTES, admin_networks=[network])
+    headers = OPERATOR_AUTH | ({} if client is None else GATEWAY | {"X-Forwarded-For": client})
+    answer = await api("GET", "/api/v1/admin/x", headers=headers)
+    assert (answer.status, (answer.json or {}).get("code")) == (status, None if status == 200 else "network_refused")
+    assert (await api("GET", "/api/v1/public/x", headers=headers)).status == 200
+
+
+async def test_a_refused_network_learns_nothing_about_passwords(serve: Callable[..., Awaitable[Api]]) -> None:
+    """Outside of the networks a wrong password is answered as the right one, and none is asked for."""
+    api = await serve(*ROUTES, admin_networks=["10.0.0.0/8"])
+    answers = [await api("GET", "/api/v1/admin/x", headers=each) for each in ({}, basic("olga:x"), OPERATOR_AUTH)]
+    assert [answer.json["code"] for answer in answers] == ["network_refused"] * 3
+    assert not any("WWW-Authenticate" in answer.headers for answer in answers)
 
 
 async def test_a_walk_over_every_route_as_nobody_finds_only_public_ones_open(api: Api) -> None:

@@ -30,7 +30,7 @@ class Other(Model):
 HEADERS: dict[Access, dict[str, str]] = {
     Access.PUBLIC: {},
     Access.USER: SESSION,
-    Access.ADMIN: OPERATOR_AUTH,
+    Access.ADMIN: OPERATOR_AUTH | {"Content-Type": "application/json"},
     Access.INTERNAL: GATEWAY,
 }
 
@@ -62,7 +62,7 @@ async def test_every_unsafe_request_of_an_operator_is_audited(serve: Serve, meth
     async def act() -> None: ...
 
     api = await serve(make_route(act, method, "/api/v1/admin/thing", access=Access.ADMIN))
-    assert (await api(method, "/api/v1/admin/thing", headers=OPERATOR_AUTH)).status == 204
+    assert (await api(method, "/api/v1/admin/thing", headers=HEADERS[Access.ADMIN])).status == 204
     assert len(api.audit.lines) == lines
 
 

@@ -18,7 +18,8 @@ from galaxy_contracts.access import AdminIdentity
 from galaxy_kernel.api import Context, Paging, Problem, new_id, request_id
 
 COMMAND_LINE = "(command line)"
-"""Replaces a user name in the log, in rows without `admin_id`."""
+UNKNOWN_NAME = "(unknown name)"
+"""Replace a user name in the log, in rows without `admin_id`: what is typed as a name may be a password."""
 
 
 class AdminAuditLog:
@@ -36,6 +37,21 @@ class AdminAuditLog:
         async with self._context.database.transaction() as connection:
             at = self._context.clock.now()
             await queries.finish_audit(connection, entry, cast("Outcome", outcome), status, at, target)
+
+    async def read(self, actor: AdminIdentity, action: str, target: Mapping[str, str], *, request_id: str) -> None:
+        """Record that personal data is read: one row for an operator, an action and a minute, which counts."""
+        async with self._context.database.transaction() as connection:
+            await queries.fold_audit(
+                connection,
+                at=self._context.clock.now(),
+                admin_id=actor.admin_id,
+                username=actor.username,
+                action=action,
+                outcome="done",
+                status=None,
+                request_id=request_id,
+                target=target,
+            )
 
     @asynccontextmanager
     async def recording(self, action: str, target: Mapping[str, str]) -> AsyncIterator[None]:

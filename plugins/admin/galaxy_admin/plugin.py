@@ -7,15 +7,16 @@ from typing import Any, ClassVar
 import typer
 from argon2 import PasswordHasher
 
-from galaxy_admin import commands, routes
+from galaxy_admin import commands, routes, workers
 from galaxy_admin.audit import AdminAuditLog
 from galaxy_admin.domain import AdminAccount
+from galaxy_admin.lockout import Lockout
 from galaxy_admin.passwords import Passwords
 from galaxy_admin.service import AdminService
 from galaxy_admin.settings import AdminSettings
 from galaxy_admin.tables import admin_accounts, metadata
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR, AUDIT_LOG
-from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Route
+from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Route, Worker
 
 
 class AdminPlugin:
@@ -36,7 +37,8 @@ class AdminPlugin:
         self._cache: Cache[str, AdminAccount] = Cache(
             name="admin", table=admin_accounts, row=AdminAccount, key=lambda account: account.username_folded
         )
-        self._service = AdminService(context, self._cache, Passwords(self.hasher))
+        self._lockout = Lockout(context)
+        self._service = AdminService(context, self._cache, Passwords(self.hasher), self._lockout)
         self._audit = AdminAuditLog(context)
 
     def backend_migrations(self) -> Migrations:
@@ -52,6 +54,9 @@ class AdminPlugin:
 
     def backend_routes(self) -> Sequence[Route]:
         return routes.routes(self._service, self._audit)
+
+    def backend_workers(self) -> Sequence[Worker]:
+        return workers.workers(self._lockout)
 
     def backend_commands(self) -> typer.Typer:
         return commands.commands(self._context, self._service, self._audit)

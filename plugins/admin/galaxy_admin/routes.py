@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from galaxy_admin.audit import AdminAuditLog
-from galaxy_admin.domain import Outcome
+from galaxy_admin.domain import Outcome, parse_username
 from galaxy_admin.service import CHANGE_OWN_PASSWORD, AdminService
 from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route, Timestamp
 
 Username = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"^[^\s:\x00-\x1f\x7f]+$")
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=r"^[^\s:\x00-\x1f\x7f]+$"),
+    AfterValidator(parse_username),
 ]
-"""No colon, since HTTP Basic ends the name there, and no control characters (RFC 7617)."""
 Password = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
@@ -43,7 +44,7 @@ class PasswordChange(Model):
 
     current_password: Password
     new_password: Password
-    """At least 12 characters, without the user name in it."""
+    """At least 12 characters, without the user name in it, and not one of those that are guessed first."""
 
 
 class AuditQuery(Paging):
@@ -94,7 +95,8 @@ def _account_routes(service: AdminService) -> Sequence[Route]:
 
     async def change_own_password(call: Call, body: PasswordChange) -> None:
         call.target["username"] = call.admin.username
-        await service.change_own_password(call.admin, body.current_password, body.new_password)
+        current, new = body.current_password, body.new_password
+        await service.change_own_password(call.admin, current, new, client_address=call.client_address)
 
     path, one, admin = "/api/v1/admin/admins", "/api/v1/admin/admins/{admin_id}", Access.ADMIN
     missing, meanwhile = "404 not_found", "409 disabled_meanwhile"

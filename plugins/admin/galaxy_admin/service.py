@@ -1,19 +1,22 @@
 """Use cases of operators' accounts.
 
 Write paths, if the process dies between any two lines: each use case is one transaction, so it happened or it did
-not. An attempt is counted and committed before the password is checked: killing the process gains no attempts.
+not. Attempts to sign in are described in `lockout`.
 """
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from argon2.exceptions import HashingError
 from sqlalchemy import Row
 
 from galaxy_admin import queries
-from galaxy_admin.domain import CONTROL, SHORTEST_PASSWORD, AdminAccount, fold, lock_after
-from galaxy_admin.passwords import Passwords
+from galaxy_admin.domain import AdminAccount, fold, parse_username
+from galaxy_admin.lockout import Lockout
+from galaxy_admin.passwords import Passwords, busy
 from galaxy_admin.settings import AdminSettings
+from galaxy_admin.strength import check_password
 from galaxy_contracts.access import AdminIdentity
 from galaxy_kernel.api import Cache, Context, Paging, Problem, conflict, invalid, new_id, not_found
 
@@ -24,8 +27,15 @@ CHANGE_OWN_PASSWORD = "admin.change_own_password"  # noqa: S105 - a route's name
 class AdminService:
     """Implements `galaxy_contracts.access.AdminAuthenticator`, and the management of accounts."""
 
-    def __init__(self, context: Context[AdminSettings], cache: Cache[str, AdminAccount], passwords: Passwords) -> None:
+    def __init__(
+        self,
+        context: Context[AdminSettings],
+        cache: Cache[str, AdminAccount],
+        passwords: Passwords,
+        lockout: Lockout,
+    ) -> None:
         self._context, self._cache, self._passwords = context, cache, passwords
+        self._lockout = lockout
 
     async def bootstrap(self) -> None:
         """Create the first admin of the settings while there is none; safe on several replicas at once."""
@@ -42,14 +52,23 @@ class AdminService:
                 await self._cache.put(connection, account)
                 self._context.log.info("first_admin_created")
 
-    async def authenticate(self, username: str, password: str, *, route: str) -> AdminIdentity | None:
+    async def authenticate(
+        self,
+        username: str,
+        password: str,
+        *,
+        route: str,
+        client_address: str,
+    ) -> AdminIdentity | None:
         """Return the operator, or None; see the contract."""
-        account = self._cache.get(fold(username))
-        if account is None or account.disabled_at is not None:
-            with self._passwords.place():
-                await self._passwords.verify(None, password)
+        name = fold(username)
+        account = self._cache.get(name)
+        if account is not None and account.disabled_at is not None:
+            account = None
+        known = account is not None and self._passwords.remembers(account, password)
+        if not known and not await self._try(name, account, password, client_address):
             return None
-        if not self._passwords.remembers(account, password) and not await self._try(account, password):
+        if account is None:
             return None
         if account.must_rotate and route != CHANGE_OWN_PASSWORD:
             raise Problem(
@@ -59,30 +78,26 @@ class AdminService:
             )
         return AdminIdentity(account.id, account.username)
 
-    async def _try(self, account: AdminAccount, password: str) -> bool:
-        """Evaluate a password under the lock-out: counted first, if there is a place for it; reset when right."""
-        with self._passwords.place():
-            failures = await self._count_try(account)
-            right = await self._passwords.verify(account, password)
-        if not right:
-            self._context.log.warning("admin_password_wrong", admin_id=str(account.id), failures=failures)
-            return False
-        async with self._context.database.transaction() as connection:
-            await queries.forgive(connection, account.id)
-        return True
+    async def _try(self, name: str, account: AdminAccount | None, password: str, client_address: str) -> bool:
+        """Evaluate a password under the lock-out: counted first, if there is a place for it; reset when right.
 
-    async def _count_try(self, account: AdminAccount) -> int:
-        """Count an attempt, lock the account where it is one too many, and return how many there were in a row."""
-        now = self._context.clock.now()
-        async with self._context.database.transaction() as connection:
-            failures = await queries.count_try(connection, account.id, now)
-            if failures is None:
-                until = await queries.locked_until(connection, account.id)
-                raise _locked(1.0 if until is None else (until - now).total_seconds())
-            delay = lock_after(failures)
-            if delay is not None:
-                await queries.lock(connection, account.id, now + delay)
-        return failures
+        What an account that does not exist does differently is one comparison.
+        """
+        source = await self._lockout.source(name, client_address)
+        lane = self._passwords.operators if source.known else self._passwords.strangers
+        with lane.place(source.network):
+            failures = await self._lockout.begin(source, account)
+            try:
+                right = await self._passwords.verify(account, password, lane)
+            except Exception as error:  # no memory, or a stored hash that cannot be read: the password may be right
+                self._context.log.error("admin_password_unchecked", error=type(error).__name__)
+                await self._lockout.give_back(source)
+                raise busy() from None
+        if right:
+            await self._lockout.succeeded(source)
+        else:
+            await self._lockout.failed(source, account, failures)
+        return right
 
     async def list_accounts(self, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
         """Return one page of the accounts, by name, and how many there are."""
@@ -92,8 +107,7 @@ class AdminService:
     async def create(self, username: str, password: str) -> AdminAccount:
         """Create an account whose password must be changed at first use."""
         _check_password("password", password, username)
-        with self._passwords.place():
-            account = await self._new_account(username, password)
+        account = await self._new_account(username, password)
         async with self._context.database.transaction() as connection:
             if not await queries.insert_account(connection, account):
                 raise conflict("username_taken", "There is an admin of that name already.")
@@ -117,20 +131,29 @@ class AdminService:
             await self._cache.put(connection, changed)
         return changed
 
-    async def change_own_password(self, actor: AdminIdentity, current: str, new: str) -> None:
+    async def change_own_password(self, actor: AdminIdentity, current: str, new: str, *, client_address: str) -> None:
         """Replace the caller's password; it opens everything then."""
-        account = self._cache.get(fold(actor.username))
+        name = fold(actor.username)
+        account = self._cache.get(name)
         if account is None:
             raise not_found("admin")
         _check_password("new_password", new, account.username)
         if new == current:
             raise invalid("new_password", "must differ from the current password")
-        if not self._passwords.remembers(account, current) and not await self._try(account, current):
+        known = self._passwords.remembers(account, current)
+        if not known and not await self._try(name, account, current, client_address):
             raise Problem(403, "current_password_wrong", "The current password is wrong.")
-        with self._passwords.place():
-            new_hash = await self._passwords.hash(new)
+        new_hash = await self._hash(new)
         # the account must be unchanged: a reset or a disabling in between has precedence over this change
         await self._store(account, new_hash, unless_changed=True, must_rotate=False)
+
+    async def create_offline(self, username: str, password: str) -> None:
+        """Create an account from the command line; its password must be changed at first use."""
+        try:
+            name = parse_username(username)
+        except ValueError as fault:
+            raise invalid("username", str(fault)) from None
+        await self.create(name, password)
 
     async def reset_password(self, username: str, password: str) -> None:
         """Replace a lost password from the command line: unlock and enable; it must be changed at first use."""
@@ -139,7 +162,7 @@ class AdminService:
             account = await queries.find_by_name(connection, fold(username))
         if account is None:
             raise not_found("admin")
-        await self._store(account, await self._passwords.hash(password), must_rotate=True, disabled_at=None)
+        await self._store(account, await self._hash(password), must_rotate=True, disabled_at=None)
 
     async def _store(
         self, account: AdminAccount, password_hash: str, *, unless_changed: bool = False, **values: object
@@ -151,8 +174,6 @@ class AdminService:
                 seen_hash=account.password_hash if unless_changed else None,
                 password_hash=password_hash,
                 password_changed_at=self._context.clock.now(),
-                failures=0,
-                locked_until=None,
                 **values,
             )
             if changed is None:
@@ -161,31 +182,28 @@ class AdminService:
                 )
             await self._cache.put(connection, changed)
 
+    async def _hash(self, password: str) -> str:
+        """Hash a new password. Raise 503 `admin_busy` when there is no place or no memory for it."""
+        with self._passwords.operators.place():
+            try:
+                return await self._passwords.hash(password)
+            except HashingError as error:
+                self._context.log.error("admin_password_unchecked", error=type(error).__name__)
+                raise busy() from None
+
     async def _new_account(self, username: str, password: str) -> AdminAccount:
         return AdminAccount(
             id=new_id(),
             username=username.strip(),
             username_folded=fold(username),
-            password_hash=await self._passwords.hash(password),
+            password_hash=await self._hash(password),
             must_rotate=True,
             created_at=self._context.clock.now(),
         )
 
 
-def _locked(wait: float) -> Problem:
-    seconds = max(1, round(wait + 0.5))
-    return Problem(
-        429,
-        "admin_locked",
-        f"Too many wrong passwords: try again in {seconds} s, or run `backend admin reset-password`.",
-        headers={"Retry-After": str(seconds)},
-    )
-
-
 def _check_password(field: str, password: str, username: str) -> None:
-    if len(password) < SHORTEST_PASSWORD:
-        raise invalid(field, f"must have at least {SHORTEST_PASSWORD} characters")
-    if fold(username) and fold(username) in fold(password):
-        raise invalid(field, "must not contain the user name")
-    if CONTROL.search(password):
-        raise invalid(field, "must not contain control characters, which HTTP Basic cannot carry")
+    try:
+        check_password(password, username)
+    except ValueError as fault:
+        raise invalid(field, str(fault)) from None

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import SecretStr, field_validator, model_validator
 
 from galaxy_admin.domain import CONTROL
+from galaxy_admin.strength import SHORTEST_PASSWORD
 from galaxy_kernel.api import Settings
 
 
@@ -14,7 +15,7 @@ class AdminSettings(Settings):
     bootstrap_user: str | None = None
     """Name of the first admin, created at start while there is none."""
     bootstrap_password: SecretStr | None = None
-    """Password of the first admin; it opens only the route that changes it."""
+    """Password of the first admin, at least 12 characters; it opens only the route that changes it."""
 
     @field_validator("bootstrap_user")
     @classmethod
@@ -28,6 +29,8 @@ class AdminSettings(Settings):
     def _can_be_sent(cls, password: SecretStr | None) -> SecretStr | None:
         if password is not None and CONTROL.search(password.get_secret_value()):
             raise ValueError("expected a password without line breaks or other control characters")
+        if password is not None and len(password.get_secret_value()) < SHORTEST_PASSWORD:
+            raise ValueError(f"expected at least {SHORTEST_PASSWORD} characters")
         return password
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """The plugin's tables."""
 
-from sqlalchemy import Boolean, CheckConstraint, Column, DateTime, Index, Integer, Table, Text, Uuid, text
+from sqlalchemy import Boolean, CheckConstraint, Column, DateTime, Index, Integer, LargeBinary, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from galaxy_kernel.api import plugin_metadata
@@ -35,7 +35,29 @@ admin_audit_log = Table(
     Column("outcome", Text, nullable=False, server_default=text("'unknown'")),
     Column("status", Integer),
     Column("request_id", Text, nullable=False),
+    Column("fold_key", Text),
     CheckConstraint("outcome IN ('unknown', 'done', 'refused', 'failed')", name="outcome"),
     Index(None, "at"),
     Index(None, "username", "at"),
+    Index("admin_audit_log_fold_key", "fold_key", unique=True, postgresql_where=text("fold_key IS NOT NULL")),
 )
+"""One row for each action. `fold_key`: what is the same for entries that are counted in one row."""
+
+admin_sign_in_attempts = Table(
+    "admin_sign_in_attempts",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Index(None, "last_at"),
+)
+"""Attempts in a row that did not succeed, by a keyed hash of user name and client network."""
+
+admin_known_networks = Table(
+    "admin_known_networks",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+    Index(None, "seen_at"),
+)
+"""Networks that signed in, by a keyed hash of user name and network."""

@@ -13,7 +13,7 @@ from argon2 import PasswordHasher
 from typer.testing import CliRunner, Result
 
 from galaxy_admin.plugin import AdminPlugin
-from galaxy_devkit.testing import Boot, Booted, ManualClock
+from galaxy_devkit.testing import GATEWAY_TOKEN, Boot, Booted, ManualClock
 from galaxy_kernel.api import Database
 from galaxy_kernel.core.assembly import assemble
 from galaxy_kernel.core.discovery import from_classes
@@ -85,10 +85,19 @@ class World:
         return self.booted.database
 
     async def ask(
-        self, method: str, path: str, *, user: str = "root", password: str = CHANGED, json: Any = None
+        self,
+        method: str,
+        path: str,
+        *,
+        user: str = "root",
+        password: str = CHANGED,
+        json: Any = None,
+        address: str | None = None,
     ) -> tuple[int, Any]:
-        """Make a request as an operator, and return status and JSON."""
-        headers = {"Authorization": encode_basic_auth(user, password)}
+        """Make a request as an operator, from a client address or our own, and return status and JSON."""
+        headers = {"Authorization": encode_basic_auth(user, password), "Content-Type": "application/json"}
+        if address is not None:
+            headers |= {"X-Gateway-Token": GATEWAY_TOKEN, "X-Forwarded-For": address}
         async with self.booted.client.request(method, path, json=json, headers=headers) as response:
             return response.status, await response.json() if response.content_type.endswith("json") else None
 
@@ -97,10 +106,23 @@ class World:
         body = {"current_password": current, "new_password": new}
         return (await self.ask("PUT", f"{ADMINS}/me/password", user=user, password=current, json=body))[0]
 
+    async def rows(self, action: str) -> list[Any]:
+        """Return the rows of the audit log about an action, the oldest first."""
+        query = "SELECT * FROM admin_audit_log WHERE action = %s ORDER BY at, id"
+        async with self.database.reading() as connection:
+            return list((await connection.exec_driver_sql(query, (action,))).all())
+
     async def until_closed(self, password: str) -> None:
         """Wait until the backend has applied a reset: a remembered password is refused."""
         async with asyncio.timeout(5):
             while (await self.ask("GET", ADMINS, password=password))[0] != 401:
+                await asyncio.sleep(0.01)
+
+    async def until_known(self, username: str) -> None:
+        """Wait until the backend has an account that a command has created."""
+        [cache] = dict(self.booted.kernel.assembly.plugins.call("backend_caches"))["admin"]
+        async with asyncio.timeout(5):
+            while cache.get(username) is None:
                 await asyncio.sleep(0.01)
 
     async def command(self, *arguments: str, given: str = "") -> Result:

@@ -6,9 +6,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from argon2.exceptions import InvalidHashError, VerificationError
 
 from galaxy_admin.domain import AdminAccount
-from galaxy_admin.passwords import AT_ONCE, PLACES, Passwords
+from galaxy_admin.passwords import OPERATORS_AT_ONCE as AT_ONCE
+from galaxy_admin.passwords import PLACES_EACH, STRANGERS_AT_ONCE, STRANGERS_PLACES, Lane, Passwords
 from galaxy_kernel.api import Problem
 
 HELD = "held at the gate"
@@ -30,9 +32,11 @@ async def test_right_and_wrong(gated: Any) -> None:
     passwords = Passwords(gated())
     account = await account_with(passwords, "right")
     assert not passwords.remembers(account, "right")
-    assert await passwords.verify(account, "right") and passwords.remembers(account, "right")
-    assert not await passwords.verify(account, "wrong") and not passwords.remembers(account, "wrong")
-    assert not await passwords.verify(None, "right")
+    assert await passwords.verify(account, "right", passwords.strangers) and passwords.remembers(account, "right")
+    assert not await passwords.verify(account, "wrong", passwords.strangers) and not passwords.remembers(
+        account, "wrong"
+    )
+    assert not await passwords.verify(None, "right", passwords.strangers)
     changed = await account_with(passwords, "right")
     assert not passwords.remembers(changed, "right")
 
@@ -75,16 +79,48 @@ async def test_a_failing_hash_leaves_its_room(gated: Any) -> None:
     assert await passwords.hash("fine")
 
 
+async def test_one_lane_does_not_hold_up_another(gated: Any) -> None:
+    """While strangers fill their lane an operator's password is checked at once."""
+    hasher = gated(HELD)
+    passwords = Passwords(hasher)
+    account = await account_with(passwords, "right")
+    flood = [asyncio.create_task(passwords.verify(account, HELD, passwords.strangers)) for _ in range(20)]
+    await hasher.until_reached(STRANGERS_AT_ONCE)
+    await turns()
+    assert hasher.reached == STRANGERS_AT_ONCE
+    assert await passwords.verify(account, "right", passwords.operators)
+    hasher.gate.set()
+    assert not any(await asyncio.gather(*flood))
+
+
+@pytest.mark.parametrize("error", [VerificationError("Memory allocation error"), InvalidHashError()])
+async def test_what_could_not_be_computed_is_not_wrong(error: Exception) -> None:
+    """Only a mismatch is a wrong password; every other error of the library is raised."""
+
+    class Failing:
+        def verify(self, stored: str, password: str) -> bool:
+            raise error
+
+    account = AdminAccount(UUID(int=1), "Root", "root", "stored", False, datetime(2030, 1, 1, tzinfo=UTC))
+    passwords = Passwords(Failing())  # type: ignore[arg-type] # all it needs
+    with pytest.raises(type(error)):
+        await passwords.verify(account, "right", passwords.strangers)
+    assert not passwords.remembers(account, "right")
+
+
 async def test_places_are_counted() -> None:
-    """When all places are taken the answer is 503; a place that was left is free again."""
-    passwords = Passwords(object())  # type: ignore[arg-type] # nothing is hashed
-    held = [passwords.place() for _ in range(PLACES)]
+    """When all places are taken, or all that one network may have, it is 503; a place that was left is free again."""
+    lane = Lane(1, STRANGERS_PLACES, PLACES_EACH)
+    held = [lane.place(bytes([number // PLACES_EACH])) for number in range(STRANGERS_PLACES - 1)]
     for place in held:
         place.__enter__()
-    with pytest.raises(Problem) as refused, passwords.place():
+    with pytest.raises(Problem), lane.place(bytes([0])):
         pass
-    assert (refused.value.status, refused.value.code) == (503, "admin_busy")
-    assert refused.value.headers == {"Retry-After": "1"}
-    held.pop().__exit__(None, None, None)
-    with passwords.place():
+    with lane.place(b"another"):
+        with pytest.raises(Problem) as refused, lane.place(b"one more"):
+            pass
+        assert (refused.value.status, refused.value.code) == (503, "admin_busy")
+        assert refused.value.headers == {"Retry-After": "1"}
+    held.pop(0).__exit__(None, None, None)
+    with lane.place(bytes([0])):
         pass

@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import text
 
 from galaxy_admin.domain import FREE_TRIES
-from galaxy_admin.passwords import AT_ONCE, PLACES
 from galaxy_devkit.testing import ManualClock
 
 ADMINS = "/api/v1/admin/admins"
@@ -91,7 +90,7 @@ async def test_parallel_guesses_are_counted_before_they_are_evaluated(world: Any
     statuses = await asyncio.gather(*(world.ask("GET", ADMINS, password=f"guess {n}") for n in range(40)))
     evaluated = sum(status == 401 for status, _ in statuses)
     assert evaluated == FREE_TRIES + 1
-    assert all(status in (401, 429) for status, _ in statuses)
+    assert all(status in (401, 429, 503) for status, _ in statuses), "those without a place were not counted"
 
 
 @pytest.mark.parametrize(
@@ -101,6 +100,10 @@ async def test_parallel_guesses_are_counted_before_they_are_evaluated(world: Any
         ("root root root root", "user name"),
         (FIRST, "must differ"),
         ("tab\tin the middle", "control"),
+        ("passwordpassword", "guessed first"),
+        ("123456789012", "guessed first"),
+        ("aaaaaaaaaaaa", "guessed first"),
+        ("QwertyUiopAsdf", "guessed first"),
     ],
 )
 async def test_weak_passwords_are_refused_by_field(world: Any, new: str, says: str) -> None:
@@ -120,26 +123,6 @@ async def test_passwords_are_argon2id_and_nowhere_plain(world: Any) -> None:
         log = (await connection.execute(text("SELECT a::text FROM admin_audit_log a"))).scalars().all()
     assert all("$argon2id$" in row for row in rows)
     assert not any(secret in row for row in [*rows, *log] for secret in (FIRST, CHANGED))
-
-
-async def test_a_flood_of_names_locks_nobody(make_world: Any, gated: Any) -> None:
-    """While all places are taken others get 503, their attempts are not counted, and operators stay signed in."""
-    hasher = gated("flood")
-    world = await make_world(hasher=hasher)
-    await world.rotate()
-    assert (await world.ask("GET", ADMINS))[0] == 200
-    flood = [asyncio.create_task(world.ask("GET", ADMINS, user=f"u{n}", password="flood")) for n in range(PLACES)]
-    await hasher.until_reached(AT_ONCE)
-    async with asyncio.timeout(10):
-        while (await world.ask("GET", ADMINS, user="somebody", password="flood"))[1]["code"] != "admin_busy":
-            await asyncio.sleep(0.001)
-    for _ in range(FREE_TRIES + 2):
-        status, problem = await world.ask("GET", ADMINS, password="wrong")
-        assert (status, problem["code"]) == (503, "admin_busy")
-    assert (await world.ask("GET", ADMINS))[0] == 200
-    hasher.gate.set()
-    assert {status for status, _ in await asyncio.gather(*flood)} == {401}
-    assert (await world.ask("GET", ADMINS, password="wrong"))[0] == 401
 
 
 async def test_a_reset_wins_over_a_change_under_way(make_world: Any, gated: Any) -> None:

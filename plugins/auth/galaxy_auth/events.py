@@ -14,6 +14,6 @@ def subscriptions(sessions: SessionService, sign_in: SignInService) -> Subscript
 
     async def on_account_deleted(connection: Connection, fact: AccountDeleted) -> None:
         await sessions.revoke_all(connection, fact.account_id)
-        await sign_in.forget(connection, fact.email, fact.deleted_at)
+        await sign_in.forget(connection, fact.account_id, fact.email, fact.deleted_at)
 
     return {AccountBlocked: on_account_blocked, AccountDeleted: on_account_deleted}

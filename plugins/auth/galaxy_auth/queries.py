@@ -1,6 +1,6 @@
 """Every statement of the plugin, as functions of a connection. Times are parameters from the service's clock."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -26,43 +26,74 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import insert as upsert
 
-from galaxy_auth.domain import MAX_TRIES, Sent, Session
+from galaxy_auth.domain import CHALLENGES_KEPT, NETWORK_KNOWN, WRONG_CODES_KEPT, ClientKeys, Sent, Session
 from galaxy_auth.tables import auth_challenges as challenges
+from galaxy_auth.tables import auth_known_networks as known
+from galaxy_auth.tables import auth_wrong_codes as wrong_codes
 from galaxy_auth.tables import device_sessions as sessions
-from galaxy_kernel.api import Connection, Paging, fetch_page
+from galaxy_kernel.api import Connection, Paging, fetch_page, new_id
 
 _SESSION = tuple(sessions.c[name] for name in Session.__struct_fields__)
 
 
-def _made(key: ColumnElement[bytes], value: str, since: str, place: str | int) -> ScalarSelect[datetime]:
-    """Return when the challenge at `place`, from 0, among the newest of a key was created."""
-    statement = select(challenges.c.created_at).where(key == bindparam(value, type_=LargeBinary))
-    statement = statement.where(challenges.c.created_at > bindparam(since, type_=DateTime(timezone=True)))
-    offset = bindparam(place, type_=BigInteger) if isinstance(place, str) else place
-    return statement.order_by(challenges.c.created_at.desc()).limit(1).offset(offset).scalar_subquery()
+_LEEWAY = timedelta(seconds=5)
+"""A challenge that lies further in the future was made under a wrong clock, and does not count."""
 
 
-_SENT = select(
-    _made(challenges.c.address_key, "address", "day", 0),
-    _made(challenges.c.address_key, "address", "day", "address_place"),
-    _made(challenges.c.client_key, "client", "hour", "client_place"),
-)
+def _nth(at: ColumnElement[datetime], since: str, place: str, *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
+    """Return the time of the row at `place`, from 0, among the newest that the conditions select."""
+    moment = DateTime(timezone=True)
+    statement = select(at).where(
+        *conditions, at > bindparam(since, type_=moment), at <= bindparam("latest", type_=moment)
+    )
+    return statement.order_by(at.desc()).limit(1).offset(bindparam(place, type_=BigInteger)).scalar_subquery()
+
+
+def _sent() -> Select[Any]:
+    made, stranger = challenges.c.created_at, ~challenges.c.known
+    mailbox, client, site, network = (
+        challenges.c[f"{name}_key"] == bindparam(name, type_=LargeBinary)
+        for name in ("mailbox", "client", "site", "network")
+    )
+    signed_in = select(known.c.account_id).where(
+        known.c.mailbox_key == bindparam("mailbox", type_=LargeBinary),
+        known.c.site_key == bindparam("site", type_=LargeBinary),
+        known.c.seen_at > bindparam("lately", type_=DateTime(timezone=True)),
+    )
+    return select(
+        signed_in.exists().label("known"),
+        _nth(made, "day", "newest_place", mailbox, network).label("newest"),
+        _nth(made, "day", "own_newest_place", mailbox, site).label("own_newest"),
+        _nth(made, "day", "here_place", mailbox, network).label("here"),
+        _nth(made, "day", "own_here_place", mailbox, site).label("own_here"),
+        _nth(made, "day", "strangers_place", mailbox, stranger).label("strangers"),
+        _nth(made, "hour", "client_place", client).label("client"),
+        _nth(made, "hour", "site_place", site).label("site"),
+        _nth(made, "hour", "network_place", network).label("network"),
+        _nth(made, "hour", "everybody_place", stranger).label("everybody"),
+        _nth(wrong_codes.c.at, "hour", "wrong_place").label("wrong"),
+    )
+
+
+_SENT = _sent()
 
 
 async def find_sent(
-    connection: Connection, address: bytes, client: bytes, now: datetime, *, per_address: int, per_client: int
+    connection: Connection, mailbox: bytes, keys: ClientKeys, now: datetime, *, allowed: Mapping[str, int]
 ) -> Sent:
-    """Return the input of the throttles, in one statement of three index look-ups, whatever the limits are."""
+    """Return the input of the throttles, in one statement of index look-ups; `allowed` are the numbers by field."""
     values = {
-        "address": address,
-        "client": client,
+        "mailbox": mailbox,
+        **keys._asdict(),
+        "lately": now - NETWORK_KNOWN,
         "day": now - timedelta(days=1),
         "hour": now - timedelta(hours=1),
-        "address_place": per_address - 1,
-        "client_place": per_client - 1,
+        "latest": now + _LEEWAY,
+        **{f"{name}_place": number - 1 for name, number in allowed.items()},
     }
-    return Sent(*(await connection.execute(_SENT, values)).one())
+    return Sent(**(await connection.execute(_SENT, values)).mappings().one())
 
 
 async def insert_challenge(connection: Connection, values: dict[str, Any]) -> None:
@@ -74,38 +105,68 @@ _SPEND = (
     update(challenges)
     .where(
         challenges.c.id == bindparam("challenge"),
-        challenges.c.tries < MAX_TRIES,
+        challenges.c.tries < challenges.c.tries_allowed,
         challenges.c.redeemed_at.is_(None),
         challenges.c.email.is_not(None),
         challenges.c.expires_at > bindparam("now", type_=DateTime(timezone=True)),
     )
     .values(tries=challenges.c.tries + 1)
-    .returning(challenges.c.code_hash, challenges.c.email, challenges.c.locale, challenges.c.tries)
+    .returning(
+        challenges.c.code_hash,
+        challenges.c.email,
+        challenges.c.locale,
+        (challenges.c.tries_allowed - challenges.c.tries).label("left"),
+        challenges.c.mailbox_key,
+        challenges.c.written_at,
+    )
 )
 
 
 async def spend_try(connection: Connection, challenge_id: UUID, now: datetime) -> Row[Any] | None:
     """Count an attempt on the challenge and lock it; return None when it is closed or unknown.
 
-    Parallel calls queue for the row's lock and each checks the row again, so no more than `MAX_TRIES` get it.
+    Parallel calls queue for the row's lock and each checks the row again, so no more than are allowed get it.
     """
     return (await connection.execute(_SPEND, {"challenge": challenge_id, "now": now})).first()
 
 
 async def redeem_challenge(connection: Connection, challenge_id: UUID, now: datetime) -> None:
-    """Close a redeemed challenge."""
-    await connection.execute(update(challenges).where(challenges.c.id == challenge_id).values(redeemed_at=now))
+    """Close a redeemed challenge; the address is the account's now."""
+    statement = update(challenges).where(challenges.c.id == challenge_id)
+    await connection.execute(statement.values(redeemed_at=now, email=None))
+
+
+async def insert_wrong_code(connection: Connection, now: datetime) -> None:
+    """Count a wrong code."""
+    await connection.execute(insert(wrong_codes).values(id=new_id(), at=now))
+
+
+async def know_network(connection: Connection, mailbox: bytes, site: bytes, account_id: UUID, now: datetime) -> None:
+    """Note that an account signed in from a site."""
+    statement = upsert(known).values(mailbox_key=mailbox, site_key=site, account_id=account_id, seen_at=now)
+    await connection.execute(
+        statement.on_conflict_do_update(index_elements=list(known.primary_key), set_={"seen_at": now})
+    )
+
+
+async def forget_networks(connection: Connection, account_id: UUID) -> None:
+    """Delete the sites from which an account signed in."""
+    await connection.execute(delete(known).where(known.c.account_id == account_id))
 
 
 async def scrub_challenges(connection: Connection, address_key: bytes, until: datetime) -> None:
-    """Remove the address from its challenges made until then, which closes them; throttles still count them."""
-    statement = update(challenges).where(challenges.c.address_key == address_key, challenges.c.created_at <= until)
+    """Remove the address from its challenges written until then, which closes them; throttles still count them."""
+    statement = update(challenges).where(challenges.c.address_key == address_key, challenges.c.written_at <= until)
     await connection.execute(statement.values(email=None))
 
 
-async def delete_challenges(connection: Connection, before: datetime) -> int:
-    """Delete the challenges created before then, and return how many there were."""
-    return (await connection.execute(delete(challenges).where(challenges.c.created_at < before))).rowcount
+async def prune_challenges(connection: Connection, now: datetime) -> None:
+    """Remove the addresses of expired challenges, and what no throttle counts any longer."""
+    expired = challenges.c.email.is_not(None) & (challenges.c.expires_at <= now)
+    await connection.execute(update(challenges).where(expired).values(email=None))
+    await connection.execute(delete(challenges).where(challenges.c.created_at < now - CHALLENGES_KEPT))
+    await connection.execute(delete(wrong_codes).where(wrong_codes.c.at < now - WRONG_CODES_KEPT))
+    await connection.execute(delete(known).where(known.c.seen_at < now - NETWORK_KNOWN))
 
 
 async def insert_session(connection: Connection, session: Session) -> None:

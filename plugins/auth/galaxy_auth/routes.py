@@ -6,27 +6,28 @@ from uuid import UUID
 
 from pydantic import AfterValidator, StringConstraints
 
-from galaxy_auth.domain import parse_code
+from galaxy_auth.domain import device_hint, language_hint, parse_code, time_zone_hint
 from galaxy_auth.service import Confirmation, SignInService
 from galaxy_auth.sessions import SessionService
 from galaxy_kernel.api import (
     Access,
     Call,
-    DisplayName,
     Email,
-    Language,
     Model,
     Page,
     Paging,
     Route,
     Timestamp,
-    TimeZone,
 )
 
 UNKNOWN_DEVICE = "Unknown device"
 
 
 Code = Annotated[str, StringConstraints(max_length=64), AfterValidator(parse_code)]
+LanguageHint = Annotated[str | None, AfterValidator(language_hint)]
+"""Clients gather these from their systems, and a person who signs in cannot mend them: they are tidied or dropped."""
+TimeZoneHint = Annotated[str | None, AfterValidator(time_zone_hint)]
+DeviceHint = Annotated[str | None, AfterValidator(device_hint)]
 
 
 class SendCode(Model):
@@ -34,8 +35,8 @@ class SendCode(Model):
 
     email: Email
     """The address for the code."""
-    locale: Language | None = None
-    """BCP 47 tag: the language of the mail, and of the account if it is new."""
+    locale: LanguageHint = None
+    """BCP 47 tag: the language of the mail, and of the account if it is new. Anything else is not used."""
 
 
 class SentCode(Model):
@@ -53,12 +54,12 @@ class ConfirmCode(Model):
     challenge_id: UUID
     code: Code
     """Eight digits; spaces and hyphens between them do not matter."""
-    device_name: DisplayName | None = None
-    """The name of the device in the list of sessions."""
-    time_zone: TimeZone | None = None
-    """Name in the IANA database."""
-    language: Language | None = None
-    """BCP 47 tag."""
+    device_name: DeviceHint = None
+    """The name of the device in the list of sessions, cut to 80 characters."""
+    time_zone: TimeZoneHint = None
+    """Name in the IANA database. Anything else is not used."""
+    language: LanguageHint = None
+    """BCP 47 tag. Anything else is not used."""
 
 
 class SignedInAccount(Model):

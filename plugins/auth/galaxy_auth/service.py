@@ -12,6 +12,10 @@ What happens if the process dies between any two lines:
 
 A code is valid for its own challenge only: requests of others for the same address close no challenge and use none of
 its attempts. `send` does not read accounts, so the answer is the same whether there is one or not (SPEC A-1).
+
+A deletion reaches challenges by the fact `AccountDeleted`: `forget` waits for every `send` under way, by the lock of
+the mailbox, and then closes what was written before the deletion. A `confirm` that comes between the deletion and its
+fact would make a new account of an old challenge: it finds the fact undelivered, and is refused.
 """
 
 import hmac
@@ -21,21 +25,25 @@ from uuid import UUID
 
 from galaxy_auth import queries
 from galaxy_auth.domain import (
-    CHALLENGES_KEPT,
-    MAX_TRIES,
+    STRANGERS,
+    ClientKeys,
+    Sent,
     Session,
     address_key,
-    client_key,
+    client_keys,
     code_hash,
+    mailbox_key,
     new_challenge_id,
     new_code,
+    refusal,
     spaced,
-    wait_for,
+    tries_allowed,
 )
+from galaxy_auth.metrics import Security
 from galaxy_auth.notices import tell_of_device
 from galaxy_auth.sessions import SessionService
 from galaxy_auth.settings import AuthSettings
-from galaxy_contracts.accounts import ACCOUNTS, Account, Registration
+from galaxy_contracts.accounts import ACCOUNTS, Account, AccountDeleted, Registration
 from galaxy_contracts.formats import Address, parse_address
 from galaxy_contracts.geo import COUNTRIES
 from galaxy_contracts.mail import OUTBOX, MailKind, Message
@@ -61,7 +69,7 @@ class Confirmation:
     code: str
     device_name: str
     client_address: str
-    """Determines the country of a new account; it is not stored."""
+    """Determines the country of a new account, and the network that is known to it from now on; it is not stored."""
     time_zone: str | None = None
     language: str | None = None
 
@@ -79,32 +87,36 @@ class SignInService:
     """Sends and redeems codes."""
 
     def __init__(self, context: Context[AuthSettings], sessions: SessionService) -> None:
-        self._context, self._sessions = context, sessions
+        self._context, self._sessions, self._security = context, sessions, Security(context)
 
     async def send(self, email: str, locale: str | None, client_address: str) -> Challenge:
         """Send a code to an address.
 
         Raise ValueError for anything that is not an address, and the problem 429 with the seconds left to wait.
         """
-        context, settings = self._context, self._context.settings
-        address, now = parse_address(email), context.clock.now()
-        by_address = self._address_key(address)
-        by_client = client_key(context.derive_key("throttle"), client_address)
-        challenge = Challenge(new_challenge_id(context.random), now + settings.code_ttl)
+        context, address = self._context, parse_address(email)
+        mailbox, keys = self._mailbox_key(address), self._client_keys(client_address)
         code = new_code(context.random)
-        row = {
-            "id": challenge.id,
-            "email": address.typed,
-            "locale": locale,
-            "address_key": by_address,
-            "client_key": by_client,
-            "code_hash": code_hash(context.derive_key("code"), challenge.id, code),
-            "created_at": now,
-            "expires_at": challenge.expires_at,
-        }
         async with context.database.transaction() as connection:
-            await advisory_lock(connection, f"auth/{by_address.hex()}", f"auth/{by_client.hex()}")
-            await self._throttle(connection, by_address, by_client)
+            await advisory_lock(connection, _lock(mailbox), _lock(keys.network))  # the network's covers what is in it
+            sent = await self._throttle(connection, address, mailbox, keys)
+            now = context.clock.now()
+            challenge = Challenge(new_challenge_id(context.random), now + context.settings.code_ttl)
+            row = {
+                "id": challenge.id,
+                "email": address.typed,
+                "locale": locale,
+                "address_key": self._address_key(address),
+                "mailbox_key": mailbox,
+                "client_key": keys.client,
+                "site_key": keys.site,
+                "network_key": keys.network,
+                "known": sent.known,
+                "tries_allowed": tries_allowed(sent),
+                "code_hash": code_hash(context.derive_key("code"), challenge.id, code),
+                "created_at": now,
+                "expires_at": challenge.expires_at,
+            }
             await queries.insert_challenge(connection, row)
             await self._enqueue(connection, address, locale, challenge, code)
         return challenge
@@ -121,35 +133,53 @@ class SignInService:
         return outcome
 
     async def prune(self) -> bool:
-        """Delete challenges that no throttle counts any longer."""
+        """Delete what no throttle counts any longer, and the addresses of challenges that have expired."""
         async with self._context.database.transaction() as connection:
-            await queries.delete_challenges(connection, self._context.clock.now() - CHALLENGES_KEPT)
+            await queries.prune_challenges(connection, self._context.clock.now())
         return False
 
-    async def forget(self, connection: Connection, email: str, until: datetime) -> None:
-        """Remove the address of an account that was deleted at `until` from its challenges."""
+    async def forget(self, connection: Connection, account_id: UUID, email: str, until: datetime) -> None:
+        """Remove what is kept of an account that was deleted at `until`: by its id, and by its address."""
+        await queries.forget_networks(connection, account_id)
         try:
             address = parse_address(email)
         except ValueError:
             return
+        await advisory_lock(connection, _lock(self._mailbox_key(address)))  # waits for codes being sent
         await queries.scrub_challenges(connection, self._address_key(address), until)
 
     def _address_key(self, address: Address) -> bytes:
         return address_key(self._context.derive_key("throttle"), address.folded)
 
-    async def _throttle(self, connection: Connection, by_address: bytes, by_client: bytes) -> None:
+    def _mailbox_key(self, address: Address) -> bytes:
+        return mailbox_key(self._context.derive_key("throttle"), address.folded)
+
+    def _client_keys(self, client_address: str) -> ClientKeys:
+        return client_keys(self._context.derive_key("throttle"), client_address)
+
+    async def _throttle(self, connection: Connection, address: Address, mailbox: bytes, keys: ClientKeys) -> Sent:
+        """Return the input of the throttles. Raise 429 `too_many_requests` when one of them holds."""
         settings, now = self._context.settings, self._context.clock.now()
-        sent = await queries.find_sent(
-            connection,
-            by_address,
-            by_client,
-            now,
-            per_address=settings.codes_per_email_per_day,
-            per_client=settings.codes_per_ip_per_hour,
-        )
-        wait = wait_for(sent, now, settings.resend_interval)
-        if wait > timedelta(0):
+        per_mailbox, per_client = settings.codes_per_email_per_day, settings.codes_per_ip_per_hour
+        allowed = {
+            "newest": 1,
+            "own_newest": 1,
+            "here": per_mailbox,
+            "own_here": per_mailbox,
+            "strangers": STRANGERS * per_mailbox,
+            "client": per_client,
+            "site": 2 * per_client,
+            "network": 4 * per_client,
+            "everybody": settings.codes_per_hour,
+            "wrong": settings.wrong_codes_per_hour,
+        }
+        sent = await queries.find_sent(connection, mailbox, keys, now, allowed=allowed)
+        refused = refusal(sent, now, settings.resend_interval)
+        if refused is not None:
+            throttle, wait = refused
+            self._security.refused(address.folded, throttle, wait.total_seconds())
             raise throttled("Too many codes were requested: wait, then ask again.", wait.total_seconds())
+        return sent
 
     async def _enqueue(
         self, connection: Connection, address: Address, locale: str | None, challenge: Challenge, code: str
@@ -172,24 +202,47 @@ class SignInService:
         now = self._context.clock.now()
         challenge = await queries.spend_try(connection, given.challenge_id, now)
         if challenge is None:
-            return Problem(401, "challenge_closed", "The code has expired or was used up: ask for a new one.")
+            return _closed()
         expected = code_hash(self._context.derive_key("code"), given.challenge_id, given.code)
         if not hmac.compare_digest(challenge.code_hash, expected):
-            return _wrong(MAX_TRIES - challenge.tries)
+            await queries.insert_wrong_code(connection, now)
+            self._security.code_wrong(challenge.email, left=challenge.left)
+            return _wrong(challenge.left)
         await queries.redeem_challenge(connection, given.challenge_id, now)
         language = given.language or challenge.locale or "en"
         countries = self._context.find(COUNTRIES)
         country = None if countries is None else countries.country_of(given.client_address)
         registration = Registration(challenge.email, language, given.time_zone or "UTC", country)
         account, created = await self._context.require(ACCOUNTS).find_or_create(connection, registration)
+        if created and await self._is_deleted(connection, challenge.email, challenge.written_at):
+            raise _closed()  # inside the transaction: there is no new account
         if not account.active:
             return Problem(403, "account_blocked", "This account is blocked. Ask the operators of this server why.")
+        if challenge.mailbox_key is not None:
+            site = self._client_keys(given.client_address).site
+            await queries.know_network(connection, challenge.mailbox_key, site, account.id, now)
         session, token = await self._sessions.start(connection, account.id, given.device_name)
         started = SessionStarted(account.id, session.id, session.device_name, first=created)
         await self._context.facts.record(connection, started)
         if not created:
             await tell_of_device(self._context, connection, account, session)
         return SignIn(account, session, token)
+
+    async def _is_deleted(self, connection: Connection, email: str, written_at: datetime) -> bool:
+        """Return whether the account of a challenge was deleted, by a fact that has not been delivered here yet."""
+        folded = parse_address(email).folded
+        for fact in await self._context.facts.undelivered(connection, self._context.plugin, AccountDeleted):
+            if written_at <= fact.deleted_at and parse_address(fact.email).folded == folded:
+                return True
+        return False
+
+
+def _lock(key: bytes) -> str:
+    return f"auth/{key.hex()}"
+
+
+def _closed() -> Problem:
+    return Problem(401, "challenge_closed", "The code has expired or was used up: ask for a new one.")
 
 
 def _wrong(left: int) -> Problem:

@@ -226,8 +226,10 @@ def _admin_routes(service: EngineVersionService) -> Sequence[Route]:
     async def show(version_id: UUID) -> EngineVersionDetail:
         return _detail(*await service.show(version_id))
 
-    async def change(version_id: UUID, body: EngineVersionPatch) -> EngineVersionDetail:
-        return _detail(*await service.change(version_id, body.change()))
+    async def change(call: Call, version_id: UUID, body: EngineVersionPatch) -> EngineVersionDetail:
+        changed = body.change()
+        call.target.update({name: str(value) for name, value in changed.items() if name != "notes"})  # never free text
+        return _detail(*await service.change(version_id, changed))
 
     async def delete(version_id: UUID) -> None:
         await service.delete(version_id)

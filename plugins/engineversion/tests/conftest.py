@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-import aiohttp
 import pytest
 from sqlalchemy import text
 
@@ -119,8 +118,7 @@ class World:
             account = next(iter(self.users.accounts))
             request["headers"] = {"Authorization": f"Bearer {account}"}
         else:
-            credentials = aiohttp.encode_basic_auth(FakeAdmins.username, FakeAdmins.password)
-            request["headers"] = {"Authorization": credentials}
+            request["headers"] = {"Authorization": FakeAdmins.basic(), "Content-Type": "application/json"}
         async with self.booted.client.request(method, path, **request) as response:
             return response.status, await response.json() if response.content_length else None
 

@@ -66,7 +66,15 @@ def routes(service: CountryService) -> Sequence[Route]:
             "List the countries that players come from, with the state of the country database.",
             Access.ADMIN,
         ),
-        Route("GET", account, countries, "geo.countries", "List the countries an account was seen from.", Access.ADMIN),
+        Route(
+            "GET",
+            account,
+            countries,
+            "geo.countries",
+            "List the countries an account was seen from.",
+            Access.ADMIN,
+            personal=True,
+        ),
     )
 
 

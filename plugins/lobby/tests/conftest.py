@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import aiohttp
 import msgspec
 import pytest
 from sqlalchemy import event, text
@@ -131,9 +130,8 @@ class World:
 
     async def ask(self, method: str, path: str, user: Account | None = None, **request: Any) -> tuple[int, Any]:
         """Make a request as a player, or else as the operator, and return status and JSON."""
-        headers = dict(request.pop("headers", {}))
-        credentials = aiohttp.encode_basic_auth(FakeAdmins.username, FakeAdmins.password)
-        headers["Authorization"] = f"Bearer {user.id}" if user else credentials
+        headers = {"Content-Type": "application/json", **request.pop("headers", {})}
+        headers["Authorization"] = f"Bearer {user.id}" if user else FakeAdmins.basic()
         async with self.booted.client.request(method, path, headers=headers, **request) as response:
             return response.status, await response.json() if response.content_length else None
 

@@ -72,9 +72,10 @@ def _list_routes(service: Deliveries) -> Sequence[Route]:
         return query.page_of([DeliveryView.of(row) for row in rows], total)
 
     path, dead, admin = "/api/v1/admin/mail/deliveries", "/api/v1/admin/mail/dead-letters", Access.ADMIN
+    listed, summary = "mail.list_deliveries", "List deliveries, the newest first."
     return (
-        Route("GET", path, list_deliveries, "mail.list_deliveries", "List deliveries, the newest first.", admin),
-        Route("GET", dead, list_dead_letters, "mail.list_dead_letters", "List dead letters.", admin),
+        Route("GET", path, list_deliveries, listed, summary, admin, personal=True),
+        Route("GET", dead, list_dead_letters, "mail.list_dead_letters", "List dead letters.", admin, personal=True),
     )
 
 
@@ -91,7 +92,7 @@ def _delivery_routes(service: Deliveries) -> Sequence[Route]:
 
     one, admin, missing = "/api/v1/admin/mail/deliveries/{delivery_id}", Access.ADMIN, "404 not_found"
     return (
-        Route("GET", one, show, "mail.show_delivery", "Show a delivery.", admin, errors=(missing,)),
+        Route("GET", one, show, "mail.show_delivery", "Show a delivery.", admin, errors=(missing,), personal=True),
         Route(
             "GET",
             f"{one}/attempts",
@@ -100,6 +101,7 @@ def _delivery_routes(service: Deliveries) -> Sequence[Route]:
             summary="List a delivery's attempts.",
             access=admin,
             errors=(missing,),
+            personal=True,
         ),
         Route(
             "POST",

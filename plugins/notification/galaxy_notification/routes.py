@@ -231,9 +231,34 @@ def _admin_routes(service: NotificationAdmin) -> Sequence[Route]:
     admin, missing = Access.ADMIN, "404 not_found"
     one, refused = f"{ADMIN}/{{notification_id}}", ("409 route_already_sent", "409 account_deleted")
     return (
-        Route("GET", ADMIN, search, "notification.list", "List intents with their routes, the newest first.", admin),
-        Route("GET", one, show, "notification.show", "Show an intent with its routes.", admin, errors=(missing,)),
-        Route("GET", f"{ADMIN}/dead-letters", dead, "notification.dead_letters", "List dead letters.", admin),
+        Route(
+            "GET",
+            ADMIN,
+            search,
+            "notification.list",
+            "List intents with their routes, the newest first.",
+            admin,
+            personal=True,
+        ),
+        Route(
+            "GET",
+            one,
+            show,
+            "notification.show",
+            "Show an intent with its routes.",
+            admin,
+            errors=(missing,),
+            personal=True,
+        ),
+        Route(
+            "GET",
+            f"{ADMIN}/dead-letters",
+            dead,
+            "notification.dead_letters",
+            "List dead letters.",
+            admin,
+            personal=True,
+        ),
         Route("GET", f"{ADMIN}/kinds", kinds, "notification.kinds", "List notification kinds.", admin),
         Route("POST", f"{ADMIN}/test", test, "notification.test", "Submit a test notification.", admin, 201),
         Route(
@@ -252,7 +277,8 @@ def _channel_routes(service: NotificationAdmin) -> Sequence[Route]:
     async def show() -> AdminChannelView:
         return _channel(await service.admin_channel())
 
-    async def switch(body: AdminChannelSwitch) -> AdminChannelView:
+    async def switch(call: Call, body: AdminChannelSwitch) -> AdminChannelView:
+        call.target["enabled"] = str(body.enabled).lower()
         return _channel(await service.switch_admin_channel(enabled=body.enabled))
 
     def _channel(state: AdminChannelState | None) -> AdminChannelView:

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import aiohttp
 import msgspec
 import pytest
 from engine_doubles import DoubleEngine, DoubleHost, NotedTable
@@ -153,7 +152,7 @@ class World:
 
     async def ask(self, method: str, path: str, **request: Any) -> tuple[int, Any]:
         """Make a request as the operator, and return status and JSON."""
-        headers = {"Authorization": aiohttp.encode_basic_auth(FakeAdmins.username, FakeAdmins.password)}
+        headers = {"Authorization": FakeAdmins.basic(), "Content-Type": "application/json"}
         async with self.booted.client.request(method, f"{GAMES}{path}", headers=headers, **request) as response:
             return response.status, await response.json() if response.content_length else None
 

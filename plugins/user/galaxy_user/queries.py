@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Executable, Row, Select, bindparam, case, select, update
+from sqlalchemy import Executable, Row, Select, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from galaxy_contracts.accounts import Account
@@ -76,6 +76,12 @@ async def scrub(connection: Connection, account_id: UUID, deleted_at: datetime) 
     }
     statement = update(accounts).where(accounts.c.id == account_id).values(values)
     return await _one(connection, statement.returning(*_ACCOUNT))
+
+
+async def time(connection: Connection) -> datetime:
+    """Return the database's time."""
+    now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
 
 
 async def find_for_operators(connection: Connection, account_id: UUID) -> Row[Any] | None:

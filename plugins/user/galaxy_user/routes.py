@@ -147,16 +147,20 @@ def _admin_routes(service: AccountService) -> Sequence[Route]:
     async def delete(account_id: UUID) -> None:
         await service.delete(account_id)
 
-    async def block(account_id: UUID, body: BlockRequest | None) -> AdminAccountView:
-        return AdminAccountView.of(await service.block(account_id, None if body is None else body.reason))
+    async def block(call: Call, account_id: UUID, body: BlockRequest | None) -> AdminAccountView:
+        reason = None if body is None else body.reason
+        call.target["reason_given"] = "false" if reason is None else "true"  # never the text, which is personal data
+        return AdminAccountView.of(await service.block(account_id, reason))
 
     async def unblock(account_id: UUID) -> AdminAccountView:
         return AdminAccountView.of(await service.unblock(account_id))
 
     admin, missing, deleted = Access.ADMIN, "404 not_found", "409 account_deleted"
     return (
-        Route("GET", path, list_accounts, "user.list", "List accounts; filter by address or state.", admin),
-        Route("GET", one, show, "user.show", "Show an account.", admin, errors=(missing,)),
+        Route(
+            "GET", path, list_accounts, "user.list", "List accounts; filter by address or state.", admin, personal=True
+        ),
+        Route("GET", one, show, "user.show", "Show an account.", admin, errors=(missing,), personal=True),
         Route("DELETE", one, delete, "user.delete", "Delete an account for good.", admin, errors=(missing,)),
         Route("POST", f"{one}/block", block, "user.block", "Block an account.", admin, errors=(missing, deleted)),
         Route(

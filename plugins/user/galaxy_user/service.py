@@ -4,6 +4,9 @@ What a crash leaves behind: every use case is one transaction that changes the r
 feed and records the fact for the listeners. A process that dies before the COMMIT has done nothing; one that dies after
 it, even before its own memory is changed, has done everything: other replicas read the feed, the fact is a row that is
 delivered until each listener has handled it, and a restart reads the table.
+
+A deletion removes the address from the row and from its older versions in the feed with its own transaction; what other
+plugins have of it goes by the fact `AccountDeleted`.
 """
 
 from collections.abc import Sequence
@@ -86,9 +89,10 @@ class AccountService:
             account = await self._locked(connection, account_id)
             if account.email is None:
                 return
-            now = self._context.clock.now()
-            await self._changed(connection, await queries.scrub(connection, account_id, now))
-            await self._context.facts.record(connection, AccountDeleted(account_id, account.email, now))
+            scrubbed = await queries.scrub(connection, account_id, self._context.clock.now())
+            await self._cache.put(connection, _existing(scrubbed), scrubbed=True)
+            until = await queries.time(connection)  # at the end, so that little is written between it and the COMMIT
+            await self._context.facts.record(connection, AccountDeleted(account_id, account.email, until))
 
     async def block(self, account_id: UUID, reason: str | None) -> Row[Any]:
         """Block an account. Blocking a blocked account changes nothing, not even its reason."""

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import pytest
 from sqlalchemy import text
 
@@ -45,8 +44,7 @@ class World:
         if user is not None:
             request["headers"] = {"Authorization": f"Bearer {user.id}"}
         else:
-            credentials = aiohttp.encode_basic_auth(FakeAdmins.username, FakeAdmins.password)
-            request["headers"] = {"Authorization": credentials}
+            request["headers"] = {"Authorization": FakeAdmins.basic(), "Content-Type": "application/json"}
         async with self.booted.client.request(method, path, **request) as response:
             return response.status, await response.json() if response.content_length else None
 

@@ -97,9 +97,28 @@ async def test_deletion_scrubs_and_is_told(world: Any, heard: list[Any]) -> None
     kept = {name for name, value in row.items() if value not in (None, "en", "UTC", "Deleted player")}
     assert kept == {"id", "created_at", "blocked_at", "deleted_at"}
     assert not world.accounts.get(account.id).active
-    await _until(lambda: AccountDeleted(account.id, "Ada@example.test", world.clock.now()) in heard)
+    await _until(lambda: any(isinstance(fact, AccountDeleted) for fact in heard))
+    [fact] = [fact for fact in heard if isinstance(fact, AccountDeleted)]
+    assert (fact.account_id, fact.email) == (account.id, "Ada@example.test")
+    async with world.database.reading() as connection:
+        now = (await connection.exec_driver_sql("SELECT clock_timestamp()")).scalar_one()
+    assert timedelta(0) < now - fact.deleted_at < timedelta(minutes=1), "the database's time, not the injected clock's"
     again = await world.account("ada@example.test")
     assert again.id != account.id
+
+
+async def test_deletion_leaves_nothing_in_the_feed(world: Any) -> None:
+    """The versions of the account before its deletion are gone from the change feed with the same transaction."""
+    account = await world.account("Ada@example.test", language="de", time_zone="Europe/Vienna", declared_country="AT")
+    other = await world.account("bob@example.test")
+    assert (await world.ask("PATCH", "/api/v1/user/account", user=account, json={"display_name": "Countess"}))[0] == 200
+    await world.ask("DELETE", "/api/v1/user/account", user=account)
+    async with world.database.reading() as connection:
+        query = "SELECT payload FROM feed_changes WHERE topic = 'user'"
+        payloads = (await connection.exec_driver_sql(query)).scalars().all()
+    [left] = [payload for payload in payloads if str(account.id) in payload]
+    assert [str(other.id) in payload for payload in payloads if "bob@example.test" in payload] == [True]
+    assert not [word for word in ("ada", "countess", "vienna", '"de"', "AT") if word in left]
 
 
 async def test_block_is_told_once(world: Any, heard: list[Any]) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, or_, select, update
+from sqlalchemy import Row, and_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from galaxy_kernel.api import Connection, Paging, advisory_lock, fetch_page, request_id
@@ -80,5 +80,5 @@ async def forget(connection: Connection, account_id: UUID, email_key: bytes | No
     """Delete the invitations of a deleted account; what came later for its address is somebody else's."""
     addressed = _i.account_id == account_id
     if email_key is not None:
-        addressed = or_(addressed, _i.email_key == email_key)
-    await connection.execute(invitations.delete().where(addressed, _i.created_at <= until))
+        addressed = or_(addressed, and_(_i.email_key == email_key, _i.created_at <= until))
+    await connection.execute(invitations.delete().where(addressed))
