@@ -49,6 +49,8 @@ class Draft:
     id: UUID
     kind: str
     recipient: str
+    recipient_folded: str
+    account_id: UUID | None
     message_id: str
     idempotency_key: str | None
     expires_at: datetime | None
@@ -78,9 +80,9 @@ def envelope_of(readable: str) -> str:
 
 
 def comparable(address: str) -> str:
-    """Return the form in which addresses are compared, apart from case; other text is compared unchanged."""
+    """Return the form by which addresses are compared, the same whatever their case; other text is unchanged."""
     try:
-        return parse_address(address.strip()).readable
+        return parse_address(address.strip()).folded
     except ValueError:
         return address
 

@@ -41,7 +41,7 @@ _PAUSE = Backoff(1.0, 30.0)
 _HOUSEKEEPING = 2.0
 """Seconds between two checks for expired mails."""
 _PRUNE_INTERVAL = timedelta(hours=1)
-"""Time between two checks for mails past their retention."""
+"""Time between two checks for mails past their retention, and for those that a previous release queued."""
 
 
 class Deliverer:
@@ -194,8 +194,9 @@ class Deliverer:
 
 
 def workers(deliverer: Deliverer, deliveries: Deliveries, interval: timedelta) -> Sequence[Worker]:
-    """Return the workers: every replica sends, one of them prunes."""
+    """Return the workers: every replica sends, one of them prunes, and folds what a previous release queued."""
     return (
         Worker(DELIVER, deliverer.run, interval),
         Worker("mail.prune", deliveries.prune, _PRUNE_INTERVAL, singleton=True),
+        Worker("mail.fold", deliveries.fold, _PRUNE_INTERVAL, singleton=True),
     )

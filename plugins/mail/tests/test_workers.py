@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import select, text, update
 
 from galaxy_chassis.request_context import current_request
+from galaxy_kernel.api import new_id
 from galaxy_mail.conversation import Reply
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.tables import mail_attempts, mail_deliveries
@@ -363,7 +364,7 @@ async def test_account_deleted_while_its_mail_is_sent(rig: Any) -> None:
     sleeping = asyncio.create_task(rig.deliverer(sleepy).run())
     await sleepy.asleep.wait()
     async with rig.database.transaction() as connection:
-        await rig.deliveries.forget(connection, "ada@example.test", datetime.now(UTC))
+        await rig.deliveries.forget(connection, new_id(), "ada@example.test", datetime.now(UTC))
     sleepy.wake.set()
     await sleeping
     row = await rig.row(delivery)
