@@ -24,7 +24,7 @@ _KEY = secrets.token_bytes(32)  # per process: hashes of two runs cannot be matc
 _ATOM_CHARACTERS = r"\w.!#$&*+^`{|}~-"
 _ATOM = rf"(?:[{_ATOM_CHARACTERS}]|%(?!40))++"
 _EMAIL = re.compile(
-    rf"(?:(?<![{_ATOM_CHARACTERS}]){_ATOM}(?:'{_ATOM}){{0,3}}+"  # a dot-atom, apostrophes inside it
+    rf"(?:(?<![{_ATOM_CHARACTERS}])(?:(?<!%)|(?=40)){_ATOM}(?:'{_ATOM}){{0,3}}+"  # dot-atom, apostrophes in it
     r"""|"[^"\n]{1,64}")"""  # or a quoted local part (RFC 5321, 4.1.2)
     r"={0,2}(?:@|%40)(?!sha(?:256|512):)"  # name@sha256:… is a container image
     r"(?:\w(?:[\w.-]{0,253}\w)?|\[[0-9a-fA-FIPv:.]{2,45}\])"
