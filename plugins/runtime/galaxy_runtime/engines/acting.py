@@ -10,7 +10,8 @@ What a crash leaves behind, by where the process dies:
 - a slow process that creates generation g after g + 1 runs: both are there, and g is removed by whoever looks next.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import msgspec
@@ -26,10 +27,10 @@ from galaxy_engine.failures import (
     StartFailed,
     Unhealthy,
 )
-from galaxy_kernel.api import Connection, Context
+from galaxy_kernel.api import Connection, Context, LeaseLostError, Problem
 from galaxy_runtime.engines.domain import LOG_TAIL, MOST_CRASHES
 from galaxy_runtime.engines.host import GRACE, EngineHost
-from galaxy_runtime.engines.leases import Held
+from galaxy_runtime.engines.leases import EngineLeases, Held
 from galaxy_runtime.notices import Notices
 from galaxy_runtime.reconciling import Action, Adopt, Forget, Launch, Raise, Remove, Renew, Start, plan
 from galaxy_runtime.records.service import RecordService
@@ -44,11 +45,39 @@ class EngineActions:
     """Brings one game's engine to what its record wants."""
 
     def __init__(
-        self, context: Context[RuntimeSettings], host: EngineHost, records: RecordService, notices: Notices
+        self,
+        context: Context[RuntimeSettings],
+        host: EngineHost,
+        leases: EngineLeases,
+        records: RecordService,
+        notices: Notices,
     ) -> None:
-        self._context, self._host, self._records, self._notices = context, host, records, notices
+        self._context, self._host, self._leases = context, host, leases
+        self._records, self._notices = records, notices
         self._starts = context.meter.create_counter("runtime.engine_starts", description="Starts of engines.")
         self._crashes = context.meter.create_counter("runtime.engine_crashes", description="Ends nobody asked for.")
+
+    async def settle(self, game_id: UUID) -> None:
+        """Bring a game's engine to what its record wants, now. Raise the failure that stands in the way."""
+        async with self._leases.hold(game_id) as held:
+            await self.converge(held)
+
+    async def settle_all(self, game_ids: Iterable[UUID]) -> None:
+        """Bring engines to what their records want, some at once; failures are noted where they belong."""
+        free = asyncio.Semaphore(self._context.settings.start_concurrency)
+
+        async def settle(game_id: UUID) -> None:
+            async with free:
+                try:
+                    await self.settle(game_id)
+                except (EngineFailure, Problem, LeaseLostError) as failure:
+                    self._context.log.warning("engine_not_settled", game_id=str(game_id), reason=str(failure))
+                except Exception as error:  # of one game: the others go on
+                    self._context.log.error("engine_settling_failed", game_id=str(game_id), exc_info=error)
+
+        async with asyncio.TaskGroup() as tasks:
+            for game_id in game_ids:
+                tasks.create_task(settle(game_id))
 
     async def converge(self, held: Held) -> None:
         """Act until there is nothing to do now. Raise the failure that stands in the way, after noting it."""

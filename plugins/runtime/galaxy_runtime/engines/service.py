@@ -1,22 +1,21 @@
-"""Engines for the other parts of the plugin, and what keeps them as they should be.
+"""Engines for the other parts of the plugin: opened, woken, looked at, replaced.
 
 What a crash leaves behind stands with `leases` and `acting`. What engines are used for is noted in memory and written
 by a worker: what a crash loses of it makes an engine sleep that much too early, and it is woken by its next use.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from uuid import UUID
 
-from galaxy_engine.failures import EngineFailure, HostUnreachable, StartFailed, Unhealthy
+from galaxy_engine.failures import EngineFailure, StartFailed, Unhealthy
 from galaxy_kernel.api import (
     Cache,
     Connection,
     Context,
-    Health,
     LeaseLostError,
     Problem,
     not_found,
@@ -25,25 +24,16 @@ from galaxy_runtime.caches import Record
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.engines import queries
 from galaxy_runtime.engines.acting import EngineActions
-from galaxy_runtime.engines.domain import FAILURES, STATUSES, Engine, EngineState
-from galaxy_runtime.engines.host import GRACE, EngineHost
+from galaxy_runtime.engines.domain import FAILURES, Engine, EngineState
+from galaxy_runtime.engines.host import EngineHost
 from galaxy_runtime.engines.leases import EngineLeases, Held
 from galaxy_runtime.errors import engine_stopped, engine_waking
-from galaxy_runtime.reconciling import Remove, plan
 from galaxy_runtime.records.service import RECONCILE_WORKER
 from galaxy_runtime.settings import RuntimeSettings
 
-_HEALTH_CHECKS = 16
-"""Engines that are asked at once whether they are healthy."""
-_WATCH = 240.0
-"""Seconds that one subscription to the host's hints lasts: streams stop in silence, too."""
-_WATCH_AGAIN = 1.0
-"""Seconds between the end of a subscription and the next one."""
-_NEVER = datetime.min.replace(tzinfo=UTC)
-
 
 class EngineService:
-    """Implements `galaxy_runtime.engines.domain.Engines`, and the passes of the workers."""
+    """Implements `galaxy_runtime.engines.domain.Engines`."""
 
     def __init__(
         self,
@@ -51,18 +41,14 @@ class EngineService:
         cache: Cache[UUID, Record],
         time: DatabaseTime,
         host: EngineHost,
+        leases: EngineLeases,
         actions: EngineActions,
     ) -> None:
         self._context, self._cache, self._time = context, cache, time
-        self._host, self._actions = host, actions
-        self._leases = EngineLeases(context, cache, time)
+        self._host, self._leases, self._actions = host, leases, actions
         self._starting: dict[UUID, asyncio.Task[EngineState]] = {}
         self._suspected: set[UUID] = set()
         self._used: set[UUID] = set()
-        self._unreachable = ""
-        self._counts = context.meter.create_gauge(
-            "runtime.engines", description="Games that want an engine, by status."
-        )
 
     @cached_property
     def _slots(self) -> asyncio.Semaphore:
@@ -103,8 +89,7 @@ class EngineService:
 
     async def settle(self, game_id: UUID) -> None:
         """Bring a game's engine to what its record wants; see the protocol."""
-        async with self._leases.hold(game_id) as held:
-            await self._actions.converge(held)
+        await self._actions.settle(game_id)
 
     @asynccontextmanager
     async def replacing(self, game_id: UUID, *, version_id: UUID, image: str) -> AsyncIterator["NewEngine"]:
@@ -128,61 +113,6 @@ class EngineService:
                 with suppress(EngineFailure, LeaseLostError):  # else whoever looks next removes it
                     await asyncio.shield(self._actions.converge(held))
 
-    async def reconcile(self) -> timedelta | None:
-        """Compare all engines with all records and bring together what differs; return when to look again."""
-        driver, owner = await self._host.driver(), await self._host.owner()
-        try:
-            engines = await driver.observe()
-        except HostUnreachable as failure:  # nothing is known, and nothing may be concluded
-            self._note_unreachable(str(failure))
-            return None
-        self._note_unreachable("")
-        async with self._context.database.reading() as connection:
-            states = await queries.find_states(connection, {engine.id.game_id for engine in engines})
-        desired = [state.desired(in_hand=state.held) for state in states]
-        actions = plan(owner, desired, engines, states[0].now) if states else plan(owner, [], engines, _NEVER)
-        known = {state.game_id for state in states}
-        await self._bring_all(dict.fromkeys(each.game_id for each in actions if each.game_id in known))
-        for action in actions:
-            if isinstance(action, Remove) and action.game_id not in known:
-                await self._remove_orphan(action)
-        return _soonest(states)
-
-    async def watch(self) -> None:
-        """Look at games that the host gives hints of, until cancelled. A subscription that ends is made again.
-
-        What a stream has missed meanwhile is found by a full pass.
-        """
-        while True:
-            try:
-                driver = await self._host.driver()
-                async with asyncio.timeout(_WATCH):
-                    async for game_id in driver.watch():
-                        await self._bring_all([game_id])
-            except (TimeoutError, EngineFailure):
-                pass
-            except Exception as error:  # such as the database's: it comes back
-                self._context.log.warning("engine_hints_interrupted", error=type(error).__name__)
-            self._context.wakeups.wake(RECONCILE_WORKER)
-            await asyncio.sleep(_WATCH_AGAIN)
-
-    async def tend(self) -> None:
-        """Ask engines for their health, let the unused sleep, and wake those that have a turn soon."""
-        settings, shift = self._context.settings, self._time.shift
-        await self._check_health()
-        async with self._context.database.transaction() as connection:
-            asleep: list[Record] = []
-            if not isinstance(settings.idle_stop, str):
-                soon = max(2 * settings.start_timeout, settings.wake_ahead)
-                asleep = await queries.let_sleep(connection, settings.idle_stop, soon, shift)
-                await self._cache.put_many(connection, asleep)
-            waking = await queries.find_waking(connection, settings.wake_ahead, shift)
-            counts = await queries.count_by_status(connection)
-        for status in STATUSES:
-            self._counts.set(counts.get(status, 0), {"status": status})
-        await self._bring_all(record.game_id for record in asleep)
-        await self.wake(waking)
-
     async def note_used(self) -> None:
         """Write which engines were used since the last time."""
         used, self._used = self._used, set()
@@ -194,12 +124,6 @@ class EngineService:
         except BaseException:
             self._used |= used
             raise
-
-    async def health(self) -> Health:
-        """Return whether the host of engines answers."""
-        if self._unreachable:
-            return Health("degraded", f"{self._unreachable}: engines cannot be started or looked at; turns are late")
-        return Health()
 
     async def close(self) -> None:
         """Cancel starts under way; another process, or the next start of this one, goes on with them."""
@@ -271,57 +195,7 @@ class EngineService:
             await self._cache.put_many(connection, asleep)
         if not asleep:
             raise engine_waking()
-        await self._bring_all([record.game_id for record in asleep])
-
-    async def _bring_all(self, game_ids: Iterable[UUID]) -> None:
-        """Bring engines together with their records, some at once; failures are noted where they belong."""
-        free = asyncio.Semaphore(self._context.settings.start_concurrency)
-
-        async def bring(game_id: UUID) -> None:
-            async with free:
-                try:
-                    await self.settle(game_id)
-                except (EngineFailure, Problem, LeaseLostError) as failure:
-                    self._context.log.warning("engine_not_settled", game_id=str(game_id), reason=str(failure))
-                except Exception as error:  # of one game: the others go on
-                    self._context.log.error("engine_settling_failed", game_id=str(game_id), exc_info=error)
-
-        async with asyncio.TaskGroup() as tasks:
-            for game_id in game_ids:
-                tasks.create_task(bring(game_id))
-
-    async def _remove_orphan(self, action: Remove) -> None:
-        """Remove an engine of a game that has no record, once more looked for."""
-        async with self._context.database.reading() as connection:
-            if await queries.find_state(connection, action.game_id) is not None:
-                return
-        self._context.log.warning("engine_orphan_removed", game_id=str(action.game_id))
-        with suppress(EngineFailure):
-            await (await self._host.driver()).remove(action.handle, GRACE)
-
-    async def _check_health(self) -> None:
-        free = asyncio.Semaphore(_HEALTH_CHECKS)
-
-        async def check(record: Record) -> None:
-            async with free:
-                try:
-                    await self._host.client(record.address or "", record.game_id, record.generation).health()
-                except Unhealthy:
-                    await self._note_unhealthy(record)
-
-        up = [each for each in self._cache.values() if each.status == "healthy" and each.address is not None]
-        doubtful = [each.game_id for each in self._cache.values() if each.status == "unhealthy"]
-        async with asyncio.TaskGroup() as tasks:
-            for record in up:
-                tasks.create_task(check(record))
-        await self.wake(doubtful)
-
-    async def _note_unhealthy(self, record: Record) -> None:
-        async with self._context.database.transaction() as connection:
-            noted = await queries.note_unhealthy(connection, record.game_id, record.generation)
-            if noted is not None:
-                await self._cache.put(connection, noted)
-                self._context.wakeups.after_commit(connection, RECONCILE_WORKER)
+        await self._actions.settle_all([record.game_id for record in asleep])
 
     def _known(self, record: Record) -> Engine | None:
         described = self._host.describe_of(record.engine_version_id)
@@ -335,11 +209,6 @@ class EngineService:
         described = self._host.describe_of(state.engine_version_id) or await client.describe()
         self._used.add(state.game_id)
         return Engine(client, described, state.generation, state.engine_version_id)
-
-    def _note_unreachable(self, reason: str) -> None:
-        if reason and not self._unreachable:
-            self._context.log.warning("engine_host_unreachable", reason=reason)
-        self._unreachable = reason
 
 
 class NewEngine:
@@ -363,13 +232,3 @@ class NewEngine:
             failure_detail=None,
             not_before=None,
         )
-
-
-def _soonest(states: Iterable[EngineState]) -> timedelta | None:
-    """Return how long until the first back-off ends."""
-    waits = [
-        state.not_before - state.now
-        for state in states
-        if state.wanted == "up" and not state.healthy and state.not_before is not None
-    ]
-    return max(min(waits), timedelta(seconds=1)) if waits else None

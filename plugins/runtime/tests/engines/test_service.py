@@ -60,7 +60,7 @@ async def test_an_engine_that_vanished_is_replaced(world: Any) -> None:
     for name, (_, engine, _) in list(world.host.engines.items()):
         await engine.stop()
         del world.host.engines[name]
-    await world.plugin._engines.reconcile()
+    await world.plugin._passes.reconcile()
     assert _running(world, game) == [2]
     assert world.fakes.notifications.intents == []
 
@@ -100,13 +100,13 @@ async def test_an_unreachable_host_concludes_nothing(world: Any, call: str) -> N
     with pytest.raises(HostUnreachable):
         await world.plugin._engines.open(game, SOON)
     if call == "observe":
-        await world.plugin._engines.reconcile()
-        assert (await world.plugin._engines.health()).state == "degraded"
+        await world.plugin._passes.reconcile()
+        assert (await world.plugin._passes.health()).state == "degraded"
     assert (await _state(world, game, "crashes", "generation")) == (0, 1)
     world.host.hook = None
     await world.plugin._engines.open(game, SOON)
-    await world.plugin._engines.reconcile()
-    assert (await world.plugin._engines.health()).state == "ok"
+    await world.plugin._passes.reconcile()
+    assert (await world.plugin._passes.health()).state == "ok"
     assert _running(world, game) == [1]
 
 
@@ -163,7 +163,7 @@ async def test_a_game_is_paused_after_many_crashes(world: Any) -> None:
     game = await world.playing(wanted="up", crashes=MOST_CRASHES - 1)
     await world.plugin._engines.open(game, SOON)
     await world.host.kill(game, oom=True)
-    await world.plugin._engines.reconcile()
+    await world.plugin._passes.reconcile()
     assert (await _state(world, game, "status", "wanted", "playing")) == ("failed", "idle", False)
     assert [(halted, failure.code) for halted, failure in world.table.halts] == [(game, "oom_killed")]
     assert [intent.kind for intent in world.fakes.notifications.intents] == ["runtime.container_start_failed"]
@@ -174,7 +174,7 @@ async def test_back_off_grows_with_crashes(world: Any) -> None:
     game = await world.playing(crashes=2)
     await world.plugin._engines.open(game, SOON)
     await world.host.kill(game)
-    await world.plugin._engines.reconcile()
+    await world.plugin._passes.reconcile()
     waits = (await _state(world, game, "not_before - statement_timestamp()"))[0]
     assert timedelta(seconds=3) < waits <= timedelta(seconds=5)
     world.plugin._engines.suspect(game)
@@ -196,7 +196,7 @@ async def test_a_restored_database_does_not_reuse_generations(world: Any) -> Non
     )
     async with asyncio.timeout(10):
         while (await _state(world, game, "generation", "generation_issued", "status")) != (8, 8, "healthy"):
-            await world.plugin._engines.reconcile()
+            await world.plugin._passes.reconcile()
     assert _running(world, game) == [8]
 
 
@@ -205,10 +205,10 @@ async def test_an_unused_engine_sleeps_and_wakes(world: Any) -> None:
     game = await world.playing(interval=timedelta(days=2))
     await world.plugin._engines.open(game, SOON)
     await world.plugin._engines.note_used()
-    await world.plugin._engines.tend()
+    await world.plugin._passes.tend()
     assert _running(world, game) == [1]
     world.plugin.time.shift = timedelta(hours=1)
-    await world.plugin._engines.tend()
+    await world.plugin._passes.tend()
     assert (_running(world, game), await _state(world, game, "wanted", "handle")) == ([], ("idle", None))
     assert (await world.plugin._engines.open(game, SOON)).generation == 1
 
@@ -217,7 +217,7 @@ async def test_an_engine_wakes_before_its_turn(world: Any) -> None:
     """A sleeping engine is started shortly before the turn."""
     game = await world.playing(interval=timedelta(hours=2), wanted="idle")
     world.plugin.time.shift = timedelta(hours=2) - timedelta(seconds=20)
-    await world.plugin._engines.tend()
+    await world.plugin._passes.tend()
     async with asyncio.timeout(10):
         while (await _state(world, game, "status")) != ("healthy",):
             await asyncio.sleep(0.02)
@@ -241,7 +241,7 @@ async def test_two_backends_make_one_engine(make_world: Any) -> None:
     second = await make_world(beside=world)
     await asyncio.gather(
         *(each.plugin._engines.open(game, SOON) for each in (world, second) for game in games),
-        *(each.plugin._engines.reconcile() for each in (world, second)),
+        *(each.plugin._passes.reconcile() for each in (world, second)),
     )
     assert [_running(world, game) for game in games] == [[1]] * 5
 
@@ -252,10 +252,10 @@ async def test_all_engines_end_at_once(world: Any) -> None:
     await asyncio.gather(*(world.plugin._engines.open(game, SOON) for game in games))
     for game in games:
         await world.host.kill(game)
-    await world.plugin._engines.reconcile()
+    await world.plugin._passes.reconcile()
     async with asyncio.timeout(10):
         while [_running(world, game) for game in games] != [[2]] * 10:
-            await world.plugin._engines.reconcile()
+            await world.plugin._passes.reconcile()
 
 
 async def test_an_engine_of_no_game_is_removed(world: Any) -> None:
@@ -263,7 +263,7 @@ async def test_an_engine_of_no_game_is_removed(world: Any) -> None:
     game = await world.playing()
     await world.plugin._engines.open(game, SOON)
     await world.execute("DELETE FROM runtime_records WHERE game_id = :id", id=game)
-    await world.plugin._engines.reconcile()
+    await world.plugin._passes.reconcile()
     assert world.host.engines == {}
 
 
@@ -278,12 +278,12 @@ async def test_a_silent_engine_is_replaced(world: Any) -> None:
         return web.Response(status=500)
 
     world.host.engine_of(game).hook = hang
-    await world.plugin._engines.tend()
+    await world.plugin._passes.tend()
     assert (await _state(world, game, "status")) == ("unhealthy",)
     with pytest.raises(Unhealthy):
         await world.plugin._engines.open(game, SOON)
     await world.execute("UPDATE runtime_records SET unhealthy_since = now() - interval '31 seconds'")
-    await world.plugin._engines.reconcile()
+    await world.plugin._passes.reconcile()
     assert _running(world, game) == [2]
 
 
@@ -353,7 +353,7 @@ async def test_an_engine_that_was_woken_does_not_sleep_again_at_once(world: Any)
     game = await world.playing(interval=timedelta(days=2), wanted="idle")
     await world.execute("UPDATE runtime_records SET used_at = now() - interval '5 hours'")
     await world.plugin._engines.open(game, SOON)
-    await world.plugin._engines.tend()
+    await world.plugin._passes.tend()
     assert _running(world, game) == [1]
 
 
