@@ -23,6 +23,7 @@ from galaxy_runtime.engines.domain import Engines
 from galaxy_runtime.engines.host import EngineHost
 from galaxy_runtime.engines.leases import EngineLeases
 from galaxy_runtime.engines.passes import EnginePasses
+from galaxy_runtime.engines.places import Places
 from galaxy_runtime.engines.service import EngineService
 from galaxy_runtime.notices import TURN_FAILED, Notices
 from galaxy_runtime.operations import routes as operation_routes
@@ -66,7 +67,8 @@ class RuntimePlugin:
         self._drivers = Drivers(context)
         self._host = EngineHost(context, self._drivers)
         leases = EngineLeases(context, self._cache, self.time)
-        actions = EngineActions(context, self._host, leases, self._records, self._notices)
+        places = Places(context, self._cache, self.time)
+        actions = EngineActions(context, self._host, leases, places, self._records, self._notices)
         self._engines = EngineService(context, self._cache, self.time, self._host, leases, actions)
         self._passes = EnginePasses(context, self._cache, self.time, self._host, actions, self._engines)
         used = self._engines if engines is None else engines

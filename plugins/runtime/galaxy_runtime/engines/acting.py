@@ -31,6 +31,8 @@ from galaxy_kernel.api import Connection, Context, LeaseLostError, Problem
 from galaxy_runtime.engines.domain import LOG_TAIL, MOST_CRASHES
 from galaxy_runtime.engines.host import GRACE, EngineHost
 from galaxy_runtime.engines.leases import EngineLeases, Held
+from galaxy_runtime.engines.places import Places
+from galaxy_runtime.errors import engine_waking
 from galaxy_runtime.notices import Notices
 from galaxy_runtime.reconciling import Action, Adopt, Forget, Launch, Raise, Remove, Renew, Start, plan
 from galaxy_runtime.records.service import RecordService
@@ -38,6 +40,8 @@ from galaxy_runtime.settings import RuntimeSettings
 
 _MOST_ACTIONS = 20
 """Of one game in one go: a host that changes all the time is looked at again later."""
+_MOST_ROOM = 4
+"""Tries to have a place, when others take what was made free."""
 _NONE = {"handle": None, "address": None, "status": "none", "healthy_since": None, "unhealthy_since": None}
 
 
@@ -49,10 +53,11 @@ class EngineActions:
         context: Context[RuntimeSettings],
         host: EngineHost,
         leases: EngineLeases,
+        places: Places,
         records: RecordService,
         notices: Notices,
     ) -> None:
-        self._context, self._host, self._leases = context, host, leases
+        self._context, self._host, self._leases, self._places = context, host, leases, places
         self._records, self._notices = records, notices
         self._starts = context.meter.create_counter("runtime.engine_starts", description="Starts of engines.")
         self._crashes = context.meter.create_counter("runtime.engine_crashes", description="Ends nobody asked for.")
@@ -98,7 +103,7 @@ class EngineActions:
                 await held.note(**_NONE, **({"crashes": 0} if held.state.healed else {}))
             case Raise(above=above):
                 issued = {"generation": above + 1, "generation_issued": above + 1}
-                await held.note(**_NONE, **issued)
+                await held.note(**{**_NONE, "status": "starting"}, **issued)
             case Launch() | Start():
                 await self._launch(held, driver)
             case Adopt(handle=handle, address=address):
@@ -109,7 +114,8 @@ class EngineActions:
     async def _launch(self, held: Held, driver: EngineDriver) -> None:
         state = held.state
         try:
-            image = await self.prepare(held, driver)
+            await self.reserve(held)
+            image = await self._prepare(held, driver)
             await driver.launch(await self._host.spec(state, state.generation, image))
         except HostUnreachable:
             raise
@@ -121,7 +127,21 @@ class EngineActions:
             await self._failed(held, failure)
             raise
 
-    async def prepare(self, held: Held, driver: EngineDriver) -> str:
+    async def reserve(self, held: Held) -> None:
+        """Have a place for a game's engine: a free one, or that of an engine which nobody uses.
+
+        Raise the problem `engine_waking` where there is none: then the engine sleeps until it is asked for again.
+        """
+        for _ in range(_MOST_ROOM):
+            if await self._places.reserve(held):
+                return
+            if not (asleep := await self._places.make_room(held.state.game_id)):
+                break
+            await self.settle_all(asleep)
+        await held.note(wanted="idle")
+        raise engine_waking()
+
+    async def _prepare(self, held: Held, driver: EngineDriver) -> str:
         """Have a game's image at hand; return what to launch: the digest where there is one, which is noted."""
         state = held.state
         if state.status != "pulling":

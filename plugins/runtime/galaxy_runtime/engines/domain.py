@@ -85,6 +85,8 @@ MOST_CRASHES = 8
 """With so many the game is paused until somebody has looked."""
 STATUSES = ("none", "pulling", "starting", "healthy", "unhealthy", "crashed", "failed")
 """What a record says of its engine."""
+ON_ITS_WAY = ("pulling", "starting")
+"""Statuses of an engine that may be there without being noted: its launch has begun."""
 LOG_TAIL = 16_384
 """Bytes of an ended engine's output that are kept."""
 FAILURES = {
@@ -131,10 +133,16 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
             generation_issued=self.generation_issued,
             handle=self.handle,
             address=self.address,
+            on_its_way=self.status in ON_ITS_WAY,
             not_before=self.not_before,
             unhealthy_since=self.unhealthy_since,
             in_hand=in_hand,
         )
+
+    @property
+    def placed(self) -> bool:
+        """Whether the game has a place among the engines that may run; see `places`."""
+        return self.handle is not None or self.status in ON_ITS_WAY
 
     @property
     def healthy(self) -> bool:
@@ -158,15 +166,19 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def crashed(self, failure: EngineFailure, log: str) -> dict[str, Any]:
-        """Return the columns of a record whose engine has ended, or could not be started: the next one, in a while."""
+        """Return the columns of a record whose engine has ended, or could not be started: the next one, in a while.
+
+        Where the next one follows an engine that was there at once, the game keeps its place.
+        """
         crashes = 1 if self.healed else self.crashes + 1
+        delay = BACKOFF[min(crashes, len(BACKOFF)) - 1]
         detail = "\n".join(part for part in (str(failure), failure.detail, log) if part)
         values = {
-            "status": "crashed",
+            "status": "crashed" if delay or self.handle is None else "starting",
             "failure": failure.code,
             "failure_detail": detail[:LOG_TAIL],
             "crashes": crashes,
-            "not_before": self.now + BACKOFF[min(crashes, len(BACKOFF)) - 1],
+            "not_before": self.now + delay,
         }
         if crashes >= MOST_CRASHES:
             values |= {"status": "failed", "wanted": "idle"}

@@ -96,6 +96,7 @@ class EngineService:
         """Make an engine beside a game's own; see the protocol."""
         driver = await self._host.driver()
         async with self._leases.hold(game_id, wake=True) as held:
+            await self._actions.reserve(held)
             generation = held.state.generation_issued + 1
             await held.note(generation_issued=generation)
             try:
@@ -110,7 +111,7 @@ class EngineService:
                 engine = Engine(client, described, generation, version_id)
                 yield NewEngine(held, engine, seen.handle, seen.address)
             finally:
-                with suppress(EngineFailure, LeaseLostError):  # else whoever looks next removes it
+                with suppress(EngineFailure, LeaseLostError, Problem):  # else whoever looks next removes it
                     await asyncio.shield(self._actions.converge(held))
 
     async def note_used(self) -> None:
@@ -149,14 +150,12 @@ class EngineService:
             self._context.log.error("engine_start_broken", game_id=str(game_id), exc_info=error)
 
     async def _started(self, game_id: UUID) -> EngineState:
-        async with self._slots:
-            await self._make_room(game_id)
-            async with self._leases.hold(game_id, wake=True) as held:
-                await self._actions.converge(held)
-                if held.state.status in ("healthy", "unhealthy") and held.state.address is not None:
-                    await self._ask_again(held)
-                self._suspected.discard(game_id)
-                state = held.state
+        async with self._slots, self._leases.hold(game_id, wake=True) as held:
+            await self._actions.converge(held)
+            if held.state.status in ("healthy", "unhealthy") and held.state.address is not None:
+                await self._ask_again(held)
+            self._suspected.discard(game_id)
+            state = held.state
         if state.wanted == "down":
             raise engine_stopped()
         if state.healthy:
@@ -183,19 +182,6 @@ class EngineService:
             raise
         if state.status != "healthy":
             await held.note(status="healthy", unhealthy_since=None)
-
-    async def _make_room(self, game_id: UUID) -> None:
-        settings, record = self._context.settings, self._cache.get(game_id)
-        if record is not None and record.address is not None:
-            return  # it has an engine
-        async with self._context.database.transaction() as connection:
-            if await queries.count_noted(connection) < settings.max_engines:
-                return
-            asleep = await queries.make_room(connection, game_id, settings.wake_ahead, self._time.shift)
-            await self._cache.put_many(connection, asleep)
-        if not asleep:
-            raise engine_waking()
-        await self._actions.settle_all([record.game_id for record in asleep])
 
     def _known(self, record: Record) -> Engine | None:
         described = self._host.describe_of(record.engine_version_id)
