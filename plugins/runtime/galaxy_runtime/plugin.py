@@ -68,9 +68,9 @@ class RuntimePlugin:
         self._host = EngineHost(context, self._drivers)
         leases = EngineLeases(context, self._cache, self.time)
         places = Places(context, self._cache, self.time)
-        actions = EngineActions(context, self._host, leases, places, self._records, self._notices)
-        self._engines = EngineService(context, self._cache, self.time, self._host, leases, actions)
-        self._passes = EnginePasses(context, self._cache, self.time, self._host, actions, self._engines)
+        self._actions = EngineActions(context, self._host, leases, places, self._records, self._notices)
+        self._engines = EngineService(context, self._cache, self.time, self._host, leases, self._actions)
+        self._passes = EnginePasses(context, self._cache, self.time, self._host, self._actions, self._engines)
         used = self._engines if engines is None else engines
         self._operations = OperationService(context, self._cache, self.time, self._table)
         beginnings = Beginnings(context, self._cache, self.time, self._table)

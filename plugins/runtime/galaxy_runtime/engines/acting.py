@@ -6,6 +6,7 @@ What a crash leaves behind, by where the process dies:
 - after the launch was sent, or answered, before it was noted: an engine of the record's generation, found by its name
   and adopted;
 - after it was noted, before the lease was given back: everything is there, and the lease ends;
+- after an engine was withdrawn from turns, before its removal: it is removed, or adopted where it is wanted again;
 - after a removal was sent: nothing is there, and the handle is noted: forgotten, or replaced by the next generation;
 - a slow process that creates generation g after g + 1 runs: both are there, and g is removed by whoever looks next.
 """
@@ -32,7 +33,7 @@ from galaxy_runtime.engines.domain import LOG_TAIL, MOST_CRASHES
 from galaxy_runtime.engines.host import GRACE, EngineHost
 from galaxy_runtime.engines.leases import EngineLeases, Held
 from galaxy_runtime.engines.places import Places
-from galaxy_runtime.errors import engine_waking
+from galaxy_runtime.errors import engine_busy, engine_waking
 from galaxy_runtime.notices import Notices
 from galaxy_runtime.reconciling import Action, Adopt, Forget, Launch, Raise, Remove, Renew, Start, plan
 from galaxy_runtime.records.service import RecordService
@@ -98,6 +99,8 @@ class EngineActions:
     async def _act(self, held: Held, action: Action, engines: Sequence[Observed], driver: EngineDriver) -> None:
         match action:
             case Remove(handle=handle):
+                if handle == held.state.handle:
+                    await self._withdraw(held)
                 await driver.remove(handle, GRACE)
             case Forget():
                 await held.note(**_NONE, **({"crashes": 0} if held.state.healed else {}))
@@ -163,8 +166,9 @@ class EngineActions:
             seen = [each for each in await driver.observe(state.game_id) if each.handle == handle]
             if not seen or seen[0].state != "running":
                 return  # it has ended meanwhile: the next look says how
-            await self._failed(held, failure, await self._log(driver, handle))
+            log = await self._log(driver, handle)
             await driver.remove(handle, GRACE)
+            await self._failed(held, failure, log)
             raise
         await self._introduce(
             state.engine_version_id, msgspec.json.decode(msgspec.json.encode(described)), state.digest
@@ -185,6 +189,9 @@ class EngineActions:
     async def _renew(self, held: Held, driver: EngineDriver, action: Renew, engines: Sequence[Observed]) -> None:
         ended = next((each for each in engines if each.handle == action.handle), None)
         log = "" if action.handle is None else await self._log(driver, action.handle)
+        if ended is not None and action.reason == "unhealthy":
+            await self._withdraw(held)
+            await driver.remove(ended.handle, GRACE)  # first: until it is gone it has its place
         name = f"the engine of game {action.game_id}, generation {action.generation},"
         failure: EngineFailure
         if action.reason == "unhealthy":
@@ -198,6 +205,11 @@ class EngineActions:
         self._crashes.add(1, {"reason": failure.code})
         self._context.log.warning("engine_crashed", game_id=str(action.game_id), reason=str(failure))
         await self._failed(held, failure, log, tell=isinstance(failure, OutOfMemory))
+
+    async def _withdraw(self, held: Held) -> None:
+        """Take the game's engine from those who would use it. Raise the problem `engine_busy` while a turn runs."""
+        if held.state.address is not None and not await held.withdraw():
+            raise engine_busy()
 
     async def _failed(self, held: Held, failure: EngineFailure, log: str = "", *, tell: bool = True) -> None:
         """Note a crash; after `MOST_CRASHES` the game is paused. Operators are told once a day."""

@@ -11,7 +11,10 @@ import msgspec
 from galaxy_engine.client import EngineClient
 from galaxy_engine.failures import (
     ConfigInvalid,
+    EngineError,
     EngineFailure,
+    EngineRefused,
+    EngineTimeout,
     HostUnreachable,
     ImageNotFound,
     OutOfMemory,
@@ -61,6 +64,12 @@ class Engines(Protocol):
     def suspect(self, game_id: UUID) -> None:
         """Have the engine looked at before it is opened again: a call to it broke off or could not be made."""
 
+    async def cause(self, game_id: UUID, generation: int, failure: EngineFailure) -> EngineFailure:
+        """Return what is behind the failure of a call to an engine: `OutOfMemory` where that ended it.
+
+        An engine whose call broke off is suspected, and given a moment: its end shows later than the broken call.
+        """
+
     async def wake(self, game_ids: Sequence[UUID]) -> None:
         """Have these games' engines started in the background: they will be used soon."""
 
@@ -73,6 +82,11 @@ class Engines(Protocol):
         The caller loads it, and switches to it in a transaction. Whichever engine is not the game's when the block
         ends is removed. Raise what `open` raises.
         """
+
+
+def broke_off(failure: EngineFailure) -> bool:
+    """Whether a call broke off, or could not be made: the engine is in doubt."""
+    return isinstance(failure, EngineTimeout | EngineError) and not isinstance(failure, EngineRefused)
 
 
 LEASE = timedelta(seconds=10)
@@ -115,6 +129,7 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None
     failure_detail: str | None
     crashes: int
+    oom_generation: int | None
     not_before: datetime | None
     healthy_since: datetime | None
     unhealthy_since: datetime | None
@@ -180,6 +195,8 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
             "crashes": crashes,
             "not_before": self.now + delay,
         }
+        if isinstance(failure, OutOfMemory):
+            values["oom_generation"] = self.generation
         if crashes >= MOST_CRASHES:
             values |= {"status": "failed", "wanted": "idle"}
         return values | self.next_generation()

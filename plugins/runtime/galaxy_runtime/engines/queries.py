@@ -44,6 +44,7 @@ _STATE = (
     (~_free).label("held"),
     _now.label("now"),
 )
+_NOTED = (*RECORD, *(column for column in _STATE if column.key not in Record.__struct_fields__))
 _NAMES = EngineState.__struct_fields__
 _IDS = bindparam("ids", type_=ARRAY(Uuid))
 _SHIFT = bindparam("shift", type_=Interval)
@@ -166,7 +167,25 @@ async def note(
         update(runtime_records)
         .where(_c.game_id == game_id, _c.engine_lease == lease, ~_free)
         .values(**{**values, "wanted": wanted}, revision=_c.revision + 1)
-        .returning(*RECORD, *(column for column in _STATE if column.key not in Record.__struct_fields__))
+        .returning(*_NOTED)
+    )
+    row = (await connection.execute(statement)).one_or_none()
+    return None if row is None else (record_of(row), _state(row))
+
+
+async def withdraw(
+    connection: Connection, game_id: UUID, lease: int, shift: timedelta
+) -> tuple[Record, EngineState] | None:
+    """Note that an engine has no address any more, under a lease; None while a turn may run on it.
+
+    A turn that was claimed after the engine was found unhealthy does not: it waits for one that answers.
+    """
+    waits = _c.turn_claimed_at - literal(shift, Interval) >= _c.unhealthy_since
+    statement = (
+        update(runtime_records)
+        .where(_c.game_id == game_id, _c.engine_lease == lease, ~_free, or_(_c.turn_claimed_at.is_(None), waits))
+        .values(address=None, revision=_c.revision + 1)
+        .returning(*_NOTED)
     )
     row = (await connection.execute(statement)).one_or_none()
     return None if row is None else (record_of(row), _state(row))

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import cached_property
 from uuid import UUID
 
-from galaxy_engine.failures import EngineFailure, StartFailed, Unhealthy
+from galaxy_engine.failures import EngineFailure, OutOfMemory, StartFailed, Unhealthy
 from galaxy_kernel.api import (
     Cache,
     Connection,
@@ -24,12 +24,15 @@ from galaxy_runtime.caches import Record
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.engines import queries
 from galaxy_runtime.engines.acting import EngineActions
-from galaxy_runtime.engines.domain import FAILURES, Engine, EngineState
-from galaxy_runtime.engines.host import EngineHost
+from galaxy_runtime.engines.domain import FAILURES, Engine, EngineState, broke_off
+from galaxy_runtime.engines.host import HEALTH_POLL, EngineHost
 from galaxy_runtime.engines.leases import EngineLeases, Held
 from galaxy_runtime.errors import engine_stopped, engine_waking
 from galaxy_runtime.records.service import RECONCILE_WORKER
 from galaxy_runtime.settings import RuntimeSettings
+
+_END_SHOWS = 2.0
+"""Seconds within which the host shows how an engine ended whose call broke off."""
 
 
 class EngineService:
@@ -77,6 +80,20 @@ class EngineService:
     def suspect(self, game_id: UUID) -> None:
         """Have an engine looked at before it is opened again; see the protocol."""
         self._suspected.add(game_id)
+
+    async def cause(self, game_id: UUID, generation: int, failure: EngineFailure) -> EngineFailure:
+        """Return what is behind the failure of a call; see the protocol."""
+        if not broke_off(failure):
+            return failure
+        self.suspect(game_id)
+        out_of_memory: bool | None = None
+        with suppress(TimeoutError, EngineFailure):
+            async with asyncio.timeout(_END_SHOWS):
+                while (out_of_memory := await self._out_of_memory(game_id, generation)) is None:  # noqa: ASYNC110 # of the host
+                    await asyncio.sleep(HEALTH_POLL)
+        if not out_of_memory:
+            return failure
+        return OutOfMemory(f"the engine of game {game_id} used more memory than its limit", str(failure))
 
     async def wake(self, game_ids: Sequence[UUID]) -> None:
         """Have engines started in the background; see the protocol."""
@@ -167,6 +184,25 @@ class EngineService:
             raise engine_waking()
         message, _, detail = (state.failure_detail or "the engine could not be started").partition("\n")
         raise failure(message, detail)
+
+    async def _out_of_memory(self, game_id: UUID, generation: int) -> bool | None:
+        """Return whether an engine has ended for want of memory; None while it neither answers nor has ended.
+
+        By what is left of it, or else by its game's record, where the end is noted before anything is removed.
+        """
+        driver = await self._host.driver()
+        seen = next((each for each in await driver.observe(game_id) if each.id.generation == generation), None)
+        if seen is None:
+            async with self._context.database.reading() as connection:
+                state = await queries.find_state(connection, game_id)
+            return state is not None and state.oom_generation == generation
+        if seen.state == "ended":
+            return seen.oom_killed
+        try:
+            await self._host.client(seen.address or "", game_id, generation).health()
+        except Unhealthy:
+            return None
+        return False
 
     async def _ask_again(self, held: Held) -> None:
         """Ask an engine that is noted whether it answers, where that is in doubt."""

@@ -122,7 +122,7 @@ class TurnService:
                 await self._apart(connection, record, outcome, now)
         if ticks:
             await self._cache.put_many(connection, await queries.skip(connection, ticks))
-        return await self._claim(connection, run, {each.game_id for each in due if each.claimed})
+        return await self._claim(connection, run)
 
     def _decided(self, record: DueRecord, now: datetime, attempts: int) -> Due:
         """Return the outcome for one game; a game for which that fails stops, and holds up no other."""
@@ -132,14 +132,12 @@ class TurnService:
             self._context.log.error("turn_undecidable", game_id=str(record.game_id), exc_info=error)
             return Stopped(Failure(POLICY_FAILED, f"the deadline could not be decided: {type(error).__name__}"))
 
-    async def _claim(
-        self, connection: Connection, run: dict[UUID, tuple[int, ...]], again: Collection[UUID]
-    ) -> list[Claim]:
-        """Claim locked games. What people see changes only at the first claim of a turn."""
+    async def _claim(self, connection: Connection, run: dict[UUID, tuple[int, ...]]) -> list[Claim]:
+        """Claim locked games, and have memory know them as they are: the turn opens its engine by that."""
         if not run:
             return []
         claimed = await queries.claim(connection, run, self._time.shift)
-        await self._cache.put_many(connection, [record for claim, record in claimed if claim.game_id not in again])
+        await self._cache.put_many(connection, [record for _, record in claimed])
         return [claim for claim, _ in claimed]
 
     async def _apart(
