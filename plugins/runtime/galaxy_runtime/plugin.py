@@ -39,6 +39,7 @@ from galaxy_runtime.service import RuntimeService
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
 from galaxy_runtime.tables import metadata
+from galaxy_runtime.turns import thinning
 from galaxy_runtime.turns import workers as turn_workers
 from galaxy_runtime.turns.commit import Commits
 from galaxy_runtime.turns.metrics import TurnMetrics
@@ -115,6 +116,7 @@ class RuntimePlugin:
     def backend_workers(self) -> Sequence[Worker]:
         return (
             *turn_workers.workers(self.turns),
+            *thinning.workers(thinning.Thinning(self._context)),
             *clock_workers.workers(self._deadlines),
             *engine_workers.workers(self._context, self._engines, self._passes),
             *operation_workers.workers(self._runner),

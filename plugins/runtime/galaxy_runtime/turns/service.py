@@ -16,12 +16,12 @@ from galaxy_contracts.runtime import Failure
 from galaxy_contracts.turns import Postpone
 from galaxy_kernel.api import Cache, Connection, Context, is_unavailable
 from galaxy_runtime.caches import Record
-from galaxy_runtime.clocks.domain import moved
 from galaxy_runtime.clocks.queries import postpone
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.domain import seats_json
 from galaxy_runtime.notices import Notices
 from galaxy_runtime.policies import Policies
+from galaxy_runtime.records.domain import moved
 from galaxy_runtime.records.service import RecordService
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
@@ -157,8 +157,8 @@ class TurnService:
             await queries.look_again(connection, [record.game_id], RETRY_DELAYS[-1], self._time.shift)
 
     async def _postpone(self, connection: Connection, record: DueRecord, decided: Postpone, now: datetime) -> None:
-        row = moved(record.game_id, record.schedule, decided.until, now)
-        row |= {"counts": 1, "seats": seats_json(charge(record.seats, decided.spent))}
+        seats = seats_json(charge(record.seats, decided.spent))
+        row = {"game_id": record.game_id, **moved(record.schedule, decided.until, now), "counts": 1, "seats": seats}
         await self._cache.put_many(connection, await postpone(connection, [row]))
         await self._table.owner.postponed(connection, record.game_id, decided.until, decided.reason)
 
