@@ -25,18 +25,20 @@ async def test_full_allowances_are_forgotten() -> None:
 
 
 async def test_too_many_allowances_forget_the_one_least_recently_spent() -> None:
-    """Past the cap the oldest counts as full; one that is spent of again and again is not the oldest."""
+    """Past the cap the oldest counts as full; one that is spent of again is not the oldest."""
     store = MemoryStore(ManualClock(), most_allowances=10)
-    busy = demand("busy")
-    assert [(await store.spend([busy])).allowed for _ in range(2)] == [True, True]
-    assert not (await store.spend([busy])).allowed
-    for number in range(9):
+    busy, idle = demand("busy"), demand("idle")
+    await store.spend([busy])
+    await store.spend([idle])
+    await store.spend([idle])
+    for number in range(8):
         await store.spend([demand(f"{number}")])
-    assert len(store) == 10
-    assert not (await store.spend([busy])).allowed
+    await store.spend([busy])
+    assert [(await store.spend([each])).allowed for each in (busy, idle)] == [False, False]
     await store.spend([demand("one more")])
     assert len(store) == 10
-    assert (await store.spend([busy])).allowed
+    assert not (await store.spend([busy])).allowed
+    assert (await store.spend([idle])).allowed
 
 
 async def test_expired_claims_are_forgotten() -> None:
