@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 
 from galaxy_chassis.config.process import ProcessSettings
-from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, RequiredBy, TypeName
+from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, RequiredBy, StrongSecret, TypeName
 from galaxy_chassis.errors import ConfigurationError, Fault
 from galaxy_gateway.limits.settings import LimitSettings
 from galaxy_gateway.store.opening import check_store_url
@@ -70,8 +70,8 @@ class GatewaySettings(ProcessSettings):
     """A file with the authorities (PEM) that vouch for `https://` backends; unset: the system's."""
     push_addr: Names = ("127.0.0.1:8081",)
     """The backends' gRPC listeners, `HOST:PORT`; one of them is subscribed to, another one when it is lost."""
-    token: SecretStr | None = Field(default=None, json_schema_extra=RequiredBy(("serve",)).extra)
-    """The token that the backends know as `BACKEND_GATEWAY_TOKEN`."""
+    token: StrongSecret | None = Field(default=None, json_schema_extra=RequiredBy(("serve",)).extra)
+    """The token that the backends know as `BACKEND_GATEWAY_TOKEN`, at least 32 bytes."""
     redis_url: Annotated[SecretStr, AfterValidator(_check_store), TypeName("URL")] = SecretStr("memory://")
     """Where limits are counted and answers to repeated calls are kept: `redis://`, `rediss://`, `unix://`, or `memory://`
     for a gateway that is the only one."""

@@ -6,26 +6,20 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field, SecretStr
 
 from galaxy_chassis.config.process import ProcessSettings
-from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, RequiredBy, TypeName
+from galaxy_chassis.config.settings import (
+    Duration,
+    ListenAddress,
+    Names,
+    Networks,
+    RequiredBy,
+    StrongSecret,
+    TypeName,
+)
 from galaxy_chassis.errors import ConfigurationError, Fault
 from galaxy_kernel.database import schema_of
 
-_SHORTEST_SECRET = 32
-_FEWEST_BYTES = 10
-"""Different ones: of 32 random hexadecimal digits hardly ever fewer are different."""
-
-
 _WIDEST_TRUST = 8
 """Bits of the widest network whose members one trusts, 10.0.0.0/8."""
-
-
-def _strong(secret: SecretStr) -> SecretStr:
-    found = secret.get_secret_value().encode()
-    if len(found) < _SHORTEST_SECRET:
-        raise ValueError("expected at least 32 bytes, for example the output of: openssl rand -base64 48")
-    if len(set(found)) < _FEWEST_BYTES:
-        raise ValueError("expected a random value, for example the output of: openssl rand -base64 48")
-    return secret
 
 
 def _postgres(dsn: SecretStr) -> SecretStr:
@@ -42,9 +36,7 @@ class KernelSettings(ProcessSettings):
 
     prefix: ClassVar[str | None] = "BACKEND_"
 
-    secret_key: Annotated[SecretStr, AfterValidator(_strong)] | None = Field(
-        default=None, json_schema_extra=RequiredBy(("serve",)).extra
-    )
+    secret_key: StrongSecret | None = Field(default=None, json_schema_extra=RequiredBy(("serve",)).extra)
     """Root of every keyed hash and seal, at least 32 bytes. Keep it: with another one, stored codes and seals are
     invalid. `backend dev` creates and keeps one.
     """
@@ -69,7 +61,7 @@ class KernelSettings(ProcessSettings):
     """Time limit of a request, after which it is answered 503 `timeout`."""
     push_listen_addr: ListenAddress = "127.0.0.1:8081"
     """Where the gRPC listener listens; opened when an installed plugin contributes a gRPC service."""
-    gateway_token: Annotated[SecretStr, AfterValidator(_strong)] | None = None
+    gateway_token: StrongSecret | None = None
     """The token that the gateway sends in `X-Gateway-Token`, at least 32 bytes. Without it, internal routes and gRPC
     are closed."""
     trusted_proxies: Networks = ()
