@@ -60,13 +60,13 @@ class Configuration:
     groups: Mapping[str, Settings]
     faults: tuple[Fault, ...] = ()
     warnings: tuple[Fault, ...] = ()
+    program: str = "backend"
+    """The command that reads it, for messages."""
 
     def check(self, command: str) -> None:
         """Raise ConfigurationError with every fault, including missing settings that `command` requires."""
         missing = [
-            Fault(
-                variable.name, f"required by `backend {command}`: {variable.doc.partition('. ')[0].removesuffix('.')}"
-            )
+            Fault(variable.name, f"required by `{self.program} {command}`: {_first_sentence(variable.doc)}")
             for variable in self.variables
             if command in variable.required_by and variable.name not in self.raw
         ]
@@ -162,6 +162,7 @@ def load(
     ignored_prefixes: tuple[str, ...] = (),
     root: str = "BACKEND_",
     strict: bool = True,
+    program: str = "backend",
 ) -> Configuration:
     """Read `groups` (plugin → group). Variables of `known` groups and under `ignored_prefixes` are not unknown."""
     known = known or {}
@@ -178,6 +179,7 @@ def load(
         groups=loading.groups,
         faults=tuple(loading.faults + (unknown if strict else [])),
         warnings=() if strict else tuple(unknown),
+        program=program,
     )
 
 
@@ -201,6 +203,10 @@ def describe(plugin: str, group: type[Settings], path: tuple[str, ...] = ()) -> 
         )
 
 
+def _first_sentence(doc: str) -> str:
+    return doc.partition(". ")[0].removesuffix(".")
+
+
 def _required_by(info: FieldInfo) -> tuple[str, ...]:
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     commands = extra.get("required_by", [])
@@ -212,7 +218,7 @@ def _mentions(annotation: Any, wanted: type) -> bool:
 
 
 def _type_name(info: FieldInfo) -> str:
-    named = next((mark.name for mark in info.metadata if isinstance(mark, TypeName)), None)
+    named = next((mark.name for mark in reversed(info.metadata) if isinstance(mark, TypeName)), None)
     return named or _annotation_name(info.annotation)
 
 
@@ -234,7 +240,7 @@ def _default(info: FieldInfo) -> str | None:
     if info.is_required() or value is None:
         return None
     if isinstance(value, SecretStr):
-        return "***"
+        return value.get_secret_value()  # a default is known to everybody
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, timedelta):

@@ -30,22 +30,6 @@ class Opening(_message.Message):
     resync_required: bool
     def __init__(self, cursor: _Optional[str] = ..., resync_required: _Optional[bool] = ...) -> None: ...
 
-class Event(_message.Message):
-    __slots__ = ("cursor", "account_id", "session_id", "kind", "payload", "request_id")
-    CURSOR_FIELD_NUMBER: _ClassVar[int]
-    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
-    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
-    KIND_FIELD_NUMBER: _ClassVar[int]
-    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
-    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
-    cursor: str
-    account_id: str
-    session_id: str
-    kind: str
-    payload: str
-    request_id: str
-    def __init__(self, cursor: _Optional[str] = ..., account_id: _Optional[str] = ..., session_id: _Optional[str] = ..., kind: _Optional[str] = ..., payload: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
-
 class ReplayRequest(_message.Message):
     __slots__ = ("account_id", "session_id", "after", "up_to", "limit")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -69,3 +53,19 @@ class ReplayResponse(_message.Message):
     more: bool
     resync_required: bool
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., more: _Optional[bool] = ..., resync_required: _Optional[bool] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("cursor", "account_id", "session_id", "kind", "payload", "request_id")
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    cursor: str
+    account_id: str
+    session_id: str
+    kind: str
+    payload: str
+    request_id: str
+    def __init__(self, cursor: _Optional[str] = ..., account_id: _Optional[str] = ..., session_id: _Optional[str] = ..., kind: _Optional[str] = ..., payload: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...

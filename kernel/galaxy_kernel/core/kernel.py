@@ -7,7 +7,7 @@ what is still missing. What was entered is left in the reverse order; an error o
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import ClientSession
@@ -87,14 +87,14 @@ class Kernel:
         """Ask the service to stop; safe to call from a signal handler, and more than once."""
         self._stop.set()
 
-    async def serve(self, on_ready: "Callable[[Kernel], None] | None" = None) -> int:
+    async def serve(self, on_ready: "Callable[[Kernel], Awaitable[None]] | None" = None) -> int:
         """Run until stopped by a signal, and return the exit status. Raise BootError when it cannot start."""
         asyncio.get_running_loop().set_exception_handler(loop_exception_handler)
         handle_stop_signals(self._stop, self._interrupter())
         try:
             async with self.running():
                 if on_ready is not None:
-                    on_ready(self)
+                    await on_ready(self)
                 await self._stop.wait()
         except asyncio.CancelledError:
             if not self._stop.is_set():

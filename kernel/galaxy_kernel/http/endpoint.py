@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp.web import BaseRequest, StreamResponse
 from pydantic import BaseModel
 
+from galaxy_chassis.http.body import read
 from galaxy_chassis.http.problems import FieldError
 from galaxy_chassis.http.response import AnyResponse, empty_response, html_response, json_response
 from galaxy_kernel.http import body
@@ -88,7 +89,7 @@ class Endpoint:
         return arguments
 
     async def _take_body(self, request: BaseRequest, arguments: dict[str, Any]) -> None:
-        raw = await body.read(request, self._limit)
+        raw = await read(request, self._limit)
         if self.signature.form is not None:
             arguments["form"] = self.signature.form.parse(raw, request.headers.get("Content-Type"))
         elif self.signature.body is None:

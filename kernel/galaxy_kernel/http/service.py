@@ -7,13 +7,14 @@ from typing import Any, Protocol
 
 from aiohttp.web import BaseRequest
 
+from galaxy_chassis.http.connections import ConnectionLimits
 from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.http.response import AnyResponse, problem_response
 from galaxy_chassis.http.server import HttpServer, answer_fixed, method_not_allowed
-from galaxy_chassis.logs import get_logger, log_request
+from galaxy_chassis.logs import get_logger, log_request, log_unrouted_request
 from galaxy_chassis.request_context import RequestContext, current_request
 from galaxy_kernel.database import is_unavailable
-from galaxy_kernel.http.access import AccessControl
+from galaxy_kernel.http.access import AccessControl, Trust
 from galaxy_kernel.http.docs import description_pages
 from galaxy_kernel.http.endpoint import Endpoint
 from galaxy_kernel.http.route import Route
@@ -43,8 +44,11 @@ class Trace(Protocol):
 class HttpObserver(Protocol):
     """Observes every request that matched a route, inside the request's own context."""
 
-    def begin(self, route: Route, headers: Mapping[str, str]) -> Any:
-        """Begin a request; return its Trace when it is sampled (W3C `traceparent` in `headers`), else None."""
+    def begin(self, route: Route, headers: Mapping[str, str], *, trusted: bool) -> Any:
+        """Begin a request; return its Trace when it is sampled, else None.
+
+        The W3C `traceparent` in `headers` counts where the caller is trusted.
+        """
 
     def end(self, trace: Any, route: Route, status: int, seconds: float) -> None:
         """End it with its answer; `trace` is what `begin` returned."""
@@ -60,11 +64,19 @@ class HttpService:
         access: AccessControl,
         request_timeout: float = 15.0,
         max_body: int = 262_144,
+        limits: ConnectionLimits | None = None,
         observer: HttpObserver | None = None,
         variable: str = "BACKEND_HTTP_LISTEN_ADDR",
     ) -> None:
         """Make a service that does not listen yet: see HttpServer; `max_body` in bytes."""
-        self.server = HttpServer(listen_address, self._serve, request_timeout=request_timeout, variable=variable)
+        self.server = HttpServer(
+            listen_address,
+            self._serve,
+            request_timeout=request_timeout,
+            limits=limits,
+            variable=variable,
+            sees_details=lambda request: access.sees_details(request.headers, request.remote or ""),
+        )
         self._access, self._max_body = access, max_body
         self._observer = observer
         self._fixed = self.server.fixed
@@ -89,15 +101,16 @@ class HttpService:
             return await answer_fixed(request, fixed)
         started = perf_counter()
         access, headers, peer = self._access, request.headers, request.remote or ""
-        trusted = access.trusts(headers, peer)
+        trust = access.trust(headers, peer)
+        trusted = trust is not Trust.NONE
         context = RequestContext(access.request_id(headers, trusted=trusted), _KERNEL)
         current_request.set(context)
         route, trace, status = None, None, 500
         try:
             endpoint, segments = self._find(request.method, path)
             route, context.plugin = endpoint.route, endpoint.plugin
-            trace = self._begin(route, headers, context)
-            client_address = access.client_address(headers, peer, trusted=trusted)
+            trace = self._begin(route, headers, context, trusted=trusted)
+            client_address = access.client_address(headers, peer, trust)
             response = await self._answer(endpoint, request, segments, context, client_address)
             status = response.status
         except Problem as problem:
@@ -112,8 +125,12 @@ class HttpService:
             response.force_close()
         return response
 
-    def _begin(self, route: Route, headers: Mapping[str, str], context: RequestContext) -> Trace | None:
-        trace: Trace | None = None if self._observer is None else self._observer.begin(route, headers)
+    def _begin(
+        self, route: Route, headers: Mapping[str, str], context: RequestContext, *, trusted: bool
+    ) -> Trace | None:
+        if self._observer is None:
+            return None
+        trace: Trace | None = self._observer.begin(route, headers, trusted=trusted)
         if trace is not None:
             context.trace_id, context.span_id = trace.trace_id, trace.span_id
         return trace
@@ -130,7 +147,10 @@ class HttpService:
         if route is not None and self._observer is not None:
             self._observer.end(trace, route, status, seconds)
         method = request.method if request.method in _METHODS else "other"
-        log_request(context, method, None if route is None else route.path, status, seconds)
+        if route is None:
+            log_unrouted_request(context, method, request.rel_url.raw_path, status, seconds)
+        else:
+            log_request(context, method, route.path, status, seconds)
 
     def _find(self, method: str, path: str) -> tuple[Endpoint, list[str]]:
         if self.server.refusal is not None:
