@@ -134,6 +134,17 @@ async def test_a_backend_that_cannot_replay_brings_a_resync(backend: Any, make_g
     assert (client.kinds, len(backend.replays)) == (["resync"], 1)
 
 
+async def test_a_revocation_that_is_replayed_ends_the_stream(backend: Any, make_gateway: Any) -> None:
+    """A client whose session ended before this gateway began gets nothing that follows that."""
+    await backend.publish(1)
+    await backend.revoke("s1")
+    await backend.publish(2)
+    gateway = await make_gateway(backend.address)
+    client = await gateway.open(last="g1-0")
+    await client.until(lambda: client.ended)
+    assert client.kinds == ["test.happened", "session.revoked"]
+
+
 async def test_many_clients_resume_with_few_reads_at_a_time(backend: Any, make_gateway: Any) -> None:
     """200 clients that return to a new gateway each get all they missed; the backend has at most so many reads."""
     for n in range(1, 6):
