@@ -1,7 +1,6 @@
 """Places for streams: how many one account, one address and all clients together may have open."""
 
 from collections import Counter
-from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from galaxy_chassis.http.problems import Problem, throttled
 from galaxy_gateway.streams.metrics import Metrics
@@ -49,14 +48,3 @@ class Places:
         if most and open_streams >= most:
             self._metrics.refused[whose] += 1
             raise throttled(f"This {whose} has {most} event streams open already: close one.", _RETRY_AFTER)
-
-
-def network_of(address: str) -> str:
-    """Return what an address counts as: itself, or its /64 where it is IPv6, since one client has all of that."""
-    try:
-        known = ip_address(address)
-    except ValueError:  # a Unix socket's peer has no address
-        return address
-    if isinstance(known, IPv6Address):
-        return str(IPv6Network((int(known), 64), strict=False))
-    return address

@@ -12,6 +12,7 @@ from aiohttp.web import BaseRequest
 
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.health import Health
+from galaxy_chassis.http.connections import network_of
 from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.logs import get_logger
 from galaxy_gateway.callers import Caller
@@ -19,7 +20,7 @@ from galaxy_gateway.streams import sse, websocket
 from galaxy_gateway.streams.backend import credentials
 from galaxy_gateway.streams.hub import Hub
 from galaxy_gateway.streams.metrics import Metrics
-from galaxy_gateway.streams.places import Places, network_of
+from galaxy_gateway.streams.places import Places
 from galaxy_gateway.streams.response import StreamedResponse, head
 from galaxy_gateway.streams.resume import Resumer
 from galaxy_gateway.streams.ring import Bounds, Ring

@@ -134,6 +134,17 @@ async def test_a_backend_that_cannot_replay_brings_a_resync(backend: Any, make_g
     assert (client.kinds, len(backend.replays)) == (["resync"], 1)
 
 
+async def test_a_revocation_that_is_replayed_ends_the_stream(backend: Any, make_gateway: Any) -> None:
+    """A client whose session ended before this gateway began gets nothing that follows that."""
+    await backend.publish(1)
+    await backend.revoke("s1")
+    await backend.publish(2)
+    gateway = await make_gateway(backend.address)
+    client = await gateway.open(last="g1-0")
+    await client.until(lambda: client.ended)
+    assert client.kinds == ["test.happened", "session.revoked"]
+
+
 async def test_many_clients_resume_with_few_reads_at_a_time(backend: Any, make_gateway: Any) -> None:
     """200 clients that return to a new gateway each get all they missed; the backend has at most so many reads."""
     for n in range(1, 6):
@@ -189,7 +200,8 @@ class Recorder:
         raise AssertionError("it is never cut off")
 
     async def drain(self) -> None:
-        await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     @property
     def ids(self) -> list[int]:
@@ -233,13 +245,42 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS, kept=st.integers(1, 6), begin=st.integers(0, 10))
 def test_any_interleaving_brings_each_event_once_and_in_order(
     steps: list[tuple[str, Any]], kept: int, begin: int
 ) -> None:
     """Whatever the ring keeps, whenever pages come and events arrive, a stream has exactly its own after its cursor."""
     asyncio.run(_interleave(steps, kept, begin))
+
+
+async def test_what_comes_while_a_client_reads_is_not_lost() -> None:
+    """An event that arrives while the stream waits for its client, in the middle of what it missed, follows that."""
+    steps: list[tuple[str, Any]] = [("publish", "aaaa"), ("resume", 0), ("let", 1), ("publish", "a"), ("let", 9)]
+    await _interleave([*steps, ("publish", "a")], kept=10, begin=0)
+
+
+def test_an_event_that_comes_twice_is_passed_on_once() -> None:
+    """A backend that repeats itself, as none should, makes nothing double."""
+    log = Log()
+    log.targets = ["a", "a", "a"]
+    hub = Hub(Bounds(3600.0, 10, 10**9), 15, ManualClock(), Metrics(NoOpMeter("test")))
+    hub.opened(Cursor("g", 0), resync=False)
+    hub.publish(log.messages(1, 2))
+    hub.publish(log.messages(1, 3))
+    assert hub.ring is not None
+    assert [message.number for message in hub.ring.after(0, "a")] == [1, 2, 3]
+
+
+async def test_a_session_that_ends_while_its_stream_opens_gets_none() -> None:
+    """A stream whose session's end has come before it joins ends at once."""
+    hub = Hub(Bounds(3600.0, 10, 10**9), 15, ManualClock(), Metrics(NoOpMeter("test")))
+    hub.opened(Cursor("g", 0), resync=False)
+    hub.publish([Message(1, "g-1", "s", "session.revoked", "{}")])
+    recorder = Recorder()
+    stream = Stream(Caller("a", "s", None), SERVER_SENT_EVENTS, recorder, recorder.drain, buffer=1024)
+    hub.join(stream)
+    assert stream.end_reason == "revoked"
 
 
 async def _interleave(steps: list[tuple[str, Any]], kept: int, begin: int) -> None:

@@ -81,6 +81,16 @@ async def test_a_revoked_session_ends_at_once(backend: Any, gateway: Any) -> Non
     assert gateway.metrics.ended["revoked"] == 2
 
 
+async def test_an_account_is_not_a_session(backend: Any, gateway: Any) -> None:
+    """Only an event for a session ends streams, those of that session."""
+    client = await gateway.open()
+    await gateway.live(1)
+    await backend.publish(1, account_id="alice", kind="session.revoked")
+    await backend.publish(2)
+    await client.heard(2)
+    assert (client.numbers, gateway.count) == ([1, 2], 1)
+
+
 async def test_a_session_revoked_before_its_stream_begins_gets_none(backend: Any, gateway: Any) -> None:
     """A caller that was checked before its session ended is refused, though nothing is heard of it again."""
     await backend.revoke("s1")

@@ -33,6 +33,7 @@ async def test_a_backend_that_restarts_is_a_pause(backend: Any, gateway: Any) ->
     assert (client.numbers, client.kinds.count("resync")) == ([1, 2, 3, 4], 0)
     assert backend.subscriptions[0] == ""
     assert set(backend.subscriptions[1:]) == {"g1-1"}
+    assert gateway.streams._subscription._failures == 0  # the next loss is waited for as briefly as this one
     assert (await gateway.streams.probe()).state == "ok"
 
 
