@@ -101,7 +101,7 @@ class GameCalls(Calls):
         await self._do(dict[str, Any], "POST", one(game, "leave"))
 
     async def remove(self, game: Id, account: Id) -> None:
-        """Take a member out of your game."""
+        """Remove a member from your game."""
         await self._do(type(None), "DELETE", one(game, f"members/{identifier(account)}"))
 
     async def machines(self, game: Id, count: int = 1) -> Game:
@@ -109,7 +109,7 @@ class GameCalls(Calls):
         return await self._do(Game, "POST", one(game, "machines"), {"count": count}, safety=Safety.ONCE)
 
     async def remove_machines(self, game: Id) -> Game:
-        """Take all machine players out of your game."""
+        """Remove all machine players from your game."""
         return await self._do(Game, "DELETE", one(game, "machines"))
 
     async def start(self, game: Id) -> Operation:
@@ -137,7 +137,7 @@ class GameCalls(Calls):
         return await self._do(Operation, "POST", one(game, "force-next-turn"), safety=Safety.ONCE)
 
     async def resign(self, game: Id) -> Game:
-        """Give up your seat for good."""
+        """Resign your seat for good."""
         return await self._do(Game, "POST", one(game, "resign"))
 
     async def invite(self, game: Id, *, account: Id | None = None, email: str | None = None) -> MadeInvitation:
