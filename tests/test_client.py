@@ -1,5 +1,10 @@
 """The Python client and the command `galaxy` against a real backend."""
 
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
@@ -13,6 +18,7 @@ from galaxy_client import ConflictError, Galaxy, InvalidError, NotFoundError, Un
 from galaxy_client.models import Challenge, Game
 
 pytestmark = pytest.mark.slow
+GALAXY = Path(sys.executable).parent / "galaxy"
 
 
 def base_url(served: Served) -> str:
@@ -142,3 +148,55 @@ async def test_refusals(served: Served, mailbox: Mailbox) -> None:
         with pytest.raises(UnauthorizedError) as ended:
             await former.account()
         assert str(token) not in f"{ended.value!r} {former!r} {ended.getrepr(showlocals=False)}"
+
+
+class Shell:
+    """Runs `galaxy` as a person does, with a home of their own and no keyring."""
+
+    def __init__(self, home: Path) -> None:
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "XDG_CONFIG_HOME": str(home),
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+        }
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(str(GALAXY), *arguments), env=self._environment, stdin=PIPE, stdout=PIPE, stderr=PIPE
+        )
+
+    async def __call__(self, *arguments: str, entered: str = "", status: int = 0) -> str:
+        """Return the output of a command that must end with this status."""
+        process = await self.start(*arguments)
+        out, err = await process.communicate(entered.encode())
+        assert process.returncode == status, (arguments, out.decode(), err.decode())
+        return out.decode() if status == 0 else err.decode()
+
+
+async def test_the_command(served: Served, mailbox: Mailbox, tmp_path: Path) -> None:
+    """A person signs in, sets up a game against machine players, and plays two turns, by `galaxy` alone."""
+    galaxy = Shell(tmp_path / "ada")
+    signing_in = await galaxy.start("sign-in", "ada@example.test", "--server", base_url(served))
+    out, _ = await signing_in.communicate((await mailbox.code_to("ada@example.test")).encode())
+    assert signing_in.returncode == 0, out
+    async with AsyncExitStack() as stack:
+        await engine_known(await signed_in(stack, served, mailbox, "Bob"))
+    new = ("new", "The long night", "--players", "3", "--machines", "2", "--when-final", "--option", "planets=4")
+    game = json.loads(await galaxy(*new, "--json"))
+    assert (game["state"], game["options"]) == ("ready", {"planets": 4})
+    assert "it is ready" in await galaxy("orders", "The long night", status=1)
+    assert "is running" in await galaxy("start", "the long night")
+    assert "your turn" in await galaxy("games")
+    report = json.loads(await galaxy("report", game["id"], "--turn", "0", "--json"))
+    home = report["data"]["planets"][0]["number"]
+    bad = f'[{{"order": "send", "from": {home}, "to": {home}, "ships": 1}}]'
+    assert "order 0" in await galaxy("orders", game["id"], "-", "--check", entered=bad, status=1)
+    assert "orders.0" in await galaxy("orders", game["id"], "-", entered=bad, status=1)
+    played = await galaxy("play", game["id"], entered="1\ncheck\ndone\nsend\nquit\n")
+    assert "would accept" in played
+    assert played.index("1 final orders for turn 0") < played.index("0 orders for turn 1")
+    assert "sent" in await galaxy("orders", game["id"])
+    assert "gateway" in await galaxy("watch", status=1)
+    await galaxy("sign-out")
+    assert "not signed in" in await galaxy("games", status=3)

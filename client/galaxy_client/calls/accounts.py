@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
+from itertools import count
 from uuid import UUID
 
 import msgspec
@@ -68,13 +69,12 @@ class AccountCalls(Calls):
         self._caller.transport.authenticate(None)
 
     async def _current_session(self) -> UUID | None:
-        page = 1
-        while True:
-            sessions = await self.sessions(page=page, page_size=200)
-            found = next((each.id for each in sessions if each.current), None)
-            if found is not None or not sessions.more:
+        for number in count(1):
+            page = await self.sessions(page=number, page_size=200)
+            found = next((each.id for each in page if each.current), None)
+            if found is not None or not page.items or number * page.page_size >= page.total:
                 return found
-            page += 1
+        raise AssertionError("unreachable")
 
     async def sessions(self, *, page: int = 1, page_size: int = 50) -> Page[Session]:
         """List your sessions."""
