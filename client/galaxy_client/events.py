@@ -108,6 +108,7 @@ class EventStream:
                 for message in messages:
                     self._cursor = message.id or self._cursor
                     yield _event(message)
+                self._cursor = parser.last_id or self._cursor
 
     async def _pause(self, error: GalaxyError | None) -> None:
         """Wait before the next connection, or until the client is closed."""

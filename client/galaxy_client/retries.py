@@ -54,9 +54,9 @@ class RetryPolicy:
 
     retries: int = 3
     """Attempts after the first one."""
-    attempt_seconds: float = 20.0
-    """For one attempt."""
-    call_seconds: float = 90.0
+    attempt_seconds: float = 35.0
+    """For one attempt: longer than a gateway waits for its backend, so that its 504 comes first."""
+    call_seconds: float = 120.0
     """For a call with all its attempts and waits."""
     longest_wait: float = 30.0
     """Seconds: a longer `Retry-After` is not waited for, the error says how long it is."""

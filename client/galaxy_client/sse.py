@@ -32,6 +32,7 @@ class Parser:
 
     def __init__(self) -> None:
         self.last_id: str | None = None
+        """The id of the last whole block that had one, be it a message or a heartbeat; None before."""
         self.retry: float | None = None
         """Seconds that the stream asks to wait before reconnecting; None until it does."""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -40,6 +41,7 @@ class Parser:
         self._line: list[str] = []
         self._data: list[str] = []
         self._event = ""
+        self._id: str | None = None
         self._size = 0
 
     def feed(self, piece: bytes) -> list[Message]:
@@ -83,13 +85,14 @@ class Parser:
             case "event":
                 self._event = value
             case "id" if "\0" not in value:
-                self.last_id = value
+                self._id = value
             case "retry" if value.isascii() and value.isdigit():
                 self.retry = int(value[:12]) / 1000
 
     def _dispatch(self) -> Message | None:
         data, event = self._data, self._event
         self._data, self._event = [], ""
+        self.last_id = self._id
         if not data and not event:
             return None
         return Message(self.last_id, event or "message", "\n".join(data))

@@ -65,6 +65,14 @@ async def test_a_gap_without_a_cursor() -> None:
     assert found == [Resync(None), Event("g-1", "lobby.turn_ready", {"turn": 1})]
 
 
+async def test_a_cursor_without_an_event() -> None:
+    """The opening block and heartbeats move the cursor, so that a long silence is resumed without a gap or a replay."""
+    script = [stream(b"retry: 3000\nid: g-4\n\n"), LOST, stream(b":\nid: g-9\n\n", b"id: g-10\n"), ENDED]
+    async with Server(script) as server:
+        assert await followed(server) == []
+    assert [each.headers.get("last-event-id") for each in server.received] == [None, "g-4", "g-4", "g-9"]
+
+
 async def test_delays_between_connections() -> None:
     """They grow while nothing comes, begin again after bytes have come, and follow what the server asks for."""
     waits = Waits()

@@ -23,7 +23,7 @@ async def test_the_example() -> None:
         answer(200, {"text": "All is well."}),
     ]
     async with Server(script) as server:
-        program = found[1].replace("http://127.0.0.1:8080", server.address)
+        program = found[1].replace("http://127.0.0.1:8090", server.address)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", program), stdin=PIPE, stdout=PIPE, stderr=PIPE
         )

@@ -20,15 +20,15 @@ STREAMS = st.tuples(st.booleans(), st.lists(st.tuples(LINES, st.sampled_from(["\
 )
 
 
-def reference(text: str) -> list[Message]:
-    """Return the messages of a whole stream, written after the standard's text and not after the parser."""
+def reference(text: str) -> tuple[list[Message], str | None]:
+    """Return the messages of a whole stream and its cursor, after the standard's text and not after the parser."""
     lines = re.split(r"\r\n|\n|\r", text.removeprefix("\ufeff"))[:-1]
-    found, data, event, last = [], "", "", None
+    found, data, event, last, cursor = [], "", "", None, None
     for line in lines:
         if line == "":
             if data or event:
                 found.append(Message(last, event or "message", data.removesuffix("\n")))
-            data, event = "", ""
+            data, event, cursor = "", "", last
         elif not line.startswith(":"):
             name, value = line.split(":", 1) if ":" in line else (line, "")
             value = value[1:] if value.startswith(" ") else value
@@ -38,7 +38,7 @@ def reference(text: str) -> list[Message]:
                 event = value
             elif name == "id" and "\0" not in value:
                 last = value
-    return found
+    return found, cursor
 
 
 @given(STREAMS, st.data())
@@ -49,7 +49,7 @@ def test_any_split(text: str, data: st.DataObject) -> None:
     parser = Parser()
     edges = [0, *cuts, len(content)]
     found = [message for start, end in pairwise(edges) for message in parser.feed(content[start:end])]
-    assert found == reference(text)
+    assert (found, parser.last_id) == reference(text)
 
 
 @given(STREAMS)
@@ -57,7 +57,7 @@ def test_byte_by_byte(text: str) -> None:
     """Each byte alone makes the same messages, each as soon as its last line has ended."""
     parser = Parser()
     found = [message for byte in text.encode() for message in parser.feed(bytes([byte]))]
-    assert found == reference(text)
+    assert (found, parser.last_id) == reference(text)
 
 
 @given(st.lists(st.binary(max_size=40), max_size=10))
@@ -72,6 +72,15 @@ def test_a_message_does_not_wait_for_the_next_line() -> None:
     parser = Parser()
     assert parser.feed(b"id: 1\r\nevent: a\r\ndata: {}\r\n\r") == [Message("1", "a", "{}")]
     assert parser.feed(b"\ndata: x\n\n") == [Message("1", "message", "x")]
+
+
+def test_ids_without_a_message() -> None:
+    """A block with an id alone moves the cursor once it has ended, and not before."""
+    parser = Parser()
+    assert parser.feed(b"retry: 3000\nid: g-4\n") == []
+    assert parser.last_id is None
+    assert parser.feed(b"\n:\nid: g-5\n\nid: g-6\ndata: {") == []
+    assert parser.last_id == "g-5"
 
 
 def test_a_type_without_data() -> None:
