@@ -132,6 +132,13 @@ class Facilities:
             unit="{connection}",
             description="Connections of the pool that are in use.",
         )
+        if (rpc := self.rpc) is not None:
+            self._assembly.telemetry.gauge(
+                "galaxy.rpc.health.crowded_out",
+                lambda: rpc.crowded_out,
+                unit="{call}",
+                description="Health calls without the gateway's token that found no place, since the start.",
+            )
 
     def _supervise(self, resources: KernelResources, feed: Feed) -> Supervisor:
         workers = [
@@ -179,7 +186,8 @@ async def _warm(caches: Caches) -> None:
 
 def _listener_probe(rpc: RpcServer) -> Probe:
     async def check() -> Health:
-        return Health() if rpc.bound else Health("failed", "the gRPC listener is not bound")
+        fault = await rpc.fault()
+        return Health("failed", fault) if fault else Health()
 
     return Probe("grpc_listener", check, gates="ready")
 
