@@ -164,6 +164,13 @@ class Facilities:
             unit="{connection}",
             description="Client connections that a limit ended, by reason.",
         )
+        if (rpc := self.rpc) is not None:
+            self._assembly.telemetry.gauge(
+                "galaxy.rpc.health.crowded_out",
+                lambda: rpc.crowded_out,
+                unit="{call}",
+                description="Health calls without the gateway's token that found no place, since the start.",
+            )
 
     def _supervise(self, resources: KernelResources, feed: Feed) -> Supervisor:
         workers = [
@@ -211,7 +218,8 @@ async def _warm(caches: Caches) -> None:
 
 def _listener_probe(rpc: RpcServer) -> Probe:
     async def check() -> Health:
-        return Health() if rpc.bound else Health("failed", "the gRPC listener is not bound")
+        fault = await rpc.fault()
+        return Health("failed", fault) if fault else Health()
 
     return Probe("grpc_listener", check, gates="ready")
 
