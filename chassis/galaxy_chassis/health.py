@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.logs import get_logger
@@ -16,6 +16,7 @@ _TIMEOUT = 2.0
 """Seconds a check may take: probers rarely wait longer."""
 _MEMO = 0.25
 """Seconds for which a result is reused, so that many probers do not cause many checks."""
+_NUMBERS = {"ok": 0, "degraded": 1, "failed": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,16 @@ class Probes:
         ready = all(check.health.state != "failed" for check in self._checks if check.probe.gates == "ready")
         rows = sorted(self._checks, key=lambda check: (check.plugin != "kernel", check.plugin, check.probe.name))
         return ready, {"status": "ready" if ready else "not_ready", "checks": [_row(check) for check in rows]}
+
+    def states(self) -> dict[tuple[str, str], int]:
+        """Return each check's state when it last ran, by plugin and name, as the metric `galaxy.check.state` has it."""
+        return {(each.plugin, each.probe.name): _NUMBERS[each.health.state] for each in list(self._checks)}
+
+    async def run(self, interval: float = 15.0) -> NoReturn:
+        """Run the checks every `interval` seconds, so that `states` is recent whether or not anyone asks `/readyz`."""
+        while True:
+            await self.report()
+            await asyncio.sleep(interval)
 
     def forget(self) -> None:
         """Run the checks again at the next report, since something has changed."""

@@ -44,10 +44,16 @@ class LoopWatchdog:
         process: str = "kernel",
         threshold: float = THRESHOLD,
         monotonic: Callable[[], float] = time.monotonic,
+        on_delay: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """Do nothing yet; `packages` holds the plugins' names by the names of their packages."""
+        """Do nothing yet.
+
+        `packages` holds the plugins' names by the names of their packages. `on_delay` is called each time the loop
+        records the time, with the seconds that it is late.
+        """
         self._packages, self._process = packages, process
         self._threshold, self._period, self._monotonic = threshold, threshold / _BEATS, monotonic
+        self._on_delay = on_delay
         self._beat = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._reported: tuple[float, float, str] | None = None
@@ -58,7 +64,7 @@ class LoopWatchdog:
         """Watch the running loop until the end of the block."""
         loop, thread = asyncio.get_running_loop(), threading.get_ident()
         self._reported = None
-        self._note_time(loop)
+        self._note_time(loop, self._monotonic())
         stopped = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(loop, thread, stopped), name="watchdog", daemon=True)
         watcher.start()
@@ -70,9 +76,10 @@ class LoopWatchdog:
                 self._timer.cancel()
             watcher.join()
 
-    def _note_time(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _note_time(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         self._beat = self._monotonic()
-        self._timer = loop.call_later(self._period, self._note_time, loop)
+        self._on_delay(max(0.0, self._beat - due))
+        self._timer = loop.call_later(self._period, self._note_time, loop, self._beat + self._period)
 
     def _watch(self, loop: asyncio.AbstractEventLoop, thread: int, stopped: threading.Event) -> None:
         while not stopped.wait(self._period):

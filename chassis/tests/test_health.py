@@ -104,6 +104,29 @@ async def test_since_is_when_the_state_changed() -> None:
     assert all(each.endswith("Z") for each in seen)
 
 
+async def test_states_are_numbers_by_plugin_and_check() -> None:
+    """0 ok, 1 degraded, 2 failed, as of the last look; a check that never ran has failed."""
+    probes = Probes(ManualClock())
+    found = {"ok": Found("ok"), "degraded": Found("degraded"), "failed": Found("failed")}
+    probes.add("mail", [Probe(name, check, gates="ready") for name, check in found.items()])
+    assert set(probes.states().values()) == {2}
+    await probes.report()
+    assert probes.states() == {("mail", "ok"): 0, ("mail", "degraded"): 1, ("mail", "failed"): 2}
+
+
+async def test_checks_run_though_nobody_asks() -> None:
+    """A running process looks at its checks again and again, so that states do not depend on probers."""
+    probes, found = Probes(ManualClock()), Found()
+    probes.add("mail", [Probe("relay", found)])
+    running = asyncio.create_task(probes.run(0.0))
+    async with asyncio.timeout(20):
+        while found.asked < 2:
+            probes.forget()
+            await asyncio.sleep(0)
+    running.cancel()
+    assert probes.states() == {("mail", "relay"): 0}
+
+
 async def test_probers_do_not_multiply_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer is used again for a moment, also by those who ask at the same time; `forget` and `add` end that."""
     now = 100.0

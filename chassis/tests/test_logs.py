@@ -51,6 +51,16 @@ def test_a_logger_of_a_plugin_keeps_its_plugin(log: Any) -> None:
     assert (line["plugin"], line["request_id"]) == ("mail", context.request_id)
 
 
+def test_a_line_that_nothing_claims_is_the_processs(make_log: Callable[..., Any]) -> None:
+    """Outside any request context a line without a plugin of its own has the process's: `kernel`, or `gateway`."""
+    for options, expected in (({}, "kernel"), ({"process": "gateway"}, "gateway")):
+        log = make_log(**options)
+        get_logger("galaxy_chassis.telemetry").warning("telemetry_export_failed")
+        logging.getLogger("aiohttp.server").warning("theirs")
+        get_logger("galaxy_mail", plugin="mail").info("its own")
+        assert [line["plugin"] for line in log.lines] == [expected, expected, "mail"]
+
+
 def test_a_field_never_overwrites_the_kernels(log: Any) -> None:
     """A field that has the name of one of the kernel's is kept beside it."""
     get_logger("x").info("said", timestamp="yesterday", level="top", request_id="mine")

@@ -116,3 +116,16 @@ async def test_a_loop_that_runs_is_left_alone() -> None:
                 await asyncio.sleep(0.001)
         assert lines == []
     assert "watchdog" not in {thread.name for thread in threading.enumerate()}
+
+
+async def test_how_late_the_loop_is_is_measured() -> None:
+    """Each time the loop records the time it reports how late it is: about nothing while it is free, and a blockage."""
+    now, delays = 0.0, list[float]()
+    watchdog = LoopWatchdog({}, threshold=4.0, monotonic=lambda: now, on_delay=delays.append)
+    loop = asyncio.get_running_loop()
+    watchdog._note_time(loop, due=0.0)
+    now = 3.5
+    watchdog._note_time(loop, due=1.0)
+    assert watchdog._timer is not None
+    assert delays == [0.0, 2.5]
+    watchdog._timer.cancel()

@@ -41,7 +41,7 @@ def serve() -> None:
     """Run the gateway until SIGTERM."""
     configuration = configure()
     configuration.check("serve")
-    configure_logging(configuration.settings_of(GATEWAY, GatewaySettings).log_level)
+    configure_logging(configuration.settings_of(GATEWAY, GatewaySettings).log_level, process=GATEWAY)
     install_crash_dumps(flush)
     for warning in configuration.warnings:
         get_logger("galaxy_gateway.cli", plugin=GATEWAY).warning("configuration_fault_ignored", fault=str(warning))

@@ -26,7 +26,9 @@ from galaxy_chassis.http.telemetry import HttpTelemetry
 from galaxy_chassis.logs import get_logger, loop_exception_handler
 from galaxy_chassis.process import BackgroundTasks, handle_stop_signals
 from galaxy_chassis.telemetry import make_telemetry
+from galaxy_chassis.telemetry.metrics import CHECK_STATE
 from galaxy_chassis.watchdog import LoopWatchdog
+from galaxy_gateway import metrics
 from galaxy_gateway.callers import Caller, Callers
 from galaxy_gateway.calls import Calls
 from galaxy_gateway.cookies import CookieSessions
@@ -112,7 +114,7 @@ class Gateway:
         )
         self._calls, self._edge = self._make_edge()
         self._add_probes()
-        self._add_gauges()
+        self._observe()
 
     def _make_edge(self) -> tuple[Calls, Edge]:
         settings, secret = self.settings, self._token.encode()
@@ -177,7 +179,9 @@ class Gateway:
     async def running(self) -> AsyncIterator["Gateway"]:
         """Start, serve within the block, and stop."""
         async with AsyncExitStack() as stack:
-            stack.enter_context(LoopWatchdog({"galaxy_gateway": GATEWAY}).watching())
+            stack.enter_context(
+                LoopWatchdog({"galaxy_gateway": GATEWAY}, on_delay=self._telemetry.note_loop_delay).watching()
+            )
             stack.callback(self._telemetry.shutdown, 2.0)
             self._telemetry.start()
             stack.push_async_callback(self._store.aclose)
@@ -186,6 +190,7 @@ class Gateway:
             self.server.serve_probe("/readyz", self._readiness)
             await self.server.start()
             stack.push_async_callback(self.server.close)
+            self._tasks.start(stack, self.probes.run(), "checks")
             self._tasks.start(stack, self._streams.run(), "live events")
             if self._certificate is not None:
                 self._tasks.start(stack, self._certificate.follow(), "certificate")
@@ -223,15 +228,12 @@ class Gateway:
         checks = [Probe("lifecycle", phase, gates="ready"), Probe("backend", backend), store_probe(self._store)]
         self.probes.add(GATEWAY, [*checks, Probe("live_events", self._streams.probe)])
 
-    def _add_gauges(self) -> None:
-        gauge = self._telemetry.gauge
-        gauge("gateway.connections", lambda: self.server.connections, unit="{connection}", description="Open now.")
-        gauge(
-            "gateway.backend_failures",
-            lambda: self._backends.failures,
-            description="Calls that came to nothing since the start, by reason.",
-            label="reason",
-        )
+    def _observe(self) -> None:
+        meter = self._telemetry.meter("galaxy_gateway")
+        metrics.CONNECTIONS.observe(meter, lambda: self.server.connections)
+        metrics.CONNECTIONS_ENDED.observe(meter, lambda: self.server.connections_ended)
+        metrics.BACKEND_FAILURES.observe(meter, lambda: self._backends.failures)
+        CHECK_STATE.observe(meter, self.probes.states)
 
     async def _readiness(self) -> tuple[int, Mapping[str, Any]]:
         ready, body = await self.probes.report()

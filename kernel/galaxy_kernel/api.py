@@ -7,6 +7,7 @@ from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.http.problems import FieldError, Problem, conflict, invalid, not_found, throttled
 from galaxy_chassis.logs import email_hash
 from galaxy_chassis.request_context import new_id, request_context, request_id
+from galaxy_chassis.telemetry.instruments import Counter, Gauge, Histogram, Reading
 from galaxy_kernel.caches.registry import Cache
 from galaxy_kernel.core.companions import Companion, CompanionRun, DevExample
 from galaxy_kernel.core.context import Context
@@ -20,9 +21,10 @@ from galaxy_kernel.http.fields import DisplayName, Email, Language, Timestamp, T
 from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.keyed_locks import KeyedLocks
+from galaxy_kernel.passes import found_work
 from galaxy_kernel.queue.batches import Batches
 from galaxy_kernel.queue.leases import LeaseKeeper, LeaseLostError
-from galaxy_kernel.queue.metrics import QueueMetrics
+from galaxy_kernel.queue.metrics import QueueMetrics, declare_queue
 from galaxy_kernel.queue.pump import Halt, Pump
 from galaxy_kernel.queue.queue import (
     Claim,
@@ -37,6 +39,7 @@ from galaxy_kernel.queue.queue import (
 from galaxy_kernel.queue.states import QueueStates
 from galaxy_kernel.rpc.service import RpcService
 from galaxy_kernel.wakeups import Wakeups
+from galaxy_kernel.workers.measurements import Measurements
 from galaxy_kernel.workers.worker import Worker
 from galaxy_migrations.conventions import plugin_metadata
 
@@ -52,6 +55,7 @@ __all__ = [
     "CompanionRun",
     "Connection",
     "Context",
+    "Counter",
     "Database",
     "DevExample",
     "DisplayName",
@@ -59,8 +63,10 @@ __all__ = [
     "Email",
     "Facts",
     "FieldError",
+    "Gauge",
     "Halt",
     "Health",
+    "Histogram",
     "Html",
     "KeyedLocks",
     "Language",
@@ -70,6 +76,7 @@ __all__ = [
     "LeasedQueue",
     "ListenAddress",
     "Manifest",
+    "Measurements",
     "Migrations",
     "Model",
     "Names",
@@ -85,6 +92,7 @@ __all__ = [
     "QueueMetrics",
     "QueueStates",
     "RawJson",
+    "Reading",
     "Response",
     "Result",
     "Route",
@@ -101,9 +109,11 @@ __all__ = [
     "advisory_lock",
     "after_commit",
     "conflict",
+    "declare_queue",
     "email_hash",
     "fetch_page",
     "field_errors",
+    "found_work",
     "history_columns",
     "invalid",
     "invalid_request",

@@ -42,6 +42,7 @@ from galaxy_chassis.request_context import request_context, request_id
 from galaxy_contracts.fact import Fact
 from galaxy_kernel.database import Connection, Database
 from galaxy_kernel.errors import PluginError
+from galaxy_kernel.passes import found_work
 from galaxy_kernel.wakeups import Wakeups
 from galaxy_kernel.workers.worker import Worker
 
@@ -99,6 +100,11 @@ _FAILED = text("""
 """).bindparams(bindparam("id", type_=Uuid), bindparam("error", type_=Text))
 
 _WAITING = text("SELECT listener, fact, count(*), max(attempts) FROM facts GROUP BY listener, fact ORDER BY 1, 2")
+
+_BACKLOG = text("""
+    SELECT listener, count(*), CAST(extract(epoch FROM statement_timestamp() - min(recorded_at)) AS double precision)
+    FROM facts GROUP BY listener
+""")
 
 _log = get_logger("galaxy_kernel.facts", plugin="kernel")
 
@@ -173,6 +179,14 @@ class Facts:
         rows = await connection.execute(_UNDELIVERED, {"listener": plugin, "fact": kind.fact})
         return [msgspec.json.decode(payload, type=kind) for payload in rows.scalars()]
 
+    async def waiting(self, connection: Connection) -> dict[str, tuple[int, float]]:
+        """Return how many facts wait for each listener, and the age of the oldest in seconds.
+
+        A listener of this process for which nothing waits has zeros.
+        """
+        found = {row[0]: (row[1], row[2]) for row in await connection.execute(_BACKLOG)}
+        return dict.fromkeys(self._handlers, (0, 0.0)) | found
+
     def workers(self) -> list[tuple[str, Worker]]:
         """Return a worker for each plugin that listens, with its name."""
         return [
@@ -209,6 +223,7 @@ class Facts:
                 taken = await self._take(connection, plugin)
                 if taken is None:
                     return False
+                found_work()
                 with request_context(plugin, taken.request_id):
                     async with asyncio.timeout(HANDLER_TIMEOUT):
                         fact = msgspec.json.decode(taken.payload, type=self._types[taken.fact])

@@ -331,6 +331,10 @@ async def test_facts_nobody_here_knows(world: Any) -> None:
     )
     assert await facts.dispatch() is False
     assert len(waiting(world)) == 2
+    async with here.database.reading() as connection:
+        counted = await facts.waiting(connection)
+    assert {listener: number for listener, (number, _) in counted.items()} == {"geo": 2, "user": 0}
+    assert counted["geo"][1] >= counted["user"][1] == 0
     await other.facts.dispatch()
     clock._monotonic += 60
     assert (await facts.probe().check()).state == "ok"

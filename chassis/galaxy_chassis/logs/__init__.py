@@ -1,7 +1,8 @@
 """Logs: JSON lines on stdout, crash dumps on stderr (SPEC K-8).
 
-Every line carries `request_id`, `otel_trace_id`, `otel_span_id` and `plugin` of the current request context, empty
-outside any. The lines of libraries that use the standard library's logging look the same.
+Every line carries `request_id`, `otel_trace_id`, `otel_span_id` and `plugin` of the current request context. Outside
+any the ids are empty, and the plugin is the process: `kernel` or `gateway`. The lines of libraries that use the
+standard library's logging look the same.
 """
 
 import logging
@@ -41,7 +42,8 @@ _QUIET = {"sqlalchemy": "warning", "aiohttp.access": "warning", "asyncio": "warn
 class Logging:
     """The process's logging, which is global because stdout is."""
 
-    def __init__(self, renderer: Renderer, writer: LineWriter, level: str) -> None:
+    def __init__(self, renderer: Renderer, writer: LineWriter, level: str, process: str) -> None:
+        self._process = process
         self._render, self._writer, self._threshold = renderer, writer, _LEVELS[level]
         batches = renderer is render_json and self._threshold <= logging.INFO
         self.write_request: Callable[[RequestLine], None] | None = writer.write_later if batches else None
@@ -51,6 +53,8 @@ class Logging:
         """Write one line. Never raises."""
         number = _LEVELS.get(level, logging.ERROR)
         if number >= self._threshold:
+            if current_request.get() is None:
+                fields.setdefault("plugin", self._process)
             self._writer.write(self._render(level, fields), urgent=number >= logging.WARNING)
 
     def flush(self, wait: float = 1.0) -> None:
@@ -102,8 +106,12 @@ def _pass_on(_logger: Any, level: str, fields: MutableMapping[str, Any]) -> tupl
     return (level, fields), {}
 
 
-def configure_logging(level: str = "info", *, stream: IO[Any] | None = None, pretty: bool = False) -> Logging:
+def configure_logging(
+    level: str = "info", *, stream: IO[Any] | None = None, pretty: bool = False, process: str = "kernel"
+) -> Logging:
     """Set up structlog and the standard library's logging, once in a process.
+
+    `process` is the plugin of the lines that nothing else claims: those of libraries, outside any request context.
 
     `stream` is stdout unless given. `pretty` writes for people, in colours on a terminal unless `NO_COLOR` is
     set (https://no-color.org). A second call replaces the first.
@@ -114,7 +122,7 @@ def configure_logging(level: str = "info", *, stream: IO[Any] | None = None, pre
     stream = sys.stdout if stream is None else stream
     colours = not os.environ.get("NO_COLOR") and _is_terminal(stream)
     renderer: Renderer = PrettyRenderer(colours=colours) if pretty else render_json
-    active = _active = Logging(renderer, LineWriter(stream), level)
+    active = _active = Logging(renderer, LineWriter(stream), level, process)
     structlog.configure(
         processors=[_pass_on],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),

@@ -21,24 +21,23 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""Seconds: the boundaries that the semantic conventions for HTTP metrics recommend."""
+from galaxy_chassis.telemetry import instruments
 
 
 class Series:
     """The measurements with one set of attributes."""
 
-    __slots__ = ("attributes", "buckets", "longest", "shortest", "total")
+    __slots__ = ("attributes", "bounds", "buckets", "longest", "shortest", "total")
 
-    def __init__(self, attributes: Mapping[str, str | int]) -> None:
-        self.attributes = attributes
-        self.buckets = [0] * (len(BOUNDS) + 1)
+    def __init__(self, attributes: Mapping[str, str | int], bounds: tuple[float, ...]) -> None:
+        self.attributes, self.bounds = attributes, bounds
+        self.buckets = [0] * (len(bounds) + 1)
         self.total = 0.0
         self.shortest, self.longest = float("inf"), 0.0
 
     def add(self, seconds: float) -> None:
         """Count one measurement; a boundary belongs to the bucket below it."""
-        self.buckets[bisect_left(BOUNDS, seconds)] += 1
+        self.buckets[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
         if seconds > self.longest:  # noqa: PLR1730  a call would cost more than all the rest
             self.longest = seconds
@@ -49,7 +48,7 @@ class Series:
         """Return the data point; times in nanoseconds since 1970."""
         buckets = tuple(self.buckets)
         return HistogramDataPoint(
-            self.attributes, since, now, sum(buckets), self.total, buckets, BOUNDS, self.shortest, self.longest
+            self.attributes, since, now, sum(buckets), self.total, buckets, self.bounds, self.shortest, self.longest
         )
 
 
@@ -60,8 +59,8 @@ class Durations:
     it in its sum, and has it the next time.
     """
 
-    def __init__(self, name: str, description: str, scope: str) -> None:
-        self._name, self._description, self._scope = name, description, InstrumentationScope(scope)
+    def __init__(self, metric: instruments.Histogram, scope: str) -> None:
+        self._metric, self._scope = metric, InstrumentationScope(scope)
         self._since = time.time_ns()
         self._series: dict[object, Series] = {}
 
@@ -71,7 +70,7 @@ class Durations:
 
     def make(self, key: object, attributes: Mapping[str, str | int]) -> Series:
         """Begin a series."""
-        return self._series.setdefault(key, Series(attributes))
+        return self._series.setdefault(key, Series(attributes, self._metric.bounds))
 
     def added_to(self, collected: MetricsData) -> MetricsData:
         """Return what the SDK collected together with this histogram."""
@@ -80,6 +79,7 @@ class Durations:
         if not points:
             return collected
         data = Histogram(points, AggregationTemporality.CUMULATIVE)
-        scope = ScopeMetrics(self._scope, [Metric(self._name, self._description, "s", data)], "")
+        metric = Metric(self._metric.name, self._metric.description, self._metric.unit, data)
+        scope = ScopeMetrics(self._scope, [metric], "")
         first, *others = collected.resource_metrics
         return MetricsData([replace(first, scope_metrics=[*first.scope_metrics, scope]), *others])

@@ -46,6 +46,10 @@ class Trace:
         self._token: Token[Context] = attach(set_span_in_context(NonRecordingSpan(context)))
         self._started = time.time_ns()
 
+    def discard(self) -> None:
+        """End the span, which nobody will read."""
+        detach(self._token)
+
     def end(self, resource: Resource, error: str | None, attributes: Attributes) -> ReadableSpan:
         """End the span and return it as exporters read it, with more attributes.
 

@@ -6,12 +6,12 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import Meter
 from opentelemetry.sdk.environment_variables import OTEL_SDK_DISABLED
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
@@ -22,7 +22,7 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, Tracer
 
 from galaxy_chassis.config.process import ProcessSettings
 from galaxy_chassis.request_context import current_request
-from galaxy_chassis.telemetry import throttle
+from galaxy_chassis.telemetry import metrics, throttle
 from galaxy_chassis.telemetry.durations import Durations
 from galaxy_chassis.telemetry.exporting import (
     LogMetricExporter,
@@ -35,6 +35,7 @@ from galaxy_chassis.telemetry.exporting import (
 )
 from galaxy_chassis.telemetry.sampling import KernelSampler, Parent, parse_traceparent
 from galaxy_chassis.telemetry.spans import RECORDED, Attributes, Trace
+from galaxy_chassis.telemetry.usage import observe_process
 
 TracesExporter = Literal["otlp", "none", "stdout"]
 MetricsExporter = Literal["otlp", "none", "stdout", "prometheus"]
@@ -70,11 +71,11 @@ class Telemetry:
         resource = _resource(service_name)
         self._tracers = TracerProvider(KernelSampler(sample_ratio), resource, shutdown_on_exit=False)
         self._meters = MeterProvider(resource=resource, shutdown_on_exit=False)
-        self.http_durations = Durations(
-            "http.server.request.duration", "Duration of HTTP server requests.", "galaxy_kernel.http"
-        )
-        started = time.monotonic()
-        self.gauge("process.uptime", lambda: time.monotonic() - started, unit="s", description="Time since the start.")
+        self.http_durations = Durations(metrics.HTTP_DURATION, "galaxy_kernel.http")
+        process = self.meter("galaxy_chassis")
+        observe_process(process)
+        self.note_loop_delay: Callable[[float], None] = metrics.LOOP_DELAY.on(process).record
+        """Called by the watchdog of the event loop, in seconds."""
         self._processor: SpanQueue | None = None
         self._span_exporter: SpanExporter | None = None
         self._reader: MetricReader | None = None
@@ -94,38 +95,6 @@ class Telemetry:
     def meter(self, name: str) -> Meter:
         """Return a meter."""
         return self._meters.get_meter(name)
-
-    def gauge(
-        self,
-        name: str,
-        read: Callable[[], float | Mapping[str, float]],
-        *,
-        unit: str = "",
-        description: str = "",
-        label: str = "name",
-    ) -> None:
-        """Export what `read` returns at each collection: a number, or several by the value of the attribute `label`.
-
-        `read` is called from the exporter's thread, so it must only read numbers.
-        """
-
-        self.meter("galaxy_kernel").create_observable_gauge(
-            name, [_observer(read, label)], unit=unit, description=description
-        )
-
-    def counter(
-        self,
-        name: str,
-        read: Callable[[], Mapping[str, float]],
-        *,
-        unit: str = "",
-        description: str = "",
-        label: str = "reason",
-    ) -> None:
-        """Export counts that only grow, by the value of the attribute `label`; `read` as for `gauge`."""
-        self.meter("galaxy_kernel").create_observable_counter(
-            name, [_observer(read, label)], unit=unit, description=description
-        )
 
     def start(self) -> None:
         """Begin to export. Raise BootError when the address for Prometheus cannot be had."""
@@ -208,7 +177,12 @@ class Telemetry:
 
     @contextmanager
     def _span(
-        self, name: str, kind: SpanKind, attributes: Attributes, traceparent: str | None = None
+        self,
+        name: str,
+        kind: SpanKind,
+        attributes: Attributes,
+        traceparent: str | None = None,
+        keep: Callable[[], bool] = lambda: True,
     ) -> Iterator[Trace | None]:
         decision = self.decide(traceparent)
         trace = None if decision is None else self.record(decision, name, kind, attributes)
@@ -220,12 +194,19 @@ class Telemetry:
             raise
         finally:
             if trace is not None:
-                self.finish(trace, error, {})
+                if error is not None or keep():
+                    self.finish(trace, error, {})
+                else:
+                    trace.discard()
 
     @contextmanager
-    def worker_span(self, plugin: str, worker: str) -> Iterator[Trace | None]:
-        """Trace one pass of a worker, inside its `request_context(...)`."""
-        with self._span(worker, SpanKind.INTERNAL, {"galaxy.plugin": plugin, "galaxy.worker": worker}) as trace:
+    def worker_span(self, plugin: str, worker: str, keep: Callable[[], bool] = lambda: True) -> Iterator[Trace | None]:
+        """Trace one pass of a worker, inside its `request_context(...)`.
+
+        `keep` says at its end whether a pass that did not fail is exported: most find nothing to do.
+        """
+        attributes = {"galaxy.plugin": plugin, "galaxy.worker": worker}
+        with self._span(worker, SpanKind.INTERNAL, attributes, keep=keep) as trace:
             yield trace
 
     @contextmanager
@@ -246,18 +227,6 @@ def make_telemetry(settings: ProcessSettings, service_name: str) -> Telemetry:
         service_name=service_name,
         prometheus_variable=f"{settings.prefix or ''}OTEL_PROMETHEUS_LISTEN_ADDR",
     )
-
-
-def _observer(
-    read: Callable[[], float | Mapping[str, float]], label: str
-) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    def observe(_options: CallbackOptions) -> Iterable[Observation]:
-        value = read()
-        if isinstance(value, Mapping):
-            return [Observation(number, {label: key}) for key, number in value.items()]
-        return [Observation(value)]
-
-    return observe
 
 
 def _joined(threads: Sequence[threading.Thread], timeout: float) -> bool:

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from galaxy_chassis.telemetry.durations import BOUNDS, Durations
+from galaxy_chassis.telemetry.durations import Durations
+from galaxy_chassis.telemetry.instruments import Histogram
+
+BOUNDS = (0.005, 0.25, 1.0, 10.0)
 
 
 @settings(deadline=None, max_examples=60)  # other load on the machine is not a failure
@@ -18,7 +21,7 @@ def test_durations_are_what_the_sdk_would_measure(seconds: list[float]) -> None:
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
     histogram = provider.get_meter("test").create_histogram("h", "s", explicit_bucket_boundaries_advisory=list(BOUNDS))
-    durations = Durations("h", "", "ours")
+    durations = Durations(Histogram("h", "", unit="s", bounds=BOUNDS), "ours")
     series = durations.make("key", {})
     for each in seconds:
         histogram.record(each)

@@ -35,6 +35,15 @@ def test_a_span_is_the_current_one_until_it_ends() -> None:
     assert get_current_span().get_span_context() == before
 
 
+def test_a_discarded_span_is_the_current_one_no_longer() -> None:
+    """What is done afterwards is not its child."""
+    before = get_current_span().get_span_context()
+    trace = Trace("idle", SpanKind.INTERNAL, {}, CONTEXT, None)
+    assert get_current_span().get_span_context() == CONTEXT
+    trace.discard()
+    assert get_current_span().get_span_context() == before
+
+
 def test_a_span_has_all_that_exporters_read() -> None:
     """Name, kind, parent, resource, times, and the attributes of both its ends, the later ones last."""
     before = time.time_ns()

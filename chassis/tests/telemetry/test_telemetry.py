@@ -12,6 +12,7 @@ from opentelemetry import metrics, trace
 from galaxy_chassis.http.telemetry import HttpTelemetry
 from galaxy_chassis.request_context import request_context
 from galaxy_chassis.telemetry import Telemetry
+from galaxy_chassis.telemetry.instruments import Gauge
 
 Served = Callable[..., tuple[str, str]]
 Logged = Callable[[], AbstractContextManager[list[dict[str, Any]]]]
@@ -61,6 +62,23 @@ def test_workers_and_calls_have_spans(collector: Any) -> None:
     assert b"ann@" not in call.SerializeToString()
 
 
+def test_a_pass_that_found_nothing_leaves_no_span(collector: Any) -> None:
+    """A pass is exported when it was worth it or failed; the one after it is not the child of one that was left out."""
+    telemetry = Telemetry(traces_exporter="otlp", sample_ratio=1.0)
+    telemetry.start()
+    for found in (False, True):
+        with request_context("mail"), telemetry.worker_span("mail", f"found {found}", lambda found=found: found):  # type: ignore[misc]
+            pass
+    with (
+        pytest.raises(ZeroDivisionError),
+        request_context("mail"),
+        telemetry.worker_span("mail", "failed", lambda: False),
+    ):
+        raise ZeroDivisionError
+    telemetry.shutdown(5)
+    assert {span.name: span.parent_span_id for span in collector.spans} == {"found True": b"", "failed": b""}
+
+
 def test_the_resource_names_the_service(collector: Any, monkeypatch: pytest.MonkeyPatch, served: Served) -> None:
     """The service is `galaxy-backend` unless OTEL_SERVICE_NAME says otherwise; instances differ."""
     for name in (None, "backend-of-ann"):
@@ -80,8 +98,10 @@ def test_durations_and_gauges_are_exported(collector: Any, served: Served) -> No
     """Request durations go out by route and status, gauges by what their callbacks return."""
     telemetry = Telemetry(metrics_exporter="otlp")
     telemetry.start()
-    telemetry.gauge("galaxy.database.pool.used", lambda: 3, unit="{connection}")
-    telemetry.gauge("galaxy.cache.rows", lambda: {"auth.sessions": 7, "user.accounts": 8}, label="cache")
+    meter = telemetry.meter("galaxy_things")
+    Gauge("galaxy.database.pool.used", "", (), "{connection}").observe(meter, lambda: 3)
+    Gauge("galaxy.cache.rows", "", ("cache",)).observe(meter, lambda: {"auth.sessions": 7, "user.accounts": 8})
+    telemetry.note_loop_delay(0.02)
     http = HttpTelemetry(telemetry)
     for status in (200, 200, 500):
         served(http, status=status)
@@ -93,6 +113,7 @@ def test_durations_and_gauges_are_exported(collector: Any, served: Served) -> No
         for point in points
     }
     assert found == {200: 2, 500: 1}
+    assert by_name["galaxy.event_loop.delay"].histogram.data_points[0].sum == 0.02
     assert by_name["galaxy.database.pool.used"].gauge.data_points[0].as_int == 3
     rows = by_name["galaxy.cache.rows"].gauge.data_points
     assert {point.attributes[0].value.string_value: point.as_int for point in rows} == {

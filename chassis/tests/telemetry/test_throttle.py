@@ -26,6 +26,7 @@ def test_exporter_trouble_is_one_line_a_minute(logged: Logged) -> None:
         now = EVERY
         throttle.handle(record)
     assert [(line["detail"], line["held_back"]) for line in lines] == [("gone: now", 0), ("gone: now", 100)]
+    assert {line["plugin"] for line in lines} == {"kernel"}
 
 
 def test_a_message_that_does_not_fit_its_arguments_is_no_failure(

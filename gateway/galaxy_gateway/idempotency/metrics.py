@@ -4,6 +4,11 @@ from typing import Literal
 
 from opentelemetry.metrics import Meter
 
+from galaxy_chassis.telemetry.instruments import Counter
+
+CALLS = Counter("gateway.idempotent_calls", "Calls with a key, by outcome.", ("outcome",))
+ANSWERS = Counter("gateway.idempotent_answers", "Answers to calls that ran: `kept`, or why not.", ("outcome",))
+
 Began = Literal["run", "replayed", "reused", "running", "unavailable"]
 Ended = Literal["kept", "superseded", "abandoned", "status", "secret", "size", "unavailable"]
 
@@ -12,10 +17,7 @@ class IdempotencyMetrics:
     """Counters of one gateway."""
 
     def __init__(self, meter: Meter) -> None:
-        self._began = meter.create_counter("gateway.idempotent_calls", description="Calls with a key, by outcome.")
-        self._ended = meter.create_counter(
-            "gateway.idempotent_answers", description="Answers to calls that ran: kept, or why not."
-        )
+        self._began, self._ended = CALLS.on(meter), ANSWERS.on(meter)
 
     def began(self, outcome: Began) -> None:
         """Report a call with a key: it runs, it is answered from the store, or it is refused."""

@@ -2,16 +2,21 @@
 
 from opentelemetry.metrics import Meter
 
+from galaxy_chassis.telemetry.instruments import Counter
+
+REFUSED = Counter("gateway.limits_refused", "Requests refused, by policy.", ("policy",))
+UNAVAILABLE = Counter(
+    "gateway.limits_unavailable",
+    "Requests while the store was away: limited locally (`local`), or `refused`.",
+    ("outcome",),
+)
+
 
 class LimitMetrics:
     """Counters of one gateway."""
 
     def __init__(self, meter: Meter) -> None:
-        self._refused = meter.create_counter("gateway.limits_refused", description="Requests refused, by policy.")
-        self._away = meter.create_counter(
-            "gateway.limits_unavailable",
-            description="Requests while the store was away, by outcome: limited locally, or refused.",
-        )
+        self._refused, self._away = REFUSED.on(meter), UNAVAILABLE.on(meter)
 
     def refused(self, policy: str) -> None:
         """Report a request that had nothing left under a policy."""

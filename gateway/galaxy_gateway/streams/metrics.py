@@ -1,8 +1,20 @@
 """Numbers of the live events. The path of an event only adds; they are passed to the meter together."""
 
-from collections import Counter
+from collections import Counter as Count
 
 from opentelemetry.metrics import Meter
+
+from galaxy_chassis.telemetry.instruments import Counter, Gauge
+
+STREAMS = Gauge("gateway.streams", "Open streams.")
+RECEIVED = Counter("gateway.events.received", "Events from the backend.")
+SENT = Counter("gateway.events.sent", "Events sent, counted for each stream.")
+REPLAYS = Counter("gateway.replays", "Pages of older events read.")
+RESYNCS = Counter("gateway.resyncs", "Streams asked to fetch their state again.")
+SUBSCRIPTIONS = Counter("gateway.subscriptions", "Subscriptions begun.")
+OPENED = Counter("gateway.streams.opened", "Streams opened, by transport.", ("transport",))
+ENDED = Counter("gateway.streams.ended", "Streams ended, by reason.", ("reason",))
+REFUSED = Counter("gateway.streams.refused", "Streams refused, by reason.", ("reason",))
 
 
 class Metrics:
@@ -13,21 +25,16 @@ class Metrics:
         self.received = self.sent = self.replays = self.resyncs = self.subscriptions = 0
         """Events from the backend, messages to clients, reads of older events, clients that were asked to fetch their
         state again, and subscriptions begun, since the last report."""
-        self.opened: Counter[str] = Counter()
+        self.opened: Count[str] = Count()
         """Streams opened since then, by transport: `sse` or `websocket`."""
-        self.ended: Counter[str] = Counter()
+        self.ended: Count[str] = Count()
         """Streams ended since then, by reason."""
-        self.refused: Counter[str] = Counter()
+        self.refused: Count[str] = Count()
         """Streams refused since then: `account`, `address`, `total`, `stopping`, `unavailable` or `revoked`."""
-        self._streams = meter.create_gauge("gateway.streams", description="Open streams.")
-        self._received = meter.create_counter("gateway.events.received", description="Events from the backend.")
-        self._sent = meter.create_counter("gateway.events.sent", description="Events sent, counted for each stream.")
-        self._replays = meter.create_counter("gateway.replays", description="Pages of older events read.")
-        self._resyncs = meter.create_counter("gateway.resyncs", description="Streams asked to fetch their state again.")
-        self._subscriptions = meter.create_counter("gateway.subscriptions", description="Subscriptions begun.")
-        self._opened = meter.create_counter("gateway.streams.opened", description="Streams opened, by transport.")
-        self._ended = meter.create_counter("gateway.streams.ended", description="Streams ended, by reason.")
-        self._refused = meter.create_counter("gateway.streams.refused", description="Streams refused, by reason.")
+        self._streams, self._received, self._sent = STREAMS.on(meter), RECEIVED.on(meter), SENT.on(meter)
+        self._replays, self._resyncs = REPLAYS.on(meter), RESYNCS.on(meter)
+        self._subscriptions, self._opened = SUBSCRIPTIONS.on(meter), OPENED.on(meter)
+        self._ended, self._refused = ENDED.on(meter), REFUSED.on(meter)
 
     def hand_over(self) -> None:
         """Report the numbers so far to the meter."""

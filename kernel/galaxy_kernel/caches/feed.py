@@ -33,6 +33,7 @@ from sqlalchemy import ARRAY, Text, bindparam, text
 from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.request_context import request_id
 from galaxy_kernel.database import Connection, Database
+from galaxy_kernel.passes import found_work
 
 RETENTION = timedelta(hours=1)
 """How long a change is kept after its commit, at least."""
@@ -159,5 +160,6 @@ class Feed:
     async def trim(self) -> bool:
         """Remove what was committed longer ago than the retention; a worker's pass, with nothing left to do."""
         async with self._database.transaction() as connection:
-            await connection.execute(_TRIM, {"age": self._retention})
+            trimmed = await connection.execute(_TRIM, {"age": self._retention})
+            found_work(trimmed.rowcount)
         return False

@@ -124,6 +124,10 @@ class Caches:
         lag = None if self._position is None else self._clock.monotonic() - self._in_step_at
         return CachesState(self._position is not None, self._loaded_at, lag, self._loads, self._error)
 
+    def sizes(self) -> dict[str, int]:
+        """Return the number of rows of each cache that is loaded; safe from another thread."""
+        return {name: len(cache) for name, (_, cache) in self._caches.items() if cache.loaded}
+
     def probes(self) -> list[tuple[str, Probe]]:
         """Return a readiness check for each cache, with its plugin, and one for the feed."""
         checks = [

@@ -5,9 +5,8 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from typing import Any
-
-from sqlalchemy.pool import QueuePool
 
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.errors import GalaxyError
@@ -20,6 +19,7 @@ from galaxy_chassis.process import BackgroundTasks
 from galaxy_kernel.caches.feed import Feed
 from galaxy_kernel.caches.registry import Caches
 from galaxy_kernel.capabilities import CapabilityRegistry
+from galaxy_kernel.core import metrics
 from galaxy_kernel.core.assembly import KERNEL, Assembly, all_routes
 from galaxy_kernel.core.context import KernelResources
 from galaxy_kernel.database.clock import DatabaseClock
@@ -27,6 +27,7 @@ from galaxy_kernel.errors import PhaseError, PluginError
 from galaxy_kernel.http.access import AccessControl
 from galaxy_kernel.http.service import HttpService
 from galaxy_kernel.rpc.server import RpcServer
+from galaxy_kernel.workers.measurements import Measurements
 from galaxy_kernel.workers.supervisor import Supervised, Supervisor
 from galaxy_kernel.workers.worker import Worker
 
@@ -104,7 +105,10 @@ class Facilities:
             probes.add(name, [probe])
         for name, probe in [*caches.probes(), *supervisor.probes(), (KERNEL, resources.facts.probe())]:
             probes.add(name, [probe])
-        self._register_gauges(resources)
+        meter = self._assembly.telemetry.meter("galaxy_kernel")
+        metrics.observe_database(meter, resources.database)
+        metrics.observe_listeners(meter, self.http, self.rpc)
+        metrics.observe_work(meter, supervisor, caches)
         await _warm(caches)
         self._tasks.start(stack, caches.run(), "caches")
         self.http.install(routes)
@@ -142,44 +146,23 @@ class Facilities:
             observer=self._assembly.telemetry.rpc_span,
         )
 
-    def _register_gauges(self, resources: KernelResources) -> None:
-        """Register metrics of the resources that run short first."""
-        pool = resources.database.engine.pool
-        self._assembly.telemetry.gauge(
-            "galaxy.postgres.connections.used",
-            lambda: pool.checkedout() if isinstance(pool, QueuePool) else 0,
-            unit="{connection}",
-            description="Connections of the pool that are in use.",
-        )
-        server = self.http.server
-        self._assembly.telemetry.gauge(
-            "galaxy.http.connections",
-            lambda: server.connections,
-            unit="{connection}",
-            description="Open client connections of the HTTP listener.",
-        )
-        self._assembly.telemetry.counter(
-            "galaxy.http.connections.ended",
-            lambda: server.connections_ended,
-            unit="{connection}",
-            description="Client connections that a limit ended, by reason.",
-        )
-        if (rpc := self.rpc) is not None:
-            self._assembly.telemetry.gauge(
-                "galaxy.rpc.health.crowded_out",
-                lambda: rpc.crowded_out,
-                unit="{call}",
-                description="Health calls without the gateway's token that found no place, since the start.",
-            )
-
     def _supervise(self, resources: KernelResources, feed: Feed) -> Supervisor:
+        log = get_logger("galaxy_kernel.workers")
+        measurements = Measurements(
+            metrics.MEASURE_WORKER,
+            partial(metrics.measure_facts, resources.facts),
+            metrics.MEASURED,
+            database=resources.database,
+            meter=self._assembly.telemetry.meter("galaxy_kernel"),
+            log=log.bind(plugin=KERNEL),
+        )
         workers = [
             *self._assembly.plugins.contributions("backend_workers"),
             *resources.facts.workers(),
             (KERNEL, Worker("kernel.feed_trim", feed.trim, _TRIM_INTERVAL)),
+            (KERNEL, measurements.worker()),
         ]
         _check_names(workers)
-        log = get_logger("galaxy_kernel.workers")
         return Supervisor(
             Supervised(
                 plugin,

@@ -19,6 +19,7 @@ from galaxy_chassis.health import Health, Probe, Probes
 from galaxy_chassis.http.client import HttpClient
 from galaxy_chassis.logs import get_logger, loop_exception_handler
 from galaxy_chassis.process import BackgroundTasks, handle_stop_signals
+from galaxy_chassis.telemetry.metrics import CHECK_STATE
 from galaxy_chassis.watchdog import LoopWatchdog
 from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.core import schema
@@ -130,9 +131,12 @@ class Kernel:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         assembly = self.assembly
-        stack.enter_context(LoopWatchdog({found.package: found.name for found in assembly.found}).watching())
-        stack.callback(assembly.telemetry.shutdown, 2.0)
-        assembly.telemetry.start()
+        telemetry = assembly.telemetry
+        packages = {found.package: found.name for found in assembly.found}
+        stack.enter_context(LoopWatchdog(packages, on_delay=telemetry.note_loop_delay).watching())
+        CHECK_STATE.observe(telemetry.meter("galaxy_kernel"), self.probes.states)
+        stack.callback(telemetry.shutdown, 2.0)
+        telemetry.start()
         await self._facilities.listen()
         stack.push_async_callback(self.http.server.close)
         stack.push_async_callback(self.database.close)
@@ -155,6 +159,7 @@ class Kernel:
         stack.push_async_callback(self._drain)
         self.phase = "ready"
         self.probes.forget()
+        self._tasks.start(stack, self.probes.run(), "checks")
         _log.info("service_started", address=self.http.address, plugins=list(assembly.plugins.names))
 
     async def _reach_postgres(self) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from galaxy_kernel.database.drivers import Opener, opener, server_settings
 from galaxy_kernel.database.dsn import Dsn, DsnError, parse_dsn, schema_of
+from galaxy_kernel.database.pool import WaitingPool
 
 __all__ = ["DsnError", "make_engine", "schema_of"]
 
@@ -49,6 +50,7 @@ def make_engine(
         _url(parsed),
         connect_args={"async_creator_fn": connect},
         execution_options={_OPENER: connect, _SETTINGS: settings},
+        poolclass=WaitingPool,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=pool_timeout,

@@ -25,7 +25,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -46,12 +46,13 @@ from sqlalchemy.sql.selectable import TextualSelect
 from galaxy_chassis.backoff import Backoff
 from galaxy_contracts.database import Connection
 from galaxy_kernel.database import Database
+from galaxy_kernel.passes import found_work
 from galaxy_kernel.queue.leases import LeaseKeeper
 from galaxy_kernel.queue.sql import QueueSql
 from galaxy_kernel.queue.states import QueueStates
 
-DEPTH = 10_000
-"""The default limit of `depth`: enough to notice a backlog, and fast."""
+COUNTED = 10_000
+"""How far `backlog` counts: enough to notice one, and fast."""
 MAX_DETAIL = 500
 """Characters of a detail that are kept."""
 
@@ -122,6 +123,18 @@ class Result(msgspec.Struct):
     started: float | None = None
     finished: float | None = None
     """Monotonic seconds around the attempt; without them it began with the claim and ended with the completion."""
+
+
+class Backlog(NamedTuple):
+    """What waits in a queue, and what has failed."""
+
+    queued: int
+    """Rows that have not ended."""
+    oldest_age: float
+    """Seconds since the oldest of them was made; of more than are counted, the oldest among those due first."""
+    overdue: float
+    """Seconds for which the one due first has been due; 0 where none is."""
+    dead_letters: int
 
 
 class _Record(msgspec.Struct, omit_defaults=True):
@@ -222,7 +235,7 @@ class LeasedQueue:
         self._sql = QueueSql(table, history, states, tuple(wipe))
         self._claims: dict[tuple[Column[Any], ...], TextualSelect] = {}
         self._complete, self._expire, self._requeue = self._sql.complete(), self._sql.expire(), self._sql.requeue()
-        self._depth, self._renew, self._reopen = self._sql.depth(), self._sql.renew(), self._sql.reopen()
+        self._backlog, self._renew, self._reopen = self._sql.backlog(), self._sql.renew(), self._sql.reopen()
         self._state_after = {
             Outcome.DONE: states.done,
             Outcome.RETRYING: states.retrying,
@@ -242,6 +255,7 @@ class LeasedQueue:
             statement = self._claims[columns] = self._sql.claim(columns)
         begun = self._monotonic()
         rows = (await connection.execute(statement, {"limit": limit, "lease": self.lease})).all()
+        found_work(rows)
         claims = [self._claimed(row, begun) for row in rows]
         exhausted = [claim for claim in claims if claim.attempts_in_cycle > self.max_attempts]
         if not exhausted:
@@ -292,7 +306,9 @@ class LeasedQueue:
 
         Rows under a live lease are left to their worker: they may have been done in time.
         """
-        return len((await connection.execute(self._expire, {"limit": limit})).all())
+        ended = len((await connection.execute(self._expire, {"limit": limit})).all())
+        found_work(ended)
+        return ended
 
     async def requeue(self, connection: Connection, id: UUID) -> bool:  # noqa: A002 - the column's own name
         """Make a row that is not done due now, with a fresh budget of attempts; return whether there was one.
@@ -312,9 +328,9 @@ class LeasedQueue:
         values = {"ids": [key[0] for key in ordered], "leases": [key[1] for key in ordered]}
         return set((await connection.execute(self._reopen, values)).scalars())
 
-    async def depth(self, connection: Connection, limit: int = DEPTH) -> int:
-        """Return how many rows have not ended, counting no further than `limit`."""
-        return int((await connection.execute(self._depth, {"limit": limit})).scalar_one())
+    async def backlog(self, connection: Connection, limit: int = COUNTED) -> Backlog:
+        """Return how much waits and how much has failed, looking at no more than `limit` rows of each."""
+        return Backlog(*(await connection.execute(self._backlog, {"limit": limit})).one())
 
     def state_after(self, result: Result) -> str:
         """Return the state that a result leads to, `released` for one that leaves it as it is: for metrics."""

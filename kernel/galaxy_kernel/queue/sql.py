@@ -133,7 +133,14 @@ WHERE q.id = ANY (ARRAY (SELECT id FROM refused)) AND q.id = r.id AND q.lease = 
 RETURNING q.id
 """
 
-_DEPTH = "SELECT count(*) AS depth FROM (SELECT 1 FROM {table} WHERE {open} LIMIT :limit) AS queued"
+_BACKLOG = """
+SELECT count(*) AS queued,
+    greatest(0, CAST(extract(epoch FROM statement_timestamp() - min(created_at)) AS double precision)) AS oldest_age,
+    greatest(0, CAST(extract(epoch FROM statement_timestamp() - min(next_attempt_at)) AS double precision)) AS overdue,
+    (SELECT count(*) FROM (SELECT 1 FROM {table} WHERE state = {dead_lettered} LIMIT :limit) AS dead) AS dead_letters
+FROM (SELECT created_at, next_attempt_at FROM {table} WHERE {open} ORDER BY next_attempt_at LIMIT :limit) AS queued
+"""
+"""Both parts are read from partial indexes. `greatest` passes over the NULL of an empty queue."""
 
 
 class QueueSql:
@@ -201,9 +208,15 @@ class QueueSql:
         """Parameter: `id`."""
         return self._text(_REQUEUE).bindparams(bindparam("id", type_=self._id.type)).columns(self._id)
 
-    def depth(self) -> TextualSelect:
+    def backlog(self) -> TextualSelect:
         """Parameter: `limit`."""
-        return self._text(_DEPTH).bindparams(bindparam("limit", type_=BigInteger)).columns(Column("depth", BigInteger))
+        found = (
+            Column("queued", BigInteger),
+            Column("oldest_age", Double),
+            Column("overdue", Double),
+            Column("dead_letters", BigInteger),
+        )
+        return self._text(_BACKLOG).bindparams(bindparam("limit", type_=BigInteger)).columns(*found)
 
     def _text(self, template: str, **names: str) -> TextClause:
         return text(template.format_map(self._names | names))

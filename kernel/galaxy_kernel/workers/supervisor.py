@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,15 +20,18 @@ from galaxy_chassis.request_context import request_context
 from galaxy_kernel.database import Database, is_busy, is_unavailable, sqlstate
 from galaxy_kernel.database.locks import Lock, Term
 from galaxy_kernel.errors import PluginError
+from galaxy_kernel.passes import making_pass
 from galaxy_kernel.wakeups import Wakeups
 from galaxy_kernel.workers.worker import NextPass, Worker
 
 FAILURES_UNTIL_UNREADY = 5
 """Passes that may fail in a row before `/readyz` reports it."""
+OUTCOMES = ("worked", "idle", "standby", "failed")
 _BACKOFF = Backoff(0.2, 30.0)
 """Back-off between a failed pass and the next."""
 
-Span = Callable[[str, str], AbstractContextManager[object]]
+Span = Callable[[str, str, Callable[[], bool]], AbstractContextManager[object]]
+"""Traces a pass: its plugin, its worker, and whether it is worth a span unless it fails, which is known at its end."""
 
 
 class WorkerError(GalaxyError):
@@ -64,7 +67,8 @@ class Supervised:
         """Whether its task has ended, and no pass of the next one has succeeded yet."""
         self._begun: float | None = None
         """When the current pass began, in monotonic seconds; None between two."""
-        self.passes = 0
+        self.outcomes = dict.fromkeys(OUTCOMES, 0)
+        """Passes so far: they `worked`, were `idle` (nothing to do), on `standby` (another replica's) or `failed`."""
 
     async def run(self) -> None:
         """Run passes until asked to stop; the current pass is finished first."""
@@ -75,6 +79,11 @@ class Supervised:
         finally:
             if self._lock is not None:
                 await self._lock.release()
+
+    @property
+    def passes(self) -> int:
+        """Passes that ran to their end."""
+        return self.outcomes["worked"] + self.outcomes["idle"]
 
     def stop(self) -> None:
         """Ask it to stop after the current pass."""
@@ -102,16 +111,19 @@ class Supervised:
 
     async def _pass(self) -> float:
         """Make one pass and return the seconds until the next is due."""
-        with request_context(self.plugin):
+        with request_context(self.plugin), making_pass() as current:
             self._begun = self._clock.monotonic()
             try:
-                with self._span(self.plugin, self.worker.name):
+                with self._span(self.plugin, self.worker.name, lambda: current.found):
                     if self._lock is not None and not await self._lock.held():
-                        self._succeeded()  # earlier failures here are superseded: another replica holds the lock
+                        self._succeeded(
+                            "standby"
+                        )  # earlier failures here are superseded: another replica holds the lock
                         return self._interval
                     arguments = () if self._lock is None or not self._takes_term else (await self._lock.term(),)
                     wanted = await asyncio.create_task(self._run_worker(*arguments), name=f"pass of {self.worker.name}")
                     pause = self._pause(wanted)
+                    current.found |= wanted is True
             except asyncio.CancelledError as error:
                 if being_cancelled():
                     raise
@@ -121,8 +133,7 @@ class Supervised:
                 return self._failed(error)
             finally:
                 self._begun = None
-        self._succeeded()
-        self.passes += 1
+        self._succeeded("worked" if current.found else "idle")
         return pause
 
     def _pause(self, wanted: NextPass) -> float:
@@ -144,12 +155,14 @@ class Supervised:
         except SystemExit as error:  # it would end the event loop
             raise WorkerError(f"it asked the process to exit with {error.code!r}") from error
 
-    def _succeeded(self) -> None:
+    def _succeeded(self, outcome: str) -> None:
+        self.outcomes[outcome] += 1
         if self._failures:
             self._log.info("worker_recovered", after_failures=self._failures)
         self._failures, self._ended = 0, False
 
     def _failed(self, error: BaseException) -> float:
+        self.outcomes["failed"] += 1
         self._failures += 1
         self._last_error = type(error).__name__
         if is_unavailable(error) or is_busy(error):  # `/readyz` reports it: a traceback of each worker adds nothing
@@ -208,6 +221,12 @@ class Supervisor:
         return [
             (each.plugin, Probe(f"worker:{each.worker.name}", each.health, gates="ready")) for each in self._supervised
         ]
+
+    def outcomes(self) -> Mapping[tuple[str, str], int]:
+        """Return how many passes there were, by worker and outcome; safe from another thread."""
+        return {
+            (each.worker.name, outcome): each.outcomes[outcome] for each in self._supervised for outcome in OUTCOMES
+        }
 
     async def drain(self, timeout: float) -> list[str]:
         """Let current passes finish within `timeout` seconds, cancel the others, and return their names."""

@@ -373,19 +373,6 @@ async def test_a_cache_task_that_ends_stops_the_process(site: Sites, monkeypatch
     assert str(made.tasks.crash) == "lost the feed"
 
 
-async def test_connections_in_use_are_a_metric(site: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs short first is seen first."""
-    made = await site()
-    gauges: dict[str, Callable[[], float]] = {}
-    monkeypatch.setattr(made.assembly.telemetry, "gauge", lambda name, read, **options: gauges.__setitem__(name, read))
-    async with built(made):
-        used = gauges["galaxy.postgres.connections.used"]
-        pool: Any = made.database.engine.pool
-        async with made.database.reading() as connection:
-            await connection.execute(sa.text("SELECT 1"))
-            assert used() == pool.checkedout() >= 1
-
-
 async def test_the_sequence_of_hooks_is_the_documented_one(site: Sites) -> None:
     """Every listener is known before facts are sealed, and workers come after: a pass may record facts."""
     seen: list[str] = []

@@ -1,4 +1,4 @@
-"""Reports of a queue's attempts: lines by how grave they are, counters by outcome, and how many are waiting."""
+"""Reports of a queue's attempts: lines by how grave they are, counters by outcome, and the backlog."""
 
 import logging
 from types import SimpleNamespace
@@ -10,20 +10,23 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from structlog.testing import LogCapture
 
-from galaxy_kernel.queue.metrics import QueueMetrics
+from galaxy_kernel.queue.metrics import QueueMetrics, declare_queue
+from galaxy_kernel.queue.queue import Backlog
+
+DECLARED = declare_queue("mail", "mails", "kind")
 
 
 class Queue:
-    """A queue that says of a result what the result says, and has seven rows waiting."""
+    """A queue that says of a result what the result says, and has a backlog."""
 
     states = SimpleNamespace(retrying="retrying", dead_lettered="dead_lettered")
 
     def state_after(self, result: Any) -> str:
         return str(result.outcome)
 
-    async def depth(self, connection: Any) -> int:
+    async def backlog(self, connection: Any) -> Backlog:
         assert connection == "the connection"
-        return 7
+        return Backlog(7, 90.0, 30.0, 2)
 
 
 class Measured:
@@ -37,7 +40,7 @@ class Measured:
             None, processors=[self.lines], wrapper_class=structlog.make_filtering_bound_logger(level)
         )
         queue: Any = Queue()
-        self.metrics = QueueMetrics("mail", queue, "kind", log=log, meter=self._provider.get_meter("m"))
+        self.metrics = QueueMetrics("mail", queue, DECLARED, log=log, meter=self._provider.get_meter("m"))
 
     def points(self, name: str) -> list[tuple[dict[str, Any], float]]:
         data: Any = self._reader.get_metrics_data()
@@ -111,9 +114,14 @@ def test_labels_are_as_many_as_were_named(labels: tuple[str, ...]) -> None:
         measured.metrics.note(attempt("sent"), *labels)
 
 
-async def test_the_gauge_is_the_queues_depth() -> None:
-    """It is looked up on the caller's connection."""
-    measured = Measured()
-    connection: Any = "the connection"
-    await measured.metrics.gauge(connection)
-    assert measured.points("mail.queued") == [({}, 7)]
+async def test_the_backlog_is_measured_on_the_callers_connection() -> None:
+    """Each part of it has the gauge of its name."""
+    queue, connection = Queue(), "the connection"
+    measured = await DECLARED.measure(queue, connection)  # type: ignore[arg-type]
+    assert {gauge.name: value for gauge, value in measured.items()} == {
+        "mail.queued": 7,
+        "mail.oldest_age": 90,
+        "mail.overdue": 30,
+        "mail.dead_letters": 2,
+    }
+    assert tuple(measured) == DECLARED.gauges

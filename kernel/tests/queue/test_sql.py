@@ -23,7 +23,7 @@ jobs = Table(
     *queue_indexes("jobs", STATES, wipe="secret"),
 )
 tries = Table("tries", metadata, *history_columns("job_id", code="smtp_code"))
-STATEMENTS = ("complete", "renew", "expire", "requeue", "depth")
+STATEMENTS = ("complete", "renew", "expire", "requeue", "backlog")
 
 
 def statements(history: Table | None = tries, wipe: tuple[str, ...] = ()) -> dict[str, str]:
@@ -51,7 +51,7 @@ def test_open_states_stand_as_constants() -> None:
     """A planner matches the partial index only by these: with parameters every claim would read the whole table."""
     (index,) = [index for index in jobs.indexes if index.name == "jobs_due_idx"]
     condition = str(index.dialect_options["postgresql"]["where"])
-    for name in ("claim", "expire", "depth"):
+    for name in ("claim", "expire", "backlog"):
         assert condition in statements()[name], name
 
 
@@ -70,7 +70,7 @@ def test_what_is_to_be_wiped_is_wiped_at_each_end() -> None:
     for column in ("secret", "body"):
         assert f"{column} = CASE WHEN r.outcome <> " in wiped["complete"]
         assert wiped["expire"].count(f"{column} = NULL") == 2
-        assert column not in wiped["requeue"] + wiped["depth"]
+        assert column not in wiped["requeue"] + wiped["backlog"]
     assert "secret IS NOT NULL OR body IS NOT NULL" in wiped["expire"]
     assert "body" not in "".join(statements().values())
 
@@ -98,5 +98,5 @@ def test_only_the_databases_clock_is_asked() -> None:
         "renew": {"ids", "leases", "seconds"},
         "expire": {"limit"},
         "requeue": {"id"},
-        "depth": {"limit"},
+        "backlog": {"limit"},
     }

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.logs import get_logger
 from galaxy_kernel.database import Connection, Database, make_engine
-from galaxy_kernel.queue.metrics import QueueMetrics
+from galaxy_kernel.queue.metrics import QueueMetrics, declare_queue
 from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result, history_columns, queue_columns, queue_indexes
 from galaxy_kernel.queue.states import QueueStates
 
@@ -102,7 +102,8 @@ async def test_each_outcome_has_its_word(
     assert await queue.complete(connection, [Result(claim, outcome)]) == {claim.id}
     assert await found(connection, claim) == (state, history, orders)
     ended = outcome in (Outcome.DONE, Outcome.DEAD_LETTERED, Outcome.SKIPPED)
-    assert await queue.depth(connection) == (0 if ended else 1)
+    backlog = await queue.backlog(connection)
+    assert (backlog.queued, backlog.dead_letters) == (0 if ended else 1, int(outcome is Outcome.DEAD_LETTERED))
 
 
 async def test_a_whole_life(connection: Connection) -> None:
@@ -130,6 +131,26 @@ async def test_what_is_done_is_not_requeued(connection: Connection) -> None:
     assert not await queue.requeue(connection, claim.id)
 
 
+async def test_the_backlog_says_how_much_waits_and_since_when(connection: Connection) -> None:
+    """How much waits, how old the oldest is, how long one has been due, and what has failed; zeros where nothing is."""
+    queue = make_queue()
+    assert await queue.backlog(connection) == (0, 0, 0, 0)
+    await connection.exec_driver_sql(
+        "INSERT INTO turns (id, request_id, state, created_at, next_attempt_at) VALUES"
+        " (gen_random_uuid(), 'r', 'waiting', now() - interval '1 hour', now() + interval '1 minute'),"
+        " (gen_random_uuid(), 'r', 'failing', now() - interval '10 minutes', now() - interval '30 seconds'),"
+        " (gen_random_uuid(), 'r', 'quarantined', now() - interval '1 day', NULL),"
+        " (gen_random_uuid(), 'r', 'played', now() - interval '1 day', NULL)"
+    )
+    backlog = await queue.backlog(connection)
+    assert (backlog.queued, backlog.dead_letters) == (2, 1)
+    assert 3600 <= backlog.oldest_age < 3660
+    assert 30 <= backlog.overdue < 60
+    await connection.exec_driver_sql("UPDATE turns SET next_attempt_at = now() + interval '1 hour'")
+    assert (await queue.backlog(connection)).overdue == 0
+    assert (await queue.backlog(connection, 1)).queued == 1
+
+
 async def test_the_claim_uses_the_index_of_its_words(connection: Connection) -> None:
     """The words stand as constants in statement and index, so the planner matches them."""
     await connection.exec_driver_sql(
@@ -145,7 +166,9 @@ async def test_the_claim_uses_the_index_of_its_words(connection: Connection) -> 
 async def test_metrics_are_in_the_words_of_the_queue(connection: Connection) -> None:
     """Counters are labelled by state; what is retried is told, and what is given up is a warning."""
     queue, meter = make_queue(), Meter()
-    metrics: Any = QueueMetrics("turn", queue, log=get_logger("test", plugin="turn"), meter=meter)  # type: ignore[arg-type]
+    metrics: Any = QueueMetrics(
+        "turn", queue, declare_queue("turn", "turns"), log=get_logger("test", plugin="turn"), meter=meter
+    )  # type: ignore[arg-type]
     claim = await claimed(connection, queue)
     with capture_logs() as logs:
         for outcome in (Outcome.DONE, Outcome.RETRYING, Outcome.DEAD_LETTERED, Outcome.SKIPPED, Outcome.RELEASED):

@@ -17,6 +17,7 @@ from galaxy_chassis.clock import Clock, ManualClock
 from galaxy_kernel.database import Database, make_engine
 from galaxy_kernel.database.locks import Term
 from galaxy_kernel.errors import PluginError
+from galaxy_kernel.passes import found_work
 from galaxy_kernel.tables import metadata
 from galaxy_kernel.wakeups import Wakeups
 from galaxy_kernel.workers.supervisor import Span, Supervised, Supervisor, takes_term
@@ -91,7 +92,7 @@ async def test_a_pass_that_fails_has_a_span_that_says_so(empty_database: str) ->
     failed = asyncio.Event()
 
     @contextmanager
-    def span(_plugin: str, worker: str) -> Iterator[None]:
+    def span(_plugin: str, worker: str, _worth: Callable[[], bool]) -> Iterator[None]:
         try:
             yield
         except ZeroDivisionError:
@@ -111,6 +112,40 @@ async def test_a_pass_that_fails_has_a_span_that_says_so(empty_database: str) ->
             supervised.stop()
             await task
     assert seen == ["test.worker"]
+
+
+async def test_passes_are_counted_by_outcome(empty_database: str) -> None:
+    """A pass that found something worked, and is worth a span; one that found nothing is idle, and is not."""
+    worth: list[bool] = []
+    passes = iter(["nothing", "something", "more", "error"])
+
+    @contextmanager
+    def span(_plugin: str, _worker: str, is_worth: Callable[[], bool]) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            worth.append(is_worth())
+
+    async def work() -> bool:
+        what = next(passes, "nothing")
+        if what == "error":
+            raise ZeroDivisionError
+        found_work(what == "something")
+        return what == "more"
+
+    async with replica(empty_database) as database:
+        supervised = supervise(work, database, span=span)
+        async with supervising(supervised) as supervisor, asyncio.timeout(20):
+            while supervised.outcomes["idle"] < 2:
+                await asyncio.sleep(0.001)
+            counted = supervisor.outcomes()
+    assert worth[:5] == [False, True, True, False, False]
+    assert {outcome: number for (_, outcome), number in counted.items() if outcome != "idle"} == {
+        "worked": 2,
+        "standby": 0,
+        "failed": 1,
+    }
+    assert {worker for worker, _ in counted} == {"test.worker"}
 
 
 async def test_a_pass_that_does_not_end_is_told(empty_database: str) -> None:
@@ -139,7 +174,7 @@ async def test_who_stands_by_is_well_after_an_outage(dsn: str) -> None:
     outage, passes = True, 0
 
     @contextmanager
-    def span(*_: str) -> Iterator[None]:
+    def span(*_: object) -> Iterator[None]:
         if outage:
             raise ConnectionError("the database is away")
         yield
@@ -158,6 +193,7 @@ async def test_who_stands_by_is_well_after_an_outage(dsn: str) -> None:
                 await until(each, "ok")
         assert passes
         assert sorted(each.passes > 0 for each in both) == [False, True]
+        assert sorted(each.outcomes["standby"] > 0 for each in both) == [False, True]
 
 
 async def cancel_itself() -> None:

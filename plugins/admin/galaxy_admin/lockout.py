@@ -16,7 +16,7 @@ from galaxy_admin import queries
 from galaxy_admin.audit import UNKNOWN_NAME
 from galaxy_admin.domain import AdminAccount, wait_of
 from galaxy_contracts.networks import NETWORK, SITE, network_of
-from galaxy_kernel.api import Connection, Context, Problem, request_id
+from galaxy_kernel.api import Connection, Context, Problem, found_work, request_id
 
 FAILED, LOCKED = "admin.sign_in_failed", "admin.sign_in_locked"
 """Actions in the audit log."""
@@ -84,7 +84,7 @@ class Lockout:
     async def prune(self) -> bool:
         """Delete what locks nobody and knows nobody any longer."""
         async with self._context.database.transaction() as connection:
-            await queries.prune_attempts(connection, self._context.clock.now())
+            found_work(await queries.prune_attempts(connection, self._context.clock.now()))
         return False
 
     async def _record(self, connection: Connection, action: str, account: AdminAccount | None, status: int) -> None:

@@ -143,12 +143,13 @@ async def know_network(connection: Connection, key: bytes, now: datetime) -> Non
     await connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"seen_at": now}))
 
 
-async def prune_attempts(connection: Connection, now: datetime) -> None:
-    """Delete attempts that lock nothing any longer, and networks that have not signed in lately."""
+async def prune_attempts(connection: Connection, now: datetime) -> int:
+    """Delete attempts that lock nothing any longer, and networks that have not signed in lately; return how many."""
     few = (_attempts.failures <= FREE_TRIES) & (_attempts.last_at < now - FEW_KEPT)
     statement = delete(admin_sign_in_attempts).where(or_(few, _attempts.last_at < now - MANY_KEPT))
-    await connection.execute(statement)
-    await connection.execute(delete(admin_known_networks).where(_known.seen_at < now - NETWORK_KNOWN))
+    attempts = await connection.execute(statement)
+    networks = await connection.execute(delete(admin_known_networks).where(_known.seen_at < now - NETWORK_KNOWN))
+    return int(attempts.rowcount + networks.rowcount)
 
 
 _FOLD = text("""

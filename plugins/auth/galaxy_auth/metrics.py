@@ -2,18 +2,29 @@
 
 from typing import Any
 
-from galaxy_kernel.api import Context, email_hash
+from galaxy_kernel.api import Context, Counter, email_hash
+
+SIGN_INS = Counter("auth.sign_ins", "Sign-ins, into an account that is `new` or `known`.", ("account",))
+CODES_SENT = Counter("auth.codes_sent", "Sign-in codes that were queued as mails.")
+CODES_WRONG = Counter("auth.codes_wrong", "Wrong sign-in codes.")
+CODES_REFUSED = Counter("auth.codes_refused", "Refused requests for a code, by throttle.", ("throttle",))
 
 
 class Security:
-    """The counters `auth.codes_wrong` and `auth.codes_refused`, and a warning in the log for each."""
+    """Counts sign-ins and codes; what was wrong or refused is a warning in the log too."""
 
     def __init__(self, context: Context[Any]) -> None:
         self._log = context.log
-        self._wrong = context.meter.create_counter("auth.codes_wrong", description="Wrong sign-in codes.")
-        self._refused = context.meter.create_counter(
-            "auth.codes_refused", description="Refused requests for a code, by throttle."
-        )
+        self._signed_in, self._sent = SIGN_INS.on(context.meter), CODES_SENT.on(context.meter)
+        self._wrong, self._refused = CODES_WRONG.on(context.meter), CODES_REFUSED.on(context.meter)
+
+    def signed_in(self, *, new: bool) -> None:
+        """Report a sign-in that has committed."""
+        self._signed_in.add(1, {"account": "new" if new else "known"})
+
+    def code_sent(self) -> None:
+        """Report a code that was queued."""
+        self._sent.add(1)
 
     def code_wrong(self, email: str, *, left: int) -> None:
         """Report a wrong code."""

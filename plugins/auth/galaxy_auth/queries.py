@@ -160,13 +160,16 @@ async def scrub_challenges(connection: Connection, address_key: bytes, until: da
     await connection.execute(statement.values(email=None))
 
 
-async def prune_challenges(connection: Connection, now: datetime) -> None:
-    """Remove the addresses of expired challenges, and what no throttle counts any longer."""
+async def prune_challenges(connection: Connection, now: datetime) -> int:
+    """Remove the addresses of expired challenges, and what no throttle counts any longer; return how many rows."""
     expired = challenges.c.email.is_not(None) & (challenges.c.expires_at <= now)
-    await connection.execute(update(challenges).where(expired).values(email=None))
-    await connection.execute(delete(challenges).where(challenges.c.created_at < now - CHALLENGES_KEPT))
-    await connection.execute(delete(wrong_codes).where(wrong_codes.c.at < now - WRONG_CODES_KEPT))
-    await connection.execute(delete(known).where(known.c.seen_at < now - NETWORK_KNOWN))
+    statements = (
+        update(challenges).where(expired).values(email=None),
+        delete(challenges).where(challenges.c.created_at < now - CHALLENGES_KEPT),
+        delete(wrong_codes).where(wrong_codes.c.at < now - WRONG_CODES_KEPT),
+        delete(known).where(known.c.seen_at < now - NETWORK_KNOWN),
+    )
+    return sum([int((await connection.execute(statement)).rowcount) for statement in statements])
 
 
 async def insert_session(connection: Connection, session: Session) -> None:

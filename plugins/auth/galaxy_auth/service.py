@@ -21,6 +21,7 @@ fact would make a new account of an old challenge: it finds the fact undelivered
 import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from galaxy_auth import queries
@@ -48,7 +49,7 @@ from galaxy_contracts.formats import Address, parse_address
 from galaxy_contracts.geo import COUNTRIES
 from galaxy_contracts.mail import OUTBOX, MailKind, Message
 from galaxy_contracts.sessions import SessionStarted
-from galaxy_kernel.api import Connection, Context, Problem, advisory_lock, invalid, throttled
+from galaxy_kernel.api import Connection, Context, Problem, advisory_lock, after_commit, found_work, invalid, throttled
 
 SIGN_IN_CODE = MailKind(name="auth.sign_in_code", package="galaxy_auth", secret=True)
 
@@ -119,6 +120,7 @@ class SignInService:
             }
             await queries.insert_challenge(connection, row)
             await self._enqueue(connection, address, locale, challenge, code)
+            after_commit(connection, self._security.code_sent)
         return challenge
 
     async def confirm(self, confirmation: Confirmation) -> SignIn:
@@ -135,7 +137,7 @@ class SignInService:
     async def prune(self) -> bool:
         """Delete what no throttle counts any longer, and the addresses of challenges that have expired."""
         async with self._context.database.transaction() as connection:
-            await queries.prune_challenges(connection, self._context.clock.now())
+            found_work(await queries.prune_challenges(connection, self._context.clock.now()))
         return False
 
     async def forget(self, connection: Connection, account_id: UUID, email: str, until: datetime) -> None:
@@ -224,6 +226,7 @@ class SignInService:
         session, token = await self._sessions.start(connection, account.id, given.device_name)
         started = SessionStarted(account.id, session.id, session.device_name, first=created)
         await self._context.facts.record(connection, started)
+        after_commit(connection, partial(self._security.signed_in, new=created))
         if not created:
             await tell_of_device(self._context, connection, account, session)
         return SignIn(account, session, token)

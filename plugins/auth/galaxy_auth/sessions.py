@@ -23,7 +23,7 @@ from galaxy_contracts.access import UserIdentity
 from galaxy_contracts.accounts import ACCOUNTS, Accounts
 from galaxy_contracts.geo import COUNTRIES, Countries
 from galaxy_contracts.sessions import SessionsRevoked
-from galaxy_kernel.api import Cache, Connection, Context, Paging, new_id, not_found
+from galaxy_kernel.api import Cache, Connection, Context, Paging, found_work, new_id, not_found
 
 TOUCH_PRECISION = timedelta(minutes=5)
 """A use is recorded only when the last recorded one is older than this: most requests write nothing."""
@@ -135,6 +135,7 @@ class SessionService:
     async def touch(self) -> bool:
         """Write when sessions were last used; return whether there is more to write."""
         seen = list(islice(self._seen.items(), BATCH))
+        found_work(seen)
         if not seen:
             return False
         async with self._context.database.transaction() as connection:
@@ -150,6 +151,7 @@ class SessionService:
         async with self._context.database.transaction() as connection:
             ended = await queries.delete_sessions(connection, run_out, limit=BATCH)
             await self._cache.drop_many(connection, [session.token_hash for session in ended])
+        found_work(ended)
         return len(ended) == BATCH
 
     def _last_seen(self, session: Session) -> datetime:

@@ -20,9 +20,19 @@ from galaxy_engineversion import queries
 from galaxy_engineversion.conformance import Examined, Failure, examine
 from galaxy_engineversion.domain import Claim
 from galaxy_engineversion.errors import driver_missing
+from galaxy_engineversion.metrics import CHECKS
 from galaxy_engineversion.settings import EngineVersionSettings
 from galaxy_engineversion.users import VersionUsers
-from galaxy_kernel.api import Cache, Connection, Context, is_unavailable, not_found, request_context, request_id
+from galaxy_kernel.api import (
+    Cache,
+    Connection,
+    Context,
+    found_work,
+    is_unavailable,
+    not_found,
+    request_context,
+    request_id,
+)
 
 CHECK_WORKER = "engineversion.check"
 LEASE = timedelta(seconds=60)
@@ -39,7 +49,7 @@ class Checks:
         self._context, self._cache, self._users = context, cache, users
         self._drivers: EngineDrivers | None = None
         self._running: tuple[Claim, asyncio.Task[Examined]] | None = None
-        self._ended = context.meter.create_counter("engineversion.checks", description="Checks of engines by outcome.")
+        self._ended = CHECKS.on(context.meter)
 
     def register_drivers(self, drivers: EngineDrivers) -> None:
         """Register where engines run; see the contract."""
@@ -99,6 +109,7 @@ class Checks:
             claim = await queries.claim_check(connection, LEASE)
             if claim is None:
                 return False
+            found_work()
             image = await self._image(connection, claim)
         if claim.tries > MAX_TRIES:
             lost = Failure("check_lost", f"{MAX_TRIES} processes ended or were lost while they examined the engine")

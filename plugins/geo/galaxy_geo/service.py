@@ -25,9 +25,10 @@ from galaxy_geo import queries
 from galaxy_geo.counting import Notes, Tally
 from galaxy_geo.databases import CountryDatabase
 from galaxy_geo.domain import CountrySummary
+from galaxy_geo.metrics import REQUESTS
 from galaxy_geo.settings import GeoSettings
 from galaxy_geo.watching import CountryFile
-from galaxy_kernel.api import Connection, Context, Health, Paging, is_unavailable
+from galaxy_kernel.api import Connection, Context, Health, Paging, found_work, is_unavailable
 
 BATCH = 1_000
 """Counters written in one statement: binding 5,000 of them kept the event loop for 40 ms, these for less than 10."""
@@ -48,7 +49,7 @@ class CountryService:
     def __init__(self, context: Context[GeoSettings]) -> None:
         self._context = context
         self._notes, self._tally = Notes(), Tally()
-        self._counted = context.meter.create_counter("geo.requests", description="Requests by outcome.")
+        self._counted = REQUESTS.on(context.meter)
         self._full = False
         self._unwritten = ""
         """Why the last flush failed; empty when it succeeded."""
@@ -144,6 +145,7 @@ class CountryService:
         async with self._context.database.transaction() as connection:
             await queries.add(connection, some)
         self._tally.written(some)
+        found_work(some)
         self._counted.add(sum(each.requests for each in some.values()), {"outcome": "counted"})
         return len(self._tally) > 0
 

@@ -53,7 +53,7 @@ class MailPlugin:
             log=context.log,
             meter=context.meter,
         )
-        self._workers = workers.workers(deliverer, self._deliveries, settings.worker_interval)
+        self._workers = workers.workers(context, deliverer, self._deliveries)
         self._probes = (Probe("relay", deliverer.health),)
         try:
             yield (Offer(OUTBOX, MailOutbox(context, sealer)),)

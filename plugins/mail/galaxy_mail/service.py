@@ -25,7 +25,17 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from galaxy_contracts.mail import MailKind, Message
-from galaxy_kernel.api import Connection, Context, LeasedQueue, Paging, conflict, new_id, not_found, request_id
+from galaxy_kernel.api import (
+    Connection,
+    Context,
+    LeasedQueue,
+    Paging,
+    conflict,
+    found_work,
+    new_id,
+    not_found,
+    request_id,
+)
 from galaxy_mail import queries
 from galaxy_mail.domain import Draft, Identity, check_key, check_unsubscribe_url, parse_recipient
 from galaxy_mail.errors import RenderError
@@ -191,13 +201,17 @@ class Deliveries:
     async def fold(self) -> bool:
         """Fold recipients that a previous release stored; return whether there may be more."""
         async with self._context.database.transaction() as connection:
-            return await queries.fold_recipients(connection, _FOLDED_AT_ONCE) == _FOLDED_AT_ONCE
+            folded = await queries.fold_recipients(connection, _FOLDED_AT_ONCE)
+        found_work(folded)
+        return folded == _FOLDED_AT_ONCE
 
     async def prune(self) -> bool:
         """Delete ended mails that are older than the retention; return whether there may be more."""
         age = self._context.settings.retention
         async with self._context.database.transaction() as connection:
-            return await queries.prune(connection, age, _PRUNED_AT_ONCE) == _PRUNED_AT_ONCE
+            pruned = await queries.prune(connection, age, _PRUNED_AT_ONCE)
+        found_work(pruned)
+        return pruned == _PRUNED_AT_ONCE
 
     async def _found(self, connection: Connection, delivery: UUID) -> Row[Any]:
         row = await queries.find_delivery(connection, delivery)

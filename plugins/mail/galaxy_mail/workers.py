@@ -8,6 +8,7 @@ operators can resend, or waiting with an attempt less.
 import random as random_module
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 from opentelemetry.metrics import Meter
 from structlog.typing import FilteringBoundLogger
@@ -16,16 +17,20 @@ from galaxy_kernel.api import (
     Backoff,
     Claim,
     Clock,
+    Context,
     Database,
     Health,
     LeasedQueue,
+    Measurements,
     Outcome,
     Pump,
     QueueMetrics,
     Result,
     Worker,
+    found_work,
     request_context,
 )
+from galaxy_mail import metrics
 from galaxy_mail.domain import envelope_of
 from galaxy_mail.errors import Refusal, RelayDown
 from galaxy_mail.queue import DELIVER
@@ -79,7 +84,8 @@ class Deliverer:
         self._pauses = 0
         """Pauses in a row."""
         self._down = ""
-        self._attempts = QueueMetrics("mail", queue, "kind", log=log, meter=meter)
+        self._attempts = QueueMetrics("mail", queue, metrics.QUEUE, log=log, meter=meter)
+        metrics.RELAY_UP.observe(meter, lambda: 0 if self._down else 1)
 
     async def run(self) -> bool | timedelta:
         """Make one pass: expire mails, and send due ones unless the relay is down.
@@ -116,6 +122,7 @@ class Deliverer:
     async def _put_back(self) -> None:
         """Queue the mails again whose refusals were the relay's after all."""
         if keys := self._verdicts.to_put_back():
+            found_work()
             async with self._database.transaction() as connection:
                 await self._queue.reopen(connection, keys)
             self._verdicts.put_back(keys)
@@ -127,7 +134,6 @@ class Deliverer:
     async def _housekeep(self) -> None:
         async with self._database.transaction() as connection:
             await self._queue.expire(connection)
-            await self._attempts.gauge(connection)
         await self._transport.trim()
         self._housekeeping_at = self._clock.monotonic() + _HOUSEKEEPING
 
@@ -193,10 +199,19 @@ class Deliverer:
         return Result(claim, Outcome.DONE, reply.text, reply.code)
 
 
-def workers(deliverer: Deliverer, deliveries: Deliveries, interval: timedelta) -> Sequence[Worker]:
+def workers(context: Context[MailSettings], deliverer: Deliverer, deliveries: Deliveries) -> Sequence[Worker]:
     """Return the workers: every replica sends, one of them prunes, and folds what a previous release queued."""
+    measurements = Measurements(
+        "mail.measure",
+        partial(metrics.QUEUE.measure, deliveries.queue),
+        metrics.QUEUE.gauges,
+        database=context.database,
+        meter=context.meter,
+        log=context.log,
+    )
     return (
-        Worker(DELIVER, deliverer.run, interval),
+        measurements.worker(),
+        Worker(DELIVER, deliverer.run, context.settings.worker_interval),
         Worker("mail.prune", deliveries.prune, _PRUNE_INTERVAL, singleton=True),
         Worker("mail.fold", deliveries.fold, _PRUNE_INTERVAL, singleton=True),
     )

@@ -74,7 +74,7 @@ async def work(dsn: str, port: int) -> None:
     while True:
         await deliverer.run()
         async with database.reading() as connection:
-            if await queue.depth(connection, 1) == 0:
+            if (await queue.backlog(connection, 1)).queued == 0:
                 break
         await asyncio.sleep(0.05)
     await transport.close()

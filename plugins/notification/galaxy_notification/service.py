@@ -36,6 +36,7 @@ from galaxy_kernel.api import (
     Paging,
     Problem,
     conflict,
+    found_work,
     invalid,
     new_id,
     not_found,
@@ -75,7 +76,9 @@ class NotificationService:
         """Delete what is older than the retention and settled; return whether there may be more."""
         age = self._context.settings.retention
         async with self._context.database.transaction() as connection:
-            return await queries.prune(connection, age, _PRUNED_AT_ONCE) == _PRUNED_AT_ONCE
+            pruned = await queries.prune(connection, age, _PRUNED_AT_ONCE)
+        found_work(pruned)
+        return pruned == _PRUNED_AT_ONCE
 
 
 class Inbox:

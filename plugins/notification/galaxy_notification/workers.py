@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from galaxy_kernel.api import (
     Connection,
     Context,
     LeasedQueue,
+    Measurements,
     Outcome,
     QueueMetrics,
     Result,
@@ -26,7 +28,7 @@ from galaxy_kernel.api import (
     field_errors,
     request_context,
 )
-from galaxy_notification import queries
+from galaxy_notification import metrics, queries
 from galaxy_notification.catalogue import Catalogue
 from galaxy_notification.channels import EmailChannel, OperatorsChannel, OutgoingRoute, PushChannel
 from galaxy_notification.domain import Reason, refusal_of
@@ -43,7 +45,16 @@ def workers(
     context: Context[NotificationSettings], deliverer: "Deliverer", service: NotificationService
 ) -> list[Worker]:
     """Return the plugin's workers."""
+    measurements = Measurements(
+        "notification.measure",
+        partial(metrics.QUEUE.measure, deliverer.queue),
+        metrics.QUEUE.gauges,
+        database=context.database,
+        meter=context.meter,
+        log=context.log,
+    )
     return [
+        measurements.worker(),
         Worker(DELIVER, deliverer.run, context.settings.worker_interval),
         Worker("notification.prune", service.prune, _PRUNE_INTERVAL, singleton=True),
     ]
@@ -64,7 +75,7 @@ class Deliverer:
         links: UnsubscribeLinks,
     ) -> None:
         """Look up the channels: every plugin has offered its own by now."""
-        self._database, self._catalogue = context.database, catalogue
+        self._catalogue, self.queue = catalogue, queue
         self._accounts = context.require(ACCOUNTS)
         email, push = EmailChannel(context.require(OUTBOX), links), PushChannel(context.find(PUSH))
         operators = OperatorsChannel(context.find(ADMIN_CHANNEL), context.settings.admin_email)
@@ -73,7 +84,7 @@ class Deliverer:
             (Audience.ACCOUNT, Channel.PUSH): push,
             (Audience.OPERATORS, Channel.EMAIL): operators,
         }
-        self._attempts = QueueMetrics("notification", queue, "kind", "channel", log=context.log, meter=context.meter)
+        self._attempts = QueueMetrics("notification", queue, metrics.QUEUE, log=context.log, meter=context.meter)
         c = notification_routes.c
         self._batches = Batches(
             queue,
@@ -88,9 +99,6 @@ class Deliverer:
         """Make one pass: deliver a set of due routes."""
         more = await self._batches.run()
         self._attempts.hand_over()
-        if not more:
-            async with self._database.reading() as connection:
-                await self._attempts.gauge(connection)
         return more
 
     async def _deliver(self, connection: Connection, claims: Sequence[Claim]) -> list[Result]:

@@ -1,8 +1,17 @@
 """The plugin's metrics. The path of an event only adds numbers; they are passed to the meter together."""
 
-from collections import Counter
+from collections import Counter as Count
 
 from opentelemetry.metrics import Meter
+
+from galaxy_kernel.api import Counter, Gauge
+
+SUBSCRIBERS = Gauge("push.subscribers", "Open subscriptions.")
+READ = Counter("push.read", "Events read from the table for subscribers here.")
+SENT = Counter("push.sent", "Events received by subscribers, counted for each of them.")
+FRAMES = Counter("push.frames", "Frames received by subscribers.")
+CUT_OFF = Counter("push.cut_off", "Subscribers cut off, by reason.", ("reason",))
+REPLAYS = Counter("push.replays", "Replays for clients, by outcome.", ("outcome",))
 
 
 class Metrics:
@@ -12,18 +21,12 @@ class Metrics:
         self.subscribers = 0
         self.sent = self.frames = 0
         """Events and frames that subscribers received, since the last report."""
-        self.cut_off: Counter[str] = Counter()
+        self.cut_off: Count[str] = Count()
         """Subscribers cut off since then, by reason: `blocked`, `lagging` or `trimmed`."""
-        self.replays: Counter[str] = Counter()
+        self.replays: Count[str] = Count()
         """Replays since then, by outcome: `answered`, `resync`, `refused` or `unavailable`."""
-        self._subscribers = meter.create_gauge("push.subscribers", description="Open subscriptions.")
-        self._read = meter.create_counter("push.read", description="Events read from the table for subscribers here.")
-        self._sent = meter.create_counter(
-            "push.sent", description="Events received by subscribers, counted for each of them."
-        )
-        self._frames = meter.create_counter("push.frames", description="Frames received by subscribers.")
-        self._cut_off = meter.create_counter("push.cut_off", description="Subscribers cut off, by reason.")
-        self._replays = meter.create_counter("push.replays", description="Replays for clients, by outcome.")
+        self._subscribers, self._read, self._sent = SUBSCRIBERS.on(meter), READ.on(meter), SENT.on(meter)
+        self._frames, self._cut_off, self._replays = FRAMES.on(meter), CUT_OFF.on(meter), REPLAYS.on(meter)
 
     def hand_over(self, *, read: int) -> None:
         """Report the numbers so far to the meter."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from structlog.typing import FilteringBoundLogger
 
-from galaxy_kernel.api import Clock, Database, Health, Worker
+from galaxy_kernel.api import Clock, Database, Health, Worker, found_work
 from galaxy_push import queries
 from galaxy_push.domain import Cursor
 from galaxy_push.hub import Hub
@@ -45,6 +45,7 @@ class Reader:
         self._seen = replace(self._seen, end=page.standing.end)
         self._hub.add(page.events)
         self._metrics.hand_over(read=len(page.events))
+        found_work(page.events or page.waiting)
         # waiting events get their numbers here, or have got them from another replica by now
         more = page.waiting and await self._number() != page.standing.end
         return more or len(page.events) == PAGE
@@ -82,7 +83,9 @@ def workers(database: Database, reader: Reader, retention: timedelta) -> Sequenc
 
     async def trim() -> bool:
         async with database.transaction() as connection:
-            return await queries.trim(connection, retention) == queries.TRIMMED_AT_ONCE
+            trimmed = await queries.trim(connection, retention)
+        found_work(trimmed)
+        return trimmed == queries.TRIMMED_AT_ONCE
 
     return (
         Worker(READ, reader.run, interval=READ_INTERVAL),

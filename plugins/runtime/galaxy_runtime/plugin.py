@@ -10,6 +10,7 @@ from galaxy_contracts.notification import NOTIFICATIONS
 from galaxy_contracts.runtime import RUNTIME
 from galaxy_contracts.turns import TURN_POLICIES
 from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Probe, Route, Worker
+from galaxy_runtime import measuring
 from galaxy_runtime.caches import records_cache
 from galaxy_runtime.clocks import workers as clock_workers
 from galaxy_runtime.clocks.service import ClockService
@@ -25,6 +26,7 @@ from galaxy_runtime.engines.leases import EngineLeases
 from galaxy_runtime.engines.passes import EnginePasses
 from galaxy_runtime.engines.places import Places
 from galaxy_runtime.engines.service import EngineService
+from galaxy_runtime.metrics import TurnMetrics
 from galaxy_runtime.notices import TURN_FAILED, Notices
 from galaxy_runtime.operations import routes as operation_routes
 from galaxy_runtime.operations import workers as operation_workers
@@ -42,7 +44,6 @@ from galaxy_runtime.tables import metadata
 from galaxy_runtime.turns import thinning
 from galaxy_runtime.turns import workers as turn_workers
 from galaxy_runtime.turns.commit import Commits
-from galaxy_runtime.turns.metrics import TurnMetrics
 from galaxy_runtime.turns.running import TurnRunner
 from galaxy_runtime.turns.service import TurnService
 from galaxy_runtime.turns.workers import TurnWorker
@@ -120,6 +121,7 @@ class RuntimePlugin:
             *clock_workers.workers(self._deadlines),
             *engine_workers.workers(self._context, self._engines, self._passes),
             *operation_workers.workers(self._runner),
+            measuring.worker(self._context, self.time),
         )
 
     def _turn_worker(self, context: Context[RuntimeSettings], engines: Engines) -> TurnWorker:

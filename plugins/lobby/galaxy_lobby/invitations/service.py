@@ -19,7 +19,7 @@ from sqlalchemy import Row
 from galaxy_contracts.accounts import ACCOUNTS, Account
 from galaxy_contracts.formats import Address, parse_address
 from galaxy_contracts.mail import OUTBOX, Message
-from galaxy_kernel.api import Connection, Context, Paging, conflict, invalid, new_id, not_found, throttled
+from galaxy_kernel.api import Connection, Context, Paging, conflict, found_work, invalid, new_id, not_found, throttled
 from galaxy_lobby import notices
 from galaxy_lobby.domain import ENROLLING, Game, Membership
 from galaxy_lobby.invitations import queries
@@ -100,7 +100,7 @@ class InvitationService:
     async def expire(self) -> bool:
         """Close invitations that have run out."""
         async with self._context.database.transaction() as connection:
-            await queries.expire(connection, self._store.now())
+            found_work(await queries.expire(connection, self._store.now()))
         return False
 
     async def forget(self, connection: Connection, account_id: UUID, email: str, until: datetime) -> None:

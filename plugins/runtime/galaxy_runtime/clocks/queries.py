@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import DateTime, Integer, Interval, Row, Text, Uuid, bindparam, column, text
+from sqlalchemy import DateTime, Double, Integer, Interval, Row, Text, Uuid, bindparam, column, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from galaxy_contracts.schedules import Schedule
@@ -111,12 +111,12 @@ _SHORTEN = text(f"""
 
 _BACKLOG = (
     text(f"""
-    SELECT count(*), count(*) FILTER (WHERE late) FROM (
-        SELECT coalesce(due_at, next_turn_at) < {NOW} - :late AS late FROM runtime_records
-        WHERE playing AND next_turn_at <= {NOW} LIMIT :most) AS due
+    SELECT count(*), count(*) FILTER (WHERE age > :late), extract(epoch FROM coalesce(max(age), interval '0')) FROM (
+        SELECT {NOW} - coalesce(due_at, next_turn_at) AS age FROM runtime_records
+        WHERE playing AND next_turn_at <= {NOW} ORDER BY next_turn_at LIMIT :most) AS due
     """)  # noqa: S608  constants
     .bindparams(SHIFT, bindparam("late", type_=Interval))
-    .columns(column("due", Integer), column("late", Integer))
+    .columns(column("due", Integer), column("late", Integer), column("overdue", Double))
 )
 
 _REMIND = (
@@ -205,10 +205,13 @@ async def shorten_waits(connection: Connection, longest: timedelta, shift: timed
     await connection.execute(_SHORTEN, {"longest": longest, "shift": shift})
 
 
-async def backlog(connection: Connection, late: timedelta, most: int, shift: timedelta) -> tuple[int, int]:
-    """Return how many turns are due, and how many for longer than `late`; at most `most` are counted."""
+async def backlog(connection: Connection, late: timedelta, most: int, shift: timedelta) -> tuple[int, int, float]:
+    """Return how many turns are due, how many for longer than `late`, and the seconds of the longest.
+
+    At most `most` are looked at, first those whose time came first.
+    """
     row = (await connection.execute(_BACKLOG, {"late": late, "most": most, "shift": shift})).one()
-    return row[0], row[1]
+    return row[0], row[1], float(row[2])
 
 
 async def take_reminders(connection: Connection, limit: int, shift: timedelta) -> Sequence[Row[Any]]:

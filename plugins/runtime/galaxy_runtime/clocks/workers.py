@@ -1,4 +1,4 @@
-"""The worker `runtime.deadlines`: reminds players of deadlines, and measures how late turns are.
+"""The worker `runtime.deadlines`: reminds players of deadlines.
 
 What a crash leaves behind: a reminder is noted in the record with what the game's owner makes of it, in one
 transaction; before its COMMIT nothing was told, after it nobody is reminded again.
@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from galaxy_kernel.api import Connection, Context, Worker, is_unavailable
+from galaxy_kernel.api import Connection, Context, Worker, found_work, is_unavailable
 from galaxy_runtime.clocks import queries
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.domain import seats_from
@@ -21,8 +21,6 @@ DEADLINE_WORKER = "runtime.deadlines"
 _INTERVAL = timedelta(seconds=10)
 _SET = 100
 """Games in one transaction."""
-_LATE = timedelta(minutes=1)
-_COUNTED = 10_000
 
 
 class Deadlines:
@@ -30,9 +28,6 @@ class Deadlines:
 
     def __init__(self, context: Context[RuntimeSettings], time: DatabaseTime, table: ObservingTable) -> None:
         self._context, self._time, self._table = context, time, table
-        gauge = context.meter.create_gauge
-        self._due = gauge("runtime.turns_due", description=f"Turns that are due, at most {_COUNTED:,}.")
-        self._late = gauge("runtime.turns_late", description="Those due for longer than a minute.")
 
     async def run(self) -> bool:
         """Remind a set of games; return whether there may be more."""
@@ -40,9 +35,7 @@ class Deadlines:
             due = await queries.take_reminders(connection, _SET, self._time.shift)
             for row in due:
                 await self._remind(connection, row)
-            number, late = await queries.backlog(connection, _LATE, _COUNTED, self._time.shift)
-        self._due.set(number)
-        self._late.set(late)
+        found_work(due)
         return len(due) == _SET
 
     async def _remind(self, connection: Connection, row: Row[Any]) -> None:

@@ -34,6 +34,7 @@ from galaxy_runtime.engines.host import GRACE, EngineHost
 from galaxy_runtime.engines.leases import EngineLeases, Held
 from galaxy_runtime.engines.places import Places
 from galaxy_runtime.errors import engine_busy, engine_waking
+from galaxy_runtime.metrics import ENGINE_CRASHES, ENGINE_STARTS
 from galaxy_runtime.notices import Notices
 from galaxy_runtime.reconciling import Action, Adopt, Forget, Launch, Raise, Remove, Renew, Start, plan
 from galaxy_runtime.records.service import RecordService
@@ -60,8 +61,8 @@ class EngineActions:
     ) -> None:
         self._context, self._host, self._leases, self._places = context, host, leases, places
         self._records, self._notices = records, notices
-        self._starts = context.meter.create_counter("runtime.engine_starts", description="Starts of engines.")
-        self._crashes = context.meter.create_counter("runtime.engine_crashes", description="Ends nobody asked for.")
+        self._starts = ENGINE_STARTS.on(context.meter)
+        self._crashes = ENGINE_CRASHES.on(context.meter)
 
     async def settle(self, game_id: UUID) -> None:
         """Bring a game's engine to what its record wants, now. Raise the failure that stands in the way."""

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from galaxy_engine.failures import EngineFailure, HostUnreachable, Unhealthy
-from galaxy_kernel.api import Cache, Context, Health
+from galaxy_kernel.api import Cache, Context, Health, found_work
 from galaxy_runtime.caches import Record
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.engines import queries
 from galaxy_runtime.engines.acting import EngineActions
-from galaxy_runtime.engines.domain import STATUSES, EngineState
+from galaxy_runtime.engines.domain import EngineState
 from galaxy_runtime.engines.host import GRACE, EngineHost
 from galaxy_runtime.engines.service import EngineService
 from galaxy_runtime.reconciling import Remove, plan
@@ -46,9 +46,6 @@ class EnginePasses:
         self._context, self._cache, self._time = context, cache, time
         self._host, self._actions, self._engines = host, actions, engines
         self._unreachable = ""
-        self._counts = context.meter.create_gauge(
-            "runtime.engines", description="Games that want an engine, by status."
-        )
 
     async def reconcile(self) -> timedelta | None:
         """Compare all engines with all records and bring together what differs; return when to look again."""
@@ -63,6 +60,7 @@ class EnginePasses:
             states = await queries.find_states(connection, {engine.id.game_id for engine in engines})
         desired = [state.desired(in_hand=state.held) for state in states]
         actions = plan(owner, desired, engines, states[0].now) if states else plan(owner, [], engines, _NEVER)
+        found_work(actions)
         known = {state.game_id for state in states}
         await self._actions.settle_all(dict.fromkeys(each.game_id for each in actions if each.game_id in known))
         for action in actions:
@@ -99,9 +97,7 @@ class EnginePasses:
                 asleep = await queries.let_sleep(connection, settings.idle_stop, soon, shift)
                 await self._cache.put_many(connection, asleep)
             waking = await queries.find_waking(connection, settings.wake_ahead, shift)
-            counts = await queries.count_by_status(connection)
-        for status in STATUSES:
-            self._counts.set(counts.get(status, 0), {"status": status})
+        found_work(asleep or waking)
         await self._actions.settle_all(record.game_id for record in asleep)
         await self._engines.wake(waking)
 

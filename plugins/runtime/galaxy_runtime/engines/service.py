@@ -18,6 +18,7 @@ from galaxy_kernel.api import (
     Context,
     LeaseLostError,
     Problem,
+    found_work,
     not_found,
 )
 from galaxy_runtime.caches import Record
@@ -136,6 +137,7 @@ class EngineService:
         used, self._used = self._used, set()
         if not used:
             return
+        found_work()
         try:
             async with self._context.database.transaction() as connection:
                 await queries.note_used(connection, used, self._time.shift)

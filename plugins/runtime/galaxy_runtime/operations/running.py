@@ -12,10 +12,20 @@ from uuid import UUID
 
 from galaxy_contracts.runtime import Failure, Operation
 from galaxy_engine.failures import EngineFailure, HostUnreachable
-from galaxy_kernel.api import Cache, Context, LeaseKeeper, LeaseLostError, Problem, is_unavailable, request_context
+from galaxy_kernel.api import (
+    Cache,
+    Context,
+    LeaseKeeper,
+    LeaseLostError,
+    Problem,
+    found_work,
+    is_unavailable,
+    request_context,
+)
 from galaxy_runtime.caches import Record
 from galaxy_runtime.engines.domain import Engine, Engines
 from galaxy_runtime.errors import ENGINE_STOPPED
+from galaxy_runtime.metrics import OPERATION_DURATION, OPERATIONS
 from galaxy_runtime.operations import queries
 from galaxy_runtime.operations.domain import LEASE, MOST_STARTS, TRANSIENT, Claim
 from galaxy_runtime.operations.replacing import Replacements
@@ -49,10 +59,8 @@ class OperationRunner:
         self._beginnings, self._replacements = beginnings, replacements
         self._keeper = LeaseKeeper(self._renew, lease=LEASE)
         self._running: dict[UUID, asyncio.Task[None]] = {}
-        self._ended = context.meter.create_counter("runtime.operations", description="Operations by their outcome.")
-        self._durations = context.meter.create_histogram(
-            "runtime.operation_duration", unit="s", description="Operations from their claim to their end."
-        )
+        self._ended = OPERATIONS.on(context.meter)
+        self._durations = OPERATION_DURATION.on(context.meter)
 
     async def work(self) -> bool:
         """Claim what nobody works at; return whether there may be more."""
@@ -61,6 +69,7 @@ class OperationRunner:
             return False
         async with self._context.database.transaction() as connection:
             claims = await queries.claim(connection, free)
+        found_work(claims)
         for claim in claims:
             task = asyncio.create_task(self._carry_out(claim), name=f"operation {claim.operation} {claim.id}")
             self._running[claim.id] = task

@@ -23,12 +23,12 @@ from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.domain import seats_from
 from galaxy_runtime.engines.domain import Engine, Engines
 from galaxy_runtime.errors import ENGINE_STOPPED, ENGINE_WAKING
+from galaxy_runtime.metrics import TurnMetrics
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.turns import queries
 from galaxy_runtime.turns.adjudication import Adjudicated, TurnInput, adjudicate
 from galaxy_runtime.turns.commit import Commits, ComputedTurn, OwnerRefusedError
 from galaxy_runtime.turns.domain import RETRY_DELAYS, seed_of
-from galaxy_runtime.turns.metrics import TurnMetrics
 from galaxy_runtime.turns.positions import NewPosition
 from galaxy_runtime.turns.queries import Claim
 from galaxy_runtime.turns.service import TurnService

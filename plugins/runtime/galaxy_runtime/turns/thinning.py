@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from galaxy_kernel.api import Context, Worker
+from galaxy_kernel.api import Context, Worker, found_work
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.turns import queries
 
@@ -37,6 +37,7 @@ class Thinning:
         keep = self._context.settings.keep_snapshots
         async with self._context.database.transaction() as connection:
             games, thinned, last = await queries.thin(connection, self._after, keep, _GAMES, _POSITIONS)
+        found_work(thinned)
         if thinned:
             self._context.log.info("snapshots_thinned", snapshots=thinned)
         if thinned == _POSITIONS:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from galaxy_kernel.api import Context, LeaseKeeper, LeaseLostError, Worker, request_context
+from galaxy_kernel.api import Context, LeaseKeeper, LeaseLostError, Worker, found_work, request_context
 from galaxy_runtime.clocks.service import ClockService
+from galaxy_runtime.metrics import TurnMetrics
 from galaxy_runtime.records.service import TURN_WORKER
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.turns.commit import Commits
 from galaxy_runtime.turns.domain import LEASE
-from galaxy_runtime.turns.metrics import TurnMetrics
 from galaxy_runtime.turns.queries import Claim
 from galaxy_runtime.turns.running import TurnRunner
 from galaxy_runtime.turns.service import TurnService
@@ -62,6 +62,7 @@ class TurnWorker:
         if self._stopping:  # meanwhile
             await self._turns.release(claims)
             return None
+        found_work(claims)
         for claim in claims:
             self._start(claim)
         if self._more:
