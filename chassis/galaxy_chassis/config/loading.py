@@ -31,7 +31,7 @@ _LINK = re.compile(
 )
 """What Kubernetes adds to the environment of a pod for a service whose name begins with ours, `backend-push` say."""
 _LINK_PORT, _LINK_URL = re.compile(r"(?:[A-Z0-9_]+_)?PORT"), re.compile(r"(?:tcp|udp|sctp)://\S+:\d+")
-"""The one among them whose name may also be a setting's: it is told by its value."""
+"""The one among them whose name may also be a setting's: its value shows which it is."""
 
 
 @dataclass(frozen=True, slots=True)
