@@ -21,6 +21,7 @@ MEASURES = (
     "smtp",
     "enqueue",
     "http",
+    "edge",
     "signins",
     "geo",
     "statements",

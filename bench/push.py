@@ -42,6 +42,7 @@ from galaxy_push.domain import StoredEvent
 from galaxy_push.hub import Hub
 from galaxy_push.metrics import Metrics
 from galaxy_push.plugin import PushPlugin
+from galaxy_push.replays import Replays
 from galaxy_push.service import PushService
 from galaxy_push.settings import PushSettings
 from galaxy_push.workers import Reader
@@ -98,9 +99,12 @@ class _Backend:
     def __init__(self, database: Database) -> None:
         self.database, self.metrics, self.clock = database, Metrics(NoOpMeter("bench")), SystemClock()
         self.hub = Hub(self.clock.monotonic)
-        self.reader = Reader(database, self.hub, self.clock, self.metrics)
-        settings, log = PushSettings(max_lag=1_000_000), get_logger("galaxy_push", plugin="push")
-        service = rpc.service(rpc.Subscriptions(database, self.hub, settings, self.metrics, log))
+        log = get_logger("galaxy_push", plugin="push")
+        self.reader = Reader(database, self.hub, self.clock, self.metrics, log)
+        settings = PushSettings(max_lag=1_000_000)
+        service = rpc.service(
+            rpc.Subscriptions(database, self.hub, settings, self.metrics, log), Replays(database, self.metrics)
+        )
         self.server = RpcServer("127.0.0.1:0", token=TOKEN, services=[("push", service)])
 
 
@@ -178,7 +182,7 @@ async def listen(address: str, events: int, n: int) -> float:
 async def idle(dsn: str, events: int) -> Values:
     """Add events to the hub one by one, alternating with as many bytes to a TCP connection."""
     sample = StoredEvent(2**50, ACCOUNT, None, "bench.happened", json.dumps({"at": 12345.678901}), "bench-request")
-    there = _There(len(frames.encode(sample)))
+    there = _There(len(frames.encode(sample, "0" * 12)))
     server = await asyncio.get_running_loop().create_server(lambda: there, "127.0.0.1", 0)
     async with _backend(dsn) as backend, server:
         ports = {"address": backend.server.address, "port": server.sockets[0].getsockname()[1], "size": there.size}

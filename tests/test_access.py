@@ -14,13 +14,14 @@ from galaxy_contracts.accounts import ACCOUNTS
 from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.testing import FakeAccounts, FakeOutbox
 from galaxy_devkit.testing import GATEWAY_TOKEN, Boot, Booted, offering
+from galaxy_kernel.core.assembly import describe_routes
 from galaxy_kernel.http.route import Access, Route
 from galaxy_mail.plugin import MailPlugin
 from galaxy_user.plugin import UserPlugin
 
 
 def routes(booted: Booted) -> list[Route]:
-    return [route for _, route in booted.kernel.assembly.plugins.contributions("backend_routes")]
+    return [route for _, route in describe_routes(booted.kernel.assembly)]
 
 
 def path_of(route: Route) -> str:
@@ -125,9 +126,9 @@ async def test_each_boots_alone(boot: Boot, plugin: type[Any]) -> None:
 
 
 async def test_forwarded_addresses_are_believed_from_trusted_proxies(boot: Boot) -> None:
-    """A peer in BACKEND_TRUSTED_PROXIES names the client: the leftmost address."""
-    environment = {"BACKEND_TRUSTED_PROXIES": "127.0.0.0/8", "BACKEND_AUTH_CODES_PER_IP_PER_HOUR": "1"}
-    forwarded = ("198.51.100.1, 192.0.2.9", "198.51.100.2, 192.0.2.9", "198.51.100.1, 192.0.2.8")
+    """A peer in BACKEND_TRUSTED_PROXIES names the client: the nearest address that is not a proxy's own."""
+    environment = {"BACKEND_TRUSTED_PROXIES": "127.0.0.0/8,192.0.2.0/24", "BACKEND_AUTH_CODES_PER_IP_PER_HOUR": "1"}
+    forwarded = ("198.51.100.1, 192.0.2.9", "198.51.100.2, 192.0.2.9", "203.0.113.1, 198.51.100.1, 192.0.2.8")
     statuses = []
     async with boot(*ALL, environment=environment) as booted:
         for number, chain in enumerate(forwarded):

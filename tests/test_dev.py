@@ -101,10 +101,13 @@ async def test_newcomer_plays_and_the_next_start_goes_on(tmp_path: Path, started
 
     second = await start(data, started)
     assert (data / "secret_key").read_text() == secret
-    api = re.search(r"API +(http://\S+)", second.banner)
-    assert api is not None
+    gateway = re.search(r"Gateway +(http://\S+)", second.banner)
+    assert gateway is not None
     headers = {"Authorization": f"Bearer {token[1]}"}
-    async with aiohttp.ClientSession(api[1]) as client, client.get("/api/v1/user/account", headers=headers) as answer:
+    async with (
+        aiohttp.ClientSession(gateway[1]) as client,
+        client.get("/api/v1/user/account", headers=headers) as answer,
+    ):
         assert (await answer.json())["id"] == account[1]
     assert await second.end(signal.SIGKILL) == -signal.SIGKILL
     await gone(data)

@@ -8,7 +8,7 @@ import pytest
 from subsets import check_order, subsets, to_assemble
 
 from galaxy_chassis.config.loading import describe
-from galaxy_kernel.core.assembly import assemble
+from galaxy_kernel.core.assembly import assemble, describe_routes
 from galaxy_kernel.core.discovery import Discovery, InstalledPlugin, discover
 from galaxy_kernel.core.hookspecs import HOOKS
 from galaxy_kernel.core.ordering import order
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOUND = discover().enabled
 PLUGINS = [found.name for found in FOUND]
 MANIFESTS = [found.manifest for found in FOUND]
-ROUTES: list[tuple[str, Route]] = assemble({}).plugins.contributions("backend_routes")
+ROUTES: list[tuple[str, Route]] = describe_routes(assemble({}))
 
 MODULES = {
     "__init__", "plugin", "settings", "errors", "domain", "tables", "queries", "service", "routes", "rpc", "workers",
@@ -34,8 +34,19 @@ OWN_PARTS = {
     "geo": {"counting", "databases", "watching"},
     "lobby": {"headers", "notices", "standing", "store"},
     "notification": {"catalogue", "channels", "kinds", "queue"},
-    "mail": {"conversation", "mime", "queue", "rendering", "sealing", "transport"},
-    "push": {"frames", "hub", "metrics"},
+    "mail": {
+        "conversation",
+        "greeting",
+        "headers",
+        "mime",
+        "queue",
+        "rendering",
+        "replies",
+        "sealing",
+        "transport",
+        "verdicts",
+    },
+    "push": {"frames", "hub", "metrics", "replays"},
     "runtime": {"database_time", "drivers", "notices", "policies", "reconciling", "schedules", "table"},
 }
 """Files named after a real second part of a plugin."""

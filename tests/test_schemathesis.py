@@ -15,7 +15,7 @@ from schemathesis.checks import not_a_server_error
 
 from galaxy_devkit.testing import GATEWAY_TOKEN, PostgresCluster
 from galaxy_devkit.testing.kernel import make_boot
-from galaxy_kernel.core.assembly import assemble
+from galaxy_kernel.core.assembly import assemble, describe_routes
 from galaxy_kernel.http import openapi
 
 CODES = {
@@ -24,7 +24,7 @@ CODES = {
     "BACKEND_AUTH_CODES_PER_IP_PER_HOUR": "100000",
     "BACKEND_SMTP_TLS_MODE": "none",
 }
-schema = schemathesis.openapi.from_dict(openapi.build(assemble({}).plugins.contributions("backend_routes")))
+schema = schemathesis.openapi.from_dict(openapi.build(describe_routes(assemble({}))))
 
 
 @pytest.fixture(scope="module")

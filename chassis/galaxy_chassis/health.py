@@ -1,7 +1,7 @@
 """Readiness: named checks of the kernel and the plugins, and the body of `/readyz` (SPEC K-4)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -93,6 +93,15 @@ async def _ask(probe: Probe) -> Health:
     except Exception as error:  # a check that raises counts as failed, and never makes /readyz itself fail
         _log.warning("probe_failed", probe=probe.name, exc_info=error)
         return Health("failed", f"the check itself failed with {type(error).__name__}: see the logs")
+
+
+_PUBLIC = ("name", "plugin", "state", "since")
+
+
+def without_details(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of `/readyz` for strangers: the details name hosts and errors."""
+    checks = [{key: check[key] for key in _PUBLIC} for check in document.get("checks", ())]
+    return {**document, "checks": checks} if "checks" in document else dict(document)
 
 
 def _row(check: _Check) -> dict[str, Any]:

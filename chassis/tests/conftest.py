@@ -130,9 +130,11 @@ class Operation(NamedTuple):
 def served() -> Callable[..., tuple[str, str]]:
     """Return what serves one request as the HTTP server does, and returns the trace and span ids of its work."""
 
-    def served(http: HttpTelemetry, headers: dict[str, str] | None = None, status: int = 200) -> tuple[str, str]:
+    def served(
+        http: HttpTelemetry, headers: dict[str, str] | None = None, status: int = 200, *, trusted: bool = True
+    ) -> tuple[str, str]:
         with request_context("things") as work:
-            seen = http.begin(Operation(), CIMultiDict(headers or {}))
+            seen = http.begin(Operation(), CIMultiDict(headers or {}), trusted=trusted)
             http.end(seen, Operation(), status, 0.02)
             return work.trace_id, work.span_id
 

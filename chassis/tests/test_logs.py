@@ -12,6 +12,7 @@ import structlog
 from galaxy_chassis.logs import (
     get_logger,
     log_request,
+    log_unrouted_request,
 )
 from galaxy_chassis.request_context import RequestContext, current_request, request_context
 
@@ -69,6 +70,18 @@ def test_an_access_line_stands_like_any_other(log: Any) -> None:
     ordinary, line, after = log.lines
     assert ordinary.pop("timestamp") <= line.pop("timestamp") <= after["timestamp"]
     assert list(line.items()) == list(ordinary.items())
+
+
+def test_a_request_without_a_route_has_its_path_scrubbed_and_cut(log: Any) -> None:
+    """What was asked for in vain can be seen, but neither an address nor more than a line's worth of it."""
+    context = RequestContext("request-1", "kernel", "t" * 32)
+    log_unrouted_request(context, "GET", "/api/v2/ann@example.org/" + "x" * 500, 404, 0.0015)
+    assert current_request.get() is None
+    (line,) = log.lines
+    assert (line["event"], line["method"], line["route"], line["status"]) == ("request", "GET", None, 404)
+    assert (line["request_id"], line["otel_trace_id"], line["duration_ms"]) == ("request-1", "t" * 32, 1.5)
+    assert line["path"].startswith("/api/v2/email:")
+    assert (len(line["path"]), "ann" in line["path"]) == (200, False)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Accounts of players: what the user plugin offers to others."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import ClassVar, Protocol
 from uuid import UUID
@@ -51,6 +52,14 @@ class Accounts(Protocol):
 
     async def find(self, connection: Connection, email: str) -> Account | None:
         """Return the account of an address, whatever its case, or None."""
+
+    async def lock(self, connection: Connection, account_ids: Collection[UUID]) -> dict[UUID, Account]:
+        """Return accounts as they stand in the database, and keep them from being deleted until the transaction ends.
+
+        Deleted ones are included; there is none for an id that never was one. Whoever writes what a deletion must
+        remove calls this first: so it is there when the listeners of the deletion look, or is not written. Call it once
+        in a transaction, for all accounts: they are locked in the order of their ids.
+        """
 
     async def find_or_create(self, connection: Connection, registration: Registration) -> tuple[Account, bool]:
         """Return the account of the address, created if there is none, and whether it was created.

@@ -41,6 +41,8 @@ class Message(msgspec.Struct, frozen=True):
     """Never sent after this; ends `dead_lettered` with the reason `expired`."""
     request_id: str | None = None
     """The id of the request that caused it; None: the current one."""
+    account_id: UUID | None = None
+    """The account that it is for. The mail is removed with it; the caller has locked it (`Accounts.lock`)."""
     unsubscribe_url: str | None = None
     """Where one POST unsubscribes the recipient (RFC 8058), and a GET shows a page with a button that sends it.
 

@@ -6,7 +6,7 @@ the contracts run against the fake and the real service alike.
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -97,6 +97,14 @@ class FakeAccounts:
             return self._of(parse_address(email).folded)
         except ValueError:
             return None
+
+    async def lock(
+        self,
+        connection: Connection,  # noqa: ARG002 # of the contract
+        account_ids: Collection[UUID],
+    ) -> dict[UUID, Account]:
+        """Return accounts; nothing is locked."""
+        return {each: self.accounts[each] for each in account_ids if each in self.accounts}
 
     async def find_or_create(
         self,

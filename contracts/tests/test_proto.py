@@ -26,6 +26,6 @@ def test_the_service_and_its_messages_are_there() -> None:
     """Names on the wire stay as they are, wherever the file stands."""
     service = DESCRIPTOR.services_by_name["Push"]
     assert service.full_name == "galaxy.push.v1.Push"
-    assert [method.name for method in service.methods] == ["Subscribe"]
+    assert [method.name for method in service.methods] == ["Subscribe", "Replay"]
     frame = Frame(events=[Event(cursor="7", account_id="a", kind="k", payload="{}")])
     assert Frame.FromString(frame.SerializeToString()) == frame

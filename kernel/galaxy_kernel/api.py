@@ -24,7 +24,16 @@ from galaxy_kernel.queue.batches import Batches
 from galaxy_kernel.queue.leases import LeaseKeeper, LeaseLostError
 from galaxy_kernel.queue.metrics import QueueMetrics
 from galaxy_kernel.queue.pump import Halt, Pump
-from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result, history_columns, queue_columns, queue_indexes
+from galaxy_kernel.queue.queue import (
+    Claim,
+    LeasedQueue,
+    LeaseKey,
+    Outcome,
+    Result,
+    history_columns,
+    queue_columns,
+    queue_indexes,
+)
 from galaxy_kernel.queue.states import QueueStates
 from galaxy_kernel.rpc.service import RpcService
 from galaxy_kernel.wakeups import Wakeups
@@ -56,6 +65,7 @@ __all__ = [
     "KeyedLocks",
     "Language",
     "LeaseKeeper",
+    "LeaseKey",
     "LeaseLostError",
     "LeasedQueue",
     "ListenAddress",

@@ -6,8 +6,9 @@ value found. Nothing here needs a database.
 
 import difflib
 import os
+import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -24,8 +25,13 @@ from galaxy_chassis.validation import explain
 
 S = TypeVar("S", bound=Settings)
 
-_KUBERNETES = ("SERVICE_", "PORT")
-"""Kubernetes gives a pod `<SERVICE>_SERVICE_HOST`, `<SERVICE>_PORT_…` for a service called `backend`."""
+_LINK = re.compile(
+    r"(?:[A-Z0-9_]+_)?"
+    r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+"""What Kubernetes adds to the environment of a pod for a service whose name begins with ours, `backend-push` say."""
+_LINK_PORT, _LINK_URL = re.compile(r"(?:[A-Z0-9_]+_)?PORT"), re.compile(r"(?:tcp|udp|sctp)://\S+:\d+")
+"""The one among them whose name may also be a setting's: its value shows which it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +66,13 @@ class Configuration:
     groups: Mapping[str, Settings]
     faults: tuple[Fault, ...] = ()
     warnings: tuple[Fault, ...] = ()
+    program: str = "backend"
+    """The command that reads it, for messages."""
 
     def check(self, command: str) -> None:
         """Raise ConfigurationError with every fault, including missing settings that `command` requires."""
         missing = [
-            Fault(
-                variable.name, f"required by `backend {command}`: {variable.doc.partition('. ')[0].removesuffix('.')}"
-            )
+            Fault(variable.name, f"required by `{self.program} {command}`: {_first_sentence(variable.doc)}")
             for variable in self.variables
             if command in variable.required_by and variable.name not in self.raw
         ]
@@ -162,22 +168,27 @@ def load(
     ignored_prefixes: tuple[str, ...] = (),
     root: str = "BACKEND_",
     strict: bool = True,
+    program: str = "backend",
 ) -> Configuration:
     """Read `groups` (plugin → group). Variables of `known` groups and under `ignored_prefixes` are not unknown."""
     known = known or {}
+    links = _service_links(raw, root)
+    raw = {name: value for name, value in raw.items() if name not in links}
     described = {plugin: list(describe(plugin, group)) for plugin, group in {**groups, **known}.items()}
     loading = _Loading(raw)
     loading.faults.extend(_clashes(described))
     for plugin, group in groups.items():
         loading.load(plugin, group, described[plugin])
     variables = tuple(variable for rows in described.values() for variable in rows)
-    unknown = _unknown(raw, {variable.name for variable in variables}, root, ignored_prefixes)
+    names = {variable.name for variable in variables}
+    unknown = _unknown(raw, names, root, ignored_prefixes)
     return Configuration(
         variables=variables,
         raw=raw,
         groups=loading.groups,
         faults=tuple(loading.faults + (unknown if strict else [])),
-        warnings=() if strict else tuple(unknown),
+        warnings=(*_told_of_links(links, names), *(() if strict else unknown)),
+        program=program,
     )
 
 
@@ -201,6 +212,10 @@ def describe(plugin: str, group: type[Settings], path: tuple[str, ...] = ()) -> 
         )
 
 
+def _first_sentence(doc: str) -> str:
+    return doc.partition(". ")[0].removesuffix(".")
+
+
 def _required_by(info: FieldInfo) -> tuple[str, ...]:
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     commands = extra.get("required_by", [])
@@ -212,7 +227,7 @@ def _mentions(annotation: Any, wanted: type) -> bool:
 
 
 def _type_name(info: FieldInfo) -> str:
-    named = next((mark.name for mark in info.metadata if isinstance(mark, TypeName)), None)
+    named = next((mark.name for mark in reversed(info.metadata) if isinstance(mark, TypeName)), None)
     return named or _annotation_name(info.annotation)
 
 
@@ -234,7 +249,7 @@ def _default(info: FieldInfo) -> str | None:
     if info.is_required() or value is None:
         return None
     if isinstance(value, SecretStr):
-        return "***"
+        return value.get_secret_value()  # a default is known to everybody
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, timedelta):
@@ -280,12 +295,33 @@ def _clashes(described: Mapping[str, list[Variable]]) -> Iterator[Fault]:
                 )
 
 
+def _service_links(raw: Mapping[str, Raw], root: str) -> list[str]:
+    """Return the variables that Kubernetes has added for its services, in order."""
+    return sorted(name for name, value in raw.items() if _is_link(name.removeprefix(root), value.text))
+
+
+def _is_link(name: str, text: str) -> bool:
+    if _LINK.fullmatch(name):
+        return True
+    return _LINK_PORT.fullmatch(name) is not None and _LINK_URL.fullmatch(text.strip()) is not None
+
+
+def _told_of_links(links: Sequence[str], known: set[str]) -> Iterator[Fault]:
+    """Say which settings count as not set; what else there is of such variables does no harm, and is said once."""
+    advice = "set enableServiceLinks: false in the pod's specification"
+    for name in links:
+        if name in known:
+            yield Fault(name, f"counts as not set, since its value is a Kubernetes service link: {advice}")
+    others = [name for name in links if name not in known]
+    if others:
+        yield Fault(others[0], f"passed over with {len(others) - 1} others, as Kubernetes service links: {advice}")
+
+
 def _unknown(raw: Mapping[str, Raw], known: set[str], root: str, ignored: tuple[str, ...]) -> list[Fault]:
-    passed_over = tuple(root + name for name in _KUBERNETES) + ignored
     endings = [name.removeprefix(root) for name in known]  # a shared prefix would make any two look alike
     faults = []
     for name in sorted(set(raw) - known):
-        if name.startswith(passed_over):
+        if name.startswith((*ignored, f"{root}SERVICE_", f"{root}PORT")):  # of the service that is called as we are
             continue
         near = difflib.get_close_matches(name.removeprefix(root), endings, n=1)
         hint = f"did you mean {root}{near[0]}?" if near else "no installed plugin has it"

@@ -5,9 +5,21 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    JsonValue,
+    PlainSerializer,
+    SecretStr,
+)
 
 from galaxy_chassis.durations import format_duration, parse_duration
+
+_SHORTEST_SECRET = 32
+_FEWEST_BYTES = 10
+"""Different ones: of 32 random hexadecimal digits hardly ever fewer are different."""
 
 
 class Settings(BaseModel):
@@ -71,6 +83,15 @@ def _parse_address(value: Any) -> Any:
     return value if host else f"0.0.0.0:{port}"
 
 
+def _strong(secret: SecretStr) -> SecretStr:
+    found = secret.get_secret_value().encode()
+    if len(found) < _SHORTEST_SECRET:
+        raise ValueError("expected at least 32 bytes, for example the output of: openssl rand -base64 48")
+    if len(set(found)) < _FEWEST_BYTES:
+        raise ValueError("expected a random value, for example the output of: openssl rand -base64 48")
+    return secret
+
+
 def split_address(address: str) -> tuple[str, int]:
     """Split a listen address into host (brackets of an IPv6 address removed) and port."""
     host, _, port = address.rpartition(":")
@@ -97,3 +118,6 @@ Networks = Annotated[
 
 ListenAddress = Annotated[str, BeforeValidator(_parse_address), TypeName("HOST:PORT")]
 """`HOST:PORT`; `:PORT` listens on every interface; port 0 takes a free one."""
+
+StrongSecret = Annotated[SecretStr, AfterValidator(_strong), TypeName("secret")]
+"""A secret of a machine, which nobody types: at least 32 bytes, and not one letter again and again."""

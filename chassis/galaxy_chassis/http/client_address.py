@@ -1,13 +1,24 @@
 """Where a request comes from (SPEC K-13)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import islice
 
 Network = IPv4Network | IPv6Network
 
 _LONGEST = 60
 """More than the longest address with brackets and port."""
+_PRIVATE = tuple(
+    ip_network(text)
+    for text in (
+        *("127.0.0.0/8", "::1/128"),  # RFC 1122, 3.2.1.3; RFC 4291, 2.5.3
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),  # RFC 1918; RFC 4193
+        *("169.254.0.0/16", "fe80::/10"),  # RFC 3927; RFC 4291, 2.5.6
+    )
+)
+_MOST_PROXIES = 32
+"""Entries of an `X-Forwarded-For` that are looked at."""
 
 
 @lru_cache(maxsize=8192)
@@ -34,10 +45,48 @@ def parse_address(text: str) -> str | None:
         return None
 
 
+@lru_cache(maxsize=4096)
+def is_private(address: str) -> bool:
+    """Return whether an address is of this machine or of a network that the internet does not reach."""
+    known = parse_address(address)
+    return known is not None and any(ip_address(known) in network for network in _PRIVATE)
+
+
 def leftmost(forwarded_for: str) -> str | None:
-    """Return the first address of an `X-Forwarded-For`, or None when it is malformed."""
-    first = forwarded_for.partition(",")[0]
-    return parse_address(first) if len(first) <= _LONGEST else None  # before the cache, which would keep it
+    """Return the first address of an `X-Forwarded-For` that its sender wrote itself; None when it is malformed."""
+    return _entry(forwarded_for.partition(",")[0])
+
+
+def nearest_untrusted(lines: Sequence[str], trusts: Callable[[str], bool]) -> str | None:
+    """Return the client's address from an `X-Forwarded-For` to which proxies append; None when it is malformed.
+
+    From the right, over all lines of the header: what a trusted proxy has seen is true, and what stands left of the
+    first address that is not a trusted proxy's was written by whoever has that address (RFC 7239, 8.1). Where all are
+    trusted, the client is the leftmost.
+    """
+    found = None
+    for entry in islice(_from_the_right(lines), _MOST_PROXIES):
+        address = _entry(entry)
+        if address is None:
+            return None
+        if not trusts(address):
+            return address
+        found = address
+    return found
+
+
+def _from_the_right(lines: Sequence[str]) -> Iterator[str]:
+    for line in reversed(lines):
+        rest = line
+        while True:
+            rest, comma, entry = rest.rpartition(",")
+            yield entry
+            if not comma:
+                break
+
+
+def _entry(text: str) -> str | None:
+    return parse_address(text) if len(text) <= _LONGEST else None  # before the cache, which would keep it
 
 
 class TrustedPeers:
@@ -52,7 +101,8 @@ class TrustedPeers:
         if address is None:
             return False
         known = ip_address(address)
-        return any(known in network or _mapped(known) in network for network in self._networks)
+        written = [known] if isinstance(known, IPv6Address) else [known, IPv6Address(f"::ffff:{known}")]
+        return any(one in network for one in written for network in self._networks)
 
 
 def _is_port(text: str) -> bool:
@@ -63,8 +113,3 @@ def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
-
-
-def _mapped(address: IPv4Address | IPv6Address) -> IPv6Address | None:
-    """Return an IPv4 address as a network written `::ffff:10.0.0.0/104` would have it."""
-    return IPv6Address(f"::ffff:{address}") if isinstance(address, IPv4Address) else None

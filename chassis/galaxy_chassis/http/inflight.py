@@ -1,11 +1,12 @@
 """The requests being served: each within its time, all of them finished before the service stops."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from galaxy_chassis.http.problems import Problem
 
+T = TypeVar("T")
 ServingTask = asyncio.Task[Any]
 """A request being served: the task that serves it."""
 
@@ -48,6 +49,19 @@ class InFlightRequests:
             self._aborted.pop(task, None)
         if self._idle is not None and not self._deadlines:
             self._idle.set()
+
+    async def serve(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await what serves a request, within the limit. Raise the Problem where the service itself gave it up."""
+        task = self.begin()
+        try:
+            return await work
+        except asyncio.CancelledError:
+            abort = self.abort_reason(task)
+            if abort is not None and task.uncancel() == 0:
+                raise abort from None
+            raise  # the client is gone
+        finally:
+            self.end(task)
 
     async def wait_idle(self, timeout: float) -> bool:
         """Wait until no request is being served, at most `timeout` seconds; return whether that is so."""

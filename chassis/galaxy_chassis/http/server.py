@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,14 +11,15 @@ from aiohttp.web import BaseRequest, ServerRunner, TCPSite
 
 from galaxy_chassis.config.settings import split_address
 from galaxy_chassis.errors import BootError
+from galaxy_chassis.health import without_details
+from galaxy_chassis.http.client_address import is_private
+from galaxy_chassis.http.connections import ConnectionLimits
 from galaxy_chassis.http.inflight import InFlightRequests
 from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.http.protocol import ConnectionFactory
 from galaxy_chassis.http.response import AnyResponse, RawResponse, json_response, problem_response
 from galaxy_chassis.request_context import new_request_id
 
-KEEPALIVE = 75.0
-"""Seconds a connection may idle: more than the gateway keeps its own, so that the gateway closes first."""
 _BACKLOG = 1024
 _SOON = {"Retry-After": "1"}
 _ABORT_WITHIN = 1.0
@@ -42,12 +44,19 @@ class HttpServer:
         handler: Callable[[BaseRequest], Awaitable[AnyResponse]],
         *,
         request_timeout: float = 15.0,
+        limits: ConnectionLimits | None = None,
+        tls: ssl.SSLContext | None = None,
+        sees_details: Callable[[BaseRequest], bool] | None = None,
         variable: str = "BACKEND_HTTP_LISTEN_ADDR",
     ) -> None:
         """Create a server that does not listen yet; `request_timeout` in seconds.
 
-        `variable` is the setting that `listen_address` comes from, for the message when it is taken.
+        With `tls` it speaks HTTPS alone. `variable` is the setting that `listen_address` comes from, for the message
+        when it is taken. `sees_details` decides who sees the details of checks, which name hosts and errors: without
+        it, callers of private addresses.
         """
+        self._sees_details = sees_details or _from_private_network
+        self._limits, self._tls = limits or ConnectionLimits(), tls
         self._listen_address, self._variable, self._handler = listen_address, variable, handler
         self._request_timeout = request_timeout
         self.in_flight = InFlightRequests(asyncio.get_running_loop(), request_timeout, self._late)
@@ -55,32 +64,33 @@ class HttpServer:
         """What answers a path in every state: probes, and the API's description once there is one."""
         self.refusal: Callable[[], Problem] | None = _starting
         """Why requests are turned away; None while they are served."""
+        self._factory: ConnectionFactory | None = None
         self._runner: ServerRunner | None = None
         self.address = listen_address
         """Where it listens, `HOST:PORT`; once started, with the port it got."""
 
     async def start(self) -> None:
         """Listen. Raise BootError, naming the variable, when the address cannot be had."""
-        runner = ServerRunner(ConnectionFactory(self._handler, keepalive_timeout=KEEPALIVE), shutdown_timeout=1.0)
+        factory = ConnectionFactory(self._handler, self._limits)
+        factory.guard.fit_descriptors()
+        runner = ServerRunner(factory, shutdown_timeout=1.0)
         await runner.setup()
         host, port = split_address(self._listen_address)
         try:
-            await TCPSite(runner, host, port, backlog=_BACKLOG).start()
+            await TCPSite(runner, host, port, backlog=_BACKLOG, ssl_context=self._tls).start()
         except OSError as error:
             await runner.cleanup()
             raise self._not_bound(error) from error
-        self._runner = runner
+        self._factory, self._runner = factory, runner
         host, port = runner.addresses[0][:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def serve_probe(self, path: str, probe: ProbeDocument) -> None:
-        """Answer GET on `path` with what `probe` returns, in every state of the server, without an access line."""
+        """Answer GET on `path` with what `probe` returns, in every state of the server, without an access line.
 
-        async def answer(request_id: str) -> RawResponse:
-            status, document = await probe()
-            return json_response(status, msgspec.json.encode(document), request_id)
-
-        self.fixed[path] = answer
+        The details of its checks are for `sees_details`; others get name, plugin, state and since (SPEC K-4).
+        """
+        self.fixed[path] = _ProbeAnswer(probe, self._sees_details)
 
     def open(self) -> None:
         """Serve requests from now on."""
@@ -108,6 +118,18 @@ class HttpServer:
         if runner is not None:
             await runner.cleanup()
             self.in_flight.close()
+        if self._factory is not None:
+            self._factory.guard.close()
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return 0 if self._factory is None else len(self._factory.guard)
+
+    @property
+    def connections_ended(self) -> Mapping[str, int]:
+        """How many connections the limits have ended, by reason (`connections.REASONS`), since the start."""
+        return {} if self._factory is None else self._factory.guard.ended
 
     def _late(self) -> Problem:
         detail = f"The request was not answered within {self._request_timeout:g} s and was given up."
@@ -125,7 +147,33 @@ async def answer_fixed(request: BaseRequest, fixed: Fixed) -> AnyResponse:
     request_id = new_request_id()
     if request.method not in ("GET", "HEAD"):
         return problem_response(method_not_allowed(("GET", "HEAD")), request_id)
-    return await fixed(request_id)
+    return await (fixed.answer(request, request_id) if isinstance(fixed, _ProbeAnswer) else fixed(request_id))
+
+
+class _ProbeAnswer:
+    """Answers one probe, with the details or without."""
+
+    def __init__(self, probe: ProbeDocument, sees_details: Callable[[BaseRequest], bool]) -> None:
+        self._probe, self._sees_details = probe, sees_details
+
+    async def __call__(self, request_id: str) -> RawResponse:
+        """Answer without the details."""
+        return await self._answer(request_id, details=False)
+
+    async def answer(self, request: BaseRequest, request_id: str) -> RawResponse:
+        """Answer a request."""
+        return await self._answer(request_id, details=self._sees_details(request))
+
+    async def _answer(self, request_id: str, *, details: bool) -> RawResponse:
+        status, document = await self._probe()
+        shown = document if details else without_details(document)
+        return json_response(status, msgspec.json.encode(shown), request_id)
+
+
+def _from_private_network(request: BaseRequest) -> bool:
+    """Return whether a request comes from a private address, and through no proxy, which would hide its sender."""
+    forwarded = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "Via"))
+    return not forwarded and is_private(request.remote or "")
 
 
 def method_not_allowed(allowed: Sequence[str]) -> Problem:

@@ -34,9 +34,13 @@ class HttpTelemetry:
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry, self._durations = telemetry, telemetry.http_durations
 
-    def begin(self, route: Route, headers: Mapping[str, str]) -> Trace | None:
-        """Begin a request, inside its request context; return its Trace when it is recorded."""
-        decision = self._telemetry.decide(headers.get(_TRACEPARENT))
+    def begin(self, route: Route, headers: Mapping[str, str], *, trusted: bool = False) -> Trace | None:
+        """Begin a request, inside its request context; return its Trace when it is recorded.
+
+        The trace of a caller that is not `trusted` begins here: else any client could have its requests recorded, and
+        under the trace id of another (W3C Trace Context, "Security considerations").
+        """
+        decision = self._telemetry.decide(headers.get(_TRACEPARENT) if trusted else None)
         if decision is None:
             return None
         return self._telemetry.record(decision, f"{route.method} {route.path}", SpanKind.SERVER, _attributes(route))

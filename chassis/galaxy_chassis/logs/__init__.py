@@ -18,7 +18,7 @@ from galaxy_chassis.logs.crash import install_crash_dumps, loop_exception_handle
 from galaxy_chassis.logs.render import PrettyRenderer, Renderer, RequestLine, fields_of, render_json
 from galaxy_chassis.logs.scrub import email_hash, scrub_text
 from galaxy_chassis.logs.writer import LineWriter
-from galaxy_chassis.request_context import RequestContext
+from galaxy_chassis.request_context import RequestContext, current_request
 
 __all__ = [
     "Logging",
@@ -28,6 +28,7 @@ __all__ = [
     "get_logger",
     "install_crash_dumps",
     "log_request",
+    "log_unrouted_request",
     "loop_exception_handler",
     "scrub_text",
 ]
@@ -156,6 +157,10 @@ def get_logger(name: str, **bound: Any) -> FilteringBoundLogger:
 _REQUESTS = "galaxy_kernel.http"
 
 
+_LONGEST_PATH = 200
+"""Characters of a path that are logged where no route matches."""
+
+
 def log_request(context: RequestContext, method: str, route: str | None, status: int, seconds: float) -> None:
     """Write the access line of a request: the route's template, since a path as it came may hold personal data.
 
@@ -168,6 +173,25 @@ def log_request(context: RequestContext, method: str, route: str | None, status:
     else:
         ids = context.request_id, context.trace_id, context.span_id, context.plugin
         write(RequestLine(datetime.now(UTC), "info", "request", _REQUESTS, *ids, method, route, status, duration))
+
+
+def log_unrouted_request(context: RequestContext, method: str, path: str, status: int, seconds: float) -> None:
+    """Write the access line of a request that matches no route: the path as it came, scrubbed and cut.
+
+    The context is that of the request, also where it is not the current one.
+    """
+    token = current_request.set(context)
+    try:
+        get_logger(_REQUESTS).info(
+            "request",
+            method=method,
+            route=None,
+            path=scrub_text(path)[:_LONGEST_PATH],
+            status=status,
+            duration_ms=int(seconds * 1e6) / 1000,
+        )
+    finally:
+        current_request.reset(token)
 
 
 def flush(wait: float = 1.0) -> None:

@@ -24,7 +24,7 @@ _KEY = secrets.token_bytes(32)  # per process: hashes of two runs cannot be matc
 _ATOM_CHARACTERS = r"\w.!#$&*+^`{|}~-"
 _ATOM = rf"(?:[{_ATOM_CHARACTERS}]|%(?!40))++"
 _EMAIL = re.compile(
-    rf"(?:(?<![{_ATOM_CHARACTERS}]){_ATOM}(?:'{_ATOM}){{0,3}}+"  # a dot-atom, apostrophes inside it
+    rf"(?:(?<![{_ATOM_CHARACTERS}])(?:(?<!%)|(?=40)){_ATOM}(?:'{_ATOM}){{0,3}}+"  # dot-atom, apostrophes in it
     r"""|"[^"\n]{1,64}")"""  # or a quoted local part (RFC 5321, 4.1.2)
     r"={0,2}(?:@|%40)(?!sha(?:256|512):)"  # name@sha256:… is a container image
     r"(?:\w(?:[\w.-]{0,253}\w)?|\[[0-9a-fA-FIPv:.]{2,45}\])"
@@ -35,7 +35,11 @@ _HEADER = re.compile(r"(?i)((?:authorization|cookie)[\"']?\s*[:=]\s*[\"']?)[^\r\
 _NAME = r"(?:passw(?:or)?d|passphrase|secret|token|api_?key)\w{0,32}"
 _ASSIGNED = re.compile(rf"""(?i)({_NAME}(?:["')\]]*\s*=\s*|["']\s*:\s*|:)b?["'(\[]*)(?!\[redacted)[^\s"',;&)\]}}]+""")
 _SAID = re.compile(rf"""(?i)({_NAME}:\s+["']?)(?=[^\s"']*\d|[^\s"']{{16}})[^\s"']{{6,}}""")
-_CODE = re.compile(r"(?i)(\bcode\b[^\w\n]{1,6}(?:is\s+)?)\d{6,10}\b")
+_TOKEN = re.compile(r"gxs_[A-Za-z0-9_-]{16,}")  # a session token, whole or cut; its mark is there to be found by
+_SEPARATOR = r"[^\S\n]|[\-\u2010-\u2015\u2212]"  # between the digits of a code, as people and our mails write it
+_DIGITS = rf"\d(?:(?:{_SEPARATOR}){{0,3}}\d){{5,9}}(?!\d)"
+_CODE = re.compile(rf"(?i)(\bcode\b[^\d\n]{{1,30}}){_DIGITS}")
+_CODE_FIRST = re.compile(rf"(?i)()(?<!\d){_DIGITS}(?=[^\d\n]{{1,30}}\bcode\b)")
 
 _SECRET_WORDS = frozenset(
     ("password", "passwd", "passphrase", "secret", "token", "authorization", "cookie", "credential", "credentials")
@@ -60,6 +64,7 @@ def suspicious(text: str) -> bool:
         or "%40" in lower
         or "token" in lower
         or "code" in lower
+        or "gxs_" in lower
         or "pass" in lower
         or "secret" in lower
         or "api_key" in lower
@@ -85,7 +90,8 @@ def scrub_text(text: str) -> str:
     if "@" in text or "%40" in text:
         text = _EMAIL.sub(lambda match: f"email:{email_hash(unquote(match[0]))}", text)
     text = _CREDENTIALS.sub(rf"\1\2{REDACTED}", text)
-    for pattern in (_HEADER, _ASSIGNED, _SAID, _CODE):
+    text = _TOKEN.sub(REDACTED, text)
+    for pattern in (_HEADER, _ASSIGNED, _SAID, _CODE, _CODE_FIRST):
         text = pattern.sub(rf"\1{REDACTED}", text)
     return text
 

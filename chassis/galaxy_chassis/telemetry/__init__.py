@@ -7,6 +7,6 @@ How long requests took is counted in plain lists, and turned into the histogram 
 a reader collects: see `durations` for why.
 """
 
-from galaxy_chassis.telemetry.telemetry import Telemetry
+from galaxy_chassis.telemetry.telemetry import Telemetry, make_telemetry
 
-__all__ = ["Telemetry"]
+__all__ = ["Telemetry", "make_telemetry"]

@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, Tracer
 
+from galaxy_chassis.config.process import ProcessSettings
 from galaxy_chassis.request_context import current_request
 from galaxy_chassis.telemetry import throttle
 from galaxy_chassis.telemetry.durations import Durations
@@ -108,13 +109,23 @@ class Telemetry:
         `read` is called from the exporter's thread, so it must only read numbers.
         """
 
-        def observe(_options: CallbackOptions) -> Iterable[Observation]:
-            value = read()
-            if isinstance(value, Mapping):
-                return [Observation(number, {label: key}) for key, number in value.items()]
-            return [Observation(value)]
+        self.meter("galaxy_kernel").create_observable_gauge(
+            name, [_observer(read, label)], unit=unit, description=description
+        )
 
-        self.meter("galaxy_kernel").create_observable_gauge(name, [observe], unit=unit, description=description)
+    def counter(
+        self,
+        name: str,
+        read: Callable[[], Mapping[str, float]],
+        *,
+        unit: str = "",
+        description: str = "",
+        label: str = "reason",
+    ) -> None:
+        """Export counts that only grow, by the value of the attribute `label`; `read` as for `gauge`."""
+        self.meter("galaxy_kernel").create_observable_counter(
+            name, [_observer(read, label)], unit=unit, description=description
+        )
 
     def start(self) -> None:
         """Begin to export. Raise BootError when the address for Prometheus cannot be had."""
@@ -223,6 +234,30 @@ class Telemetry:
         name = method.removeprefix("/")
         with self._span(name, SpanKind.SERVER, {"rpc.system.name": "grpc", "rpc.method": name}, traceparent) as trace:
             yield trace
+
+
+def make_telemetry(settings: ProcessSettings, service_name: str) -> Telemetry:
+    """Return the telemetry that a process's settings name; not started."""
+    return Telemetry(
+        traces_exporter=settings.otel_traces_exporter,
+        metrics_exporter=settings.otel_metrics_exporter,
+        prometheus_listen_addr=settings.otel_prometheus_listen_addr,
+        sample_ratio=settings.otel_traces_sample_ratio,
+        service_name=service_name,
+        prometheus_variable=f"{settings.prefix or ''}OTEL_PROMETHEUS_LISTEN_ADDR",
+    )
+
+
+def _observer(
+    read: Callable[[], float | Mapping[str, float]], label: str
+) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(_options: CallbackOptions) -> Iterable[Observation]:
+        value = read()
+        if isinstance(value, Mapping):
+            return [Observation(number, {label: key}) for key, number in value.items()]
+        return [Observation(value)]
+
+    return observe
 
 
 def _joined(threads: Sequence[threading.Thread], timeout: float) -> bool:

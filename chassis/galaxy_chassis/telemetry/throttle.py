@@ -6,29 +6,24 @@ import time
 from collections.abc import Callable
 
 from galaxy_chassis.logs import get_logger
-
-EVERY = 60.0
-"""Seconds between two lines."""
+from galaxy_chassis.logs.pacing import Pace
 
 _log = get_logger("galaxy_chassis.telemetry")
 
 
 class Throttle(logging.Handler):
-    """Receives the warnings and errors of the logger `opentelemetry` and passes on at most one in `EVERY` seconds."""
+    """Receives the warnings and errors of the logger `opentelemetry` and passes on at most one a minute."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(logging.WARNING)
-        self._monotonic = monotonic
-        self._next, self._held = float("-inf"), 0
+        self._pace = Pace(monotonic)
 
     def emit(self, record: logging.LogRecord) -> None:
-        now = self._monotonic()
-        if now < self._next:
-            self._held += 1
+        held_back = self._pace.due()
+        if held_back is None:
             return
-        self._next, held, self._held = now + EVERY, self._held, 0
         try:
-            _log.warning("telemetry_export_failed", detail=record.getMessage(), source=record.name, held_back=held)
+            _log.warning("telemetry_export_failed", detail=record.getMessage(), source=record.name, held_back=held_back)
         except Exception:  # the message does not fit its arguments
             self.handleError(record)
 

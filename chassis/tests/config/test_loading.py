@@ -131,6 +131,48 @@ def test_what_kubernetes_injects_is_passed_over() -> None:
     assert configure(injected).faults == ()
 
 
+LINKS = {
+    "BACKEND_PUSH_SERVICE_HOST": "10.0.0.2",
+    "BACKEND_PUSH_SERVICE_PORT": "8081",
+    "BACKEND_PUSH_SERVICE_PORT_GRPC": "8081",
+    "BACKEND_PUSH_PORT": "tcp://10.0.0.2:8081",
+    "BACKEND_PUSH_PORT_8081_TCP": "tcp://10.0.0.2:8081",
+    "BACKEND_PUSH_PORT_8081_TCP_PROTO": "tcp",
+    "BACKEND_PUSH_PORT_8081_TCP_PORT": "8081",
+    "BACKEND_PUSH_PORT_8081_TCP_ADDR": "10.0.0.2",
+}
+"""What Kubernetes adds for a service called `backend-push`."""
+
+
+def test_services_below_our_prefix_are_passed_over_with_one_warning() -> None:
+    """Adding a service `backend-push` does not stop the pods; a misspelt variable does, whatever it looks like."""
+    configuration = configure(LINKS)
+    assert configuration.faults == ()
+    (warning,) = configuration.warnings
+    assert "7 others" in warning.message
+    assert "enableServiceLinks: false" in warning.message
+    for name, text in (("BACKEND_PUSH_PROT", "8081"), ("BACKEND_SMPT_PORT", "25"), ("BACKEND_PUSH_PORT_GRPC", "1")):
+        assert [fault.variable for fault in configure({**LINKS, name: text}).faults] == [name]
+
+
+def test_a_setting_that_a_service_link_overwrites_counts_as_not_set() -> None:
+    """A service `backend-mail` would set the port of another plugin's setting of that name."""
+
+    class Relay(Settings):
+        prefix: ClassVar[str | None] = "BACKEND_SMTP_"
+
+        port: int = 587
+        """Where the relay listens."""
+
+    for value in ("tcp://10.0.0.2:25", "udp://[fd00::1]:25"):
+        configuration = configure({"BACKEND_SMTP_PORT": value}, {"mail": Relay})
+        assert (configuration.faults, configuration.settings_of("mail", Relay).port) == ((), 587)
+        assert [warning.variable for warning in configuration.warnings] == ["BACKEND_SMTP_PORT"]
+        assert "counts as not set" in configuration.warnings[0].message
+    assert configure({"BACKEND_SMTP_PORT": "25"}, {"mail": Relay}).settings_of("mail", Relay).port == 25
+    assert configure({"BACKEND_SMTP_PORT": "tcp:25"}, {"mail": Relay}).faults
+
+
 def test_variables_of_disabled_plugins_are_known() -> None:
     """Switching a plugin off does not turn its settings into errors; a broken one's prefix is ignored."""
     environment = {"BACKEND_MAIL_MAX_ATTEMPTS": "3", "BACKEND_GEO_ANYTHING": "x"}

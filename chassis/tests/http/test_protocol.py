@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp.web import BaseRequest
 
+from galaxy_chassis.http.protocol import LONGEST_FIELD, LONGEST_TARGET
 from galaxy_chassis.http.response import AnyResponse, json_response
 from galaxy_chassis.http.server import HttpServer
 
@@ -49,6 +50,39 @@ async def test_what_is_not_http_is_a_problem_and_its_bytes_are_not_logged(
     assert (document["code"], document["status"]) == ("malformed_request", 400)
     assert document["request_id"] in head
     assert "ann@" not in caplog.text
+
+
+@pytest.mark.parametrize("length", [8193, 16_000, 1_600_000])
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        ("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri_too_long"),
+        ("GET /?{} HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri_too_long"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", 431, "headers_too_large"),
+        ("GET / HTTP/1.1\r\nHost: x\r\n{}: long\r\n\r\n", 431, "headers_too_large"),
+    ],
+)
+async def test_what_is_too_long_in_a_head_is_named(head: str, status: int, code: str, length: int) -> None:
+    """414 for the target, 431 for a header: and the client reads it, however much it still sends."""
+    answer, document = await exchange(served, head.format("a" * length).encode())
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert "Connection: close" in answer
+    assert (document["code"], document["status"]) == (code, status)
+
+
+async def test_a_target_and_a_header_of_the_greatest_length_are_served() -> None:
+    """The limits themselves are allowed."""
+    target, field = b"/" + b"a" * (LONGEST_TARGET - 1), b"a" * LONGEST_FIELD
+    head, _ = await exchange(
+        served, b"GET %b HTTP/1.1\r\nHost: x\r\nX-Long: %b\r\nConnection: close\r\n\r\n" % (target, field)
+    )
+    assert head.startswith("HTTP/1.1 200 ")
+
+
+async def test_too_many_headers_are_431() -> None:
+    """Their number is limited too."""
+    head, document = await exchange(served, b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: x\r\n" * 200 + b"\r\n")
+    assert (head.split()[1], document["code"]) == ("431", "headers_too_large")
 
 
 async def test_a_handler_that_raises_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -50,6 +50,17 @@ def test_an_untraced_request_has_a_trace_id(served: Served) -> None:
     assert all(len(trace_id) == 32 and span_id == "" for trace_id, span_id in ids)
 
 
+def test_a_stranger_decides_neither_that_it_is_traced_nor_under_which_id(collector: Any, served: Served) -> None:
+    """The trace context of an untrusted caller is passed over: our own ratio decides, and the trace is a new one."""
+    telemetry = Telemetry(traces_exporter="otlp", sample_ratio=0.0)
+    telemetry.start()
+    stranger, _ = served(HttpTelemetry(telemetry), {"traceparent": SAMPLED}, trusted=False)
+    known, span_id = served(HttpTelemetry(telemetry), {"traceparent": SAMPLED}, trusted=True)
+    telemetry.shutdown(5)
+    assert stranger != TRACE_ID
+    assert (known, [span.span_id.hex() for span in collector.spans]) == (TRACE_ID, [span_id])
+
+
 def test_plugin_spans_follow_the_request(collector: Any) -> None:
     """A plugin's span is a child of a traced request's, and is not recorded in an untraced one."""
     telemetry = Telemetry(traces_exporter="otlp", sample_ratio=1.0)
@@ -57,7 +68,7 @@ def test_plugin_spans_follow_the_request(collector: Any) -> None:
     http, tracer = HttpTelemetry(telemetry), telemetry.tracer("galaxy_things")
     for header in (SAMPLED, UNSAMPLED):
         with request_context("things"):
-            seen = http.begin(ROUTE, CIMultiDict(traceparent=header))
+            seen = http.begin(ROUTE, CIMultiDict(traceparent=header), trusted=True)
             with tracer.start_as_current_span("inner"):
                 pass
             http.end(seen, ROUTE, 200, 0.01)

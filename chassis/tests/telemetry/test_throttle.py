@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from galaxy_chassis.telemetry.throttle import EVERY, Throttle, hold_back, release
+from galaxy_chassis.logs.pacing import EVERY
+from galaxy_chassis.telemetry.throttle import Throttle, hold_back, release
 
 Logged = Callable[[], AbstractContextManager[list[dict[str, Any]]]]
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!galaxy_contracts/proto/push.proto\x12\x0egalaxy.push.v1\"6\n\x10SubscribeRequest\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"X\n\x05\x46rame\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.galaxy.push.v1.Event\x12(\n\x07opening\x18\x02 \x01(\x0b\x32\x17.galaxy.push.v1.Opening\"2\n\x07Opening\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x17\n\x0fresync_required\x18\x02 \x01(\x08\"\x80\x01\n\x05\x45vent\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x14\n\naccount_id\x18\x02 \x01(\tH\x00\x12\x14\n\nsession_id\x18\x03 \x01(\tH\x00\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0f\n\x07payload\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x08\n\x06target2N\n\x04Push\x12\x46\n\tSubscribe\x12 .galaxy.push.v1.SubscribeRequest\x1a\x15.galaxy.push.v1.Frame0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!galaxy_contracts/proto/push.proto\x12\x0egalaxy.push.v1\"6\n\x10SubscribeRequest\x12\x12\n\ngateway_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"X\n\x05\x46rame\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.galaxy.push.v1.Event\x12(\n\x07opening\x18\x02 \x01(\x0b\x32\x17.galaxy.push.v1.Opening\"2\n\x07Opening\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x17\n\x0fresync_required\x18\x02 \x01(\x08\"d\n\rReplayRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\x12\r\n\x05up_to\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\r\"^\n\x0eReplayResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.galaxy.push.v1.Event\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12\x17\n\x0fresync_required\x18\x03 \x01(\x08\"\x80\x01\n\x05\x45vent\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x14\n\naccount_id\x18\x02 \x01(\tH\x00\x12\x14\n\nsession_id\x18\x03 \x01(\tH\x00\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0f\n\x07payload\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x08\n\x06target2\x97\x01\n\x04Push\x12\x46\n\tSubscribe\x12 .galaxy.push.v1.SubscribeRequest\x1a\x15.galaxy.push.v1.Frame0\x01\x12G\n\x06Replay\x12\x1d.galaxy.push.v1.ReplayRequest\x1a\x1e.galaxy.push.v1.ReplayResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FRAME']._serialized_end=197
   _globals['_OPENING']._serialized_start=199
   _globals['_OPENING']._serialized_end=249
-  _globals['_EVENT']._serialized_start=252
-  _globals['_EVENT']._serialized_end=380
-  _globals['_PUSH']._serialized_start=382
-  _globals['_PUSH']._serialized_end=460
+  _globals['_REPLAYREQUEST']._serialized_start=251
+  _globals['_REPLAYREQUEST']._serialized_end=351
+  _globals['_REPLAYRESPONSE']._serialized_start=353
+  _globals['_REPLAYRESPONSE']._serialized_end=447
+  _globals['_EVENT']._serialized_start=450
+  _globals['_EVENT']._serialized_end=578
+  _globals['_PUSH']._serialized_start=581
+  _globals['_PUSH']._serialized_end=732
 # @@protoc_insertion_point(module_scope)

@@ -30,6 +30,30 @@ class Opening(_message.Message):
     resync_required: bool
     def __init__(self, cursor: _Optional[str] = ..., resync_required: _Optional[bool] = ...) -> None: ...
 
+class ReplayRequest(_message.Message):
+    __slots__ = ("account_id", "session_id", "after", "up_to", "limit")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    UP_TO_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    session_id: str
+    after: str
+    up_to: str
+    limit: int
+    def __init__(self, account_id: _Optional[str] = ..., session_id: _Optional[str] = ..., after: _Optional[str] = ..., up_to: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ReplayResponse(_message.Message):
+    __slots__ = ("events", "more", "resync_required")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    RESYNC_REQUIRED_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    more: bool
+    resync_required: bool
+    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., more: _Optional[bool] = ..., resync_required: _Optional[bool] = ...) -> None: ...
+
 class Event(_message.Message):
     __slots__ = ("cursor", "account_id", "session_id", "kind", "payload", "request_id")
     CURSOR_FIELD_NUMBER: _ClassVar[int]

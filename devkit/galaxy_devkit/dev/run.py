@@ -1,6 +1,7 @@
 """Starts everything in order, and stops it in reverse."""
 
 import asyncio
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from pathlib import Path
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.logs import configure_logging, flush, get_logger
 from galaxy_chassis.process import handle_stop_signals
+from galaxy_contracts.push import PUSH
+from galaxy_devkit.dev import edge
 from galaxy_devkit.dev.banner import Banner, filled, wants_colours
 from galaxy_devkit.dev.home import Home, opened
 from galaxy_devkit.dev.ports import HOST, Ports
@@ -27,7 +30,7 @@ _DATABASE = "postgres"
 _SCHEMA = "backend"
 _ADMIN = "admin"
 _QUIET = {"BACKEND_OTEL_TRACES_EXPORTER": "none", "BACKEND_OTEL_METRICS_EXPORTER": "none"}
-_LISTEN = "BACKEND_HTTP_LISTEN_ADDR"
+_LISTEN, _PUSH = "BACKEND_HTTP_LISTEN_ADDR", "BACKEND_PUSH_LISTEN_ADDR"
 _API = "{api}"
 _ANYWHERE = {"": HOST, "0.0.0.0": HOST, "[::]": "[::1]"}  # noqa: S104  shown, not listened on
 
@@ -84,6 +87,8 @@ class _Dev:
     """Variables for the backend; those that the user has set have precedence."""
     companions: list[tuple[Companion, CompanionRun]] = field(default_factory=list)
     database: str = "the one in BACKEND_POSTGRES_DSN"
+    gateway: str | None = None
+    """Where the gateway listens, `HOST:PORT`; None where there is none."""
 
     async def run(self, stack: AsyncExitStack) -> int:
         first = assemble(overlay=self.overlay)
@@ -96,12 +101,17 @@ class _Dev:
         for found in first.found:
             for companion in found.manifest.companions:
                 await self._start_companion(stack, found, companion)
-        self._choose_addresses(first.configuration.raw)
+        self._choose_addresses(first)
         self._set_variables_of_plugins(first)
         assembly = assemble(overlay=self.overlay)
         for warning in assembly.configuration.warnings:
             get_logger("galaxy_devkit.dev", plugin=KERNEL).warning("configuration_fault_ignored", fault=str(warning))
-        return await Kernel(assembly).serve(on_ready=self._greet)
+
+        async def ready(kernel: Kernel) -> None:
+            await self._start_gateway(stack, kernel)
+            self._greet(kernel)
+
+        return await Kernel(assembly).serve(ready)
 
     def _keep_secrets(self, first: Assembly) -> None:
         self.overlay |= {
@@ -142,23 +152,36 @@ class _Dev:
         self.overlay |= run.environment
         self.companions.append((companion, run))
 
-    def _choose_addresses(self, raw: Mapping[str, object]) -> None:
+    def _choose_addresses(self, first: Assembly) -> None:
         """Choose where the backend listens; late, so that a port that is free now is still free a moment later."""
         for variable, preferred, what in (
             (_LISTEN, HTTP_PORT, "the API"),
-            ("BACKEND_PUSH_LISTEN_ADDR", PUSH_PORT, "gRPC"),
+            (_PUSH, PUSH_PORT, "gRPC"),
         ):
-            if variable not in raw:
+            if variable not in first.configuration.raw:
                 self.overlay[variable] = f"{HOST}:{self.ports.choose(preferred, what)}"
+        if edge.is_installed() and any(PUSH in found.manifest.provides for found in first.found):
+            self.gateway = os.environ.get(edge.LISTEN) or f"{HOST}:{self.ports.choose(edge.PORT, 'the gateway')}"
+
+    async def _start_gateway(self, stack: AsyncExitStack, kernel: Kernel) -> None:
+        """Start the gateway, where it is installed; it stops after the backend."""
+        if self.gateway is None or kernel.rpc is None:
+            return
+        token = kernel.assembly.kernel_settings.token or ""
+        variables = edge.environment(self.gateway, _url_of(kernel.http.address), kernel.rpc.address, token)
+        self.gateway = await stack.enter_async_context(edge.running(variables))
 
     def _set_variables_of_plugins(self, first: Assembly) -> None:
         """Set what the manifests name, but for what needs the API's URL where its port is not known yet."""
-        chosen = first.configuration.raw.get(_LISTEN)
-        address = self.overlay[_LISTEN] if chosen is None else chosen.text
+        raw = first.configuration.raw
+        address = self.gateway or (raw[_LISTEN].text if _LISTEN in raw else self.overlay[_LISTEN])
+        url = _url_of(address) if not address.endswith(":0") and _is_numeric(address) else None
         for found in first.found:
             for name, value in found.manifest.dev_environment.items():
-                if _API not in value or (not address.endswith(":0") and _is_numeric(address)):
-                    self.overlay[name] = value.replace(_API, _url_of(address))
+                if _API not in value:
+                    self.overlay[name] = value
+                elif url is not None:
+                    self.overlay[name] = value.replace(_API, url)
 
     def _greet(self, kernel: Kernel) -> None:
         stream = sys.stderr if self.json_logs else sys.stdout
@@ -167,8 +190,10 @@ class _Dev:
         stream.flush()
 
     def _banner(self, kernel: Kernel) -> Banner:
-        api = _url_of(kernel.http.address)
-        addresses = [("API", api), ("API docs", f"{api}/docs")]
+        backend = _url_of(kernel.http.address)
+        addresses = [("API" if self.gateway is None else "Backend", backend), ("API docs", f"{backend}/docs")]
+        if self.gateway is not None:
+            addresses.insert(0, ("Gateway", _url_of(self.gateway)))
         addresses += [address for _, run in self.companions for address in run.addresses]
         if kernel.rpc is not None:
             addresses.append(("gRPC", kernel.assembly.kernel_settings.push_listen_addr))
@@ -177,7 +202,7 @@ class _Dev:
             password = self.overlay["BACKEND_ADMIN_BOOTSTRAP_PASSWORD"]
             addresses.append(("Operator", f"{_ADMIN} / {password} (until its first change, which is demanded)"))
         addresses.append(("Data", str(self.home.folder)))
-        places = {"api": api} | {
+        places = {"api": addresses[0][1]} | {
             companion.name: run.addresses[0][1] for companion, run in self.companions if run.addresses
         }
         examples = [example for found in kernel.assembly.found for example in found.manifest.examples]

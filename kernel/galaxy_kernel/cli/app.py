@@ -68,7 +68,7 @@ def main() -> None:
 
         if not isinstance(error, BootError):
             raise
-        from galaxy_kernel.cli.output import complain  # noqa: PLC0415 - as above
+        from galaxy_chassis.cli import complain  # noqa: PLC0415 - as above
 
         complain(error)
         sys.exit(error.status)

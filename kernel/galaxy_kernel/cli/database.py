@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from galaxy_chassis.cli import AsJson, print_json, print_rows
 from galaxy_chassis.errors import BootError
-from galaxy_kernel.cli.output import AsJson, print_json, print_rows
 from galaxy_kernel.core import schema
 from galaxy_kernel.core.assembly import KERNEL, assemble
 from galaxy_kernel.core.offline import opened

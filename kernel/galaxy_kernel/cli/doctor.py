@@ -12,8 +12,8 @@ from typing import Any
 import typer
 from sqlalchemy import text
 
+from galaxy_chassis.cli import AsJson, print_rows
 from galaxy_chassis.errors import BootError, ConfigurationError
-from galaxy_kernel.cli.output import AsJson, print_rows
 from galaxy_kernel.core import schema
 from galaxy_kernel.core.assembly import Assembly, assemble
 from galaxy_kernel.core.offline import opened
@@ -104,6 +104,10 @@ def _service(address: str) -> Finding:
         body = json.load(error)
     except (OSError, ValueError):
         return _finding("service", "skipped", f"none answers at {address}")
-    wrong = [f"{each['name']} ({each['plugin']}): {each['detail']}" for each in body["checks"] if each["state"] != "ok"]
+    wrong = [  # a service that listens on a public address keeps the details to itself
+        f"{each['name']} ({each['plugin']}): {each.get('detail') or each['state']}"
+        for each in body["checks"]
+        if each["state"] != "ok"
+    ]
     state = "ok" if body["status"] == "ready" else "failed"
     return _finding("service", state, "; ".join(wrong) or f"ready at {address}")

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from galaxy_kernel.cli.output import AsJson, print_rows
-from galaxy_kernel.core.assembly import Assembly, assemble
+from galaxy_chassis.cli import AsJson, print_rows
+from galaxy_kernel.core.assembly import Assembly, assemble, describe_routes
 from galaxy_kernel.core.discovery import InstalledPlugin
 from galaxy_kernel.http import openapi
 from galaxy_kernel.http.route import Route
@@ -70,7 +70,7 @@ def _route(plugin: str, route: Route) -> dict[str, Any]:
 
 
 def _routes(assembly: Assembly) -> list[tuple[str, Route]]:
-    return assembly.plugins.contributions("backend_routes")
+    return describe_routes(assembly)
 
 
 def print_openapi() -> None:

@@ -26,4 +26,7 @@ def serve() -> None:
 
 
 async def _serve(assembly: Assembly) -> int:
-    return await Kernel(assembly).serve(lambda _: freeze())
+    async def ready(_: Kernel) -> None:
+        freeze()
+
+    return await Kernel(assembly).serve(ready)

@@ -3,12 +3,14 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from galaxy_chassis.config.loading import Configuration, Raw, load, read_environment
+from galaxy_chassis.config.process import is_strict
 from galaxy_chassis.config.settings import Settings
 from galaxy_chassis.errors import BootError, ConfigurationError, Fault
 from galaxy_chassis.logs import get_logger
-from galaxy_chassis.telemetry import Telemetry
+from galaxy_chassis.telemetry import Telemetry, make_telemetry
 from galaxy_kernel.core.context import Context, KernelResources
 from galaxy_kernel.core.discovery import Discovery, InstalledPlugin, discover
 from galaxy_kernel.core.offline import run_offline
@@ -16,8 +18,10 @@ from galaxy_kernel.core.ordering import order
 from galaxy_kernel.core.plugins import PluginSet
 from galaxy_kernel.core.settings import KERNEL, KernelSettings
 from galaxy_kernel.errors import CapabilityError, PhaseError
+from galaxy_kernel.http.health import Report, health_route
+from galaxy_kernel.http.route import Route
 
-__all__ = ["KERNEL", "Assembly", "assemble", "make_telemetry"]
+__all__ = ["KERNEL", "Assembly", "all_routes", "assemble", "describe_routes"]
 
 
 @dataclass
@@ -67,7 +71,7 @@ def assemble(
     by_name = {each.name: each for each in discovery.enabled}
     found = tuple(by_name[manifest.name] for manifest in manifests)
     configuration = _configure(raw, found, discovery)
-    telemetry = make_telemetry(configuration)
+    telemetry = _telemetry(configuration)
     assembly = Assembly(found, discovery.disabled, configuration, PluginSet(), telemetry)
     for each in found:
         assembly.plugins.register(each.name, _make(assembly, each))
@@ -88,7 +92,7 @@ def _text(raw: Mapping[str, Raw], name: str, default: str) -> str:
 
 
 def _configure(raw: Mapping[str, Raw], found: tuple[InstalledPlugin, ...], discovery: Discovery) -> Configuration:
-    strict = _text(raw, "BACKEND_CONFIG_STRICT", "true").strip().lower() not in ("false", "0", "no", "off")
+    strict = is_strict(_text(raw, "BACKEND_CONFIG_STRICT", "true"))
     groups: dict[str, type[Settings]] = {KERNEL: KernelSettings}
     groups |= {each.name: each.manifest.settings for each in found}
     configuration = load(
@@ -120,18 +124,27 @@ def _not_installed(name: str, installed: list[str]) -> Fault:
     return Fault("BACKEND_PLUGINS_DISABLED", f"names {name!r}, which is not installed: {hint}")
 
 
-def make_telemetry(configuration: Configuration) -> Telemetry:
+def all_routes(assembly: Assembly, report: Report) -> list[tuple[str, Route]]:
+    """Return every operation with the name of its plugin: the kernel's own, whose checks `report` runs, first."""
+    return [(KERNEL, health_route(report)), *assembly.plugins.contributions("backend_routes")]
+
+
+def describe_routes(assembly: Assembly) -> list[tuple[str, Route]]:
+    """Return every operation, to be shown and not to be served."""
+
+    async def report() -> tuple[bool, dict[str, Any]]:
+        raise RuntimeError("these routes describe the API: nothing runs behind them")
+
+    return all_routes(assembly, report)
+
+
+def _telemetry(configuration: Configuration) -> Telemetry:
     """Make the exporters that the settings name; none where the settings are faulty, since nothing will run then."""
     try:
         settings = configuration.settings_of(KERNEL, KernelSettings)
     except ConfigurationError:
         settings = KernelSettings(otel_traces_exporter="none", otel_metrics_exporter="none")
-    return Telemetry(
-        traces_exporter=settings.otel_traces_exporter,
-        metrics_exporter=settings.otel_metrics_exporter,
-        prometheus_listen_addr=settings.otel_prometheus_listen_addr,
-        sample_ratio=settings.otel_traces_sample_ratio,
-    )
+    return make_telemetry(settings, "galaxy-backend")
 
 
 def _make(assembly: Assembly, found: InstalledPlugin) -> object:

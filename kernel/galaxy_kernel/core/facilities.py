@@ -12,13 +12,15 @@ from sqlalchemy.pool import QueuePool
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.health import Health, Probe, Probes
+from galaxy_chassis.http.client_address import TrustedPeers
+from galaxy_chassis.http.connections import ConnectionLimits
 from galaxy_chassis.http.telemetry import HttpTelemetry
 from galaxy_chassis.logs import get_logger
 from galaxy_chassis.process import BackgroundTasks
 from galaxy_kernel.caches.feed import Feed
 from galaxy_kernel.caches.registry import Caches
 from galaxy_kernel.capabilities import CapabilityRegistry
-from galaxy_kernel.core.assembly import KERNEL, Assembly
+from galaxy_kernel.core.assembly import KERNEL, Assembly, all_routes
 from galaxy_kernel.core.context import KernelResources
 from galaxy_kernel.database.clock import DatabaseClock
 from galaxy_kernel.errors import PhaseError, PluginError
@@ -52,6 +54,7 @@ class Facilities:
         self._supervisor: Supervisor | None = None
         self.rpc: RpcServer | None = None
         """The gRPC listener, once built, where a plugin contributes a service."""
+        proxies = TrustedPeers(self._settings.trusted_proxies)
         self.http = HttpService(
             self._settings.http_listen_addr,
             access=AccessControl(
@@ -62,6 +65,11 @@ class Facilities:
             ),
             request_timeout=self._settings.http_request_timeout.total_seconds(),
             max_body=self._settings.http_max_body,
+            limits=ConnectionLimits(
+                total=self._settings.http_max_connections,
+                per_client=self._settings.http_max_connections_per_client,
+                is_proxy=proxies.contains,
+            ),
             observer=HttpTelemetry(assembly.telemetry),
         )
 
@@ -89,7 +97,7 @@ class Facilities:
         for name, subscriptions in plugins.call("backend_subscriptions"):
             resources.facts.subscribe(name, subscriptions)
         resources.facts.seal()
-        routes = plugins.contributions("backend_routes")
+        routes = all_routes(self._assembly, probes.report)
         self.rpc = self._make_rpc()
         supervisor = self._supervise(resources, feed)
         for name, probe in plugins.contributions("backend_probes"):
@@ -142,6 +150,19 @@ class Facilities:
             lambda: pool.checkedout() if isinstance(pool, QueuePool) else 0,
             unit="{connection}",
             description="Connections of the pool that are in use.",
+        )
+        server = self.http.server
+        self._assembly.telemetry.gauge(
+            "galaxy.http.connections",
+            lambda: server.connections,
+            unit="{connection}",
+            description="Open client connections of the HTTP listener.",
+        )
+        self._assembly.telemetry.counter(
+            "galaxy.http.connections.ended",
+            lambda: server.connections_ended,
+            unit="{connection}",
+            description="Client connections that a limit ended, by reason.",
         )
 
     def _supervise(self, resources: KernelResources, feed: Feed) -> Supervisor:

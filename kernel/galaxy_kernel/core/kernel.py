@@ -7,7 +7,7 @@ what is still missing. What was entered is left in the reverse order; an error o
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import ClientSession
@@ -26,7 +26,15 @@ from galaxy_kernel.core.assembly import KERNEL, Assembly
 from galaxy_kernel.core.context import make_resources
 from galaxy_kernel.core.facilities import Facilities
 from galaxy_kernel.core.lifespans import Lifespans
-from galaxy_kernel.database import Database, is_unavailable, make_engine, reason, schema_of
+from galaxy_kernel.database import (
+    Database,
+    check_session,
+    is_unavailable,
+    make_engine,
+    reason,
+    refusal_of_settings,
+    schema_of,
+)
 from galaxy_kernel.database.clock import DatabaseClock
 from galaxy_kernel.errors import PhaseError
 from galaxy_kernel.http.service import HttpService
@@ -58,7 +66,7 @@ class Kernel:
         self._http_client = HttpClient(http_client)
         self.services = CapabilityRegistry()
         self.probes = Probes(self._clock)
-        self.phase = "starting"
+        self.phase, self._waiting_for = "starting", ""
         self.database = _make_database(assembly)
         self._stop = asyncio.Event()
         self._tasks = BackgroundTasks(on_crash=self.stop)
@@ -88,14 +96,14 @@ class Kernel:
         """Ask the service to stop; safe to call from a signal handler, and more than once."""
         self._stop.set()
 
-    async def serve(self, on_ready: "Callable[[Kernel], None] | None" = None) -> int:
+    async def serve(self, on_ready: "Callable[[Kernel], Awaitable[None]] | None" = None) -> int:
         """Run until stopped by a signal, and return the exit status. Raise BootError when it cannot start."""
         asyncio.get_running_loop().set_exception_handler(loop_exception_handler)
         handle_stop_signals(self._stop, self._interrupter())
         try:
             async with self.running():
                 if on_ready is not None:
-                    on_ready(self)
+                    await on_ready(self)
                 await self._stop.wait()
         except asyncio.CancelledError:
             if not self._stop.is_set():
@@ -154,15 +162,20 @@ class Kernel:
         failures = 0
         while True:
             try:
-                await self.database.ping()
+                await check_session(self.database)
                 if isinstance(self._clock, DatabaseClock):
                     await self._clock.ask(self.database)
                 return
+            except BootError:
+                raise
             except Exception as error:
+                if (refusal := refusal_of_settings(error)) is not None:
+                    raise refusal from error
                 if not is_unavailable(error):
                     raise PhaseError(KERNEL, "connecting to Postgres (BACKEND_POSTGRES_DSN)", error) from error
                 failures += 1
                 delay = _BACKOFF.delay(failures, self._random)
+                self._waiting_for = f"Postgres: {reason(error)}"
                 _log.warning("postgres_connection_failed", retry_in_seconds=delay, reason=reason(error))
             await wait_for_event(self._stop, delay)
 
@@ -177,7 +190,8 @@ class Kernel:
 
     def _add_probes(self) -> None:
         async def phase() -> Health:
-            detail = f"{self.phase}: {self._lifespans.current}" if self._lifespans.current else self.phase
+            current = self._lifespans.current or (self._waiting_for if self.phase == "starting" else "")
+            detail = f"{self.phase}: {current}" if current else self.phase
             return Health() if self.phase == "ready" else Health("failed", detail)
 
         async def postgres() -> Health:
@@ -189,11 +203,15 @@ class Kernel:
                 return Health("failed", "Postgres does not answer: see the logs, and BACKEND_POSTGRES_DSN")
             return Health()
 
+        async def writes() -> Health:
+            fault = self.database.writes.fault()
+            return Health("failed", f"Postgres refuses writes: {fault}") if fault else Health()
+
         async def migrations() -> Health:
             done = self.phase in ("building", "ready", "draining")
             return Health() if done else Health("failed", "not applied yet")
 
-        checks = {"lifecycle": phase, "postgres": postgres, "migrations": migrations}
+        checks = {"lifecycle": phase, "postgres": postgres, "postgres_writes": writes, "migrations": migrations}
         self.probes.add(KERNEL, [Probe(name, check, gates="ready") for name, check in checks.items()])
 
     def _interrupter(self) -> Callable[[], None]:

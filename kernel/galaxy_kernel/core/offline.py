@@ -10,7 +10,15 @@ from galaxy_chassis.errors import BootError
 from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.core.context import KernelResources, make_resources
 from galaxy_kernel.core.settings import KERNEL, KernelSettings
-from galaxy_kernel.database import Database, is_unavailable, make_engine, schema_of
+from galaxy_kernel.database import (
+    Database,
+    check_session,
+    is_unavailable,
+    make_engine,
+    reason,
+    refusal_of_settings,
+    schema_of,
+)
 from galaxy_kernel.database.clock import DatabaseClock
 
 
@@ -21,15 +29,16 @@ async def opened(configuration: Configuration) -> AsyncIterator[Database]:
     settings = configuration.settings_of(KERNEL, KernelSettings)
     database = Database(make_engine(settings.dsn, pool_size=2), schema_of(settings.dsn))
     try:
-        await database.ping()
+        await check_session(database)
         yield database
     except BootError:
         raise
     except Exception as error:
+        if (refusal := refusal_of_settings(error)) is not None:
+            raise refusal from error
         if is_unavailable(error):
             raise BootError(
-                "Postgres cannot be reached: is it running, and is BACKEND_POSTGRES_DSN right? "
-                f"({type(error).__name__})"
+                f"Postgres cannot be reached: is it running, and is BACKEND_POSTGRES_DSN right? ({reason(error)})"
             ) from error
         raise
     finally:

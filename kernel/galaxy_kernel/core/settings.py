@@ -1,30 +1,25 @@
 """The kernel's own settings."""
 
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, RequiredBy, Settings, TypeName
+from galaxy_chassis.config.process import ProcessSettings
+from galaxy_chassis.config.settings import (
+    Duration,
+    ListenAddress,
+    Names,
+    Networks,
+    RequiredBy,
+    StrongSecret,
+    TypeName,
+)
 from galaxy_chassis.errors import ConfigurationError, Fault
 from galaxy_kernel.database import schema_of
 
-_SHORTEST_SECRET = 32
-_FEWEST_BYTES = 10
-"""Different ones: of 32 random hexadecimal digits hardly ever fewer are different."""
-
-
 _WIDEST_TRUST = 8
 """Bits of the widest network whose members one trusts, 10.0.0.0/8."""
-
-
-def _strong(secret: SecretStr) -> SecretStr:
-    found = secret.get_secret_value().encode()
-    if len(found) < _SHORTEST_SECRET:
-        raise ValueError("expected at least 32 bytes, for example the output of: openssl rand -base64 48")
-    if len(set(found)) < _FEWEST_BYTES:
-        raise ValueError("expected a random value, for example the output of: openssl rand -base64 48")
-    return secret
 
 
 def _postgres(dsn: SecretStr) -> SecretStr:
@@ -36,14 +31,12 @@ KERNEL = "kernel"
 """The name under which the kernel's own settings, migrations, checks and log lines stand."""
 
 
-class KernelSettings(Settings):
+class KernelSettings(ProcessSettings):
     """Settings of the kernel itself: where to listen, where Postgres is, what to export."""
 
     prefix: ClassVar[str | None] = "BACKEND_"
 
-    secret_key: Annotated[SecretStr, AfterValidator(_strong)] | None = Field(
-        default=None, json_schema_extra=RequiredBy(("serve",)).extra
-    )
+    secret_key: StrongSecret | None = Field(default=None, json_schema_extra=RequiredBy(("serve",)).extra)
     """Root of every keyed hash and seal, at least 32 bytes. Keep it: with another one, stored codes and seals are
     invalid. `backend dev` creates and keeps one.
     """
@@ -60,37 +53,26 @@ class KernelSettings(Settings):
     """Where the HTTP API listens."""
     http_max_body: int = Field(default=262_144, ge=1024)
     """Largest request body in bytes, unless a route says otherwise."""
+    http_max_connections: int = Field(default=4096, ge=16)
+    """Most connections to the HTTP API at a time; fewer where the process may not have as many descriptors."""
+    http_max_connections_per_client: int = Field(default=512, ge=4)
+    """Of them, most from one address, or from one IPv6 network of 64 bits. Trusted proxies are excepted."""
     http_request_timeout: Duration = timedelta(seconds=15)
     """Time limit of a request, after which it is answered 503 `timeout`."""
     push_listen_addr: ListenAddress = "127.0.0.1:8081"
     """Where the gRPC listener listens; opened when an installed plugin contributes a gRPC service."""
-    gateway_token: Annotated[SecretStr, AfterValidator(_strong)] | None = None
+    gateway_token: StrongSecret | None = None
     """The token that the gateway sends in `X-Gateway-Token`, at least 32 bytes. Without it, internal routes and gRPC
     are closed."""
     trusted_proxies: Networks = ()
-    """Peers whose `X-Forwarded-For` is trusted, besides callers with the gateway's token."""
+    """Peers that forward for clients: the client is the first from the right of their `X-Forwarded-For` that is not
+    in these networks. They must overwrite or drop `X-Request-Id` and `traceparent`, which are believed too."""
     admin_networks: Networks = ()
     """Networks from which operations of access `admin` may be called; empty: from everywhere."""
     plugins_disabled: Names = ()
     """Installed plugins to leave out."""
-    config_strict: bool = True
-    """Whether an unknown `BACKEND_*` variable is an error; otherwise it is a warning."""
-    env_file: str | None = None
-    """A file of `VARIABLE=value` lines; the environment has precedence over it."""
     migrate_on_start: bool = True
     """Whether `serve` brings the schema up to date; otherwise it refuses a schema older than the code."""
-    shutdown_timeout: Duration = timedelta(seconds=25)
-    """How long requests and worker batches may take to finish after SIGTERM."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Lines below it are not written."""
-    otel_traces_exporter: Literal["otlp", "none", "stdout"] = "otlp"
-    """Where traces go; `otlp` reads the standard `OTEL_EXPORTER_OTLP_*` variables. `none` under `backend dev`."""
-    otel_traces_sample_ratio: float = Field(default=0.1, ge=0, le=1)
-    """Share of requests traced when the caller has not decided."""
-    otel_metrics_exporter: Literal["otlp", "none", "stdout", "prometheus"] = "otlp"
-    """Where metrics go. `none` under `backend dev`."""
-    otel_prometheus_listen_addr: ListenAddress = "127.0.0.1:9464"
-    """Where `prometheus` metrics are served, apart from the API."""
 
     @property
     def warnings(self) -> list[Fault]:

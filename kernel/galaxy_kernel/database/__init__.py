@@ -7,8 +7,17 @@ types and the same behaviour under cancellation and faults; one suite of tests h
 
 from galaxy_kernel.database.dsn import DsnError, schema_of
 from galaxy_kernel.database.engine import make_engine
-from galaxy_kernel.database.errors import is_retryable, is_unavailable, reason, sqlstate, unique_violation
+from galaxy_kernel.database.errors import (
+    is_busy,
+    is_retryable,
+    is_unavailable,
+    is_write_refused,
+    reason,
+    sqlstate,
+    unique_violation,
+)
 from galaxy_kernel.database.listener import Listener, notify
+from galaxy_kernel.database.session import check_session, refusal_of_settings
 from galaxy_kernel.database.transactions import Connection, Database, after_commit
 
 __all__ = [
@@ -17,11 +26,15 @@ __all__ = [
     "DsnError",
     "Listener",
     "after_commit",
+    "check_session",
+    "is_busy",
     "is_retryable",
     "is_unavailable",
+    "is_write_refused",
     "make_engine",
     "notify",
     "reason",
+    "refusal_of_settings",
     "schema_of",
     "sqlstate",
     "unique_violation",

@@ -25,12 +25,23 @@ Opener = Callable[..., Awaitable[Any]]
 
 
 def server_settings(dsn: Dsn, statement_timeout: float) -> dict[str, str]:
-    """Return the settings that are sent to the server at connecting. `statement_timeout` in seconds, 0 for none."""
+    """Return the settings that are sent to the server at connecting. `statement_timeout` in seconds, 0 for none.
+
+    All that our code assumes of a session is among them, whatever the defaults of server, database and role are; as
+    `pg_settings` writes it, so that it can be compared.
+    """
     return {
         "search_path": ", ".join(dsn.search_path),
         "statement_timeout": str(round(statement_timeout * 1000)),
         "idle_in_transaction_session_timeout": str(round(IDLE_IN_TRANSACTION * 1000)),
         "timezone": "UTC",
+        # throttles and claims read again what others have committed while they waited for a lock
+        "default_transaction_isolation": "read committed",
+        "client_encoding": "UTF8",  # names are any Unicode
+        "datestyle": "ISO, MDY",  # what the drivers parse
+        "intervalstyle": "postgres",
+        "bytea_output": "hex",
+        "standard_conforming_strings": "on",  # how psycopg2 quotes
     }
 
 

@@ -1,5 +1,6 @@
 """Makes an engine for a DSN: the pool, and the same settings for every driver."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -37,16 +38,17 @@ def make_engine(
     parameter in `:ids::uuid[]`. xid8 is an int with asyncpg and a str with the others: select `xmin::text::bigint`.
     """
     parsed = parse_dsn(dsn)
+    settings = server_settings(parsed, statement_timeout)
     connect = opener(
         parsed,
         connect_timeout=parsed.connect_timeout or connect_timeout,
-        settings=server_settings(parsed, statement_timeout),
+        settings=settings,
         application_name=application_name,
     )
     return create_async_engine(
         _url(parsed),
         connect_args={"async_creator_fn": connect},
-        execution_options={_OPENER: connect},
+        execution_options={_OPENER: connect, _SETTINGS: settings},
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=pool_timeout,
@@ -69,7 +71,13 @@ def opener_of(engine: AsyncEngine) -> Opener:
     return connect
 
 
-_OPENER = "galaxy_opener"
+def settings_of(engine: AsyncEngine) -> Mapping[str, str]:
+    """Return the settings that an engine of `make_engine` asks the server for."""
+    settings: Mapping[str, str] = engine.sync_engine.get_execution_options().get(_SETTINGS, {})
+    return settings
+
+
+_OPENER, _SETTINGS = "galaxy_opener", "galaxy_settings"
 _PER_DRIVER: dict[str, dict[str, Any]] = {
     # psycopg2 returns inet as text and cannot do otherwise
     "asyncpg": {"native_inet_types": False},

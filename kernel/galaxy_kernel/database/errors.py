@@ -7,8 +7,12 @@ from sqlalchemy import exc as sa
 
 _RETRYABLE = frozenset({"40001", "40P01", "55P03"})
 """serialization_failure, deadlock_detected, lock_not_available (PostgreSQL, appendix A)."""
-_UNAVAILABLE = frozenset({"57P01", "57P02", "57P03", "53300"})
-"""admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections; besides them all of class 08."""
+_TIMED_OUT = "57014"
+"""query_canceled: by `statement_timeout`, most often because of somebody else's lock."""
+_UNAVAILABLE = ("08", "53", "57", "25006")
+"""Classes connection_exception, insufficient_resources and operator_intervention; read_only_sql_transaction."""
+_NOT_WRITABLE = frozenset({"53100", "25006"})
+"""disk_full, read_only_sql_transaction."""
 _UNIQUE = "23505"
 _CLOSED = ("closed", "losed the connection", "not open")
 
@@ -27,13 +31,23 @@ def sqlstate(exc: BaseException) -> str | None:
 
 
 def is_unavailable(exc: BaseException) -> bool:
-    """Return whether the database cannot be used just now: unreachable, lost, shutting down, full, or our pool is
-    empty.
+    """Return whether the database cannot be used just now: unreachable, lost, shutting down, out of disk, memory or
+    connections, or read-only; or our pool is empty.
 
     The operation may or may not have happened. A TimeoutError or ConnectionError counts wherever it comes from,
     and a refused login with aiopg and psycopg, which do not distinguish it from an unreachable server.
     """
     return any(_unavailable(error) for error in _chain(exc))
+
+
+def is_busy(exc: BaseException) -> bool:
+    """Return whether a transaction gave way to others: it lost to one, or waited for one until its time was up."""
+    return is_retryable(exc) or sqlstate(exc) == _TIMED_OUT
+
+
+def is_write_refused(exc: BaseException) -> bool:
+    """Return whether the server takes no writes: its disk is full, or it is read-only."""
+    return sqlstate(exc) in _NOT_WRITABLE
 
 
 def reason(exc: BaseException) -> str:
@@ -65,7 +79,7 @@ def _unavailable(error: BaseException) -> bool:
         return True
     code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     if isinstance(code, str):
-        return code in _UNAVAILABLE or code.startswith("08")
+        return code.startswith(_UNAVAILABLE) and code != _TIMED_OUT
     # without a code it is the client's own error: an OperationalError when it cannot connect or lost the
     # connection, an InterfaceError when the connection is closed, but also for plain misuse
     kinds = {kind.__name__ for kind in type(error).__mro__}

@@ -8,6 +8,8 @@ from typing import Any, NoReturn, Self
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
+from galaxy_kernel.database.writes import WriteOutcomes
+
 Connection = AsyncConnection
 
 COMMIT_PATIENCE = 5.0
@@ -23,6 +25,8 @@ class Database:
         """Use the engine's pool; `schema` is where the backend's tables live. No I/O."""
         self.engine = engine
         self.schema = schema
+        self.writes = WriteOutcomes()
+        """Whether the server takes writes, as this process's transactions have seen it."""
         self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
@@ -34,7 +38,7 @@ class Database:
         and nothing runs. A transaction in which a statement failed outside a savepoint does not commit: it raises
         sqlstate 25P02, even when the first error was caught.
         """
-        return _Transaction(self.engine)
+        return _Transaction(self.engine, self.writes)
 
     def reading(self) -> AbstractAsyncContextManager[Connection]:
         """Open a connection for reads of one statement each: without BEGIN and COMMIT, each sees its own snapshot."""
@@ -77,10 +81,11 @@ def _transaction(connection: Connection, function: str) -> "_Transaction":
 class _Transaction(AsyncConnection):
     """A connection that commits at the end of its block. It lives for one block, so the pool never sees its state."""
 
-    __slots__ = ("actions",)
+    __slots__ = ("_writes", "actions")
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, writes: WriteOutcomes) -> None:
         super().__init__(engine)
+        self._writes = writes
         self.actions: list[Callable[[], None]] = []
 
     @property
@@ -109,10 +114,27 @@ class _Transaction(AsyncConnection):
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
         try:
             if kind is None:
-                await _to_its_end(self.commit())
+                await self._commit()
+            elif error is not None:
+                self._writes.failed(error)
         finally:
             self.actions.clear()
             await super().__aexit__(kind, error, trace)
+
+    async def _commit(self) -> None:
+        """Commit, and note the outcome; a transaction that wrote nothing proves nothing about writing."""
+        try:
+            wrote = self._writes.in_doubt and await self._has_written()
+            await _to_its_end(self.commit())
+        except BaseException as error:
+            self._writes.failed(error)
+            raise
+        if wrote:
+            self._writes.succeeded()
+
+    async def _has_written(self) -> bool:
+        found = await self.exec_driver_sql("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
+        return bool(found.scalar_one())
 
 
 class _Savepoint(AsyncTransaction):

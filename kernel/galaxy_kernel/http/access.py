@@ -5,11 +5,19 @@ import binascii
 import hmac
 import re
 from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from typing import Any, NoReturn
 
-from multidict import istr
+from multidict import CIMultiDict, CIMultiDictProxy, istr
 
-from galaxy_chassis.http.client_address import Network, TrustedPeers, leftmost, parse_address
+from galaxy_chassis.http.client_address import (
+    Network,
+    TrustedPeers,
+    is_private,
+    leftmost,
+    nearest_untrusted,
+    parse_address,
+)
 from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.request_context import new_request_id
 from galaxy_contracts.access import (
@@ -26,11 +34,26 @@ from galaxy_kernel.http.route import Route
 
 GATEWAY_HEADER = istr("X-Gateway-Token")
 _AUTHORIZATION, _FORWARDED_FOR, _REQUEST_ID = istr("Authorization"), istr("X-Forwarded-For"), istr("X-Request-Id")
+_FORWARDING = (_FORWARDED_FOR, istr("Forwarded"), istr("Via"))
 _well_formed = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _BEARER = {"WWW-Authenticate": "Bearer"}
 _BASIC = {"WWW-Authenticate": 'Basic realm="galaxy", charset="UTF-8"'}
+
+
+Headers = CIMultiDict[str] | CIMultiDictProxy[str]
+
+
+class Trust(IntEnum):
+    """How far a caller is believed about the request that it forwards."""
+
+    NONE = 0
+    """Not at all: it is the client."""
+    PROXY = 1
+    """A peer of `BACKEND_TRUSTED_PROXIES`: about whom it has the request from, and about request id and trace."""
+    GATEWAY = 2
+    """It has the gateway's token: it overwrites what clients send, so its headers are true as they stand."""
 
 
 class AccessControl:
@@ -49,18 +72,37 @@ class AccessControl:
         self._trusted = TrustedPeers(trusted_proxies)
         self._operators = TrustedPeers(admin_networks) if admin_networks else None
 
-    def trusts(self, headers: Mapping[str, str], peer: str) -> bool:
-        """Return whether the caller is trusted: it has the gateway's token, or its peer is a trusted proxy."""
-        return self._shows_gateway_token(headers) or self._trusted.contains(peer)
+    def trust(self, headers: Mapping[str, str], peer: str) -> Trust:
+        """Return how far the caller is trusted."""
+        if self._shows_gateway_token(headers):
+            return Trust.GATEWAY
+        return Trust.PROXY if self._trusted.contains(peer) else Trust.NONE
 
-    def client_address(self, headers: Mapping[str, str], peer: str, *, trusted: bool) -> str:
-        """Return the client's address: the leftmost `X-Forwarded-For` of a trusted caller, else the peer's."""
-        if trusted:
-            forwarded = headers.get(_FORWARDED_FOR)
-            address = leftmost(forwarded) if forwarded else None
-            if address is not None:
-                return address
-        return parse_address(peer) or peer
+    def client_address(self, headers: Headers, peer: str, trust: Trust) -> str:
+        """Return the client's address.
+
+        From the gateway, the leftmost `X-Forwarded-For`; from a proxy, which may append to what the client sent, the
+        first from the right that is not a trusted proxy; else, and where the header is malformed, the peer's.
+        """
+        address = None
+        if trust is not Trust.NONE and _FORWARDED_FOR in headers:
+            if trust is Trust.GATEWAY:
+                address = leftmost(headers[_FORWARDED_FOR])
+            else:
+                address = nearest_untrusted(headers.getall(_FORWARDED_FOR), self._trusted.contains)
+        return address or parse_address(peer) or peer
+
+    def sees_details(self, headers: Headers, peer: str) -> bool:
+        """Return whether the caller may see what is for operators: it has the gateway's token, or a private address.
+
+        What an unknown proxy forwards is a stranger's, from whatever network the proxy itself is.
+        """
+        trust = self.trust(headers, peer)
+        if trust is Trust.GATEWAY:
+            return True
+        if trust is Trust.NONE and any(name in headers for name in _FORWARDING):
+            return False
+        return is_private(self.client_address(headers, peer, trust))
 
     def request_id(self, headers: Mapping[str, str], *, trusted: bool) -> str:
         """Return the id a trusted caller has chosen, if it is well formed, else a fresh one."""

@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp.web import BaseRequest, StreamResponse
 from pydantic import BaseModel
 
+from galaxy_chassis.http.body import read
 from galaxy_chassis.http.problems import FieldError
 from galaxy_chassis.http.response import AnyResponse, empty_response, html_response, json_response
 from galaxy_kernel.http import body
@@ -17,6 +18,9 @@ from galaxy_kernel.http.foreign import refuse_foreign_page
 from galaxy_kernel.http.parameters import refuse_query
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.signature import Signature
+
+PUBLIC_BODY = 16_384
+"""Bytes of a body on a route of access `public`, unless the route says otherwise: nobody is known there."""
 
 
 class Endpoint:
@@ -41,9 +45,10 @@ class Endpoint:
         self.plugin, self.route, self.signature = plugin, route, signature
         self._access, self._handler = route.access, route.handler
         self._audited = route.access is Access.ADMIN and route.method != "GET"
+        usual = min(max_body, PUBLIC_BODY) if route.access is Access.PUBLIC else max_body
+        self._limit = usual if route.max_body is None else route.max_body
         self._recorded = route.access is Access.ADMIN and route.personal
         self._json_always = self._audited and route.method == "POST"
-        self._limit = max_body if route.max_body is None else route.max_body
         self._takes_body = signature.body is not None or signature.form is not None
         self._serialise = _serialiser(route, signature)
         self._respond = html_response if signature.html else json_response
@@ -108,7 +113,7 @@ class Endpoint:
         return arguments
 
     async def _take_body(self, request: BaseRequest, arguments: dict[str, Any]) -> None:
-        raw = await body.read(request, self._limit)
+        raw = await read(request, self._limit)
         if self.signature.form is not None:
             arguments["form"] = self.signature.form.parse(raw, request.headers.get("Content-Type"))
         elif self.signature.body is None:

@@ -1,6 +1,7 @@
 """Makes problems of what is wrong with a request."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,8 +11,11 @@ from galaxy_chassis.validation import findings
 
 MOST_FAULTS = 50
 """More faults than these are left out of one answer."""
-_LONGEST_NAME = 80
+LONGEST_NAME = 80
 """Names of fields may be the caller's own; longer ones are cut."""
+_MOST_RENDERED = 2000
+"""Faults beyond which none is named: each costs time, however few of them are shown."""
+_WITHOUT_TEXT = frozenset((int, float, bool, type(None)))
 
 
 def field_errors(error: ValidationError, given: Any, *, root: str) -> list[FieldError]:
@@ -19,6 +23,8 @@ def field_errors(error: ValidationError, given: Any, *, root: str) -> list[Field
 
     `given` is the validated value as JSON: its keys and indexes distinguish fields from members of unions.
     """
+    if error.error_count() > _MOST_RENDERED:
+        return [FieldError(root, f"has {error.error_count()} faults, too many to name")]
     return [FieldError(path or root, message) for path, message in findings(error, given)][:MOST_FAULTS]
 
 
@@ -31,20 +37,25 @@ def invalid_request(faults: Sequence[FieldError]) -> Problem:
 
 def nul_faults(given: Any, root: str) -> list[FieldError]:
     """Find strings with the character NUL, which Postgres stores in neither text nor jsonb."""
-    found: list[FieldError] = []
-    _walk(given, (), lambda path: found.append(FieldError(".".join(path) or root, "must not hold the character NUL")))
-    return found[:MOST_FAULTS]
+    found = islice(_paths_of_nul(given, ""), MOST_FAULTS)
+    return [FieldError(path or root, "must not hold the character NUL") for path in found]
 
 
-def _walk(given: Any, path: tuple[str, ...], report: Callable[[tuple[str, ...]], object]) -> None:
+def _paths_of_nul(given: Any, path: str) -> Iterator[str]:
     if isinstance(given, str):
         if "\0" in given:
-            report(path)
+            yield path
     elif isinstance(given, Mapping):
         for key, value in given.items():
             if "\0" in key:
-                report((*path, key.replace("\0", "")[:_LONGEST_NAME]))
-            _walk(value, (*path, key[:_LONGEST_NAME]), report)
+                yield _joined(path, key.replace("\0", ""))
+            if type(value) not in _WITHOUT_TEXT:
+                yield from _paths_of_nul(value, _joined(path, key))
     elif isinstance(given, list):
         for index, value in enumerate(given):
-            _walk(value, (*path, str(index)), report)
+            if type(value) not in _WITHOUT_TEXT:
+                yield from _paths_of_nul(value, _joined(path, str(index)))
+
+
+def _joined(path: str, part: str) -> str:
+    return f"{path}.{part[:LONGEST_NAME]}" if path else part[:LONGEST_NAME]

@@ -17,7 +17,14 @@ Document = dict[str, Any]
 Operations = list[tuple[str, Route, Signature]]
 
 _REF = "#/components/schemas/{model}"
-_COMMON_ERRORS = ("500 internal", "503 database_unavailable", "503 timeout", "503 starting", "503 stopping")
+_COMMON_ERRORS = (
+    "500 internal",
+    "503 database_unavailable",
+    "503 database_busy",
+    "503 timeout",
+    "503 starting",
+    "503 stopping",
+)
 _ACCESS_ERRORS = {
     Access.PUBLIC: (),
     Access.USER: ("401 unauthenticated", "403 access_closed"),

@@ -1,5 +1,6 @@
 """Parameters of path and query: converts strings to the types of the handler's annotations."""
 
+import re
 from collections.abc import Iterable, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -14,14 +15,23 @@ from galaxy_kernel.http.model import Model
 MOST_FIELDS = 200
 """Fields of one query or form."""
 
+_NOTATIONS = {
+    bool: (re.compile("true|false"), "must be true or false"),
+    int: (re.compile("-?[0-9]+"), "must be a whole number"),
+}
+"""How values are written: pydantic would also take `yes`, `on` and `1_000`, of which the description knows nothing."""
+Notation = tuple[re.Pattern[str], str]
+"""What the text of a parameter must match, and what is said where it does not."""
+
 
 class PathParameter:
     """One parameter of a path."""
 
-    __slots__ = ("adapter", "name")
+    __slots__ = ("_notation", "adapter", "name")
 
-    def __init__(self, name: str, adapter: TypeAdapter[Any]) -> None:
+    def __init__(self, name: str, adapter: TypeAdapter[Any], annotation: Any = None) -> None:
         self.name, self.adapter = name, adapter
+        self._notation = notation(annotation)
 
     def parse(self, segment: str, faults: list[FieldError]) -> Any:
         """Return the value of an undecoded segment; add to `faults` what is wrong with it."""
@@ -36,6 +46,9 @@ class PathParameter:
         if nul:
             faults += nul
             return None
+        if self._notation is not None and not self._notation[0].fullmatch(text):
+            faults.append(FieldError(self.name, self._notation[1]))
+            return None
         try:
             return self.adapter.validate_strings(text)
         except ValidationError as error:
@@ -46,13 +59,18 @@ class PathParameter:
 class Query:
     """The query string of one operation."""
 
-    __slots__ = ("_absent", "_adapter", "_repeatable", "model")
+    __slots__ = ("_absent", "_adapter", "_notations", "_repeatable", "model")
 
     def __init__(self, model: type[Model]) -> None:
         self.model = model
         self._adapter: TypeAdapter[Any] = TypeAdapter(model)
         self._repeatable = {
             field.alias or name: repeatable(field.annotation) for name, field in model.model_fields.items()
+        }
+        self._notations = {
+            field.alias or name: found
+            for name, field in model.model_fields.items()
+            if (found := notation(field.annotation)) is not None
         }
         try:
             self._absent: Any = self._adapter.validate_python({})
@@ -77,12 +95,15 @@ class Query:
                 faults.append(FieldError(name, "is given more than once"))
             else:
                 given[name] = values if many else values[0]
+                if name in self._notations and not all(map(self._notations[name][0].fullmatch, values)):
+                    faults.append(FieldError(name, self._notations[name][1]))
         faults += nul_faults(given, "query")
         try:
             value = self._adapter.validate_python(given)
         except ValidationError as error:
             known = {fault.field for fault in faults}
-            faults += [fault for fault in field_errors(error, given, root="query") if fault.field not in known]
+            found = field_errors(error, given, root="query")
+            faults += [each for each in found if known.isdisjoint((each.field, each.field.partition(".")[0]))]
             value = None
         if faults:
             raise invalid_request(faults)
@@ -105,6 +126,17 @@ def repeatable(annotation: Any) -> bool:
         return any(repeatable(member) for member in get_args(annotation))
     kind = origin or annotation
     return isinstance(kind, type) and issubclass(kind, Sequence | set | frozenset) and not issubclass(kind, str | bytes)
+
+
+def notation(annotation: Any) -> Notation | None:
+    """Return how a parameter of this type, or of a list or union of it, is written; None where pydantic decides."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return notation(parts[0])
+    if not parts:
+        return _NOTATIONS.get(annotation)
+    found = {notation(part) for part in parts if part not in (type(None), Ellipsis)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _split(raw: str) -> dict[str, list[str]]:

@@ -46,4 +46,4 @@ class Route:
     personal: bool = False
     """For a GET of access `admin`: it shows personal data, and reads of it are recorded in the audit log."""
     max_body: int | None = None
-    """Largest body in bytes; None: `BACKEND_HTTP_MAX_BODY`."""
+    """Largest body in bytes; None: `BACKEND_HTTP_MAX_BODY`, on public routes at most 16 KiB."""

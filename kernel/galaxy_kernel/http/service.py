@@ -7,13 +7,15 @@ from typing import Any, Protocol
 
 from aiohttp.web import BaseRequest
 
+from galaxy_chassis.http.connections import ConnectionLimits
 from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.http.response import AnyResponse, problem_response
 from galaxy_chassis.http.server import HttpServer, answer_fixed, method_not_allowed
-from galaxy_chassis.logs import get_logger, log_request
+from galaxy_chassis.logs import get_logger, log_request, log_unrouted_request
+from galaxy_chassis.logs.pacing import Pace
 from galaxy_chassis.request_context import RequestContext, current_request
-from galaxy_kernel.database import is_unavailable
-from galaxy_kernel.http.access import AccessControl
+from galaxy_kernel.database import is_busy, is_unavailable, reason, sqlstate
+from galaxy_kernel.http.access import AccessControl, Trust
 from galaxy_kernel.http.docs import description_pages
 from galaxy_kernel.http.endpoint import Endpoint
 from galaxy_kernel.http.route import Route
@@ -43,8 +45,11 @@ class Trace(Protocol):
 class HttpObserver(Protocol):
     """Observes every request that matched a route, inside the request's own context."""
 
-    def begin(self, route: Route, headers: Mapping[str, str]) -> Any:
-        """Begin a request; return its Trace when it is sampled (W3C `traceparent` in `headers`), else None."""
+    def begin(self, route: Route, headers: Mapping[str, str], *, trusted: bool) -> Any:
+        """Begin a request; return its Trace when it is sampled, else None.
+
+        The W3C `traceparent` in `headers` counts where the caller is trusted.
+        """
 
     def end(self, trace: Any, route: Route, status: int, seconds: float) -> None:
         """End it with its answer; `trace` is what `begin` returned."""
@@ -60,13 +65,23 @@ class HttpService:
         access: AccessControl,
         request_timeout: float = 15.0,
         max_body: int = 262_144,
+        limits: ConnectionLimits | None = None,
         observer: HttpObserver | None = None,
         variable: str = "BACKEND_HTTP_LISTEN_ADDR",
     ) -> None:
         """Make a service that does not listen yet: see HttpServer; `max_body` in bytes."""
-        self.server = HttpServer(listen_address, self._serve, request_timeout=request_timeout, variable=variable)
+        self.server = HttpServer(
+            listen_address,
+            self._serve,
+            request_timeout=request_timeout,
+            limits=limits,
+            variable=variable,
+            sees_details=lambda request: access.sees_details(request.headers, request.remote or ""),
+        )
         self._access, self._max_body = access, max_body
         self._observer = observer
+        self._paces = {"database_unavailable": Pace(), "database_busy": Pace()}
+        """One line a minute of each: a database that is full for an hour would have one for every request."""
         self._fixed = self.server.fixed
         self._router: Router[Endpoint] = Router()
         self._in_flight = self.server.in_flight
@@ -89,15 +104,16 @@ class HttpService:
             return await answer_fixed(request, fixed)
         started = perf_counter()
         access, headers, peer = self._access, request.headers, request.remote or ""
-        trusted = access.trusts(headers, peer)
+        trust = access.trust(headers, peer)
+        trusted = trust is not Trust.NONE
         context = RequestContext(access.request_id(headers, trusted=trusted), _KERNEL)
         current_request.set(context)
         route, trace, status = None, None, 500
         try:
             endpoint, segments = self._find(request.method, path)
             route, context.plugin = endpoint.route, endpoint.plugin
-            trace = self._begin(route, headers, context)
-            client_address = access.client_address(headers, peer, trusted=trusted)
+            trace = self._begin(route, headers, context, trusted=trusted)
+            client_address = access.client_address(headers, peer, trust)
             response = await self._answer(endpoint, request, segments, context, client_address)
             status = response.status
         except Problem as problem:
@@ -112,8 +128,12 @@ class HttpService:
             response.force_close()
         return response
 
-    def _begin(self, route: Route, headers: Mapping[str, str], context: RequestContext) -> Trace | None:
-        trace: Trace | None = None if self._observer is None else self._observer.begin(route, headers)
+    def _begin(
+        self, route: Route, headers: Mapping[str, str], context: RequestContext, *, trusted: bool
+    ) -> Trace | None:
+        if self._observer is None:
+            return None
+        trace: Trace | None = self._observer.begin(route, headers, trusted=trusted)
         if trace is not None:
             context.trace_id, context.span_id = trace.trace_id, trace.span_id
         return trace
@@ -130,7 +150,10 @@ class HttpService:
         if route is not None and self._observer is not None:
             self._observer.end(trace, route, status, seconds)
         method = request.method if request.method in _METHODS else "other"
-        log_request(context, method, None if route is None else route.path, status, seconds)
+        if route is None:
+            log_unrouted_request(context, method, request.rel_url.raw_path, status, seconds)
+        else:
+            log_request(context, method, route.path, status, seconds)
 
     def _find(self, method: str, path: str) -> tuple[Endpoint, list[str]]:
         if self.server.refusal is not None:
@@ -164,18 +187,33 @@ class HttpService:
             if task.cancelling():
                 raise  # the client is gone
             # this request was not cancelled: the handler let the cancellation of another task escape
-            raise _problem_of(error, endpoint) from None
+            raise self._problem_of(error, endpoint) from None
         except Exception as error:
-            raise in_flight.abort_reason(task) or _problem_of(error, endpoint) from None
+            raise in_flight.abort_reason(task) or self._problem_of(error, endpoint) from None
         finally:
             in_flight.end(task)
 
+    def _problem_of(self, error: BaseException, endpoint: Endpoint) -> Problem:
+        """Return the problem for an unexpected exception, and log it under the request id."""
+        if is_unavailable(error):
+            self._log_condition("database_unavailable", error, endpoint)
+            detail = "Postgres cannot serve this just now; no change is known to have happened. Try again."
+            return Problem(503, "database_unavailable", detail, headers={"Retry-After": "2"})
+        if is_busy(error):
+            self._log_condition("database_busy", error, endpoint)
+            detail = "Others kept Postgres from this for too long; nothing has changed. Try again."
+            return Problem(503, "database_busy", detail, headers={"Retry-After": "1"})
+        _log.error("request_failed", plugin=endpoint.plugin, route=endpoint.route.name, exc_info=error)
+        return Problem(500, "internal", "The service failed at this request. Quote the request_id to its operators.")
 
-def _problem_of(error: BaseException, endpoint: Endpoint) -> Problem:
-    """Return the problem for an unexpected exception, and log it under the request id."""
-    if is_unavailable(error):
-        _log.warning("database_unavailable", route=endpoint.route.name, error=type(error).__name__)
-        detail = "Postgres cannot be reached just now; no change is known to have happened. Try again."
-        return Problem(503, "database_unavailable", detail, headers={"Retry-After": "2"})
-    _log.error("request_failed", plugin=endpoint.plugin, route=endpoint.route.name, exc_info=error)
-    return Problem(500, "internal", "The service failed at this request. Quote the request_id to its operators.")
+    def _log_condition(self, event: str, error: BaseException, endpoint: Endpoint) -> None:
+        held_back = self._paces[event].due()
+        if held_back is not None:
+            _log.warning(
+                event,
+                route=endpoint.route.name,
+                error=type(error).__name__,
+                sqlstate=sqlstate(error),
+                reason=reason(error),
+                held_back=held_back,
+            )

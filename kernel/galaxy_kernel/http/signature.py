@@ -75,7 +75,7 @@ class _Reader:
         answer = self._answer_type(hints)
         raw = isinstance(answer, type) and issubclass(answer, StreamResponse)
         return Signature(
-            path=tuple(PathParameter(name, self._adapter(hints[name], f"{name!r}")) for name in names),
+            path=tuple(PathParameter(name, self._adapter(hints[name], f"{name!r}"), hints[name]) for name in names),
             query=self._query(hints["query"]) if "query" in taken else None,
             body=self._body(body) if "body" in taken else None,
             body_optional=type(None) in get_args(body),

@@ -222,7 +222,7 @@ class LeasedQueue:
         self._sql = QueueSql(table, history, states, tuple(wipe))
         self._claims: dict[tuple[Column[Any], ...], TextualSelect] = {}
         self._complete, self._expire, self._requeue = self._sql.complete(), self._sql.expire(), self._sql.requeue()
-        self._depth, self._renew = self._sql.depth(), self._sql.renew()
+        self._depth, self._renew, self._reopen = self._sql.depth(), self._sql.renew(), self._sql.reopen()
         self._state_after = {
             Outcome.DONE: states.done,
             Outcome.RETRYING: states.retrying,
@@ -297,9 +297,20 @@ class LeasedQueue:
     async def requeue(self, connection: Connection, id: UUID) -> bool:  # noqa: A002 - the column's own name
         """Make a row that is not done due now, with a fresh budget of attempts; return whether there was one.
 
-        Attempt numbers continue. A row under a live lease keeps it, so that it is not done twice.
+        Attempt numbers continue, and the reason of the last one is gone from the row: the history has it. A row under a
+        live lease keeps it, so that it is not done twice.
         """
         return (await connection.execute(self._requeue, {"id": id})).first() is not None
+
+    async def reopen(self, connection: Connection, keys: Collection[LeaseKey]) -> set[UUID]:
+        """Make rows due now whose last attempt failed through no fault of theirs, and return their ids.
+
+        The attempt stays in the history and is given to the row once more. A row that was claimed, requeued or ended
+        otherwise since that lease is not changed.
+        """
+        ordered = sorted(keys)  # as in `complete`
+        values = {"ids": [key[0] for key in ordered], "leases": [key[1] for key in ordered]}
+        return set((await connection.execute(self._reopen, values)).scalars())
 
     async def depth(self, connection: Connection, limit: int = DEPTH) -> int:
         """Return how many rows have not ended, counting no further than `limit`."""

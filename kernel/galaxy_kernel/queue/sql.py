@@ -116,11 +116,22 @@ SET state = {pending},
     attempts_before_resend = attempts,
     next_attempt_at = CASE WHEN claimed_at IS NOT NULL AND next_attempt_at > statement_timestamp()
         THEN next_attempt_at ELSE statement_timestamp() END,
-    finished_at = NULL
+    finished_at = NULL,
+    last_error = NULL
 WHERE id = :id AND state <> {done}
 RETURNING id
 """
 
+_REOPEN = """
+WITH refused AS (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:leases AS integer[])) AS r (id, lease))
+UPDATE {table} AS q
+SET state = {retrying}, attempts_before_resend = q.attempts_before_resend + 1, finished_at = NULL,
+    next_attempt_at = statement_timestamp()
+FROM refused AS r
+WHERE q.id = ANY (ARRAY (SELECT id FROM refused)) AND q.id = r.id AND q.lease = r.lease
+    AND q.claimed_at IS NULL AND q.state IN ({retrying}, {dead_lettered})
+RETURNING q.id
+"""
 
 _DEPTH = "SELECT count(*) AS depth FROM (SELECT 1 FROM {table} WHERE {open} LIMIT :limit) AS queued"
 
@@ -176,6 +187,11 @@ class QueueSql:
             bindparam("seconds", type_=Double),
         )
         return self._text(_RENEW).bindparams(*parameters).columns(self._id, Column("lease", Integer))
+
+    def reopen(self) -> TextualSelect:
+        """Takes `ids` and `leases`, in the same order."""
+        parameters = (bindparam("ids", type_=ARRAY(self._id.type)), bindparam("leases", type_=ARRAY(Integer)))
+        return self._text(_REOPEN).bindparams(*parameters).columns(self._id)
 
     def expire(self) -> TextualSelect:
         """Parameter: `limit`."""

@@ -17,7 +17,7 @@ from galaxy_chassis.clock import Clock, wait_for_event
 from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.request_context import request_context
-from galaxy_kernel.database import Database, is_unavailable
+from galaxy_kernel.database import Database, is_busy, is_unavailable, sqlstate
 from galaxy_kernel.database.locks import Lock, Term
 from galaxy_kernel.errors import PluginError
 from galaxy_kernel.wakeups import Wakeups
@@ -152,8 +152,10 @@ class Supervised:
     def _failed(self, error: BaseException) -> float:
         self._failures += 1
         self._last_error = type(error).__name__
-        if is_unavailable(error):  # Postgres is down, which `/readyz` reports: a traceback of each worker adds nothing
-            self._log.warning("worker_failed", failures=self._failures, error=type(error).__name__)
+        if is_unavailable(error) or is_busy(error):  # `/readyz` reports it: a traceback of each worker adds nothing
+            self._log.warning(
+                "worker_failed", failures=self._failures, error=type(error).__name__, sqlstate=sqlstate(error)
+            )
         else:
             self._log.error("worker_failed", failures=self._failures, exc_info=error)
         return _BACKOFF.delay(self._failures, self._random)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import typer
 
+from galaxy_chassis.cli import complain
 from galaxy_chassis.errors import BootError
 from galaxy_contracts.capability import Capability
 from galaxy_kernel.api import Access, Context, Manifest, Model, NoSettings, Route, Settings
-from galaxy_kernel.cli.output import complain
 from galaxy_kernel.core import assembly
 from galaxy_kernel.core.discovery import Discovery, InstalledPlugin
 

@@ -59,8 +59,8 @@ def test_plugins_in_order_of_start_then_those_that_are_off(backend: Backend) -> 
 
 
 def test_routes_with_who_may_call_them(backend: Backend) -> None:
-    """One row an operation, by path."""
-    (row,) = backend(routes, "--json").json
+    """One row an operation, by path, the kernel's own among them."""
+    health, row = backend(routes, "--json").json
     assert row == {
         "method": "GET",
         "path": "/api/v1/public/lamp",
@@ -69,6 +69,7 @@ def test_routes_with_who_may_call_them(backend: Backend) -> None:
         "name": "lamp.burn",
         "summary": "Burn.",
     }
+    assert (health["path"], health["access"], health["plugin"]) == ("/api/v1/admin/health", "admin", "kernel")
     assert "/api/v1/public/lamp" in backend(routes).stdout
 
 

@@ -2,7 +2,7 @@
 
 import gc
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -28,8 +28,8 @@ class Kernel:
     def __init__(self, assembly: Any) -> None:
         self.seen.append("made with " + ",".join(assembly.plugins.names))
 
-    async def serve(self, on_ready: Callable[[Any], None]) -> int:
-        on_ready(self)
+    async def serve(self, on_ready: Callable[[Any], Awaitable[None]]) -> int:
+        await on_ready(self)
         logs.get_logger("x").info("served")
         if isinstance(self.status, Exception):
             raise self.status

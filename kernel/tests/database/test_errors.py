@@ -10,8 +10,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from galaxy_kernel.database import (
     Database,
+    is_busy,
     is_retryable,
     is_unavailable,
+    is_write_refused,
     make_engine,
     reason,
     sqlstate,
@@ -33,7 +35,17 @@ async def failure(database: Database, statement: str) -> DBAPIError:
     [
         ("57P01", True, False),
         ("57P03", True, False),
+        ("57P02", True, False),
+        ("57P04", True, False),
+        ("57P05", True, False),
+        ("57000", True, False),
+        ("53000", True, False),
+        ("53100", True, False),
+        ("53200", True, False),
         ("53300", True, False),
+        ("53400", True, False),
+        ("25006", True, False),
+        ("25P02", False, False),
         ("08006", True, False),
         ("40001", False, True),
         ("40P01", False, True),
@@ -54,6 +66,8 @@ async def test_codes(database: Database, code: str, unavailable: bool, retryable
         assert sqlstate(one) == code
         assert is_unavailable(one) is unavailable
         assert is_retryable(one) is retryable
+        assert is_busy(one) is (retryable or code == "57014")
+        assert is_write_refused(one) is (code in ("53100", "25006"))
         assert unique_violation(one) is None
 
 

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -172,8 +173,8 @@ async def test_the_gateway_is_believed(api: Api) -> None:
 
 
 async def test_a_trusted_proxy_is_believed(serve: Callable[..., Awaitable[Api]]) -> None:
-    """A peer in BACKEND_TRUSTED_PROXIES needs no token."""
-    api = await serve(*ROUTES, proxies=["127.0.0.0/8"])
+    """A peer in BACKEND_TRUSTED_PROXIES needs no token; its own kind in the header is passed over."""
+    api = await serve(*ROUTES, proxies=["127.0.0.0/8", "10.0.0.0/8"])
     assert (await api("GET", "/api/v1/public/x", headers=FORWARDED)).json["address"] == "203.0.113.9"
 
 
@@ -204,6 +205,55 @@ async def test_the_leftmost_address_or_the_peers(api: Api, lines: list[str], add
     """The first entry of all of a trusted caller's headers counts, or the peer where that is not an address."""
     headers = [*GATEWAY.items(), *(("X-Forwarded-For", line) for line in lines)]
     assert (await api("GET", "/api/v1/public/x", headers=headers)).json["address"] == address
+
+
+@pytest.mark.parametrize(
+    ("lines", "address"),
+    [
+        (["203.0.113.9"], "203.0.113.9"),
+        (["192.0.2.1, 203.0.113.9"], "203.0.113.9"),
+        (["192.0.2.1", "203.0.113.9"], "203.0.113.9"),
+        (["192.0.2.1, 203.0.113.9", "127.0.0.2"], "203.0.113.9"),
+        (["203.0.113.9, unknown"], "127.0.0.1"),
+    ],
+)
+async def test_behind_a_proxy_a_client_cannot_choose_its_address(
+    serve: Callable[..., Awaitable[Api]], lines: list[str], address: str
+) -> None:
+    """What the client sent stands left of what the proxy appended, on whatever line, and counts for nothing."""
+    api = await serve(*ROUTES, proxies=["127.0.0.0/8"])
+    headers = [("X-Forwarded-For", line) for line in lines]
+    assert (await api("GET", "/api/v1/public/x", headers=headers)).json["address"] == address
+
+
+@pytest.mark.parametrize(
+    ("headers", "proxies", "sees"),
+    [
+        ({}, [], True),
+        ({"X-Forwarded-For": "203.0.113.9"}, [], False),
+        ({"X-Forwarded-For": "10.0.0.1"}, [], False),
+        ({"Forwarded": "for=10.0.0.1"}, [], False),
+        ({"Via": "1.1 edge"}, [], False),
+        ({"X-Forwarded-For": "10.0.0.1, 203.0.113.9"}, ["127.0.0.0/8"], False),
+        ({"X-Forwarded-For": "203.0.113.9, 10.0.0.1"}, ["127.0.0.0/8"], True),
+        ({"X-Forwarded-For": "203.0.113.9"} | GATEWAY, [], True),
+        ({"X-Gateway-Token": "wrong", "Via": "1.1 edge"}, [], False),
+    ],
+)
+async def test_details_of_checks_are_for_insiders(
+    serve: Callable[..., Awaitable[Api]], headers: dict[str, str], proxies: list[str], sees: bool
+) -> None:
+    """The gateway's token or a private address, which an unknown proxy might only hide; others get four fields."""
+    api = await serve(*ROUTES, proxies=proxies)
+    check = {"name": "relay", "plugin": "mail", "state": "degraded", "since": "2030-01-01T00:00:00Z"}
+    inner = {"gates": "report", "detail": "relay 192.0.2.25:587: refused"}
+
+    async def probe() -> tuple[int, dict[str, Any]]:
+        return 200, {"status": "ready", "checks": [check | inner]}
+
+    api.server.serve_probe("/readyz", probe)
+    answer = await api("GET", "/readyz", headers=headers)
+    assert answer.json == {"status": "ready", "checks": [check | inner if sees else check]}
 
 
 @pytest.mark.parametrize("token", ["", "wrong", GATEWAY["X-Gateway-Token"].upper(), GATEWAY["X-Gateway-Token"] + "x"])

@@ -1,7 +1,9 @@
 """Bodies: what is malformed, what is too large, and which field is wrong."""
 
+import asyncio
+import itertools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -56,7 +58,7 @@ async def without() -> None:
 async def client(serve: Callable[..., Awaitable[Api]]) -> Api:
     """Serve one POST of each sort."""
     return await serve(
-        make_route(make, "POST", "/api/v1/public/things"),
+        make_route(make, "POST", "/api/v1/public/things", max_body=262_144),
         make_route(maybe, "POST", "/api/v1/public/maybe"),
         make_route(without, "POST", "/api/v1/public/without"),
         make_route(make, "PUT", "/api/v1/public/large", name="demo.large", max_body=400_000),
@@ -167,6 +169,103 @@ async def test_a_body_of_one_megabyte_is_413_naming_the_limit(client: Api) -> No
     answer = await client("POST", "/api/v1/public/things", data=b" " * 1_048_576, headers=JSON)
     assert (answer.status, answer.json["code"]) == (413, "body_too_large")
     assert "262144 bytes" in answer.json["detail"]
+
+
+async def test_public_operations_take_little_from_whoever_it_is(serve: Callable[..., Awaitable[Api]]) -> None:
+    """Where nobody is known, a body has 16 KiB, or less where the service is set to take less."""
+    body = {"name": "n", "options": "x" * 16_384}
+    for max_body, allowed in ((262_144, 16_384), (1024, 1024)):
+        api = await serve(make_route(make, "POST", "/api/v1/public/things"), max_body=max_body)
+        answer = await api("POST", "/api/v1/public/things", json=body)
+        assert (answer.status, f" {allowed} bytes" in answer.json["detail"]) == (413, True)
+
+
+REPEATED = [
+    (b'{"name": "a", "name": "b"}', ["name"]),
+    (b'{"name": "n", "options": {"a": {"b": 1, "b": 2}, "a": 3}}', ["options.a"]),
+    (b'{"name": "n", "options": [0, {"a": {"b": 1, "b": 2}}]}', ["options.1.a.b"]),
+    (b'{"name": "n", "n\\u0061me": "m"}', ["name"]),
+    (b'{"name" : "n", "name"\n:"n"}', ["name"]),
+    (b'{"name": "n", "options": {":x": 1, ":x": 2}}', ["options.:x"]),
+    (b'{"name": "n", "options": {"": 1, "": 2}}', ["options."]),
+    (b'{"name": "n", "options": {"a": 1, "a": 2, "b": 3, "b": 4, "a": 5}}', ["options.a", "options.b"]),
+]
+
+
+@pytest.mark.parametrize(("raw", "fields"), REPEATED)
+async def test_a_name_given_twice_is_refused_by_name(client: Api, raw: bytes, fields: list[str]) -> None:
+    """Which of two values counts is nobody's to guess (RFC 8259, 4)."""
+    answer = await client("POST", "/api/v1/public/things", data=raw, headers=JSON)
+    assert (answer.status, answer.faults) == (422, dict.fromkeys(fields, "is given more than once"))
+
+
+async def test_a_name_in_two_objects_is_not_given_twice(client: Api) -> None:
+    """Objects of a list have names of their own."""
+    raw = b'{"name": "\\":name", "options": [{"a": 1}, {"a": {"a": ":"}}, "a", ":", {":": ": "}]}'
+    answer = await client("POST", "/api/v1/public/things", data=raw, headers=JSON)
+    assert answer.status == 200
+
+
+@given(
+    st.recursive(
+        st.text('a":, {}\\\n', max_size=4) | st.integers(),
+        lambda inner: st.lists(st.tuples(st.text('a":, ', max_size=2), inner), max_size=4),
+        max_leaves=8,
+    ),
+    st.booleans(),
+)
+def test_no_document_with_a_repeated_name_passes_the_quick_look(given: Any, escaped: bool) -> None:
+    """What the quick look lets through has every name once in each object."""
+    repeats = False
+
+    def written(value: Any) -> str:
+        nonlocal repeats
+        if not isinstance(value, list):
+            return json.dumps(value, ensure_ascii=escaped)
+        names = [name for name, _ in value]
+        repeats = repeats or len(set(names)) < len(names)
+        return "{" + ",".join(f"{json.dumps(name)}: {written(inner)}" for name, inner in value) + "}"
+
+    raw = written(given).encode()
+    if repeats:
+        assert bodies.may_repeat_names(raw)
+
+
+class Pieces:
+    """A request whose body arrives as its client and the network will have it."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = list(pieces)
+        self.body_exists, self.content_length = True, None
+        self.headers: dict[str, str] = {}
+        self.content = self
+
+    async def readany(self) -> bytes:
+        return self._pieces.pop(0) if self._pieces else b""
+
+
+@given(st.lists(st.binary(min_size=1, max_size=20), max_size=8))
+def test_a_body_is_whole_in_however_many_reads_it_comes(pieces: list[bytes]) -> None:
+    """One, two or more reads: nothing is lost, and the limit is that of the whole."""
+    whole = b"".join(pieces)
+    assert asyncio.run(bodies.read(Pieces(pieces), len(whole))) == whole  # type: ignore[arg-type] # a request's part
+    if whole:
+        with pytest.raises(Problem, match="413"):
+            asyncio.run(bodies.read(Pieces(pieces), len(whole) - 1))  # type: ignore[arg-type] # likewise
+
+
+@pytest.mark.parametrize("cuts", [(1,), (200, 201), (5, 10, 15)])
+async def test_a_body_in_several_packets_is_read_whole(client: Api, cuts: tuple[int, ...]) -> None:
+    """Over a socket too, chunked."""
+    raw = json.dumps({"name": "n", "options": "x" * 200}).encode()
+    ends = [0, *cuts, len(raw)]
+
+    async def packets() -> AsyncIterator[bytes]:
+        for start, end in itertools.pairwise(ends):
+            yield raw[start:end]
+
+    answer = await client("POST", "/api/v1/public/things", data=packets(), headers=JSON)
+    assert (answer.status, answer.json["options"]) == (200, "x" * 200)
 
 
 async def test_a_chunked_body_past_the_limit_is_413(client: Api) -> None:

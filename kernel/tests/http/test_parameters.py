@@ -131,6 +131,40 @@ async def test_a_query_where_none_is_taken_is_refused(client: Api) -> None:
     assert (await client("GET", "/api/v1/public/echo/a?b=c")).faults == {"b": "is not a known parameter"}
 
 
+class Written(Model):
+    unread: bool = False
+    maybe: bool | None = None
+    counts: tuple[int, ...] = ()
+    limit: Annotated[int | None, Field(ge=0)] = None
+    either: int | str = 0
+
+
+@pytest.mark.parametrize("text", ["yes", "on", "1", "0", "True", "TRUE", "t", "", " true", "no"])
+def test_a_boolean_is_true_or_false_and_nothing_else(text: str) -> None:
+    """The description says so, and a client that writes something else means something else."""
+    for name in ("unread", "maybe"):
+        with pytest.raises(Problem) as refused:
+            Query(Written).parse(f"{name}={text}")
+        assert [(each.field, each.message) for each in refused.value.faults] == [(name, "must be true or false")]
+    assert Query(Written).parse("unread=true&maybe=false") == Written(unread=True, maybe=False)
+
+
+@pytest.mark.parametrize("text", ["1_000", "1.0", "%201", "1%20", "%2B1", "0x1", "", "1e3", "\u0661"])
+def test_a_whole_number_is_written_in_digits(text: str) -> None:
+    """In a list too; a type that may be text as well is left to pydantic."""
+    for name in ("counts", "limit"):
+        with pytest.raises(Problem) as refused:
+            Query(Written).parse(f"{name}={text}")
+        assert [(each.field, each.message) for each in refused.value.faults] == [(name, "must be a whole number")]
+    assert Query(Written).parse("counts=1&counts=-20&limit=007&either=1_0").counts == (1, -20)
+
+
+async def test_a_path_parameter_is_written_as_a_query_parameter_is(client: Api) -> None:
+    """The same notation holds."""
+    answer = await client("GET", f"/api/v1/public/things/{uuid4()}/turns/1_0")
+    assert answer.faults == {"turn": "must be a whole number"}
+
+
 @given(st.text(alphabet=st.characters(max_codepoint=0x2FF, exclude_categories=["Cs"]), max_size=80))
 def test_any_query_string_is_a_value_or_a_422(raw: str) -> None:
     """No query string raises anything else."""

@@ -160,6 +160,49 @@ async def test_every_error_is_a_problem_document(serve: Serve, method: str, path
     assert b"secret" not in raw
 
 
+class CodedError(Exception):
+    """An error of a driver."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(f"as asked: {sqlstate}")
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "status", "code"),
+    [
+        ("53100", 503, "database_unavailable"),
+        ("53300", 503, "database_unavailable"),
+        ("57P01", 503, "database_unavailable"),
+        ("25006", 503, "database_unavailable"),
+        ("57014", 503, "database_busy"),
+        ("55P03", 503, "database_busy"),
+        ("40001", 503, "database_busy"),
+        ("40P01", 503, "database_busy"),
+        ("22012", 500, "internal"),
+    ],
+)
+async def test_what_passes_by_itself_is_503_with_one_line_a_minute(
+    serve: Serve, sqlstate: str, status: int, code: str
+) -> None:
+    """The client is told to try again, and the log is not flooded; a fault of ours is 500, each with its traceback."""
+
+    async def failing() -> None:
+        raise CodedError(sqlstate)
+
+    api = await serve(at(failing))
+    with capture_logs() as lines:
+        answers = [await api("GET", "/api/v1/public/failing") for _ in range(3)]
+    assert {(each.status, each.json["code"], "Retry-After" in each.headers) for each in answers} == {
+        (status, code, status == 503)
+    }
+    told = [line for line in lines if line["event"] in (code, "request_failed")]
+    assert len(told) == (1 if status == 503 else 3)
+    assert all(("exc_info" in line) is (status == 500) for line in told)
+    if status == 503:
+        assert (told[0]["sqlstate"], told[0]["reason"]) == (sqlstate, f"as asked: {sqlstate}")
+
+
 async def exchange(api: Api, request: bytes) -> bytes:
     """Send bytes and return all that is received until the server closes."""
     host, _, port = api.server.address.rpartition(":")
@@ -368,13 +411,11 @@ async def test_closing_closes_idle_connections_and_the_listener(serve: Serve) ->
     "raw",
     [
         b"this is not HTTP\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Long: " + b"a" * 20_000 + b"\r\n\r\n",
-        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
         b"PUT /api/v1/public/thing HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"PUT /api/v1/public/thing HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
     ],
-    ids=["no HTTP", "long header", "long path", "two lengths", "bad chunk"],
+    ids=["no HTTP", "two lengths", "bad chunk"],
 )
 async def test_what_is_not_http_is_a_problem_too(serve: Serve, raw: bytes) -> None:
     """400 `malformed_request`, and the connection is closed."""
@@ -425,8 +466,8 @@ class Observer:
 
     heard: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def begin(self, route: Route, headers: Mapping[str, str]) -> Span:
-        self.heard.append(("begin", route.name, headers.get("traceparent")))
+    def begin(self, route: Route, headers: Mapping[str, str], *, trusted: bool) -> Span:
+        self.heard.append(("begin", route.name, headers.get("traceparent"), trusted))
         return Span()
 
     def end(self, trace: Span, route: Route, status: int, seconds: float) -> None:
@@ -439,12 +480,12 @@ async def test_the_observer_hears_of_every_routed_request(serve: Serve) -> None:
     observer = Observer()
     api = await serve(at(thing), at(broken), observer=observer)
     await api("GET", "/api/v1/public/thing", headers={"traceparent": "00-1-2-01"})
-    await api("GET", "/api/v1/public/broken")
+    await api("GET", "/api/v1/public/broken", headers=GATEWAY)
     await api("GET", "/api/v1/public/nowhere")
     assert observer.heard == [
-        ("begin", "demo.thing", "00-1-2-01"),
+        ("begin", "demo.thing", "00-1-2-01", False),
         ("end", "demo.thing", 200, "b" * 16),
-        ("begin", "demo.broken", None),
+        ("begin", "demo.broken", None, True),
         ("end", "demo.broken", 500, "b" * 16),
     ]
 

@@ -382,11 +382,45 @@ async def test_requeued_rows_number_on(database: Database) -> None:
         [claim] = await queue.claim(connection, 1)
         await queue.complete(connection, [Result(claim, Outcome.RETRYING, "busy")])
         assert await queue.requeue(connection, identity)
+        assert (await rows(connection))[identity].last_error is None
         [claim] = await queue.claim(connection, 1)
         assert (claim.attempt, claim.attempts_in_cycle) == (2, 1)
         await queue.complete(connection, [Result(claim, Outcome.DONE)])
         assert await history(connection, identity) == [(1, "dead_lettered"), (2, "sent")]
         assert not await queue.requeue(connection, identity)
+
+
+async def test_reopened_rows_have_their_attempt_again(database: Database) -> None:
+    """A row whose failure was not its own is due at once with the attempt given back, whether or not it had ended."""
+    queue = make_queue(max_attempts=2)
+    async with database.transaction() as connection:
+        await add(connection, 2)
+        first, second = await queue.claim(connection, 2)
+        results = [Result(first, Outcome.RETRYING, "busy"), Result(second, Outcome.DEAD_LETTERED, "no")]
+        await queue.complete(connection, results)
+        assert await queue.reopen(connection, [first.key, second.key]) == {first.id, second.id}
+        again = await queue.claim(connection, 2)
+        assert {(claim.attempt, claim.attempts_in_cycle) for claim in again} == {(2, 1)}
+        assert await history(connection, second.id) == [(1, "dead_lettered")]
+
+
+@pytest.mark.parametrize("since", ["claimed", "sent", "requeued"])
+async def test_only_the_same_failure_is_reopened(database: Database, since: str) -> None:
+    """A row that was claimed, sent or requeued since is left as it is."""
+    queue = make_queue()
+    async with database.transaction() as connection:
+        await add(connection)
+        [claim] = await queue.claim(connection, 1)
+        if since != "sent":
+            await queue.complete(connection, [Result(claim, Outcome.DEAD_LETTERED, "no")])
+            await queue.requeue(connection, claim.id)
+            if since == "claimed":
+                await queue.claim(connection, 1)
+        else:
+            await queue.complete(connection, [Result(claim, Outcome.DONE)])
+        before = await rows(connection)
+        assert await queue.reopen(connection, [claim.key]) == set()
+        assert await rows(connection) == before
 
 
 async def test_reviving_does_not_send_twice(database: Database) -> None:
@@ -403,7 +437,8 @@ async def test_reviving_does_not_send_twice(database: Database) -> None:
 async def test_rows_in_hand_are_sought_by_id(database: Database) -> None:
     """Claiming, completing, renewing and expiring read no table whole, also when statistics know of no claim."""
     queue = make_queue()
-    statements = (queue._sql.claim(()).element, queue._complete.element, queue._renew.element, queue._expire.element)
+    queued = (queue._complete, queue._renew, queue._reopen, queue._expire)
+    statements = [queue._sql.claim(()).element, *(each.element for each in queued)]
     given = {"limit": 500, "lease": 60.0, "results": "[]", "max_attempts": 3, "ids": [], "leases": [], "seconds": 60.0}
     async with database.transaction() as connection:
         await connection.exec_driver_sql(

@@ -77,6 +77,10 @@ class Conversation(asyncio.Protocol):
         """Replies that the relay still owes."""
         self._dirty = False
         """Whether a mail was begun but not ended: the next one needs RSET first."""
+        self.stage = MAIL
+        """The stage whose answer is awaited, or was awaited last."""
+        self.handed_over = False
+        """Whether the current mail's message was being sent: the relay may have accepted it."""
         self._end: str | None = "the connection was lost" if transport.is_closing() else None
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
@@ -90,12 +94,12 @@ class Conversation(asyncio.Protocol):
     async def mail(self, sender: bytes, recipient: bytes, content: bytes) -> Reply:
         """Send one mail. Raise Refused and Lost, and ValueError for an address with control characters."""
         steps = self._steps(sender, recipient, len(content))
-        self._dirty = True
+        self._dirty, self.handed_over = True, False
         for group in [steps] if "pipelining" in self.extensions else [[step] for step in steps]:
             await self._say(*group)
-        handed_over = self.usable
+        self.handed_over = self.usable
         await self._pour(framed(content))
-        reply = await self._reply(DATA, handed_over=handed_over)
+        reply = await self._reply(DATA)
         if reply.code != 250:
             await self._back_out(reply, left=0)
             raise Refused(DATA, reply)
@@ -167,10 +171,11 @@ class Conversation(asyncio.Protocol):
         if min(refusal.code, last.code) < 400:
             self.close()  # its answers do not match the commands
 
-    async def _reply(self, stage: str, *, handed_over: bool = False) -> Reply:
+    async def _reply(self, stage: str) -> Reply:
+        self.stage = stage
         while not self._replies:
             if self._end is not None:
-                raise Lost(stage, self._end, handed_over=handed_over)
+                raise Lost(stage, self._end, handed_over=self.handed_over)
             await self._change()
         return self._replies.popleft()
 

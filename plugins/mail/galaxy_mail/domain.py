@@ -13,13 +13,19 @@ DeliveryState = Literal["pending", "retrying", "sent", "dead_lettered"]
 MAX_KEY = 255
 """Characters of an idempotency key: far below the 2,704 octets of an index's entry."""
 
+MAX_REPLY = 1_000
+"""Characters of a relay's reply that are looked at: a line of it has at most 512 octets (RFC 5321, 4.5.3.1.5)."""
+
 MAX_UNSUBSCRIBE_URL = 900
 """Characters of a link to unsubscribe: its header is one line, of at most 998 octets (RFC 5322, section 2.1.1)."""
 
 _URL = re.compile(r"https?://[!-;=?-~]+")
 """Printable ASCII but for angle brackets."""
 _LINE_BREAKS = re.compile("[\r\n]")
-_ADDRESS = re.compile(r"[^\s<>@,;:()\[\]\"'`]+@[^\s<>@,;()\"'`]+")
+_BETWEEN = " \t\n<>,;()\"'`"
+"""Characters that no address has in it, as far as `_ADDRESS` goes."""
+_ADDRESS = re.compile(r"(?<![^\s<>@,;:()\[\]\"'`])[^\s<>@,;:()\[\]\"'`]++@[^\s<>@,;()\"'`]+")
+"""Begins only at the beginning of a word and never reads one twice: it takes linear time."""
 _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -43,6 +49,8 @@ class Draft:
     id: UUID
     kind: str
     recipient: str
+    recipient_folded: str
+    account_id: UUID | None
     message_id: str
     idempotency_key: str | None
     expires_at: datetime | None
@@ -72,9 +80,9 @@ def envelope_of(readable: str) -> str:
 
 
 def comparable(address: str) -> str:
-    """Return the form in which addresses are compared, apart from case; other text is compared unchanged."""
+    """Return the form by which addresses are compared, the same whatever their case; other text is unchanged."""
     try:
-        return parse_address(address.strip()).readable
+        return parse_address(address.strip()).folded
     except ValueError:
         return address
 
@@ -105,9 +113,18 @@ def check_unsubscribe_url(url: str | None) -> str | None:
 
 
 def scrub(text: str, recipient: str | None = None) -> str:
-    """Remove addresses from a relay's reply, which is kept in rows and logs."""
+    """Remove addresses from a relay's reply, which is kept in rows and logs; a long one is cut first."""
+    text = _cut(text)
     local = (recipient or "").rpartition("@")[0]
     if recipient and local.lower() in text.lower():  # rarely: patterns for each recipient are not cheap
         text = re.sub(re.escape(recipient), "<address>", text, flags=re.IGNORECASE)
         text = re.sub(rf"(?<![\w.]){re.escape(local)}(?![\w])", "<address>", text, flags=re.IGNORECASE)
     return _ADDRESS.sub("<address>", text).replace("<<address>>", "<address>")
+
+
+def _cut(text: str) -> str:
+    """Cut a long text at the end of a word, so that no half of an address is left."""
+    if len(text) <= MAX_REPLY:
+        return text
+    cut = text[:MAX_REPLY]
+    return cut[: max(map(cut.rfind, _BETWEEN)) + 1] or cut

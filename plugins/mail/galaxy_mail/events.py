@@ -9,6 +9,6 @@ def subscriptions(deliveries: Deliveries) -> Subscriptions:
     """Return the listeners."""
 
     async def on_account_deleted(connection: Connection, fact: AccountDeleted) -> None:
-        await deliveries.forget(connection, fact.email, fact.deleted_at)
+        await deliveries.forget(connection, fact.account_id, fact.email, fact.deleted_at)
 
     return {AccountDeleted: on_account_deleted}

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Row,
     Select,
     Text,
@@ -17,35 +18,64 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    or_,
     select,
     text,
     update,
 )
 
-from galaxy_kernel.api import Connection, Paging, fetch_page
-from galaxy_mail.domain import Draft, Identity
+from galaxy_kernel.api import Connection, Paging, advisory_lock, fetch_page
+from galaxy_mail.domain import Draft, Identity, comparable
 from galaxy_mail.tables import mail_attempts, mail_deliveries
 
 _d = mail_deliveries.c
 
 _DRAFT = tuple(field.name for field in fields(Draft))
 
-_INSERT = (
+_QUEUEING = "mail/queue"
+"""The lock that everybody who queues mails shares until COMMIT, and that the removal of an address excludes.
+
+So a mail is either committed before the removal looks for it, or queued after it.
+"""
+
+_UNFOLDED = text("recipient IS NOT NULL AND recipient_folded IS NULL")
+"""Literally, to use the index of these rows."""
+_FOLD = text("""
+    UPDATE mail_deliveries AS d SET recipient_folded = f.folded
+    FROM unnest(CAST(:spellings AS text[]), CAST(:folded AS text[])) AS f (spelling, folded)
+    WHERE d.recipient = f.spelling AND d.recipient IS NOT NULL AND d.recipient_folded IS NULL
+        AND d.id = ANY (CAST(:ids AS uuid[]))
+""").bindparams(
+    bindparam("spellings", type_=ARRAY(Text)),
+    bindparam("folded", type_=ARRAY(Text)),
+    bindparam("ids", type_=ARRAY(Uuid)),
+)
+
+_INSERT = (  # the lock is that of `advisory_lock`, taken here without another round trip
     text("""
-        INSERT INTO mail_deliveries (id, kind, recipient, message_id, idempotency_key, expires_at, request_id,
-            mime, sealed, last_error, state, next_attempt_at, finished_at)
+        INSERT INTO mail_deliveries (id, kind, recipient, recipient_folded, account_id, message_id, idempotency_key,
+            expires_at, request_id, mime, sealed, last_error, state, next_attempt_at, finished_at)
+        WITH shared AS MATERIALIZED (
+            SELECT pg_advisory_xact_lock_shared(
+                hashtextextended('galaxy/' || coalesce(current_schema(), '') || '/' || CAST(:queueing AS text), 0))
+        )
         SELECT draft.*,
             CASE WHEN last_error IS NULL THEN 'pending' ELSE 'dead_lettered' END,
             CASE WHEN last_error IS NULL THEN now() END,
             CASE WHEN last_error IS NOT NULL THEN statement_timestamp() END
-        FROM unnest(CAST(:id AS uuid[]), CAST(:kind AS text[]), CAST(:recipient AS text[]), CAST(:message_id AS text[]),
+        FROM shared, unnest(CAST(:id AS uuid[]), CAST(:kind AS text[]), CAST(:recipient AS text[]),
+            CAST(:recipient_folded AS text[]), CAST(:account_id AS uuid[]), CAST(:message_id AS text[]),
             CAST(:idempotency_key AS text[]), CAST(:expires_at AS timestamptz[]), CAST(:request_id AS text[]),
             CAST(:mime AS bytea[]), CAST(:sealed AS bytea[]), CAST(:last_error AS text[]))
-            AS draft(id, kind, recipient, message_id, idempotency_key, expires_at, request_id, mime, sealed, last_error)
+            AS draft(id, kind, recipient, recipient_folded, account_id, message_id, idempotency_key, expires_at,
+                request_id, mime, sealed, last_error)
         ON CONFLICT (kind, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING id
     """)
-    .bindparams(*(bindparam(name, type_=ARRAY(_d[name].type)) for name in _DRAFT))
+    .bindparams(
+        bindparam("queueing", _QUEUEING, type_=Text),
+        *(bindparam(name, type_=ARRAY(_d[name].type)) for name in _DRAFT),
+    )
     .columns(_d.id)
 )
 _BY_KEYS = (
@@ -138,7 +168,7 @@ async def list_deliveries(
     if kind is not None:
         statement = statement.where(_d.kind == kind)
     if recipient is not None:
-        statement = statement.where(func.lower(_d.recipient) == func.lower(recipient))
+        statement = statement.where(await _addressed_to(connection, recipient))
     return await fetch_page(connection, statement, paging)
 
 
@@ -158,19 +188,22 @@ async def lock_for_resend(connection: Connection, delivery: UUID) -> Row[Any] | 
     return (await connection.execute(_FOR_RESEND.with_for_update(), {"id": delivery})).first()
 
 
-async def scrub_recipient(connection: Connection, recipient: str, until: datetime, reason: str) -> int:
-    """Remove an address and the contents sent to it from its deliveries; dead-letter those not sent yet.
+async def scrub_account(connection: Connection, account: UUID, address: str, until: datetime, reason: str) -> int:
+    """Remove an account's address and the contents sent to it from its deliveries; dead-letter those not sent yet.
 
-    Deliveries created after `until` are not changed.
+    Deliveries to the address that name no account count where they were created until then.
 
     A mail that is being sent is fenced off from its worker, whose completion changes nothing.
     """
+    await advisory_lock(connection, _QUEUEING)
+    to_nobody = and_(_d.account_id.is_(None), _d.created_at <= until, await _addressed_to(connection, address))
     pending = _d.state.in_(["pending", "retrying"])
     statement = (
         update(mail_deliveries)
-        .where(func.lower(_d.recipient) == func.lower(recipient), _d.created_at <= until)
+        .where(or_(_d.account_id == account, to_nobody))
         .values(
             recipient=None,
+            recipient_folded=None,
             mime=None,
             sealed=None,
             state=case((pending, "dead_lettered"), else_=_d.state),
@@ -182,6 +215,24 @@ async def scrub_recipient(connection: Connection, recipient: str, until: datetim
         )
     )
     return int((await connection.execute(statement)).rowcount)
+
+
+async def fold_recipients(connection: Connection, limit: int) -> int:
+    """Fold the recipients of up to `limit` deliveries that a previous release queued; return how many."""
+    unfolded = select(_d.id, _d.recipient).where(_UNFOLDED).order_by(_d.id).limit(limit)
+    rows = (await connection.execute(unfolded.with_for_update(skip_locked=True))).all()
+    spellings = sorted({row.recipient for row in rows})
+    values = {"spellings": spellings, "folded": [comparable(each) for each in spellings]}
+    await connection.execute(_FOLD, {**values, "ids": [row.id for row in rows]})
+    return len(rows)
+
+
+async def _addressed_to(connection: Connection, address: str) -> ColumnElement[bool]:
+    """Return the condition that a delivery is to an address, in whatever case, folded or not."""
+    folded = comparable(address)
+    unfolded = (await connection.execute(select(_d.recipient).where(_UNFOLDED).distinct())).scalars()
+    spellings = [each for each in unfolded if comparable(each) == folded]
+    return or_(_d.recipient_folded == folded, and_(_UNFOLDED, _d.recipient.in_(spellings)))
 
 
 async def prune(connection: Connection, age: timedelta, limit: int) -> int:

@@ -6,7 +6,9 @@ What happens if the process dies between any two lines:
   transaction. Before the caller's COMMIT there is no mail; after it the rows exist and are due, and a process that dies
   before waking the worker loses only the wake-up: the worker of any replica finds them within its interval.
 - `resend` is one transaction: the delivery is due again, with its new budget, or as it was.
-- `forget` is a statement of the transaction that also removes the fact: before its COMMIT the fact is delivered again.
+- `forget` is part of the transaction that also removes the fact: before its COMMIT the fact is delivered again. It
+  waits for transactions that have queued mails, and those that follow wait for it.
+- `fold` is one transaction, repeated until no recipient is left to fold.
 - `prune` is one transaction: a delivery is deleted together with its attempts, or stays until the next pass.
 
 The crash of a worker that sends a mail is described in the kernel's `queue` and `pump`.
@@ -25,7 +27,7 @@ from sqlalchemy import Row
 from galaxy_contracts.mail import MailKind, Message
 from galaxy_kernel.api import Connection, Context, LeasedQueue, Paging, conflict, new_id, not_found, request_id
 from galaxy_mail import queries
-from galaxy_mail.domain import Draft, Identity, check_key, check_unsubscribe_url, comparable, parse_recipient
+from galaxy_mail.domain import Draft, Identity, check_key, check_unsubscribe_url, parse_recipient
 from galaxy_mail.errors import RenderError
 from galaxy_mail.mime import compose
 from galaxy_mail.queue import DELIVER, delivery_queue
@@ -35,7 +37,7 @@ from galaxy_mail.settings import MailSettings
 
 RENDER_FAILED = "render_failed"
 ACCOUNT_DELETED = "account_deleted"
-_PRUNED_AT_ONCE = 1_000
+_PRUNED_AT_ONCE = _FOLDED_AT_ONCE = 1_000
 
 
 class MailOutbox:
@@ -99,7 +101,17 @@ class MailOutbox:
             delivery = new_id()
             message_id = f"<{delivery}@{self._sender.domain}>"
             request = message.request_id or request_id()
-            draft = Draft(delivery, kind.name, recipient.readable, message_id, key, message.expires_at, request)
+            draft = Draft(
+                id=delivery,
+                kind=kind.name,
+                recipient=recipient.readable,
+                recipient_folded=recipient.folded,
+                account_id=message.account_id,
+                message_id=message_id,
+                idempotency_key=key,
+                expires_at=message.expires_at,
+                request_id=request,
+            )
             rendered = self._renderer.render(kind.name, message.language, message.parameters, unsubscribe)
             mime = compose(
                 rendered,
@@ -135,9 +147,8 @@ class Deliveries:
 
         A recipient is matched exactly, ignoring case.
         """
-        address = None if recipient is None else comparable(recipient)
         async with self._context.database.reading() as connection:
-            return await queries.list_deliveries(connection, paging, state=state, kind=kind, recipient=address)
+            return await queries.list_deliveries(connection, paging, state=state, kind=kind, recipient=recipient)
 
     async def show(self, delivery: UUID) -> Row[Any]:
         """Return one delivery."""
@@ -169,12 +180,18 @@ class Deliveries:
             self._context.wakeups.after_commit(connection, DELIVER)
             return await self._found(connection, delivery)
 
-    async def forget(self, connection: Connection, email: str, until: datetime) -> None:
+    async def forget(self, connection: Connection, account: UUID, email: str, until: datetime) -> None:
         """Remove the address and the mails of an account that was deleted at `until` from the queue and its history.
 
-        Mails queued later stay: the same person may be signing in again, for a new account.
+        Mails to the address that are for another account, or for none and queued later, stay: the same person may be
+        signing in again.
         """
-        await queries.scrub_recipient(connection, comparable(email), until, ACCOUNT_DELETED)
+        await queries.scrub_account(connection, account, email, until, ACCOUNT_DELETED)
+
+    async def fold(self) -> bool:
+        """Fold recipients that a previous release stored; return whether there may be more."""
+        async with self._context.database.transaction() as connection:
+            return await queries.fold_recipients(connection, _FOLDED_AT_ONCE) == _FOLDED_AT_ONCE
 
     async def prune(self) -> bool:
         """Delete ended mails that are older than the retention; return whether there may be more."""

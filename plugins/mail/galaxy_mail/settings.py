@@ -10,6 +10,7 @@ from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator
 
 from galaxy_contracts.formats import ENCODED_WORD, parse_address
 from galaxy_kernel.api import Duration, Settings
+from galaxy_mail.greeting import parse_greeting_name
 
 PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 """Submission (RFC 6409), submission over TLS (RFC 8314) and plain SMTP (RFC 5321)."""
@@ -34,6 +35,9 @@ class SmtpSettings(Settings):
     """Sender of the mails, as `Name <address>`; the address is the envelope's sender too."""
     timeout: Annotated[Duration, Field(gt=timedelta(0), le=timedelta(seconds=60))] = timedelta(seconds=20)
     """Time limit for sending one mail, connecting included; at most 60s."""
+    helo_name: str | None = None
+    """Name to greet the relay with: a fully qualified domain name, or a literal such as `[192.0.2.7]`; by default the
+    host's name where it is fully qualified, else the literal of the connection's own address."""
     connections: Annotated[int, Field(ge=1, le=100)] = 4
     """Mails sent at once, each on a connection of its own that is kept for the next."""
     ca_file: FilePath | None = None
@@ -56,6 +60,14 @@ class SmtpSettings(Settings):
         except ValueError:
             raise ValueError("expected `Name <address>` or an address, in one line") from None
         return value
+
+    @field_validator("helo_name")
+    @classmethod
+    def _helo_name_is_qualified(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else parse_greeting_name(value)
+        except ValueError:
+            raise ValueError("expected a fully qualified domain name, or an address literal like [192.0.2.7]") from None
 
     @field_validator("password")
     @classmethod

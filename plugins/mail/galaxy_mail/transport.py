@@ -1,44 +1,52 @@
 """Sends mails to the relay by SMTP (RFC 5321), on connections that are kept for the next mail.
 
-aiosmtplib connects, greets, turns TLS on and logs in; `conversation` uses the connection for the mails. The meaning of
-a reply depends on where in the conversation it comes, and on what the relay had seen by then:
+aiosmtplib connects, greets, turns TLS on and logs in; `conversation` uses the connection for the mails. What a failure
+is about depends on what the relay had seen by then, and on its words:
 
 | where | answer | meaning |
 |---|---|---|
 | connecting, greeting, EHLO, TLS, login | any failure | the relay is down for all mails: `RelayDown` |
-| MAIL FROM | 5xx but 552 (too large), 421 | the same: it refuses our sender, or all clients |
-| MAIL FROM, RCPT TO, DATA | 530, 534, 535, 538 | the same: it wants another login |
-| MAIL FROM, RCPT TO, DATA | 4xx, or the connection is lost, or time is up | `Refusal`, transient |
-| RCPT TO, DATA, MAIL FROM with 552 | 5xx | `Refusal`, permanent |
+| MAIL FROM | 4xx or 5xx but a mail too large | `Refusal` about us: it has not heard of the recipient yet |
+| up to the 354 | 421, or the connection is lost, or time is up | `Refusal` about us: it has not seen the mail |
+| anywhere | a refusal whose code or words name us (`replies`) | `Refusal` about us |
+| anywhere | 5xx otherwise | `Refusal` of this mail, permanent |
+| anywhere | 4xx otherwise; lost or late after the 354 | `Refusal` of this mail, transient |
 
-Commands that go in one write have one answer each, and the first that is a refusal counts. A connection that is lost
-after the message was handed over is transient too: the relay may have accepted it, and the repetition has the same
-Message-ID.
+`verdicts` decides what follows from a refusal about us. Commands that go in one write have one answer each, and the
+first that is a refusal counts. A connection that is lost after the message was handed over is transient: the relay may
+have accepted it, and the repetition has the same Message-ID.
 """
 
 import asyncio
-import re
 import socket
 import ssl
 import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPResponseException, SMTPServerDisconnected
+from aiosmtplib import (
+    SMTP,
+    SMTPAuthenticationError,
+    SMTPException,
+    SMTPHeloError,
+    SMTPResponseException,
+    SMTPServerDisconnected,
+)
 
 from galaxy_mail.conversation import CLOSING, MAIL, Conversation, Lost, Refused, Reply
 from galaxy_mail.domain import scrub
 from galaxy_mail.errors import Refusal, RelayDown
+from galaxy_mail.greeting import greeting_name
+from galaxy_mail.replies import Identity, Subject, pattern_of, subject_of
 from galaxy_mail.settings import SmtpSettings
 
 MAILS_PER_CONNECTION = 100
 """Mails on one connection; then a new one is made, so that relays behind a balancer share the load."""
 MAX_IDLE = 20.0
 """Seconds that an unused connection is kept: less than relays and firewalls allow."""
-_LOGIN = (530, 534, 535, 538)
-"""Authentication required, too weak, refused, needs encryption (RFC 4954, section 6)."""
-_TOO_LARGE = 552
-_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+_TOO_LARGE = (552, 523)
+_UNKNOWN_COMMAND = (500, 502)
+"""The answers to EHLO of a relay that knows only HELO (RFC 5321, section 3.2)."""
 
 
 class Transport(Protocol):
@@ -60,8 +68,8 @@ class Transport(Protocol):
 class _Connection:
     """A conversation with the relay, and its use."""
 
-    def __init__(self, conversation: Conversation, now: float) -> None:
-        self.conversation, self.used_at = conversation, now
+    def __init__(self, conversation: Conversation, names: Identity, now: float) -> None:
+        self.conversation, self.names, self.used_at = conversation, names, now
         self.mails = 0
         self.kept = False
         """Whether it was kept from an earlier use and may have ended meanwhile."""
@@ -81,7 +89,6 @@ class SmtpTransport:
         self._timeout = settings.timeout.total_seconds()
         self._late = f"no answer within {self._timeout:g} s"
         self._sender = settings.sender.addr_spec.encode()
-        self._name = _own_name()
         self._idle: list[_Connection] = []
 
     async def send(self, recipient: str, content: bytes) -> Reply:
@@ -97,8 +104,10 @@ class SmtpTransport:
         except TimeoutError:
             if connection is None:
                 raise self._down(self._late) from None
-            connection.conversation.close()
-            raise Refusal(f"{self._late}; the relay may have accepted it", permanent=False) from None
+            conversation = connection.conversation
+            late = Lost(conversation.stage, self._late, handed_over=conversation.handed_over)
+            conversation.close()
+            raise _meaning(late, recipient, connection) from None
         except BaseException as error:
             if connection is not None and not isinstance(error, Refusal):
                 connection.conversation.close()  # its state is unknown
@@ -141,29 +150,17 @@ class SmtpTransport:
         """Send one mail over a connection; return None when a kept connection turns out to be gone."""
         conversation = connection.conversation
         if not recipient.isascii() and "smtputf8" not in conversation.extensions:
-            raise Refusal("the relay accepts only ASCII addresses (no SMTPUTF8)", permanent=True)
+            told = "the relay accepts only ASCII addresses (no SMTPUTF8)"
+            raise Refusal(told, permanent=True, subject=Subject.RECIPIENT)
         try:
             reply = await conversation.mail(self._sender, recipient.encode(), content)
         except (Lost, Refused) as error:
             if connection.kept and _gone(error):
                 conversation.close()
                 return None
-            raise self._meaning(error, recipient) from None
+            raise _meaning(error, recipient, connection) from None
         connection.mails += 1
         return Reply(reply.code, scrub(reply.text, recipient))
-
-    def _meaning(self, error: Lost | Refused, recipient: str) -> Refusal | RelayDown:
-        """Return the error for a reply, by the table above."""
-        if isinstance(error, Lost):
-            after = "; the relay may have accepted it" if error.handed_over else ""
-            return Refusal(f"{error.stage}: {scrub(str(error), recipient)}{after}", permanent=False)
-        code, said = error.reply.code, f"{error.reply.code} {scrub(error.reply.text, recipient)}"
-        if error.stage == MAIL and (code == CLOSING or (code >= 500 and code != _TOO_LARGE)):
-            return self._down(f"it refuses MAIL FROM: {said}; check BACKEND_SMTP_FROM and the login")
-        if code in _LOGIN:
-            return self._down(f"it requires another login: {said}; check BACKEND_SMTP_USERNAME")
-        answered = code if code >= 400 else None  # below, its reply did not match the command
-        return Refusal(f"{error.stage}: {said}", code=answered, permanent=code >= 500)
 
     async def _take(self) -> _Connection:
         """Return the connection used last, so that the others can be closed; a new one where none is usable."""
@@ -173,31 +170,31 @@ class SmtpTransport:
             if connection.usable(now):
                 return connection
             await connection.conversation.quit()
-        return _Connection(await self._connect(), now)
+        return await self._connect()
 
     def _give_back(self, connection: _Connection) -> None:
         connection.used_at, connection.kept = self._monotonic(), True
         if connection.conversation.usable:
             self._idle.append(connection)
 
-    async def _connect(self) -> Conversation:
+    async def _connect(self) -> _Connection:
         settings = self._settings
         client = SMTP(
             hostname=settings.host,
             port=settings.relay_port,
-            username=settings.username,
-            password=settings.password.get_secret_value() if settings.password else None,
-            local_hostname=self._name,
+            local_hostname=settings.helo_name or "[127.0.0.1]",  # until the connection's own address is known
             timeout=None,
             use_tls=settings.tls_mode == "implicit",
-            start_tls=settings.tls_mode == "starttls",
+            start_tls=False,
             tls_context=self._tls,
         )
         try:
             await client.connect()
-            if client.is_ehlo_or_helo_needed:
-                await client.ehlo()
-            return _taken_over(client)
+            address, *_ = client.get_transport_info("sockname") or ("",)
+            client.local_hostname = settings.helo_name or greeting_name(socket.gethostname(), address)
+            await self._greet(client)
+            names = Identity(settings.sender.addr_spec, (client.local_hostname, address))
+            return _Connection(_taken_over(client), names, self._monotonic())
         except (SMTPException, OSError, ValueError) as error:
             client.close()
             raise self._down(_cause(error)) from None
@@ -205,8 +202,29 @@ class SmtpTransport:
             client.close()
             raise
 
+    async def _greet(self, client: SMTP) -> None:
+        """Greet, and turn TLS on and log in where that is set."""
+        settings = self._settings
+        if settings.tls_mode == "starttls":
+            await client.ehlo()
+            await client.starttls()
+        try:
+            await client.ehlo()
+        except SMTPHeloError as error:
+            plain = settings.tls_mode != "starttls" and settings.username is None
+            if error.code not in _UNKNOWN_COMMAND or not plain:
+                raise
+            await client.helo()  # RFC 5321, section 2.2.1: the fallback for relays without extensions
+        if settings.username is not None:
+            await client.login(settings.username, settings.password.get_secret_value() if settings.password else "")
+
     def _down(self, cause: str) -> RelayDown:
-        return RelayDown(f"relay {self._settings.host}:{self._settings.relay_port} (BACKEND_SMTP_HOST): {cause}")
+        return relay_down(self._settings, cause)
+
+
+def relay_down(settings: SmtpSettings, cause: str) -> RelayDown:
+    """Return the error that names the relay, its variable and the cause."""
+    return RelayDown(f"relay {settings.host}:{settings.relay_port} (BACKEND_SMTP_HOST): {cause}")
 
 
 def tls_context(settings: SmtpSettings) -> ssl.SSLContext:
@@ -221,9 +239,30 @@ def _taken_over(client: SMTP) -> Conversation:
     return Conversation(cast("asyncio.Transport", client.transport), client.esmtp_extensions)
 
 
-def _own_name() -> str:
-    name = socket.gethostname()
-    return name if _HOST_NAME.fullmatch(name) else "localhost"
+def _meaning(error: Lost | Refused, recipient: str, connection: _Connection) -> Refusal:
+    """Return the refusal for a reply, by the table above."""
+    if isinstance(error, Lost):
+        return _lost(error, recipient)
+    code, text = error.reply.code, error.reply.text
+    subject = subject_of(code, text, recipient, connection.names)
+    before_recipient = error.stage == MAIL and code >= 400 and code not in _TOO_LARGE
+    if before_recipient or (code == CLOSING and not connection.conversation.handed_over):
+        subject = Subject.US
+    return Refusal(
+        f"{error.stage}: {code} {scrub(text, recipient)}",
+        code=code if code >= 400 else None,  # below, its reply did not match the command
+        permanent=code >= 500,
+        subject=subject,
+        pattern=pattern_of(code, text, recipient),
+    )
+
+
+def _lost(error: Lost, recipient: str) -> Refusal:
+    """Return the refusal for an answer that did not come: about us, unless the relay had the whole mail."""
+    said = f"{error.stage}: {scrub(str(error), recipient)}"
+    if error.handed_over:
+        return Refusal(f"{said}; the relay may have accepted it", permanent=False, pattern=said, handed_over=True)
+    return Refusal(said, permanent=False, subject=Subject.US)
 
 
 def _gone(error: Lost | Refused) -> bool:

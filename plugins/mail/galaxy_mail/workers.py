@@ -1,4 +1,9 @@
-"""The worker that sends the queue's mails through the relay, and pauses while the relay is down."""
+"""The worker that sends the queue's mails through the relay, and pauses while the relay is down.
+
+What a crash leaves behind is described in the kernel's `queue` and `pump`. Besides that, mails whose refusals turn out
+to be the relay's fault are put back by one transaction: before its COMMIT they are as recorded, dead letters that
+operators can resend, or waiting with an attempt less.
+"""
 
 import random as random_module
 from collections.abc import Sequence
@@ -28,14 +33,15 @@ from galaxy_mail.sealing import Sealer
 from galaxy_mail.service import Deliveries
 from galaxy_mail.settings import MailSettings
 from galaxy_mail.tables import mail_deliveries
-from galaxy_mail.transport import Transport
+from galaxy_mail.transport import Transport, relay_down
+from galaxy_mail.verdicts import Verdict, Verdicts
 
 _PAUSE = Backoff(1.0, 30.0)
 """Back-off while the relay is down; its bound is short, since a sign-in code is valid for five minutes."""
 _HOUSEKEEPING = 2.0
 """Seconds between two checks for expired mails."""
 _PRUNE_INTERVAL = timedelta(hours=1)
-"""Time between two checks for mails past their retention."""
+"""Time between two checks for mails past their retention, and for those that a previous release queued."""
 
 
 class Deliverer:
@@ -55,6 +61,9 @@ class Deliverer:
         meter: Meter,
     ) -> None:
         self._database, self._queue, self._transport, self._sealer = database, queue, transport, sealer
+        self._relay, self._verdicts = settings.smtp, Verdicts()
+        self._refused_by_relay: RelayDown | None = None
+        """Why the current pass sends nothing more, found out by a mail that was tried all the same."""
         self._clock, self._random, self._log = clock, random, log
         c = mail_deliveries.c
         self._pump = Pump(
@@ -77,26 +86,42 @@ class Deliverer:
 
         Return whether there may be more to do, or how long the pause for the relay still lasts.
         """
+        await self._put_back()
         if self._clock.monotonic() >= self._housekeeping_at:
             await self._housekeep()
         if self._clock.monotonic() < self._resume_at:
             return self._pause_left()
         try:
-            if self._down:
-                await self._transport.check()
-            more = await self._pump.run()
+            more = await self._deliver()
         except RelayDown as down:
             self._pause_for(down)
+            await self._put_back()
             return self._pause_left()
         finally:
             self._attempts.hand_over()
-        if self._down:
+        if self._down and not self._verdicts.blaming:
             self._log.info("mail_relay_recovered")
-        self._down, self._pauses = "", 0
+            self._down, self._pauses = "", 0
         return more
 
+    async def _deliver(self) -> bool:
+        self._refused_by_relay = None
+        if self._down:
+            await self._transport.check()
+        more = await self._pump.run()
+        if self._refused_by_relay is not None:
+            raise self._refused_by_relay
+        return more
+
+    async def _put_back(self) -> None:
+        """Queue the mails again whose refusals were the relay's after all."""
+        if keys := self._verdicts.to_put_back():
+            async with self._database.transaction() as connection:
+                await self._queue.reopen(connection, keys)
+            self._verdicts.put_back(keys)
+
     async def health(self) -> Health:
-        """Return whether the relay accepts us, as of the last pass."""
+        """Return whether the relay accepts us, as of the last mail that it answered to."""
         return Health("degraded", f"{self._down}; mails are kept and sent once it answers") if self._down else Health()
 
     async def _housekeep(self) -> None:
@@ -127,16 +152,34 @@ class Deliverer:
 
     async def _attempt(self, claim: Claim) -> Result:
         """Only RelayDown is passed on: any other error is this mail's own failure."""
+        if self._refused_by_relay is not None:
+            raise self._refused_by_relay
         try:
-            return await self._hand_over(claim)
+            result = await self._hand_over(claim)
         except RelayDown:
             raise
         except Refusal as refusal:
-            outcome = Outcome.DEAD_LETTERED if refusal.permanent else Outcome.RETRYING
-            return Result(claim, outcome, refusal.detail, refusal.code)
+            return self._refused(claim, refusal)
         except Exception as error:
             self._log.exception("mail_send_failed", delivery_id=str(claim.id))
             return Result(claim, Outcome.RETRYING, f"internal error: {type(error).__name__}")
+        if result.outcome is Outcome.DONE:
+            self._verdicts.served()
+        return result
+
+    def _refused(self, claim: Claim, refusal: Refusal) -> Result:
+        """Return the result of a mail that the relay refused. Raise RelayDown where it refuses us and has no mail."""
+        verdict = self._verdicts.judge(claim, claim.row.recipient, refusal)
+        if verdict in (Verdict.RELAY, Verdict.RELAY_AFTER_ALL):
+            said = f"it refuses us: {refusal.detail}" if refusal.code else f"it fails: {refusal.detail}"
+            hint = "; check BACKEND_SMTP_FROM, BACKEND_SMTP_HELO_NAME and the login" if refusal.code else ""
+            down = relay_down(self._relay, said + hint)
+            if verdict is Verdict.RELAY:
+                raise down
+            self._refused_by_relay = down
+        final = refusal.permanent and verdict is not Verdict.MAIL_FOR_NOW
+        outcome = Outcome.DEAD_LETTERED if final else Outcome.RETRYING
+        return Result(claim, outcome, refusal.detail, refusal.code)
 
     async def _hand_over(self, claim: Claim) -> Result:
         _, _, recipient, mime, sealed = claim.values
@@ -151,8 +194,9 @@ class Deliverer:
 
 
 def workers(deliverer: Deliverer, deliveries: Deliveries, interval: timedelta) -> Sequence[Worker]:
-    """Return the workers: every replica sends, one of them prunes."""
+    """Return the workers: every replica sends, one of them prunes, and folds what a previous release queued."""
     return (
         Worker(DELIVER, deliverer.run, interval),
         Worker("mail.prune", deliveries.prune, _PRUNE_INTERVAL, singleton=True),
+        Worker("mail.fold", deliveries.fold, _PRUNE_INTERVAL, singleton=True),
     )

@@ -182,7 +182,8 @@ class ScriptedRelay:
         self.connections = self.port = 0
         self.extensions = ["SIZE 1000000", "SMTPUTF8"]
         self._readers: list[asyncio.StreamReader] = []
-        self._writers: set[asyncio.StreamWriter] = set()
+        self.writers: set[asyncio.StreamWriter] = set()
+        """The connections that the other side has not closed."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -205,7 +206,7 @@ class ScriptedRelay:
 
     def say_to_all(self, reply: str) -> None:
         """Send an unexpected reply."""
-        for writer in self._writers:
+        for writer in self.writers:
             writer.write(reply.encode() + b"\r\n")
 
     def deserted(self) -> bool:
@@ -214,7 +215,7 @@ class ScriptedRelay:
 
     def cut_all(self) -> None:
         """End every connection, as a relay that restarts does."""
-        for writer in self._writers:
+        for writer in self.writers:
             writer.close()
 
     def _reply(self, verb: str, usual: str) -> str:
@@ -230,13 +231,13 @@ class ScriptedRelay:
         task.add_done_callback(self._tasks.discard)
         self.connections += 1
         self._readers.append(reader)
-        self._writers.add(writer)
+        self.writers.add(writer)
         try:
             await self._converse(reader, writer)
         except (ConnectionError, ssl.SSLError):
             pass
         finally:
-            self._writers.discard(writer)
+            self.writers.discard(writer)
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,11 +1,12 @@
 import json
+import time
 from email.message import EmailMessage
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_mail.dev.messages import PART_LIMIT, envelope, summarise, view
+from galaxy_mail.dev.messages import PART_LIMIT, _visible, envelope, summarise, view
 
 
 def mail(*, text: str | None = None, html: str | None = None, **headers: str) -> bytes:
@@ -111,3 +112,24 @@ def test_attachment_is_no_text() -> None:
     message.set_content("<b>body</b>", subtype="html")
     message.add_attachment("attached", filename="a.txt")
     assert view(message.as_bytes()).text == ""
+
+
+def test_hidden_elements_end_where_they_end() -> None:
+    """Hidden elements go with their content; one without an end is only a tag."""
+    html = "<head><title>no</title></head>a<STYLE>no</style >b<script>no</script>c<title>d<style>e&lt;"
+    assert _visible(html).split() == ["a", "b", "c", "d", "e<"]
+
+
+@pytest.mark.parametrize("piece", ["<", "<style", "<style>", "</style", "<style></style>", "<a ", "<title><head>"])
+def test_html_is_read_in_linear_time(piece: str) -> None:
+    """HTML sixteen times as long takes about sixteen times as long, whatever it repeats; quadratic would be 256."""
+
+    def took(length: int) -> float:
+        html, times = piece * (length // len(piece)), []
+        for _ in range(5):
+            before = time.thread_time()
+            _visible(html)
+            times.append(time.thread_time() - before)
+        return min(times)
+
+    assert took(160_000) < 64 * max(took(10_000), 20e-6)

@@ -1,10 +1,21 @@
 """Addresses, subjects and scrubbing."""
 
+import time
+from collections.abc import Callable
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from galaxy_mail.domain import check_subject, check_unsubscribe_url, comparable, envelope_of, parse_recipient, scrub
+from galaxy_mail.domain import (
+    _ADDRESS,
+    check_subject,
+    check_unsubscribe_url,
+    comparable,
+    envelope_of,
+    parse_recipient,
+    scrub,
+)
 
 
 @pytest.mark.parametrize(
@@ -144,3 +155,30 @@ def test_scrubbing(said: str, kept: str) -> None:
 def test_scrubbed_text_has_no_recipient(text: str, address: str) -> None:
     """However an address is embedded, it does not survive scrubbing."""
     assert address.lower() not in scrub(f"{text}<{address}>{text}", address).lower()
+
+
+@pytest.mark.parametrize("piece", ["a", "a@", "a.", "%", "a%", "'", '"', "a'", "<a", "a@b ", " ", ":a", "\n"])
+def test_scrubbing_takes_linear_time(piece: str) -> None:
+    """A text sixteen times as long takes about sixteen times as long, whatever it repeats."""
+    assert growth(_ADDRESS.sub, piece) < 64
+
+
+def growth(work: Callable[[str, str], object], piece: str) -> float:
+    """Return how much longer `work` takes for a text sixteen times as long; quadratic would be 256."""
+
+    def took(length: int) -> float:
+        text, times = piece * (length // len(piece)), []
+        for _ in range(5):
+            begun = time.thread_time()
+            work("", text)
+            times.append(time.thread_time() - begun)
+        return min(times)
+
+    return took(64_000) / max(took(4_000), 20e-6)
+
+
+def test_a_long_reply_is_cut_between_addresses() -> None:
+    """A long reply is cut, and no half of an address is left at its end."""
+    kept = scrub("ada@example.test," * 1000)
+    assert len(kept) < 1000 and set(kept.split(",")) == {"<address>", ""}
+    assert scrub("a" * 32_000) == "a" * 1000

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from galaxy_mail.errors import Refusal, RelayDown
+from galaxy_mail.replies import Subject
 from galaxy_mail.transport import MAILS_PER_CONNECTION, MAX_IDLE
 
 MAIL = b"Subject: x\r\n\r\nline\r\n.dot\r\n"
@@ -133,7 +134,7 @@ async def test_after_a_refusal_the_conversation_is_reset(relay: Any, transport_t
     assert relay.verbs() == ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA"]
 
 
-TRANSIENT, PERMANENT, DOWN = "transient", "permanent", "down"
+TRANSIENT, PERMANENT, DOWN, US = "transient", "permanent", "down", "about us"
 
 
 @PIPELINING
@@ -145,26 +146,32 @@ TRANSIENT, PERMANENT, DOWN = "transient", "permanent", "down"
         ("GREETING", "drop", DOWN, None),
         ("GREETING", "hang", DOWN, None),
         ("GREETING", "HTTP/1.1 400 Bad Request", DOWN, None),
-        ("EHLO", "502 5.5.1 what", DOWN, None),
+        ("EHLO", "501 5.5.4 what", DOWN, None),
+        ("EHLO", "421 4.3.2 too busy", DOWN, None),
         ("EHLO", "drop", DOWN, None),
-        ("MAIL", "530 5.7.0 log in first", DOWN, None),
-        ("MAIL", "550 5.7.1 sender refused", DOWN, None),
-        ("MAIL", "421 4.7.0 later", DOWN, None),
-        ("MAIL", "451 4.3.0 disk", TRANSIENT, 451),
+        ("MAIL", "530 5.7.0 log in first", US, 530),
+        ("MAIL", "550 5.7.1 sender refused", US, 550),
+        ("MAIL", "421 4.7.0 later", US, 421),
+        ("MAIL", "451 4.3.0 disk", US, 451),
+        ("MAIL", "500 what", US, 500),
+        ("MAIL", "499 what", US, 499),
         ("MAIL", "552 5.3.4 too large", PERMANENT, 552),
-        ("MAIL", "drop", TRANSIENT, None),
-        ("MAIL", "hang", TRANSIENT, None),
+        ("MAIL", "drop", US, None),
+        ("MAIL", "hang", US, None),
         ("RCPT", "550 5.1.1 no such user", PERMANENT, 550),
-        ("RCPT", "535 5.7.8 who are you", DOWN, None),
+        ("RCPT", "535 5.7.8 who are you", US, 535),
         ("RCPT", "450 4.2.1 greylisted", TRANSIENT, 450),
-        ("RCPT", "421 4.7.0 enough", TRANSIENT, 421),
-        ("RCPT", "drop", TRANSIENT, None),
+        ("RCPT", "421 4.7.0 enough", US, 421),
+        ("RCPT", "500 what", PERMANENT, 500),
+        ("RCPT", "499 what", TRANSIENT, 499),
+        ("RCPT", "hang", US, None),
+        ("RCPT", "drop", US, None),
         ("DATA", "554 5.5.1 no", PERMANENT, 554),
         ("DATA", "451 4.3.0 later", TRANSIENT, 451),
         ("DATA", "250 what", TRANSIENT, None),
-        ("DATA", "drop", TRANSIENT, None),
-        ("DATA", "hang", TRANSIENT, None),
-        ("DATA", "what?", TRANSIENT, None),
+        ("DATA", "drop", US, None),
+        ("DATA", "hang", US, None),
+        ("DATA", "what?", US, None),
         (".", "554 5.7.1 spam", PERMANENT, 554),
         (".", "552 5.2.2 mailbox full", PERMANENT, 552),
         (".", "451 4.7.1 try again", TRANSIENT, 451),
@@ -172,20 +179,24 @@ TRANSIENT, PERMANENT, DOWN = "transient", "permanent", "down"
         (".", "drop", TRANSIENT, None),
         (".", "drop after dot", TRANSIENT, None),
         (".", "hang", TRANSIENT, None),
+        (".", "550 5.4.5 Daily user sending limit exceeded", US, 550),
+        (".", "500 what", PERMANENT, 500),
+        (".", "499 what", TRANSIENT, 499),
     ],
 )
 async def test_what_an_answer_means(
     relay: Any, transport_to: Any, verb: str, answer: str, meaning: str, code: int | None, pipelining: bool
 ) -> None:
-    """Each answer, by its place in the conversation, is the relay's failure, or this mail's, transient or permanent."""
+    """Each answer, by its place and words, is the relay's failure, about us, or this mail's, for now or for good."""
     relay.extensions += ["PIPELINING"] * pipelining
     transport = transport_to(relay.port, timeout="1s" if answer == "hang" else "20s")
     relay.script[verb] = answer
     with pytest.raises(RelayDown if meaning is DOWN else Refusal) as caught:
         await transport.send(TO, MAIL)
     if isinstance(caught.value, Refusal):
-        assert caught.value.permanent is (meaning is PERMANENT)
-        assert caught.value.code == code
+        about_us = caught.value.subject is Subject.US
+        assert (about_us, caught.value.code) == (meaning is US, code)
+        assert about_us or caught.value.permanent is (meaning is PERMANENT)
     else:
         assert f"relay 127.0.0.1:{relay.port} (BACKEND_SMTP_HOST)" in str(caught.value)
     relay.script.clear()
@@ -195,7 +206,10 @@ async def test_what_an_answer_means(
 @PIPELINING
 @pytest.mark.parametrize(
     ("verb", "answer", "taken"),
-    [("RCPT", "drop", False), ("DATA", "drop", False), (".", "drop", True), (".", "drop after dot", True)],
+    [
+        *(("RCPT", "drop", False), ("DATA", "drop", False), (".", "drop", True), (".", "drop after dot", True)),
+        *(("RCPT", "hang", False), ("DATA", "hang", False), (".", "hang", True)),
+    ],
 )
 async def test_a_lost_mail_may_have_been_taken_only_once_it_was_sent(
     relay: Any, transport_to: Any, verb: str, answer: str, taken: bool, pipelining: bool
@@ -204,7 +218,8 @@ async def test_a_lost_mail_may_have_been_taken_only_once_it_was_sent(
     relay.extensions += ["PIPELINING"] * pipelining
     relay.script[verb] = answer
     with pytest.raises(Refusal) as caught:
-        await transport_to(relay.port).send(TO, MAIL)
+        await transport_to(relay.port, timeout="1s").send(TO, MAIL)
+    assert caught.value.handed_over is taken
     assert caught.value.detail.startswith("RCPT TO: " if verb == "RCPT" else "DATA: ")
     assert caught.value.detail.endswith("; the relay may have accepted it") is taken
 
@@ -327,3 +342,57 @@ async def test_refused_login(certificate: Any, transport_to: Any, new_relay: Any
         with pytest.raises(RelayDown, match="BACKEND_SMTP_USERNAME and BACKEND_SMTP_PASSWORD") as caught:
             await transport_to(relay.port, tls_mode="starttls", **options).send(TO, MAIL)
     assert "535 5.7.8" in str(caught.value) and "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("code", [500, 502])
+async def test_a_relay_without_extensions(relay: Any, transport_to: Any, code: int) -> None:
+    """A relay that knows only HELO accepts mails too: nothing of EHLO's extensions is used (RFC 5321, 2.2.1)."""
+    relay.script["EHLO"] = f"{code} unknown command"
+    assert (await transport_to(relay.port).send(TO, MAIL)).code == 250
+    assert [command.split()[0] for command in relay.commands] == ["EHLO", "HELO", "MAIL", "RCPT", "DATA"]
+    assert "SIZE" not in next(command for command in relay.commands if command.startswith("MAIL"))
+
+
+async def test_no_fallback_where_extensions_are_needed(relay: Any, transport_to: Any) -> None:
+    """With STARTTLS a relay that knows only HELO stays down: it cannot do what is set."""
+    relay.script["EHLO"] = "502 unknown command"
+    with pytest.raises(RelayDown, match="502"):
+        await transport_to(relay.port, tls_mode="starttls").send(TO, MAIL)
+    assert relay.verbs() == ["EHLO"]
+
+
+@pytest.mark.parametrize("script", [{"EHLO": "501 no"}, {"EHLO": "502 no", "HELO": "550 no"}, {"GREETING": "554 no"}])
+async def test_a_failed_greeting_leaves_no_connection(relay: Any, transport_to: Any, script: Any) -> None:
+    """The connection to a relay that refuses the greeting is closed."""
+    relay.script.update(script)
+    with pytest.raises(RelayDown):
+        await transport_to(relay.port).send(TO, MAIL)
+    async with asyncio.timeout(10):
+        while relay.writers:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("host", "greeted"),
+    [
+        *(("abc123", "[127.0.0.1]"), ("a_b", "[127.0.0.1]"), ("localhost", "[127.0.0.1]")),
+        *(("a_b.example.org", "[127.0.0.1]"), ("localhost.localdomain", "[127.0.0.1]"), ("10.0.0.7", "[127.0.0.1]")),
+        *(("mail.example.org", "mail.example.org"), ("mail.example.org.", "mail.example.org")),
+    ],
+)
+async def test_the_greeting_is_a_full_name_or_an_address(
+    relay: Any, transport_to: Any, monkeypatch: pytest.MonkeyPatch, host: str, greeted: str
+) -> None:
+    """EHLO has the host's name where it is fully qualified, else the connection's own address, also for HELO."""
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    relay.script["EHLO"] = "500 unknown command"
+    await transport_to(relay.port).send(TO, MAIL)
+    assert relay.commands[:2] == [f"EHLO {greeted}", f"HELO {greeted}"]
+
+
+async def test_the_greeting_can_be_set(certificate: Any, transport_to: Any, new_relay: Any) -> None:
+    """A name that is set goes into each greeting, before and after STARTTLS."""
+    async with new_relay(certificate.server) as relay:
+        options = {"host": "localhost", "ca_file": str(certificate.ca_file), "helo_name": "out.example.org"}
+        await transport_to(relay.port, tls_mode="starttls", **options).send(TO, MAIL)
+    assert [command for command in relay.commands if command.startswith("EHLO")] == ["EHLO out.example.org"] * 2

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import select, text, update
 
 from galaxy_chassis.request_context import current_request
+from galaxy_kernel.api import new_id
 from galaxy_mail.conversation import Reply
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.tables import mail_attempts, mail_deliveries
@@ -86,21 +87,35 @@ async def test_resend_appends(rig: Any, relay: Any, deliverer: Any) -> None:
         ("GREETING", "554 5.7.1 no"),
         ("EHLO", "drop"),
         ("MAIL", "550 5.7.1 sender refused"),
+        ("MAIL", "hang"),
+        ("MAIL", "451 4.3.0 disk"),
         ("RCPT", "530 5.7.0 log in"),
+        ("RCPT", "554 5.7.1 <ada@example.test>: Relay access denied"),
+        ("RCPT", "454 4.7.1 <ada@example.test>: Relay access denied"),
+        ("RCPT", "554 5.7.1 <galaxy@example.test>: Sender address rejected: Access denied"),
+        ("RCPT", "504 5.5.2 <vm>: Helo command rejected: need fully-qualified hostname"),
+        ("RCPT", "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using list.example"),
+        ("RCPT", "drop"),
+        ("RCPT", "hang"),
+        ("DATA", "drop"),
+        ("DATA", "hang"),
+        (".", "550 5.4.5 Daily user sending limit exceeded"),
     ],
 )
-async def test_relay_down_burns_no_attempt(rig: Any, relay: Any, deliverer: Any, verb: str, answer: str) -> None:
-    """While the relay is down, sending pauses, no mail loses an attempt, and the probe reports it."""
+async def test_relay_down_burns_no_attempt(rig: Any, relay: Any, transport_to: Any, verb: str, answer: str) -> None:
+    """While the relay serves nobody, sending pauses, no mail loses an attempt, and the probe reports it."""
+    silent = answer in ("drop", "hang")
+    deliverer = rig.deliverer(transport_to(relay.port, timeout="300ms" if answer == "hang" else "20s"))
     deliveries = [await rig.enqueue() for _ in range(20)]
     relay.script[verb] = answer
-    for _ in range(12):
+    for _ in range(3 if silent else 12):
         await deliverer.run()
         connections = relay.connections
         await deliverer.run()
         assert relay.connections == connections  # it pauses
         health = await deliverer.health()
         assert health.state == "degraded" and "BACKEND_SMTP_HOST" in health.detail
-        assert answer == "drop" or answer in health.detail
+        assert silent or answer.replace("ada@example.test", "address").partition("<")[0] in health.detail
         await rig.pass_time(seconds=30)
     for delivery in deliveries:
         row = await rig.row(delivery)
@@ -110,6 +125,99 @@ async def test_relay_down_burns_no_attempt(rig: Any, relay: Any, deliverer: Any,
     await deliverer.run()
     assert (await deliverer.health()).state == "ok"
     assert {(await rig.row(delivery)).state for delivery in deliveries} == {"sent"}
+
+
+async def put_back(rig: Any, deliverer: Any, ids: list[Any]) -> None:
+    """Check that mails are to be sent again, with nothing burnt, and that the relay is reported."""
+    assert (await deliverer.health()).state == "degraded"
+    for delivery in ids:
+        row = await rig.row(delivery)
+        assert row.state in ("pending", "retrying")
+        assert row.attempts == row.attempts_before_resend
+
+
+@pytest.mark.parametrize("answer", ["554 go away", "451 4.7.1 go away", "550 5.7.1 policy"])
+@pytest.mark.parametrize("verb", ["RCPT", "DATA", "."])
+async def test_the_same_refusal_for_everybody_is_the_relays(
+    rig: Any, relay: Any, deliverer: Any, verb: str, answer: str
+) -> None:
+    """Recipients at several domains refused in the same words, whatever they are, are put back and sent later."""
+    ids = [await rig.enqueue(f"ada@{number}.example.test") for number in range(6)]
+    relay.script[verb] = answer
+    for _ in range(3):
+        await deliverer.run()
+        await put_back(rig, deliverer, ids)
+        await rig.pass_time(seconds=30)
+    assert sum([len(await rig.attempts(delivery)) for delivery in ids]) <= 6  # later passes try none
+    relay.script.clear()
+    await deliverer.run()
+    assert {(await rig.row(delivery)).state for delivery in ids} == {"sent"}
+    assert (await deliverer.health()).state == "ok"
+
+
+async def test_mails_put_back_keep_their_numbers(rig: Any, relay: Any, deliverer: Any) -> None:
+    """An attempt that was the relay's fault stays in the history, and the next one has the next number."""
+    ids = [await rig.enqueue(f"ada@{number}.example.test") for number in range(3)]
+    relay.script["RCPT"] = ["554 go away"] * 3
+    await deliverer.run()
+    await rig.pass_time(seconds=30)
+    await deliverer.run()
+    for delivery in ids:
+        assert await rig.attempts(delivery) == [(1, "dead_lettered", 554), (2, "sent", 250)]
+
+
+async def test_a_refusal_between_accepted_mails_stays_final(rig: Any, relay: Any, deliverer: Any) -> None:
+    """Single refusals in the same words, with mails accepted between, are each recipient's own."""
+    relay.script["RCPT"] = ["554 go away", "250 ok"] * 4
+    ids = [await rig.enqueue(f"ada@{number}.example.test") for number in range(8)]
+    deliverer._pump.senders = 1
+    await deliverer.run()
+    assert Counter([(await rig.row(delivery)).state for delivery in ids]) == {"sent": 4, "dead_lettered": 4}
+    assert (await deliverer.health()).state == "ok"
+
+
+async def test_a_mail_that_looks_like_an_outage_stops_nobody(rig: Any, relay: Any, deliverer: Any) -> None:
+    """One recipient whose refusal reads as if the relay refused us costs a pause, then attempts of its own."""
+    poison = await rig.enqueue("eve@evil.example.test")
+    relay.script["RCPT"] = ["554 5.7.1 Relay access denied"]
+    await deliverer.run()
+    assert (await deliverer.health()).state == "degraded"
+    await rig.pass_time(seconds=30)
+    other = await rig.enqueue()
+    relay.script["RCPT"] = ["554 5.7.1 Relay access denied", "250 ok"]
+    await deliverer.run()
+    await rig.pass_time(seconds=30)
+    relay.script["RCPT"] = "554 5.7.1 Relay access denied"
+    await deliverer.run()
+    assert (await rig.row(other)).state == "sent"
+    assert ((await rig.row(poison)).state, (await rig.row(poison)).attempts) == ("retrying", 1)
+    assert (await deliverer.health()).state == "ok"
+
+
+async def test_silence_after_the_message_is_reported_and_counts(rig: Any, relay: Any, transport_to: Any) -> None:
+    """A relay that hangs after each message is degraded too; its mails may have gone, so they use attempts."""
+    deliverer = rig.deliverer(transport_to(relay.port, timeout="300ms"))
+    ids = [await rig.enqueue(f"ada@{number}.example.test") for number in range(4)]
+    relay.script["."] = "hang"
+    await deliverer.run()
+    assert (await deliverer.health()).state == "degraded"
+    rows = [await rig.row(delivery) for delivery in ids]
+    assert {(row.state, row.attempts, row.attempts_before_resend) for row in rows} == {("retrying", 1, 0)}
+    assert all(row.last_error.endswith("; the relay may have accepted it") for row in rows)
+
+
+async def test_the_relay_stays_degraded_until_it_serves(rig: Any, relay: Any, deliverer: Any) -> None:
+    """With nothing left to send, a relay that refused us is not called well again: no mail has shown it."""
+    await rig.enqueue(expires_at=datetime.now(UTC) + timedelta(minutes=5))
+    relay.script["RCPT"] = "554 5.7.1 Relay access denied"
+    await deliverer.run()
+    await rig.pass_time(minutes=6)
+    await deliverer.run()
+    assert (await deliverer.health()).state == "degraded"
+    relay.script.clear()
+    await rig.enqueue()
+    await deliverer.run()
+    assert (await deliverer.health()).state == "ok"
 
 
 async def test_pauses_grow_to_half_a_minute(rig: Any, relay: Any, deliverer: Any) -> None:
@@ -256,7 +364,7 @@ async def test_account_deleted_while_its_mail_is_sent(rig: Any) -> None:
     sleeping = asyncio.create_task(rig.deliverer(sleepy).run())
     await sleepy.asleep.wait()
     async with rig.database.transaction() as connection:
-        await rig.deliveries.forget(connection, "ada@example.test", datetime.now(UTC))
+        await rig.deliveries.forget(connection, new_id(), "ada@example.test", datetime.now(UTC))
     sleepy.wake.set()
     await sleeping
     row = await rig.row(delivery)

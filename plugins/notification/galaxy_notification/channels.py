@@ -40,6 +40,7 @@ class OutgoingRoute:
             parameters=parameters,
             idempotency_key=str(self.claim.id),
             request_id=self.claim.row.request_id,
+            account_id=None if account is None else account.id,
             unsubscribe_url=unsubscribe_url,
         )
 

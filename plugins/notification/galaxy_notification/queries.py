@@ -82,12 +82,14 @@ _PRUNE = text("""
 
 _FORGET_PAYLOADS = text("""
     UPDATE notifications AS n SET payload = '{}'
-    WHERE n.id IN (SELECT notification_id FROM notification_routes WHERE account_id = :account)
+    WHERE n.id IN (SELECT notification_id FROM notification_routes WHERE account_id = ANY (CAST(:accounts AS uuid[])))
+        AND n.payload <> '{}'
         AND NOT EXISTS (
             SELECT 1 FROM notification_routes AS r
-            WHERE r.notification_id = n.id AND r.account_id IS DISTINCT FROM :account
+            WHERE r.notification_id = n.id
+                AND (r.account_id IS NULL OR r.account_id <> ALL (CAST(:accounts AS uuid[])))
         )
-""").bindparams(bindparam("account", type_=Uuid))
+""").bindparams(bindparam("accounts", type_=ARRAY(Uuid)))
 
 
 async def submit(connection: Connection, notification: UUID, intent: ValidatedIntent, request: str) -> UUID:
@@ -199,8 +201,13 @@ async def skip_account(connection: Connection, account: UUID) -> None:
         "lease": _r.lease + 1,
     }
     await connection.execute(update(notification_routes).where(_r.account_id == account, pending).values(skipped))
-    await connection.execute(_FORGET_PAYLOADS, {"account": account})
+    await forget_payloads(connection, [account])
     await connection.execute(delete(notification_mutes).where(_m.account_id == account))
+
+
+async def forget_payloads(connection: Connection, accounts: Collection[UUID]) -> None:
+    """Empty the payloads that were for deleted accounts alone."""
+    await connection.execute(_FORGET_PAYLOADS, {"accounts": list(accounts)})
 
 
 async def find_mutes(connection: Connection, accounts: Collection[UUID]) -> set[tuple[UUID, str, str]]:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from galaxy_contracts.accounts import ACCOUNTS
+from galaxy_contracts.accounts import ACCOUNTS, Account
 from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.notification import ADMIN_CHANNEL, Audience, Channel
 from galaxy_contracts.push import PUSH
@@ -28,7 +28,7 @@ from galaxy_kernel.api import (
 )
 from galaxy_notification import queries
 from galaxy_notification.catalogue import Catalogue
-from galaxy_notification.channels import EmailChannel, OperatorsChannel, OutgoingRoute, PushChannel, skip
+from galaxy_notification.channels import EmailChannel, OperatorsChannel, OutgoingRoute, PushChannel
 from galaxy_notification.domain import Reason, refusal_of
 from galaxy_notification.queue import DELIVER
 from galaxy_notification.service import NotificationService
@@ -95,13 +95,17 @@ class Deliverer:
 
     async def _deliver(self, connection: Connection, claims: Sequence[Claim]) -> list[Result]:
         """Deliver claimed routes, each channel's together."""
+        ids = {claim.row.account_id for claim in claims if claim.row.account_id is not None}
+        accounts = await self._accounts.lock(connection, ids) if ids else {}
+        if deleted := [each.id for each in accounts.values() if each.deleted_at is not None]:
+            await queries.forget_payloads(connection, deleted)  # of intents that were submitted meanwhile
+        # read after the lock: the deletion of an account empties the payloads that were for it
         payloads = await queries.find_payloads(connection, {claim.row.notification_id for claim in claims})
-        accounts = {claim.row.account_id for claim in claims if claim.row.account_id is not None}
-        muted = await queries.find_mutes(connection, accounts) if accounts else set()
+        muted = await queries.find_mutes(connection, ids) if ids else set()
         results: list[Result] = []
         ways: dict[tuple[Audience, Channel], list[OutgoingRoute]] = defaultdict(list)
         for claim in claims:
-            prepared = self._prepare(claim, payloads, muted)
+            prepared = self._prepare(claim, accounts, payloads, muted)
             if isinstance(prepared, Result):
                 results.append(prepared)
             else:
@@ -111,7 +115,11 @@ class Deliverer:
         return results
 
     def _prepare(
-        self, claim: Claim, payloads: Mapping[UUID, str], muted: Collection[tuple[UUID, str, str]]
+        self,
+        claim: Claim,
+        accounts: Mapping[UUID, Account],
+        payloads: Mapping[UUID, str],
+        muted: Collection[tuple[UUID, str, str]],
     ) -> OutgoingRoute | Result:
         """Return the route to deliver, or the result where it is not delivered.
 
@@ -123,20 +131,20 @@ class Deliverer:
             return Result(claim, Outcome.RETRYING, reason)
         account = None
         if kind.audience is Audience.ACCOUNT:
-            account = self._accounts.get(claim.row.account_id)
-            if account is None:  # created in the same transaction, and not in this cache yet
+            account = accounts.get(claim.row.account_id)
+            if account is None:
                 return Result(claim, Outcome.RETRYING, "the account is not known here")
+            if refusal := refusal_of(account):  # before its payload, which a deletion has emptied
+                return Result(claim, Outcome.SKIPPED, refusal)
         try:
             payload = kind.payload.model_validate_json(payloads[claim.row.notification_id])
         except ValidationError as error:
             stored = json.loads(payloads[claim.row.notification_id])
             fields = ", ".join(fault.field for fault in field_errors(error, stored, root="payload"))
             return Result(claim, Outcome.RETRYING, f"its payload does not fit its kind here: {fields}")
-        outgoing = OutgoingRoute(claim, kind, payload, account)
-        refusal = None if account is None else refusal_of(account)
-        if refusal is None and (claim.row.account_id, kind.name, claim.row.channel) in muted and not kind.mandatory:
-            refusal = Reason.PREFERENCE
-        return outgoing if refusal is None else skip([outgoing], refusal)[0]
+        if (claim.row.account_id, kind.name, claim.row.channel) in muted and not kind.mandatory:
+            return Result(claim, Outcome.SKIPPED, Reason.PREFERENCE)
+        return OutgoingRoute(claim, kind, payload, account)
 
     def _recorded(self, results: Sequence[Result]) -> None:
         for result in results:

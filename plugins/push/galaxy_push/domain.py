@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -10,11 +11,13 @@ from galaxy_contracts.push import PushEvent
 
 MAX_PAYLOAD = 64 * 1024
 """Bytes of a payload's JSON: an event signals a change, and clients fetch large data from the API."""
+MAX_REPLAYED = 500
+"""Events in one answer to a replay."""
 MAX_CURSOR = 2**63 - 1
 """The largest number that the database has."""
 
 _KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
-_CURSOR = re.compile(r"0|[1-9][0-9]{0,18}")
+_CURSOR = re.compile(r"(?:([0-9a-f]{12})-)?(0|[1-9][0-9]{0,18})")
 _GATEWAY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 SESSION_REVOKED = "session.revoked"
@@ -44,18 +47,60 @@ class StoredEvent(msgspec.Struct, frozen=True):
     request_id: str
 
 
+class Cursor(NamedTuple):
+    """A position in the stream: after the event of this number, in this generation of the numbering."""
+
+    generation: str
+    """Empty for a cursor of the time before generations, a plain number: it belongs to no stream that exists."""
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.generation}-{self.number}"
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How far the stream reaches."""
 
+    generation: str
+    """The present generation of the numbering: numbers of another one say nothing about this stream."""
     last_seq: int
     """The highest number assigned."""
     trimmed_seq: int
     """Events up to this one may be gone."""
 
-    def has_all_after(self, seq: int) -> bool:
-        """Return whether every event after this number is present, or still to come."""
-        return self.trimmed_seq <= seq <= self.last_seq
+    @property
+    def end(self) -> Cursor:
+        """The cursor after the last event."""
+        return Cursor(self.generation, self.last_seq)
+
+    def has_assigned(self, cursor: Cursor) -> bool:
+        """Return whether a cursor is one of this stream."""
+        return cursor.generation == self.generation and cursor.number <= self.last_seq
+
+    def has_all_after(self, cursor: Cursor) -> bool:
+        """Return whether every event after this cursor is present, or still to come."""
+        return self.has_assigned(cursor) and self.trimmed_seq <= cursor.number
+
+    def was_set_back(self, seen: Cursor) -> bool:
+        """Return whether a cursor that this stream once assigned is now ahead of its end: the database was set back."""
+        return seen.generation == self.generation and seen.number > self.last_seq
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The events for one session that a gateway asks for: those for its account, and those for itself."""
+
+    account_id: UUID
+    session_id: UUID
+    after: Cursor
+    up_to: Cursor | None
+    """None: the end of the stream."""
+    limit: int
+
+    def is_known_to(self, standing: Standing) -> bool:
+        """Return whether every event in the range is present."""
+        return standing.has_all_after(self.after) and (self.up_to is None or standing.has_assigned(self.up_to))
 
 
 def draft(event: PushEvent, request_id: str) -> Draft:
@@ -79,13 +124,39 @@ def draft(event: PushEvent, request_id: str) -> Draft:
     return Draft(event.key, event.account_id, event.session_id, event.kind, payload.decode(), given)
 
 
-def parse_cursor(cursor: str) -> int | None:
-    """Return the number in a cursor, None for the empty one, which means from now on. Raise ValueError."""
-    if not cursor:
+def parse_cursor(text: str, *, field: str) -> Cursor | None:
+    """Return the cursor that a field of a request has, None where it is empty. Raise ValueError, naming the field."""
+    if not text:
         return None
-    if _CURSOR.fullmatch(cursor) is None or int(cursor) > MAX_CURSOR:
-        raise ValueError("cursor: must be one that came with an event or an opening, or empty")
-    return int(cursor)
+    match = _CURSOR.fullmatch(text)
+    if match is None or int(match[2]) > MAX_CURSOR:
+        raise ValueError(f"{field}: must be a cursor that came with an event or an opening, or empty")
+    return Cursor(match[1] or "", int(match[2]))
+
+
+def parse_range(account_id: str, session_id: str, after: str, up_to: str, limit: int) -> Range:
+    """Return what the fields of a request for a replay mean. Raise ValueError, naming the field."""
+    start = parse_cursor(after, field="after")
+    if start is None:
+        raise ValueError("after: must be the cursor of the last event that the client has")
+    return Range(
+        _parse_uuid(account_id, field="account_id"),
+        _parse_uuid(session_id, field="session_id"),
+        start,
+        parse_cursor(up_to, field="up_to"),
+        min(limit or MAX_REPLAYED, MAX_REPLAYED),
+    )
+
+
+def _parse_uuid(text: str, *, field: str) -> UUID:
+    """Return a UUID in its canonical text form. Raise ValueError, naming the field."""
+    try:
+        value = UUID(text)
+    except ValueError:
+        value = None
+    if value is None or str(value) != text.lower():
+        raise ValueError(f"{field}: must be a UUID in its canonical form")
+    return value
 
 
 def check_gateway_id(gateway_id: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from galaxy_contracts.proto.push_pb2 import Event, Frame, Opening
-from galaxy_push.domain import StoredEvent
+from galaxy_push.domain import Cursor, StoredEvent
 
 MAX_EVENTS = 64
 """Events in a frame. A message costs gRPC the same whatever its size; beyond this a larger one gains little."""
@@ -11,26 +11,30 @@ MAX_BYTES = 512 * 1024
 """Bytes of a frame, unless its only event has more: far below the clients' default limit of 4 MiB."""
 
 
-def encode(event: StoredEvent) -> bytes:
-    """Return the frame of one event.
-
-    Frames in a row are, byte for byte, the frame of all their events: protobuf merges messages that are concatenated.
-    """
-    encoded = Event(
-        cursor=str(event.seq),
+def message(event: StoredEvent, generation: str) -> Event:
+    """Return an event as gateways receive it."""
+    return Event(
+        cursor=str(Cursor(generation, event.seq)),
         account_id=None if event.account_id is None else str(event.account_id),
         session_id=None if event.session_id is None else str(event.session_id),
         kind=event.kind,
         payload=event.payload,
         request_id=event.request_id,
     )
-    frame: bytes = Frame(events=[encoded]).SerializeToString()
+
+
+def encode(event: StoredEvent, generation: str) -> bytes:
+    """Return the frame of one event.
+
+    Frames in a row are, byte for byte, the frame of all their events: protobuf merges messages that are concatenated.
+    """
+    frame: bytes = Frame(events=[message(event, generation)]).SerializeToString()
     return frame
 
 
-def opening(seq: int, *, resync_required: bool) -> bytes:
+def opening(cursor: Cursor, *, resync_required: bool) -> bytes:
     """Return the first frame of a stream."""
-    frame = Frame(opening=Opening(cursor=str(seq), resync_required=resync_required))
+    frame = Frame(opening=Opening(cursor=str(cursor), resync_required=resync_required))
     encoded: bytes = frame.SerializeToString()
     return encoded
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from galaxy_push import frames
-from galaxy_push.domain import StoredEvent
+from galaxy_push.domain import Cursor, StoredEvent
 
 HELD_EVENTS = 4096
 HELD_BYTES = 16 * 1024 * 1024
@@ -27,8 +27,10 @@ class Hub:
         self._monotonic, self._held_events, self._held_bytes = monotonic, held_events, held_bytes
         self.head: int | None = None
         """Every event up to this number was read; None while closed."""
+        self.generation = ""
+        """The generation of the numbers here; empty while closed."""
         self.era = 0
-        """Grows when the numbering restarts: the database is another one, or an older state of itself."""
+        """Grows when the position is lost: the stream has another generation, or events were trimmed unread."""
         self._floor = 0
         """Everything after this number, up to the head, is held."""
         self._numbers: list[int] = []
@@ -43,11 +45,12 @@ class Hub:
         """Events that are held."""
         return len(self._numbers)
 
-    def open(self, head: int) -> None:
-        """Start after this number, with no events."""
+    def open(self, start: Cursor) -> None:
+        """Start after this cursor, with no events."""
         if self.head is not None:
             self.era += 1
-        self.head = self._floor = head
+        self.generation = start.generation
+        self.head = self._floor = start.number
         self._numbers, self._encoded, self._bytes = [], [], 0
         self._ages.clear()
         self._ring()
@@ -55,7 +58,7 @@ class Hub:
     def add(self, events: Sequence[StoredEvent]) -> None:
         """Add the events that follow the head, and wake waiters."""
         if events:
-            encoded = [frames.encode(event) for event in events]
+            encoded = [frames.encode(event, self.generation) for event in events]
             self._numbers += [event.seq for event in events]
             self._encoded += encoded
             self._bytes += sum(map(len, encoded))
@@ -65,9 +68,13 @@ class Hub:
         if events:
             self._ring()
 
-    async def beyond(self, number: int, era: int) -> None:
-        """Wait until there is an event after this number, or the era has changed."""
-        while self.era == era and (self.head is None or self.head <= number):
+    def lost(self, cursor: Cursor, era: int) -> bool:
+        """Return whether a subscriber that began in this era can no longer continue after this cursor."""
+        return self.era != era or (self.head is not None and self.generation != cursor.generation)
+
+    async def beyond(self, cursor: Cursor, era: int) -> None:
+        """Wait until there is an event after this cursor, or it is lost."""
+        while not self.lost(cursor, era) and (self.head is None or self.head <= cursor.number):
             await self._bell.wait()
 
     def take(self, number: int) -> tuple[int, bytes] | None:

@@ -22,6 +22,7 @@ from galaxy_kernel.api import (
 from galaxy_push import commands, events, rpc, workers
 from galaxy_push.hub import Hub
 from galaxy_push.metrics import Metrics
+from galaxy_push.replays import Replays
 from galaxy_push.service import PushService
 from galaxy_push.settings import PushSettings
 from galaxy_push.tables import metadata
@@ -50,7 +51,7 @@ class PushPlugin:
         yield (Offer(PUSH, self._service),)
 
     def backend_rpc(self) -> Sequence[RpcService]:
-        return (rpc.service(self._subscriptions),)
+        return (rpc.service(self._subscriptions, self._replays),)
 
     def backend_workers(self) -> Sequence[Worker]:
         return workers.workers(self._context.database, self._reader, self._context.settings.retention)
@@ -71,12 +72,16 @@ class PushPlugin:
     @cached_property
     def _reader(self) -> workers.Reader:
         context = self._context
-        return workers.Reader(context.database, self._hub, context.clock, self._metrics)
+        return workers.Reader(context.database, self._hub, context.clock, self._metrics, context.log)
 
     @cached_property
     def _subscriptions(self) -> rpc.Subscriptions:
         context = self._context
         return rpc.Subscriptions(context.database, self._hub, context.settings, self._metrics, context.log)
+
+    @cached_property
+    def _replays(self) -> Replays:
+        return Replays(self._context.database, self._metrics)
 
     def _wake(self, connection: Connection) -> None:
         self._context.wakeups.after_commit(connection, workers.READ)

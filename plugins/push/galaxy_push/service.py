@@ -7,6 +7,9 @@ What happens if the process dies between any two lines:
 - Numbering (`queries.number`, called by the reader) is one transaction of the lock, the numbers and the state. Before
   its COMMIT no event has its number and none was seen; the lock ends with the connection, and the next process numbers
   the same events. After it their numbers are final.
+- A new generation is written in the transaction that finds it necessary, mostly that of the next numbering: no event
+  gets a number of the old generation once its numbers were found set back. A process that dies before the COMMIT leaves
+  the sign where it was, except for what it alone has seen; gateways that have seen the same number show it again.
 - Between numbering and sending nothing is written: a gateway sends its cursor, so a process that dies in the middle of
   a stream leaves nothing behind, and the next one continues after that cursor.
 - Trimming removes events and moves `trimmed_seq` in one statement: a cursor that misses events is never accepted as

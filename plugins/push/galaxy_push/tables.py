@@ -39,8 +39,10 @@ push_events = Table(
     Index(None, "key", unique=True, postgresql_where=text("key IS NOT NULL")),
     Index(None, "account_id", postgresql_where=text("account_id IS NOT NULL")),
     Index(None, "session_id", postgresql_where=text("session_id IS NOT NULL")),
+    Index(None, "account_id", "seq", postgresql_where=text("account_id IS NOT NULL AND seq IS NOT NULL")),
+    Index(None, "session_id", "seq", postgresql_where=text("session_id IS NOT NULL AND seq IS NOT NULL")),
 )
-"""Events, in the order of `seq`, which is their cursor: assigned after their commit, by `queries.number`.
+"""Events, in the order of `seq`, their number in the stream: assigned after their commit, by `queries.number`.
 
 `id` is the order in which they were written, and that of their numbers where they are numbered together. `payload` is a
 JSON object as text, never parsed here.
@@ -52,12 +54,22 @@ push_state = Table(
     Column("single", Boolean, primary_key=True, server_default=text("true")),
     Column("last_seq", BigInteger, nullable=False),
     Column("trimmed_seq", BigInteger, nullable=False),
+    Column(
+        "generation",
+        Text,
+        nullable=False,
+        server_default=text("substr(replace(CAST(gen_random_uuid() AS text), '-', ''), 1, 12)"),
+    ),
+    Column("origin", Text),
     CheckConstraint("single", name="single"),
     CheckConstraint("trimmed_seq <= last_seq", name="order"),
 )
 """One row, whose lock serialises numbering.
 
 `last_seq`: the highest number assigned. `trimmed_seq`: events up to this number may have been removed by age; every
-later one is present, except those without a recipient. Both begin, at the baseline, with the time in microseconds: so
-the cursors of two databases lie in different ranges, and one from another database is known as such.
+later one is present, except those without a recipient. Both begin, at the baseline, with the time in microseconds.
+
+`generation`: a random value, part of every cursor. It is replaced when the numbers may have been set back, so that no
+cursor has two meanings; see `queries.follow`. `origin`: the server, its timeline, the database and the table in which
+the present generation began; null until a backend has first looked.
 """

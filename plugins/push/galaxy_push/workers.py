@@ -1,10 +1,14 @@
 """The plugin's background work: every replica reads the stream for its subscribers, one of them trims it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
+
+from structlog.typing import FilteringBoundLogger
 
 from galaxy_kernel.api import Clock, Database, Health, Worker
 from galaxy_push import queries
+from galaxy_push.domain import Cursor
 from galaxy_push.hub import Hub
 from galaxy_push.metrics import Metrics
 
@@ -22,25 +26,27 @@ LATE = 5.0
 class Reader:
     """Numbers events that have none and adds new ones to the hub, once for all subscribers of this process."""
 
-    def __init__(self, database: Database, hub: Hub, clock: Clock, metrics: Metrics) -> None:
-        self._database, self._hub, self._clock, self._metrics = database, hub, clock, metrics
+    def __init__(self, database: Database, hub: Hub, clock: Clock, metrics: Metrics, log: FilteringBoundLogger) -> None:
+        self._database, self._hub, self._clock, self._metrics, self._log = database, hub, clock, metrics, log
+        self._seen = queries.Seen()
         self._looked_at: float | None = None
 
     async def run(self) -> bool:
         """Make one pass; return whether there is more to do at once."""
+        if self._hub.head is None:
+            await self._open()
+        after = Cursor(self._hub.generation, self._hub.head or 0)
         async with self._database.reading() as connection:
-            if self._hub.head is None:
-                self._hub.open((await queries.standing(connection)).last_seq)
-            after = self._hub.head or 0
-            page = await queries.read(connection, after, PAGE)
+            page = await queries.read(connection, after.number, PAGE)
         self._looked_at = self._clock.monotonic()
         if not page.standing.has_all_after(after):
-            self._hub.open(page.standing.last_seq)
+            await self._open()
             return True
+        self._seen = replace(self._seen, end=page.standing.end)
         self._hub.add(page.events)
         self._metrics.hand_over(read=len(page.events))
         # waiting events get their numbers here, or have got them from another replica by now
-        more = page.waiting and await self._number() > page.standing.last_seq
+        more = page.waiting and await self._number() != page.standing.end
         return more or len(page.events) == PAGE
 
     async def health(self) -> Health:
@@ -52,9 +58,23 @@ class Reader:
             return Health()
         return Health("degraded", f"events were last read {since:.0f} s ago: see worker_failed in the logs")
 
-    async def _number(self) -> int:
+    async def _open(self) -> None:
+        """Begin at the end of the stream, in the generation that it has, or gets here."""
         async with self._database.transaction() as connection:
-            return await queries.number(connection)
+            followed = await queries.follow(connection, self._seen)
+        self._note(followed)
+        self._hub.open(followed.standing.end)
+
+    async def _number(self) -> Cursor:
+        async with self._database.transaction() as connection:
+            followed = await queries.number(connection, self._seen)
+        self._note(followed)
+        return followed.standing.end
+
+    def _note(self, followed: queries.Followed) -> None:
+        self._seen = followed.seen
+        if followed.renewed:
+            self._log.warning("push_generation_renewed", cursor=str(followed.standing.end))
 
 
 def workers(database: Database, reader: Reader, retention: timedelta) -> Sequence[Worker]:

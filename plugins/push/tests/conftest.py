@@ -43,8 +43,9 @@ def subscription(channel: Any, *, metadata: Any = AUTHORISED, **request: str) ->
 async def ended(stream: Any) -> tuple[grpc.StatusCode, str]:
     """Read a stream to its end and return why it ended."""
     try:
-        while await stream.read() is not grpc.aio.EOF:
-            pass
+        async with asyncio.timeout(30):
+            while await stream.read() is not grpc.aio.EOF:
+                pass
     except grpc.aio.AioRpcError as error:
         return error.code(), error.details() or ""
     return await stream.code(), await stream.details()
@@ -169,6 +170,11 @@ class Backend:
         async with self.database.reading() as connection:
             return [tuple(row) for row in await connection.execute(text(query), values)]
 
+    async def end(self) -> str:
+        """Return the cursor after the last event."""
+        [(generation, last)] = await self.rows("SELECT generation, last_seq FROM push_state")
+        return f"{generation}-{last}"
+
     async def numbered(self, number: int) -> None:
         """Wait until so many events are numbered."""
         async with asyncio.timeout(30):
@@ -199,7 +205,7 @@ class Backend:
         subscriptions, number = self.plugin._subscriptions, 0
         read = subscriptions._page
 
-        async def counted(after: int) -> Any:
+        async def counted(after: Any) -> Any:
             nonlocal number
             number += 1
             return await read(after)
@@ -249,6 +255,13 @@ async def make_backend(boot: Boot) -> AsyncIterator[Any]:
             return Backend(await stack.enter_async_context(boot(PushPlugin, *more, environment=environment, dsn=dsn)))
 
         yield make
+
+
+@pytest.fixture
+async def settled(backend: Backend) -> Backend:
+    """Return a backend whose reader has made its first pass."""
+    await until(lambda: backend.plugin._reader._looked_at is not None)
+    return backend
 
 
 @pytest.fixture

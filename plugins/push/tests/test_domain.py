@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galaxy_contracts.push import PushEvent
-from galaxy_push.domain import MAX_CURSOR, MAX_PAYLOAD, Standing, check_gateway_id, draft, parse_cursor
+from galaxy_push.domain import MAX_CURSOR, MAX_PAYLOAD, Cursor, Standing, check_gateway_id, draft, parse_cursor
 
 
 def event(**fields: Any) -> PushEvent:
@@ -71,21 +71,35 @@ def test_payloads_survive(payload: dict[str, Any]) -> None:
     assert not {"\n", "\r", "\0"} & set(encoded)
 
 
-@given(st.integers(0, MAX_CURSOR))
-def test_cursors_survive(number: int) -> None:
-    """A cursor is the number of its event in decimal."""
-    assert parse_cursor(str(number)) == number
+GENERATION = st.from_regex(r"[0-9a-f]{12}", fullmatch=True)
 
 
-@given(st.text(max_size=25))
+@given(GENERATION, st.integers(0, MAX_CURSOR))
+def test_cursors_survive(generation: str, number: int) -> None:
+    """A cursor is `<generation>-<number>`."""
+    cursor = Cursor(generation, number)
+    assert parse_cursor(f"{generation}-{number}", field="cursor") == cursor
+    assert str(cursor) == f"{generation}-{number}"
+
+
+@given(st.text(max_size=35) | st.from_regex(r"([0-9a-f]{11,13}-)?[0-9]{1,20}", fullmatch=True))
 def test_any_cursor_is_read_or_refused(cursor: str) -> None:
-    """A cursor is a number that the database can have, or empty, or refused with the field's name."""
+    """A cursor is one that the database can have, or a plain number, or empty, or refused with the field's name."""
     try:
-        number = parse_cursor(cursor)
+        parsed = parse_cursor(cursor, field="after")
     except ValueError as fault:
-        assert str(fault).startswith("cursor: ")
+        assert str(fault).startswith("after: ")
     else:
-        assert cursor == ("" if number is None else str(number))
+        assert cursor == ("" if parsed is None else str(parsed).removeprefix("-"))
+
+
+def test_a_plain_number_is_of_no_generation() -> None:
+    """A cursor of the time before generations is well formed, and good for no stream."""
+    cursor = parse_cursor("15", field="cursor")
+    assert cursor is not None
+    standing = Standing(generation="0123456789ab", last_seq=20, trimmed_seq=10)
+    assert not standing.has_all_after(cursor)
+    assert not standing.was_set_back(Cursor("", 21))
 
 
 @given(st.text(max_size=70))
@@ -101,5 +115,16 @@ def test_any_gateway_id_is_fit_for_a_log_line_or_refused(gateway_id: str) -> Non
 
 def test_a_cursor_is_whole_between_what_was_trimmed_and_the_end() -> None:
     """From the last trimmed number to the last assigned one a stream can continue; outside it cannot."""
-    standing = Standing(last_seq=20, trimmed_seq=10)
-    assert [standing.has_all_after(number) for number in (9, 10, 20, 21)] == [False, True, True, False]
+    standing = Standing(generation="0123456789ab", last_seq=20, trimmed_seq=10)
+    cursors = [Cursor("0123456789ab", number) for number in (9, 10, 20, 21)]
+    assert [standing.has_all_after(cursor) for cursor in cursors] == [False, True, True, False]
+    assert [standing.was_set_back(cursor) for cursor in cursors] == [False, False, False, True]
+
+
+@given(GENERATION, GENERATION, st.integers(0, 30))
+def test_a_cursor_of_another_generation_is_never_whole(own: str, other: str, number: int) -> None:
+    """Whatever its number, a cursor of another generation misses events, and is not taken for a sign of a restore."""
+    standing = Standing(generation=own, last_seq=20, trimmed_seq=10)
+    if other != own:
+        assert not standing.has_all_after(Cursor(other, number))
+        assert not standing.was_set_back(Cursor(other, number))

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from galaxy_contracts.proto.push_pb2 import Frame
 from galaxy_push import frames
-from galaxy_push.domain import StoredEvent
+from galaxy_push.domain import Cursor, StoredEvent
+
+GENERATION = "0123456789ab"
 
 
 def stored(seq: int, payload: str = "{}") -> StoredEvent:
@@ -17,16 +19,16 @@ def stored(seq: int, payload: str = "{}") -> StoredEvent:
 def test_frames_in_a_row_are_one_frame() -> None:
     """Encoded events put one after the other are the frame of all of them, in their order."""
     events = [stored(number, f'{{"n":{number}}}') for number in range(1, 65)]
-    frame = Frame.FromString(b"".join(map(frames.encode, events)))
-    assert [event.cursor for event in frame.events] == [str(event.seq) for event in events]
+    frame = Frame.FromString(b"".join(frames.encode(event, GENERATION) for event in events))
+    assert [event.cursor for event in frame.events] == [f"{GENERATION}-{event.seq}" for event in events]
     assert [event.account_id for event in frame.events] == [str(event.account_id) for event in events]
     assert not frame.HasField("opening")
 
 
 def test_an_opening_has_no_events() -> None:
     """The opening has the cursor from which the stream begins, and whether a resync is required."""
-    frame = Frame.FromString(frames.opening(17, resync_required=True))
-    assert (frame.opening.cursor, frame.opening.resync_required, len(frame.events)) == ("17", True, 0)
+    frame = Frame.FromString(frames.opening(Cursor(GENERATION, 17), resync_required=True))
+    assert (frame.opening.cursor, frame.opening.resync_required, len(frame.events)) == (f"{GENERATION}-17", True, 0)
 
 
 @given(st.lists(st.integers(1, frames.MAX_BYTES * 2), max_size=200))

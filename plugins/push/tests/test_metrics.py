@@ -22,7 +22,7 @@ class FakeMeter:
 
         class Instrument:
             def add(self, number: int, attributes: Any = None) -> None:
-                given[name, (attributes or {}).get("reason", "")] += number
+                given[name, "".join((attributes or {}).values())] += number
 
             def set(self, number: int) -> None:
                 given[name, ""] = number
@@ -36,6 +36,7 @@ def test_each_number_is_handed_over_once() -> None:
     metrics = Metrics(meter)
     metrics.subscribers, metrics.sent, metrics.frames = 2, 100, 3
     metrics.cut_off["blocked"] += 1
+    metrics.replays["resync"] += 2
     metrics.hand_over(read=50)
     metrics.subscribers = 1
     metrics.hand_over(read=1)
@@ -45,4 +46,5 @@ def test_each_number_is_handed_over_once() -> None:
         ("push.sent", ""): 100,
         ("push.frames", ""): 3,
         ("push.cut_off", "blocked"): 1,
+        ("push.replays", "resync"): 2,
     }

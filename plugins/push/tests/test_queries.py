@@ -40,7 +40,7 @@ class Interleaving:
                 await self._end(which, commit=what == "commit")
             case "number":
                 async with self.backend.database.transaction() as connection:
-                    await queries.number(connection)
+                    await queries.number(connection, queries.Seen())
                 self.numberings += 1
             case "read":
                 async with self.backend.database.reading() as connection:
@@ -113,7 +113,7 @@ async def test_a_numberer_that_stalls_is_ended(backend: Any, monkeypatch: pytest
     monkeypatch.setattr(queries, "STALLED", timedelta(milliseconds=200))
     with pytest.raises(Exception) as raised:
         async with backend.database.transaction() as stalled:
-            await queries.number(stalled)
+            await queries.number(stalled, queries.Seen())
             await backend.publish(1)
             await backend.numbered(1)
     assert is_unavailable(raised.value) or "idle" in str(raised.value)
@@ -127,7 +127,7 @@ async def test_numberers_wait_for_each_other(backend: Any) -> None:
     async def number() -> None:
         for _ in range(5):
             async with backend.database.transaction() as connection:
-                await queries.number(connection)
+                await queries.number(connection, queries.Seen())
 
     await asyncio.gather(*(number() for _ in range(5)))
     [(last,)] = await backend.rows("SELECT last_seq FROM push_state")
@@ -138,7 +138,7 @@ async def test_numberers_wait_for_each_other(backend: Any) -> None:
 async def test_numbering_passes_over_what_is_locked(backend: Any, gateway: Any) -> None:
     """A slow removal of an event does not delay others."""
     async with backend.database.transaction() as removing:
-        await queries.number(removing)  # keeps the reader from numbering what follows
+        await queries.number(removing, queries.Seen())  # keeps the reader from numbering what follows
         await backend.publish(1)
         [(event,)] = await backend.rows("SELECT id FROM push_events")
         async with backend.database.transaction() as blocked:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
 from opentelemetry.metrics import NoOpMeter
 from sqlalchemy import text
 
@@ -46,17 +47,19 @@ async def test_more_than_a_page_is_read(backend: Any, gateway: Any) -> None:
 
 async def test_who_waited_for_a_numberer_reads_on(backend: Any) -> None:
     """A reader that finds, after its wait, that another replica has numbered the events reads again at once."""
-    reader = Reader(backend.database, Hub(lambda: 0.0), SystemClock(), Metrics(NoOpMeter("test")))
+    reader = Reader(
+        backend.database, Hub(lambda: 0.0), SystemClock(), Metrics(NoOpMeter("test")), structlog.get_logger()
+    )
     await reader.run()
     async with backend.database.transaction() as other:
-        await queries.number(other)
+        await queries.number(other, queries.Seen())
         await backend.publish(1)
         waiting = asyncio.create_task(reader.run())
         query = "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
         async with asyncio.timeout(30):
             while len(await backend.rows(query)) < 2:  # this reader and the backend's own
                 await asyncio.sleep(0.01)
-        await queries.number(other)
+        await queries.number(other, queries.Seen())
     assert await waiting
     await reader.run()
     assert reader._hub.held == 1
@@ -96,13 +99,13 @@ async def test_subscribers_at_the_table_leave_connections_to_others(make_backend
     """Many gateways that come back at once are all served, and publishing goes on meanwhile."""
     backend = await make_backend()
     gateways = [make_gateway(f"gateway-{number}") for number in range(20)]
-    start = await backend.rows("SELECT last_seq FROM push_state")
+    start = await backend.end()
     await backend.publish(*range(300))
     await backend.numbered(300)
     backend.forget_memory()
 
     async def come_back(gateway: Any) -> None:
-        gateway.cursor = str(start[0][0])
+        gateway.cursor = start
         async with gateway.subscribed(backend.address):
             await gateway.heard(310)
 

@@ -59,7 +59,7 @@ def engine_stopped() -> Problem:
 
 
 def engine_busy() -> Problem:
-    """Return the problem for an engine whose memory others use for too long."""
+    """Return the problem for an engine that others use, or whose memory they use for too long."""
     return Problem(503, ENGINE_BUSY, "The game's engine is busy: try again.", headers={"Retry-After": "1"})
 
 

@@ -21,6 +21,9 @@ from galaxy_runtime.engines import workers as engine_workers
 from galaxy_runtime.engines.acting import EngineActions
 from galaxy_runtime.engines.domain import Engines
 from galaxy_runtime.engines.host import EngineHost
+from galaxy_runtime.engines.leases import EngineLeases
+from galaxy_runtime.engines.passes import EnginePasses
+from galaxy_runtime.engines.places import Places
 from galaxy_runtime.engines.service import EngineService
 from galaxy_runtime.notices import TURN_FAILED, Notices
 from galaxy_runtime.operations import routes as operation_routes
@@ -36,6 +39,7 @@ from galaxy_runtime.service import RuntimeService
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
 from galaxy_runtime.tables import metadata
+from galaxy_runtime.turns import thinning
 from galaxy_runtime.turns import workers as turn_workers
 from galaxy_runtime.turns.commit import Commits
 from galaxy_runtime.turns.metrics import TurnMetrics
@@ -63,8 +67,11 @@ class RuntimePlugin:
         self._records = RecordService(context, self._cache, self.time, self._table)
         self._drivers = Drivers(context)
         self._host = EngineHost(context, self._drivers)
-        actions = EngineActions(context, self._host, self._records, self._notices)
-        self._engines = EngineService(context, self._cache, self.time, self._host, actions)
+        leases = EngineLeases(context, self._cache, self.time)
+        places = Places(context, self._cache, self.time)
+        self._actions = EngineActions(context, self._host, leases, places, self._records, self._notices)
+        self._engines = EngineService(context, self._cache, self.time, self._host, leases, self._actions)
+        self._passes = EnginePasses(context, self._cache, self.time, self._host, self._actions, self._engines)
         used = self._engines if engines is None else engines
         self._operations = OperationService(context, self._cache, self.time, self._table)
         beginnings = Beginnings(context, self._cache, self.time, self._table)
@@ -86,7 +93,7 @@ class RuntimePlugin:
     async def backend_lifespan(self) -> AsyncIterator[Sequence[Offer[Any]]]:
         self._context.require(NOTIFICATIONS).register(TURN_FAILED)
         self._context.require(ENGINE_VERSIONS).register_drivers(self._drivers)
-        watching = asyncio.create_task(self._engines.watch(), name="hints of the engines' host")
+        watching = asyncio.create_task(self._passes.watch(), name="hints of the engines' host")
         try:
             yield (Offer(RUNTIME, self._service), Offer(TURN_POLICIES, self._policies))
         finally:
@@ -101,7 +108,7 @@ class RuntimePlugin:
         return (self._cache,)
 
     def backend_probes(self) -> Sequence[Probe]:
-        return (Probe("host", self._engines.health), Probe("clock", self._clocks.health))
+        return (Probe("host", self._passes.health), Probe("clock", self._clocks.health))
 
     def backend_routes(self) -> Sequence[Route]:
         return operation_routes.routes(self._operations)
@@ -109,8 +116,9 @@ class RuntimePlugin:
     def backend_workers(self) -> Sequence[Worker]:
         return (
             *turn_workers.workers(self.turns),
+            *thinning.workers(thinning.Thinning(self._context)),
             *clock_workers.workers(self._deadlines),
-            *engine_workers.workers(self._context, self._engines),
+            *engine_workers.workers(self._context, self._engines, self._passes),
             *operation_workers.workers(self._runner),
         )
 

@@ -32,6 +32,8 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     handle: str | None = None
     """The engine that was noted; None while none is."""
     address: str | None = None
+    on_its_way: bool = False
+    """Whether an engine may be there that is not noted yet: its launch has begun."""
     not_before: datetime | None = None
     """No launch before this: the back-off between crashes."""
     unhealthy_since: datetime | None = None
@@ -136,7 +138,7 @@ def _plan_game(game_id: UUID, record: Desired | None, engines: Sequence[Observed
 
 def _plan_absence(record: Desired, engines: Sequence[Observed]) -> Iterator[Action]:
     yield from (Remove(record.game_id, engine.handle) for engine in engines)
-    if not engines and record.handle is not None:
+    if not engines and (record.handle is not None or record.on_its_way):
         yield Forget(record.game_id)
 
 

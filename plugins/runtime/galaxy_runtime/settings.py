@@ -54,7 +54,7 @@ class RuntimeSettings(Settings):
     start_concurrency: int = Field(default=4, ge=1, le=64)
     """Engines started at once."""
     max_engines: int = Field(default=500, ge=1, le=900)
-    """Engines that run at once; above it the longest unused make room. One bridge holds at most 1,023 ports."""
+    """Games with an engine at once, over all replicas; above it the longest unused make room. A bridge holds 1,023."""
     idle_stop: Duration | Literal["never"] = timedelta(minutes=15)
     """After so long without a call an engine with no turn soon is removed; `never` keeps engines up."""
     wake_ahead: Duration = timedelta(seconds=30)

@@ -51,6 +51,7 @@ runtime_records = Table(
     Column("failure", Text),
     Column("failure_detail", Text),
     Column("crashes", Integer, nullable=False, server_default="0"),
+    Column("oom_generation", Integer),
     _time("not_before"),
     _time("healthy_since"),
     _time("unhealthy_since"),
@@ -104,6 +105,11 @@ runtime_records = Table(
     Index("runtime_records_due_idx", "next_turn_at", postgresql_where=text("playing")),
     Index("runtime_records_remind_idx", "remind_at", postgresql_where=text("playing AND remind_at IS NOT NULL")),
     Index("runtime_records_used_idx", "used_at", postgresql_where=text("wanted = 'up'")),
+    Index(
+        "runtime_records_places_idx",
+        "game_id",
+        postgresql_where=text("handle IS NOT NULL OR status IN ('pulling', 'starting')"),
+    ),
     Index("runtime_records_waiting_idx", "not_before", postgresql_where=text("wanted = 'up' AND status <> 'healthy'")),
 )
 """One row a game, small and hot: its engine, its clock, its turn. What is large lives in `runtime_turns`.
@@ -111,7 +117,8 @@ runtime_records = Table(
 `playing`: its clock runs. `due_at` is set from the first claim of a turn until that turn is committed or given up, and
 then orders are closed; `remaining` of 0 meanwhile means that the game is suspended once the turn is done. `tick_at` is
 the tick that will run, as people see it: later than `next_turn_at` where that one is skipped. `sent` and `final` are
-the seats with orders, and with final ones, for the turn; `absent` is decided at its first claim.
+the seats with orders, and with final ones, for the turn; `absent` is decided at its first claim. `oom_generation` is
+the last generation of the engine that was killed since it used too much memory.
 """
 
 runtime_operation_log = Table(

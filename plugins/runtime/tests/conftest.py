@@ -23,13 +23,14 @@ from galaxy_contracts.schedules import Schedule
 from galaxy_contracts.testing import FakeAdmins, FakeEngineVersions, FakeNotifications, FakeUsers
 from galaxy_devkit.testing.kernel import Boot, Booted, offering
 from galaxy_engine.client import EngineClient
+from galaxy_engine.failures import EngineFailure
 from galaxy_engine.limits import CallTimes
 from galaxy_engine.messages import Describe, Position
 from galaxy_engine.transport import Transport
 from galaxy_kernel.api import Context, Database, new_id
 from galaxy_runtime.caches import RECORD
 from galaxy_runtime.domain import schedule_json, seats_json, seats_of
-from galaxy_runtime.engines.domain import Engine
+from galaxy_runtime.engines.domain import Engine, broke_off
 from galaxy_runtime.plugin import RuntimePlugin
 from galaxy_runtime.records.queries import change, record_of
 from galaxy_runtime.schedules import next_tick
@@ -68,6 +69,11 @@ class HeldEngines:
 
     def suspect(self, game_id: UUID) -> None:
         self.suspected.append(game_id)
+
+    async def cause(self, game_id: UUID, generation: int, failure: EngineFailure) -> EngineFailure:
+        if broke_off(failure):
+            self.suspected.append(game_id)
+        return failure
 
     async def wake(self, game_ids: Any) -> None:
         self.woken += game_ids

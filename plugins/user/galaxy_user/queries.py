@@ -1,12 +1,12 @@
 """Every statement of the plugin, as functions of a connection."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Executable, Row, Select, bindparam, case, func, select, update
+from sqlalchemy import ARRAY, Executable, Row, Select, Uuid, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from galaxy_contracts.accounts import Account
@@ -18,6 +18,13 @@ _ACCOUNT = tuple(accounts.c[name] for name in Account.__struct_fields__)
 
 _BY_ADDRESS = select(*_ACCOUNT).where(accounts.c.email_folded == bindparam("folded"))
 _BY_ADDRESS_LOCKED = _BY_ADDRESS.with_for_update(read=True)
+_LOCKED = (
+    select(*_ACCOUNT)
+    .where(accounts.c.id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+    .order_by(accounts.c.id)
+    .with_for_update(read=True, key_share=True)
+)
+"""FOR KEY SHARE: a deletion, which changes a unique column, waits for it; a changed profile and a block do not."""
 _INSERT = insert(accounts).on_conflict_do_nothing(index_elements=[accounts.c.email_folded]).returning(accounts.c.id)
 
 _state = case(
@@ -34,6 +41,12 @@ async def find_by_address(connection: Connection, folded: str) -> Account | None
 async def lock_by_address(connection: Connection, folded: str) -> Account | None:
     """Return the account of a folded address, locked against blocking and deletion until this transaction ends."""
     return await _one(connection, _BY_ADDRESS_LOCKED.params(folded=folded))
+
+
+async def lock_against_deletion(connection: Connection, account_ids: Collection[UUID]) -> dict[UUID, Account]:
+    """Return accounts by id, each locked against deletion until this transaction ends."""
+    rows = await connection.execute(_LOCKED, {"ids": list(account_ids)})
+    return {account.id: account for account in (Account(*row) for row in rows)}
 
 
 async def insert_account(connection: Connection, account: Account, folded: str) -> bool:

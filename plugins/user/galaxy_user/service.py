@@ -9,7 +9,7 @@ A deletion removes the address from the row and from its older versions in the f
 plugins have of it goes by the fact `AccountDeleted`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -49,6 +49,10 @@ class AccountService:
         except ValueError:
             return None
         return await queries.find_by_address(connection, folded)
+
+    async def lock(self, connection: Connection, account_ids: Collection[UUID]) -> dict[UUID, Account]:
+        """Return accounts as they stand, kept from being deleted until the transaction ends; see the contract."""
+        return await queries.lock_against_deletion(connection, account_ids) if account_ids else {}
 
     async def find_or_create(self, connection: Connection, registration: Registration) -> tuple[Account, bool]:
         """Return the account of the address, created if there is none, and whether it was created.

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR, USER_AUTHENTICATOR
 from galaxy_contracts.accounts import ACCOUNTS, AccountBlocked, AccountDeleted, Accounts, Registration
@@ -119,6 +120,26 @@ async def test_deletion_leaves_nothing_in_the_feed(world: Any) -> None:
     [left] = [payload for payload in payloads if str(account.id) in payload]
     assert [str(other.id) in payload for payload in payloads if "bob@example.test" in payload] == [True]
     assert not [word for word in ("ada", "countess", "vienna", '"de"', "AT") if word in left]
+
+
+async def test_locked_accounts_are_deleted_later(world: Any) -> None:
+    """A deletion waits for whoever has locked the account, changes of the profile do not; then the row shows it."""
+    account, other = await world.account("ada@example.test"), await world.account("bob@example.test")
+    delete = f"/api/v1/admin/users/{account.id}"
+    async with world.database.transaction() as connection:
+        locked = await world.accounts.lock(connection, [account.id, other.id, uuid4()])
+        assert locked == {account.id: account, other.id: other}
+        deleting = asyncio.create_task(world.ask("DELETE", delete))
+        await world.ask("POST", f"/api/v1/admin/users/{other.id}/block")
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        async with asyncio.timeout(10):
+            while not (await connection.execute(waiting)).scalar_one():
+                await asyncio.sleep(0.01)
+        assert not deleting.done()
+    await deleting
+    async with world.database.transaction() as connection:
+        found = await world.accounts.lock(connection, [account.id])
+    assert found[account.id].deleted_at is not None and found[account.id].email is None
 
 
 async def test_block_is_told_once(world: Any, heard: list[Any]) -> None:

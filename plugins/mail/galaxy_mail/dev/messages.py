@@ -19,7 +19,9 @@ SUMMARY_LIMIT = 256 << 10
 
 _CODE = re.compile(r"(?<![\w.:/+-])(\d{4})[ \u00a0\u2009\u202f-]?(\d{4})(?![\w:/+-]|\.\d)")
 """Eight digits that stand alone, in one or two groups."""
-_INVISIBLE = re.compile(r"<(style|script|head|title)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_HIDDEN = re.compile(r"<(style|script|head|title)\b", re.IGNORECASE)
+_END = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in ("style", "script", "head", "title")}
+_TAG = re.compile(r"<[^<>]*>")
 _UNREADABLE = "(this part could not be read)"
 
 
@@ -143,7 +145,23 @@ def _decode(part: Message) -> str:
 
 
 def _visible(html: str) -> str:
-    return unescape(_INVISIBLE.sub(" ", html))
+    return unescape(_TAG.sub(" ", " ".join(_shown(html))))
+
+
+def _shown(html: str) -> Iterator[str]:
+    """Yield the pieces between hidden elements. Each end is sought once, so that this takes linear time."""
+    place, unclosed = 0, set[str]()
+    for begin in _HIDDEN.finditer(html):
+        name = begin[1].lower()
+        if begin.start() < place or name in unclosed:
+            continue
+        end = _END[name].search(html, begin.end())
+        if end is None:
+            unclosed.add(name)
+        else:
+            yield html[place : begin.start()]
+            place = end.end()
+    yield html[place:]
 
 
 def _code(text: str) -> str | None:

@@ -7,19 +7,14 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from galaxy_contracts.schedules import Schedule
-from galaxy_runtime.records.domain import remind_at
 from galaxy_runtime.schedules import next_tick, ticks
 
 LEAP = timedelta(minutes=10)
 """By how much the database's clock may gain on the process's between two passes."""
-_ZONE_CHANGE = timedelta(hours=3)
-"""By how much new rules move a tick, at most: what is further away was moved by somebody, and stays."""
 _INSTANT = timedelta(microseconds=1)
 
 
@@ -77,19 +72,16 @@ class CronClock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ticks_again(clock: CronClock) -> tuple[datetime, datetime] | None:
-    """Return the tick and the one that people see, under the zone database in use; None where they are as they were."""
+    """Return the tick and the one that people see, under the zone database in use; None where they are as they were.
+
+    A tick that somebody has set does not follow from the schedule, and stays.
+    """
+    if clock.anchor == clock.next_turn_at:
+        return None
     if next(ticks(clock.schedule, clock.anchor, clock.next_turn_at - _INSTANT)) == clock.next_turn_at:
         return None
     tick = next_tick(clock.schedule, anchor=clock.anchor, now=clock.now, due=None, made_at=clock.made_at).at
-    if abs(tick - clock.next_turn_at) > _ZONE_CHANGE:
-        return None
     return tick, next(ticks(clock.schedule, clock.anchor, tick)) if clock.skip_next else tick
-
-
-def moved(game_id: UUID, schedule: Schedule, until: datetime, now: datetime) -> dict[str, Any]:
-    """Return the columns of a clock whose deadline is moved to `until`: an interval's grid moves along."""
-    anchor = None if schedule.interval is None else until - schedule.interval
-    return {"game_id": game_id, "until": until, "remind_at": remind_at(now, until), "anchor": anchor}
 
 
 def zone_database(folders: Iterable[str] | None = None) -> str:

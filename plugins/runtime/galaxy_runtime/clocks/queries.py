@@ -81,11 +81,12 @@ _CRON = (
 )
 _POSTPONE = (
     text(f"""
-    UPDATE runtime_records AS r SET next_turn_at = new.until, tick_at = new.until, remind_at = new.remind_at,
-        anchor = coalesce(new.anchor, r.anchor), skip_next = false, postponed = r.postponed + new.counts,
+    UPDATE runtime_records AS r SET next_turn_at = new.next_turn_at, tick_at = new.tick_at,
+        remind_at = new.remind_at, anchor = new.anchor, skip_next = new.skip_next, postponed = r.postponed + new.counts,
         seats = coalesce(new.seats, r.seats)
     FROM jsonb_to_recordset(:rows) AS new (
-        game_id uuid, until timestamptz, remind_at timestamptz, anchor timestamptz, counts int, seats jsonb)
+        game_id uuid, next_turn_at timestamptz, tick_at timestamptz, remind_at timestamptz, anchor timestamptz,
+        skip_next boolean, counts int, seats jsonb)
     WHERE r.game_id = new.game_id RETURNING {_SHOWN}
     """)  # noqa: S608  constants
     .bindparams(bindparam("rows", type_=JSONB))

@@ -14,9 +14,9 @@ from uuid import UUID
 from galaxy_kernel.api import Cache, Connection, Context, Health, is_unavailable
 from galaxy_runtime.caches import Record
 from galaxy_runtime.clocks import queries
-from galaxy_runtime.clocks.domain import ClockWatch, Look, moved, ticks_again, zone_database
+from galaxy_runtime.clocks.domain import ClockWatch, Look, ticks_again, zone_database
 from galaxy_runtime.database_time import DatabaseTime
-from galaxy_runtime.records.domain import remind_at
+from galaxy_runtime.records.domain import moved, remind_at
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
 
@@ -105,7 +105,7 @@ class ClockService:
             await queries.stamp(connection, now)
         count = 0
         for game_id, schedule in away:
-            row = {**moved(game_id, schedule, now + grace, now), "counts": 0, "seats": None}
+            row = {"game_id": game_id, **moved(schedule, now + grace, now), "counts": 0, "seats": None}
             count += await self._move(connection, partial(queries.postpone, connection, [row]), AFTER_DOWNTIME)
         return count, away[-1][0] if len(away) == _SET else None
 

@@ -6,11 +6,13 @@ What a crash leaves behind, by where the process dies:
 - after the launch was sent, or answered, before it was noted: an engine of the record's generation, found by its name
   and adopted;
 - after it was noted, before the lease was given back: everything is there, and the lease ends;
+- after an engine was withdrawn from turns, before its removal: it is removed, or adopted where it is wanted again;
 - after a removal was sent: nothing is there, and the handle is noted: forgotten, or replaced by the next generation;
 - a slow process that creates generation g after g + 1 runs: both are there, and g is removed by whoever looks next.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import msgspec
@@ -26,10 +28,12 @@ from galaxy_engine.failures import (
     StartFailed,
     Unhealthy,
 )
-from galaxy_kernel.api import Connection, Context
+from galaxy_kernel.api import Connection, Context, LeaseLostError, Problem
 from galaxy_runtime.engines.domain import LOG_TAIL, MOST_CRASHES
 from galaxy_runtime.engines.host import GRACE, EngineHost
-from galaxy_runtime.engines.leases import Held
+from galaxy_runtime.engines.leases import EngineLeases, Held
+from galaxy_runtime.engines.places import Places
+from galaxy_runtime.errors import engine_busy, engine_waking
 from galaxy_runtime.notices import Notices
 from galaxy_runtime.reconciling import Action, Adopt, Forget, Launch, Raise, Remove, Renew, Start, plan
 from galaxy_runtime.records.service import RecordService
@@ -37,6 +41,8 @@ from galaxy_runtime.settings import RuntimeSettings
 
 _MOST_ACTIONS = 20
 """Of one game in one go: a host that changes all the time is looked at again later."""
+_MOST_ROOM = 4
+"""Tries to have a place, when others take what was made free."""
 _NONE = {"handle": None, "address": None, "status": "none", "healthy_since": None, "unhealthy_since": None}
 
 
@@ -44,11 +50,40 @@ class EngineActions:
     """Brings one game's engine to what its record wants."""
 
     def __init__(
-        self, context: Context[RuntimeSettings], host: EngineHost, records: RecordService, notices: Notices
+        self,
+        context: Context[RuntimeSettings],
+        host: EngineHost,
+        leases: EngineLeases,
+        places: Places,
+        records: RecordService,
+        notices: Notices,
     ) -> None:
-        self._context, self._host, self._records, self._notices = context, host, records, notices
+        self._context, self._host, self._leases, self._places = context, host, leases, places
+        self._records, self._notices = records, notices
         self._starts = context.meter.create_counter("runtime.engine_starts", description="Starts of engines.")
         self._crashes = context.meter.create_counter("runtime.engine_crashes", description="Ends nobody asked for.")
+
+    async def settle(self, game_id: UUID) -> None:
+        """Bring a game's engine to what its record wants, now. Raise the failure that stands in the way."""
+        async with self._leases.hold(game_id) as held:
+            await self.converge(held)
+
+    async def settle_all(self, game_ids: Iterable[UUID]) -> None:
+        """Bring engines to what their records want, some at once; failures are noted where they belong."""
+        free = asyncio.Semaphore(self._context.settings.start_concurrency)
+
+        async def settle(game_id: UUID) -> None:
+            async with free:
+                try:
+                    await self.settle(game_id)
+                except (EngineFailure, Problem, LeaseLostError) as failure:
+                    self._context.log.warning("engine_not_settled", game_id=str(game_id), reason=str(failure))
+                except Exception as error:  # of one game: the others go on
+                    self._context.log.error("engine_settling_failed", game_id=str(game_id), exc_info=error)
+
+        async with asyncio.TaskGroup() as tasks:
+            for game_id in game_ids:
+                tasks.create_task(settle(game_id))
 
     async def converge(self, held: Held) -> None:
         """Act until there is nothing to do now. Raise the failure that stands in the way, after noting it."""
@@ -64,12 +99,14 @@ class EngineActions:
     async def _act(self, held: Held, action: Action, engines: Sequence[Observed], driver: EngineDriver) -> None:
         match action:
             case Remove(handle=handle):
+                if handle == held.state.handle:
+                    await self._withdraw(held)
                 await driver.remove(handle, GRACE)
             case Forget():
                 await held.note(**_NONE, **({"crashes": 0} if held.state.healed else {}))
             case Raise(above=above):
                 issued = {"generation": above + 1, "generation_issued": above + 1}
-                await held.note(**_NONE, **issued)
+                await held.note(**{**_NONE, "status": "starting"}, **issued)
             case Launch() | Start():
                 await self._launch(held, driver)
             case Adopt(handle=handle, address=address):
@@ -80,7 +117,8 @@ class EngineActions:
     async def _launch(self, held: Held, driver: EngineDriver) -> None:
         state = held.state
         try:
-            image = await self.prepare(held, driver)
+            await self.reserve(held)
+            image = await self._prepare(held, driver)
             await driver.launch(await self._host.spec(state, state.generation, image))
         except HostUnreachable:
             raise
@@ -92,7 +130,21 @@ class EngineActions:
             await self._failed(held, failure)
             raise
 
-    async def prepare(self, held: Held, driver: EngineDriver) -> str:
+    async def reserve(self, held: Held) -> None:
+        """Have a place for a game's engine: a free one, or that of an engine which nobody uses.
+
+        Raise the problem `engine_waking` where there is none: then the engine sleeps until it is asked for again.
+        """
+        for _ in range(_MOST_ROOM):
+            if await self._places.reserve(held):
+                return
+            if not (asleep := await self._places.make_room(held.state.game_id)):
+                break
+            await self.settle_all(asleep)
+        await held.note(wanted="idle")
+        raise engine_waking()
+
+    async def _prepare(self, held: Held, driver: EngineDriver) -> str:
         """Have a game's image at hand; return what to launch: the digest where there is one, which is noted."""
         state = held.state
         if state.status != "pulling":
@@ -114,8 +166,9 @@ class EngineActions:
             seen = [each for each in await driver.observe(state.game_id) if each.handle == handle]
             if not seen or seen[0].state != "running":
                 return  # it has ended meanwhile: the next look says how
-            await self._failed(held, failure, await self._log(driver, handle))
+            log = await self._log(driver, handle)
             await driver.remove(handle, GRACE)
+            await self._failed(held, failure, log)
             raise
         await self._introduce(
             state.engine_version_id, msgspec.json.decode(msgspec.json.encode(described)), state.digest
@@ -136,6 +189,9 @@ class EngineActions:
     async def _renew(self, held: Held, driver: EngineDriver, action: Renew, engines: Sequence[Observed]) -> None:
         ended = next((each for each in engines if each.handle == action.handle), None)
         log = "" if action.handle is None else await self._log(driver, action.handle)
+        if ended is not None and action.reason == "unhealthy":
+            await self._withdraw(held)
+            await driver.remove(ended.handle, GRACE)  # first: until it is gone it has its place
         name = f"the engine of game {action.game_id}, generation {action.generation},"
         failure: EngineFailure
         if action.reason == "unhealthy":
@@ -149,6 +205,11 @@ class EngineActions:
         self._crashes.add(1, {"reason": failure.code})
         self._context.log.warning("engine_crashed", game_id=str(action.game_id), reason=str(failure))
         await self._failed(held, failure, log, tell=isinstance(failure, OutOfMemory))
+
+    async def _withdraw(self, held: Held) -> None:
+        """Withdraw the engine from those who would use it. Raise the problem `engine_busy` while a turn runs."""
+        if held.state.address is not None and not await held.withdraw():
+            raise engine_busy()
 
     async def _failed(self, held: Held, failure: EngineFailure, log: str = "", *, tell: bool = True) -> None:
         """Note a crash; after `MOST_CRASHES` the game is paused. Operators are told once a day."""

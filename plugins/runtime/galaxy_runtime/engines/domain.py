@@ -11,7 +11,10 @@ import msgspec
 from galaxy_engine.client import EngineClient
 from galaxy_engine.failures import (
     ConfigInvalid,
+    EngineError,
     EngineFailure,
+    EngineRefused,
+    EngineTimeout,
     HostUnreachable,
     ImageNotFound,
     OutOfMemory,
@@ -61,6 +64,12 @@ class Engines(Protocol):
     def suspect(self, game_id: UUID) -> None:
         """Have the engine looked at before it is opened again: a call to it broke off or could not be made."""
 
+    async def cause(self, game_id: UUID, generation: int, failure: EngineFailure) -> EngineFailure:
+        """Return what is behind the failure of a call to an engine: `OutOfMemory` where that ended it.
+
+        An engine whose call broke off is suspected, and given a moment: its end shows later than the broken call.
+        """
+
     async def wake(self, game_ids: Sequence[UUID]) -> None:
         """Have these games' engines started in the background: they will be used soon."""
 
@@ -75,6 +84,11 @@ class Engines(Protocol):
         """
 
 
+def broke_off(failure: EngineFailure) -> bool:
+    """Whether a call broke off, or could not be made: the engine is in doubt."""
+    return isinstance(failure, EngineTimeout | EngineError) and not isinstance(failure, EngineRefused)
+
+
 LEASE = timedelta(seconds=10)
 """How long one process may act on a game's engine without renewing."""
 BACKOFF = tuple(timedelta(seconds=seconds) for seconds in (0, 1, 5, 30, 60, 300))
@@ -85,6 +99,8 @@ MOST_CRASHES = 8
 """With so many the game is paused until somebody has looked."""
 STATUSES = ("none", "pulling", "starting", "healthy", "unhealthy", "crashed", "failed")
 """What a record says of its engine."""
+ON_ITS_WAY = ("pulling", "starting")
+"""Statuses of an engine that may be there without being noted: its launch has begun."""
 LOG_TAIL = 16_384
 """Bytes of an ended engine's output that are kept."""
 FAILURES = {
@@ -113,6 +129,7 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None
     failure_detail: str | None
     crashes: int
+    oom_generation: int | None
     not_before: datetime | None
     healthy_since: datetime | None
     unhealthy_since: datetime | None
@@ -131,10 +148,16 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
             generation_issued=self.generation_issued,
             handle=self.handle,
             address=self.address,
+            on_its_way=self.status in ON_ITS_WAY,
             not_before=self.not_before,
             unhealthy_since=self.unhealthy_since,
             in_hand=in_hand,
         )
+
+    @property
+    def placed(self) -> bool:
+        """Whether the game has a place among the engines that may run; see `places`."""
+        return self.handle is not None or self.status in ON_ITS_WAY
 
     @property
     def healthy(self) -> bool:
@@ -158,16 +181,22 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def crashed(self, failure: EngineFailure, log: str) -> dict[str, Any]:
-        """Return the columns of a record whose engine has ended, or could not be started: the next one, in a while."""
+        """Return the columns of a record whose engine has ended, or could not be started: the next one, in a while.
+
+        Where the next one follows an engine that was there at once, the game keeps its place.
+        """
         crashes = 1 if self.healed else self.crashes + 1
+        delay = BACKOFF[min(crashes, len(BACKOFF)) - 1]
         detail = "\n".join(part for part in (str(failure), failure.detail, log) if part)
         values = {
-            "status": "crashed",
+            "status": "crashed" if delay or self.handle is None else "starting",
             "failure": failure.code,
             "failure_detail": detail[:LOG_TAIL],
             "crashes": crashes,
-            "not_before": self.now + BACKOFF[min(crashes, len(BACKOFF)) - 1],
+            "not_before": self.now + delay,
         }
+        if isinstance(failure, OutOfMemory):
+            values["oom_generation"] = self.generation
         if crashes >= MOST_CRASHES:
             values |= {"status": "failed", "wanted": "idle"}
         return values | self.next_generation()

@@ -47,7 +47,18 @@ class Held:
         noted = await queries.note(connection, self.state.game_id, self.state.engine_lease, values)
         if noted is None:
             raise LeaseLostError(f"the engine of game {self.state.game_id} is in other hands")
-        record, state = noted
+        await self._publish(connection, *noted)
+
+    async def withdraw(self) -> bool:
+        """Have no turn begin on the engine any more; return False while one may run on it, or without the lease."""
+        state, shift = self.state, self._leases.time.shift
+        async with self._leases.context.database.transaction() as connection:
+            noted = await queries.withdraw(connection, state.game_id, state.engine_lease, shift)
+            if noted is not None:
+                await self._publish(connection, *noted)
+        return noted is not None
+
+    async def _publish(self, connection: Connection, record: Record, state: EngineState) -> None:
         after_commit(connection, lambda: self._adopt(state))
         if not state.ended:
             await self._leases.cache.put(connection, record)
@@ -61,7 +72,7 @@ class EngineLeases:
     """The leases that this process holds."""
 
     def __init__(self, context: Context[RuntimeSettings], cache: Cache[UUID, Record], time: DatabaseTime) -> None:
-        self.context, self.cache, self._time = context, cache, time
+        self.context, self.cache, self.time = context, cache, time
         self._locks = KeyedLocks()
         self._keeper = LeaseKeeper(self._renew, lease=LEASE)
 
@@ -83,7 +94,7 @@ class EngineLeases:
     async def _taken(self, game_id: UUID, *, wake: bool) -> EngineState:
         while True:
             async with self.context.database.transaction() as connection:
-                state = await queries.take_lease(connection, game_id, self._time.shift, wake=wake)
+                state = await queries.take_lease(connection, game_id, self.time.shift, wake=wake)
                 if state is not None:
                     return state
                 if await queries.find_state(connection, game_id) is None:

@@ -37,11 +37,14 @@ from galaxy_runtime.tables import runtime_installation, runtime_records
 _c = runtime_records.c
 _now = func.statement_timestamp()
 _free = or_(_c.engine_lease_until.is_(None), _c.engine_lease_until <= _now)
+_placed = text("(handle IS NOT NULL OR status IN ('pulling', 'starting'))")
+"""`EngineState.placed`, as the index has it."""
 _STATE = (
     *(_c[name] for name in EngineState.__struct_fields__ if name not in ("held", "now")),
     (~_free).label("held"),
     _now.label("now"),
 )
+_NOTED = (*RECORD, *(column for column in _STATE if column.key not in Record.__struct_fields__))
 _NAMES = EngineState.__struct_fields__
 _IDS = bindparam("ids", type_=ARRAY(Uuid))
 _SHIFT = bindparam("shift", type_=Interval)
@@ -112,8 +115,8 @@ async def find_state(connection: Connection, game_id: UUID) -> EngineState | Non
 
 
 async def find_states(connection: Connection, observed: Collection[UUID]) -> list[EngineState]:
-    """Return the records that want an engine or note one, and those of these games; what has a turn soon is first."""
-    relevant = or_(_c.wanted == "up", _c.handle.is_not(None), _c.game_id == func.any(_IDS))
+    """Return the records that want an engine or have a place, and those of these games; a turn soon is first."""
+    relevant = or_(_c.wanted == "up", _placed, _c.game_id == func.any(_IDS))
     statement = select(*_STATE).where(relevant).order_by(_c.next_turn_at.asc().nulls_last())
     return [_state(row) for row in await connection.execute(statement, {"ids": list(observed)})]
 
@@ -155,12 +158,34 @@ async def give_lease_back(connection: Connection, game_id: UUID, lease: int) -> 
 async def note(
     connection: Connection, game_id: UUID, lease: int, values: Mapping[str, Any]
 ) -> tuple[Record, EngineState] | None:
-    """Change the engine's columns under a lease; None when it is another's by now."""
+    """Change the engine's columns under a lease; None when it is another's by now.
+
+    An engine that was stopped meanwhile stays so, whatever `values` want.
+    """
+    wanted = case((_c.wanted == "down", "down"), else_=values.get("wanted", _c.wanted))
     statement = (
         update(runtime_records)
         .where(_c.game_id == game_id, _c.engine_lease == lease, ~_free)
-        .values(**values, revision=_c.revision + 1)
-        .returning(*RECORD, *(column for column in _STATE if column.key not in Record.__struct_fields__))
+        .values(**{**values, "wanted": wanted}, revision=_c.revision + 1)
+        .returning(*_NOTED)
+    )
+    row = (await connection.execute(statement)).one_or_none()
+    return None if row is None else (record_of(row), _state(row))
+
+
+async def withdraw(
+    connection: Connection, game_id: UUID, lease: int, shift: timedelta
+) -> tuple[Record, EngineState] | None:
+    """Note that an engine has no address any more, under a lease; None while a turn may run on it.
+
+    A turn that was claimed after the engine was found unhealthy does not: it waits for one that answers.
+    """
+    waits = _c.turn_claimed_at - literal(shift, Interval) >= _c.unhealthy_since
+    statement = (
+        update(runtime_records)
+        .where(_c.game_id == game_id, _c.engine_lease == lease, ~_free, or_(_c.turn_claimed_at.is_(None), waits))
+        .values(address=None, revision=_c.revision + 1)
+        .returning(*_NOTED)
     )
     row = (await connection.execute(statement)).one_or_none()
     return None if row is None else (record_of(row), _state(row))
@@ -178,10 +203,11 @@ async def note_unhealthy(connection: Connection, game_id: UUID, generation: int)
     return None if row is None else record_of(row)
 
 
-async def count_noted(connection: Connection) -> int:
-    """Return how many games have an engine, by their records."""
-    statement = select(func.count()).select_from(runtime_records).where(_c.wanted == "up", _c.handle.is_not(None))
-    count: int = (await connection.execute(statement)).scalar_one()
+async def count_places(connection: Connection) -> int:
+    """Return how many games have a place for their engine."""
+    count: int = (
+        await connection.execute(select(func.count()).select_from(runtime_records).where(_placed))
+    ).scalar_one()
     return count
 
 

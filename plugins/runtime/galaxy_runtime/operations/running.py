@@ -134,7 +134,10 @@ class OperationRunner:
                 self._context.wakeups.wake(TURN_WORKER)
                 return "succeeded"
             await self._step(claim, "init")
-            await self._beginnings.begin(claim, game, engine)
+            try:
+                await self._beginnings.begin(claim, game, engine)
+            except EngineFailure as failure:
+                raise await self._engines.cause(claim.game_id, engine.generation, failure) from None
         except EngineFailure as failure:
             told = Failure(failure.code, str(failure)[:2000])
             if game is None:
@@ -173,7 +176,7 @@ class OperationRunner:
             try:
                 await self._engines.settle(claim.game_id)
                 break
-            except EngineFailure as failure:
+            except (EngineFailure, Problem) as failure:  # such as a turn that runs on it
                 self._context.log.info("engine_not_removed", game_id=str(claim.game_id), reason=str(failure))
             await asyncio.sleep(_AGAIN)
         await self._finish(claim, outcome="succeeded", step="done")

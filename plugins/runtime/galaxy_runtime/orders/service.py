@@ -16,12 +16,12 @@ import msgspec
 from msgspec import Raw
 
 from galaxy_contracts.runtime import Question, Receipt, StoredOrders, Submission
-from galaxy_engine.failures import EngineError, EngineFailure, EngineRefused, EngineTimeout
+from galaxy_engine.failures import EngineFailure, EngineRefused, EngineTimeout
 from galaxy_engine.messages import Options, Orders, Verdict
 from galaxy_kernel.api import Cache, Connection, Context, KeyedLocks, Problem, conflict, invalid, not_found
 from galaxy_runtime.caches import Record
 from galaxy_runtime.database_time import DatabaseTime
-from galaxy_runtime.engines.domain import Engine, Engines
+from galaxy_runtime.engines.domain import Engine, Engines, broke_off
 from galaxy_runtime.errors import engine_busy, engine_failed, orders_changed, orders_refused
 from galaxy_runtime.orders import queries
 from galaxy_runtime.orders.domain import LEASE, PATIENCE, OpenTurn, encoded, refused_orders
@@ -112,7 +112,7 @@ class OrderService:
         try:
             yield await self._engines.open(game_id, PATIENCE)
         except EngineFailure as failure:
-            if isinstance(failure, EngineTimeout | EngineError) and not isinstance(failure, EngineRefused):
+            if broke_off(failure):
                 self._engines.suspect(game_id)
             raise engine_failed(failure) from failure
 

@@ -103,17 +103,18 @@ def resumed(clock: ClockState) -> Mapping[str, Any]:
     }
 
 
-def postponed(clock: ClockState, until: datetime) -> Mapping[str, Any]:
-    """Return the columns of a clock whose next tick is moved to `until`: an interval's grid moves along."""
-    moved: dict[str, Any] = {
+def moved(schedule: Schedule, until: datetime, now: datetime) -> dict[str, Any]:
+    """Return the columns of a clock whose next tick is moved to `until`: an interval's grid moves along.
+
+    A cron expression has no grid: an anchor at the tick itself says that somebody has set it.
+    """
+    return {
         "next_turn_at": until,
         "tick_at": until,
         "skip_next": False,
-        "remind_at": remind_at(clock.now, until),
+        "remind_at": remind_at(now, until),
+        "anchor": until - (schedule.interval or timedelta(0)),
     }
-    if clock.schedule.interval is not None:
-        moved["anchor"] = until - clock.schedule.interval
-    return moved
 
 
 def forced(clock: ClockState) -> Mapping[str, Any]:

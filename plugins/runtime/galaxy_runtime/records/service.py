@@ -17,7 +17,7 @@ from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.domain import seats_json
 from galaxy_runtime.errors import turn_running
 from galaxy_runtime.records import queries
-from galaxy_runtime.records.domain import ClockState, all_final, postponed, resumed, suspended
+from galaxy_runtime.records.domain import ClockState, all_final, moved, resumed, suspended
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
 
@@ -67,7 +67,7 @@ class RecordService:
             raise turn_running()
         if not clock.playing or clock.tick_at is None or until <= clock.tick_at:
             raise invalid("until", "must be later than the next turn")
-        await self._put(connection, await queries.change(connection, game_id, postponed(clock, until)))
+        await self._put(connection, await queries.change(connection, game_id, moved(clock.schedule, until, clock.now)))
         return until
 
     async def vacate(self, connection: Connection, game_id: UUID, seat: int) -> None:

@@ -221,6 +221,27 @@ _ADVANCE = (
     .columns(*RECORD)
 )
 
+_THIN = (
+    text("""
+    WITH games AS (
+        SELECT game_id, turn FROM runtime_records WHERE game_id > :after ORDER BY game_id LIMIT :games
+    ), old AS (
+        SELECT t.id FROM runtime_turns AS t JOIN games ON t.game_id = games.game_id AND t.turn <= games.turn - :keep
+        WHERE t.turn % 10 <> 0 AND t.superseded_at IS NULL AND t.state IS NOT NULL
+        LIMIT :positions FOR UPDATE OF t SKIP LOCKED
+    ), thinned AS (
+        UPDATE runtime_turns AS t SET state = NULL FROM old WHERE t.id = old.id RETURNING t.id
+    )
+    SELECT (SELECT count(*) FROM games) AS games, (SELECT count(*) FROM thinned) AS thinned,
+        (SELECT game_id FROM games ORDER BY game_id DESC LIMIT 1) AS last
+    """)
+    .bindparams(
+        bindparam("after", type_=Uuid),
+        *(bindparam(name, type_=Integer) for name in ("keep", "games", "positions")),
+    )
+    .columns(column("games", Integer), column("thinned", Integer), column("last", Uuid))
+)
+
 _USE_ORDERS = text("""
     WITH used AS (
         SELECT * FROM ROWS FROM (
@@ -361,6 +382,18 @@ async def advance(connection: Connection, rows: Sequence[Mapping[str, Any]], kee
     """Move locked games to their next turn; snapshots older than `keep` turns are emptied, but for every tenth."""
     built = [msgspec.to_builtins(row, str_keys=True) for row in rows]
     return [record_of(row) for row in await connection.execute(_ADVANCE, {"rows": built, "keep": keep})]
+
+
+async def thin(
+    connection: Connection, after: UUID, keep: int, games: int, positions: int
+) -> tuple[int, int, UUID | None]:
+    """Empty snapshots that `advance` would have emptied by now, of the next games with ids above `after`.
+
+    Return how many games were looked at, how many snapshots were emptied, and the last game.
+    """
+    values = {"after": after, "keep": keep, "games": games, "positions": positions}
+    row = (await connection.execute(_THIN, values)).one()
+    return row.games, row.thinned, row.last
 
 
 async def use_orders(connection: Connection, used: Sequence[UsedOrders]) -> None:

@@ -14,14 +14,11 @@ from sqlalchemy import Row
 
 from galaxy_contracts.runtime import Failure, Trigger
 from galaxy_engine.failures import (
-    EngineError,
     EngineFailure,
     EngineNondeterministic,
-    EngineRefused,
-    EngineTimeout,
     OutOfMemory,
 )
-from galaxy_kernel.api import Context, Problem, is_unavailable, request_id
+from galaxy_kernel.api import Context, LeaseLostError, Problem, is_unavailable, request_id
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.domain import seats_from
 from galaxy_runtime.engines.domain import Engine, Engines
@@ -95,20 +92,23 @@ class TurnRunner:
         if not engine.describe.can("bundle"):
             await self._order_lease_ended(claim, row.order_lease)
         verify = self._context.random.random() < self._context.settings.verify
-        adjudicated = await adjudicate(engine.client, engine.describe, given, verify=verify)
+        try:
+            adjudicated = await adjudicate(engine.client, engine.describe, given, verify=verify)
+        except EngineFailure as failure:
+            raise await self._engines.cause(claim.game_id, engine.generation, failure) from None
         duration = timedelta(seconds=self._context.clock.monotonic() - begun)
         return await self._commits.commit(_computed(claim, row, given, engine, adjudicated, duration))
 
     async def _open(self, claim: Claim) -> Engine:
-        """Return the game's engine. Raise NoEngineError where there is none, whatever the reason but for memory."""
+        """Return the game's engine. Raise NoEngineError where there is none, whatever the reason."""
         try:
             return await self._engines.open(claim.game_id, _PATIENCE)
         except Problem as problem:
             raise NoEngineError(_NO_ENGINE_DELAYS.get(problem.code, _NO_ENGINE), problem.code) from None
-        except OutOfMemory:
-            raise
         except EngineFailure as failure:
             raise NoEngineError(_NO_ENGINE, failure.code) from failure
+        except LeaseLostError as error:  # on the engine: others hold it
+            raise NoEngineError(_NO_ENGINE, str(error)) from error
 
     async def _order_lease_ended(self, claim: Claim, left: float | None) -> None:
         """Wait until nobody uses the engine's memory for orders any more; the claim lets nobody begin."""
@@ -119,8 +119,6 @@ class TurnRunner:
 
     async def _failed(self, claim: Claim, error: Exception) -> None:
         failure = _failure_of(claim, error)
-        if isinstance(error, EngineTimeout | EngineError) and not isinstance(error, EngineRefused):
-            self._engines.suspect(claim.game_id)
         self._metrics.failed(failure.code)
         self._context.log.warning(
             "turn_attempt_failed",

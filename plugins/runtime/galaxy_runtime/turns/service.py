@@ -16,12 +16,12 @@ from galaxy_contracts.runtime import Failure
 from galaxy_contracts.turns import Postpone
 from galaxy_kernel.api import Cache, Connection, Context, is_unavailable
 from galaxy_runtime.caches import Record
-from galaxy_runtime.clocks.domain import moved
 from galaxy_runtime.clocks.queries import postpone
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.domain import seats_json
 from galaxy_runtime.notices import Notices
 from galaxy_runtime.policies import Policies
+from galaxy_runtime.records.domain import moved
 from galaxy_runtime.records.service import RecordService
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
@@ -122,7 +122,7 @@ class TurnService:
                 await self._apart(connection, record, outcome, now)
         if ticks:
             await self._cache.put_many(connection, await queries.skip(connection, ticks))
-        return await self._claim(connection, run, {each.game_id for each in due if each.claimed})
+        return await self._claim(connection, run)
 
     def _decided(self, record: DueRecord, now: datetime, attempts: int) -> Due:
         """Return the outcome for one game; a game for which that fails stops, and holds up no other."""
@@ -132,14 +132,12 @@ class TurnService:
             self._context.log.error("turn_undecidable", game_id=str(record.game_id), exc_info=error)
             return Stopped(Failure(POLICY_FAILED, f"the deadline could not be decided: {type(error).__name__}"))
 
-    async def _claim(
-        self, connection: Connection, run: dict[UUID, tuple[int, ...]], again: Collection[UUID]
-    ) -> list[Claim]:
-        """Claim locked games. What people see changes only at the first claim of a turn."""
+    async def _claim(self, connection: Connection, run: dict[UUID, tuple[int, ...]]) -> list[Claim]:
+        """Claim locked games, and have memory know them as they are: the turn opens its engine by that."""
         if not run:
             return []
         claimed = await queries.claim(connection, run, self._time.shift)
-        await self._cache.put_many(connection, [record for claim, record in claimed if claim.game_id not in again])
+        await self._cache.put_many(connection, [record for _, record in claimed])
         return [claim for claim, _ in claimed]
 
     async def _apart(
@@ -159,8 +157,8 @@ class TurnService:
             await queries.look_again(connection, [record.game_id], RETRY_DELAYS[-1], self._time.shift)
 
     async def _postpone(self, connection: Connection, record: DueRecord, decided: Postpone, now: datetime) -> None:
-        row = moved(record.game_id, record.schedule, decided.until, now)
-        row |= {"counts": 1, "seats": seats_json(charge(record.seats, decided.spent))}
+        seats = seats_json(charge(record.seats, decided.spent))
+        row = {"game_id": record.game_id, **moved(record.schedule, decided.until, now), "counts": 1, "seats": seats}
         await self._cache.put_many(connection, await postpone(connection, [row]))
         await self._table.owner.postponed(connection, record.game_id, decided.until, decided.reason)
 

@@ -1,7 +1,7 @@
 """Engines are there when they are needed, one for each game, whatever happens to hosts, engines and processes."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,18 @@ async def _state(world: Any, game: UUID, *columns: str) -> tuple[Any, ...]:
         await world.rows(f"SELECT {', '.join(columns)} FROM runtime_records WHERE game_id = :id", id=game)
     )[0]
     return row
+
+
+async def _reconciled(world: Any, game: UUID) -> None:
+    """Reconcile, and wait for whoever holds the game: a pass of the worker may have begun before."""
+    await world.plugin._passes.reconcile()
+    await world.plugin._engines.settle(game)
+
+
+async def _waiting(world: Any) -> UUID:
+    """Return a game whose engine sleeps and, once it is up, does not make room: its turn is to be tried again."""
+    game: UUID = await world.playing(wanted="idle", due_at=datetime.now(UTC))
+    return game
 
 
 def _running(world: Any, game: UUID) -> list[int]:
@@ -60,7 +72,7 @@ async def test_an_engine_that_vanished_is_replaced(world: Any) -> None:
     for name, (_, engine, _) in list(world.host.engines.items()):
         await engine.stop()
         del world.host.engines[name]
-    await world.plugin._engines.reconcile()
+    await _reconciled(world, game)
     assert _running(world, game) == [2]
     assert world.fakes.notifications.intents == []
 
@@ -100,13 +112,13 @@ async def test_an_unreachable_host_concludes_nothing(world: Any, call: str) -> N
     with pytest.raises(HostUnreachable):
         await world.plugin._engines.open(game, SOON)
     if call == "observe":
-        await world.plugin._engines.reconcile()
-        assert (await world.plugin._engines.health()).state == "degraded"
+        await world.plugin._passes.reconcile()
+        assert (await world.plugin._passes.health()).state == "degraded"
     assert (await _state(world, game, "crashes", "generation")) == (0, 1)
     world.host.hook = None
     await world.plugin._engines.open(game, SOON)
-    await world.plugin._engines.reconcile()
-    assert (await world.plugin._engines.health()).state == "ok"
+    await world.plugin._passes.reconcile()
+    assert (await world.plugin._passes.health()).state == "ok"
     assert _running(world, game) == [1]
 
 
@@ -163,7 +175,7 @@ async def test_a_game_is_paused_after_many_crashes(world: Any) -> None:
     game = await world.playing(wanted="up", crashes=MOST_CRASHES - 1)
     await world.plugin._engines.open(game, SOON)
     await world.host.kill(game, oom=True)
-    await world.plugin._engines.reconcile()
+    await _reconciled(world, game)
     assert (await _state(world, game, "status", "wanted", "playing")) == ("failed", "idle", False)
     assert [(halted, failure.code) for halted, failure in world.table.halts] == [(game, "oom_killed")]
     assert [intent.kind for intent in world.fakes.notifications.intents] == ["runtime.container_start_failed"]
@@ -174,7 +186,7 @@ async def test_back_off_grows_with_crashes(world: Any) -> None:
     game = await world.playing(crashes=2)
     await world.plugin._engines.open(game, SOON)
     await world.host.kill(game)
-    await world.plugin._engines.reconcile()
+    await _reconciled(world, game)
     waits = (await _state(world, game, "not_before - statement_timestamp()"))[0]
     assert timedelta(seconds=3) < waits <= timedelta(seconds=5)
     world.plugin._engines.suspect(game)
@@ -196,7 +208,7 @@ async def test_a_restored_database_does_not_reuse_generations(world: Any) -> Non
     )
     async with asyncio.timeout(10):
         while (await _state(world, game, "generation", "generation_issued", "status")) != (8, 8, "healthy"):
-            await world.plugin._engines.reconcile()
+            await world.plugin._passes.reconcile()
     assert _running(world, game) == [8]
 
 
@@ -205,10 +217,10 @@ async def test_an_unused_engine_sleeps_and_wakes(world: Any) -> None:
     game = await world.playing(interval=timedelta(days=2))
     await world.plugin._engines.open(game, SOON)
     await world.plugin._engines.note_used()
-    await world.plugin._engines.tend()
+    await world.plugin._passes.tend()
     assert _running(world, game) == [1]
     world.plugin.time.shift = timedelta(hours=1)
-    await world.plugin._engines.tend()
+    await world.plugin._passes.tend()
     assert (_running(world, game), await _state(world, game, "wanted", "handle")) == ([], ("idle", None))
     assert (await world.plugin._engines.open(game, SOON)).generation == 1
 
@@ -217,7 +229,7 @@ async def test_an_engine_wakes_before_its_turn(world: Any) -> None:
     """A sleeping engine is started shortly before the turn."""
     game = await world.playing(interval=timedelta(hours=2), wanted="idle")
     world.plugin.time.shift = timedelta(hours=2) - timedelta(seconds=20)
-    await world.plugin._engines.tend()
+    await world.plugin._passes.tend()
     async with asyncio.timeout(10):
         while (await _state(world, game, "status")) != ("healthy",):
             await asyncio.sleep(0.02)
@@ -233,6 +245,88 @@ async def test_the_longest_unused_makes_room(make_world: Any) -> None:
     assert [_running(world, game) for game in games] == [[], [1], [1]]
 
 
+async def test_no_more_engines_run_than_there_are_places(make_world: Any) -> None:
+    """Two replicas that start many engines at once start as many as may run, whoever counts when; the others wait."""
+    world = await make_world(max_engines="3", start_concurrency="8")
+    games = [await _waiting(world) for _ in range(8)]
+    second = await make_world(beside=world, max_engines="3", start_concurrency="8")
+    most = 0
+
+    async def count(call: str) -> None:
+        nonlocal most
+        most = max(most, len(world.host.engines))
+        await asyncio.sleep(0)
+
+    for each in (world, second):
+        await each.plugin._host.driver()
+        each.host.hook = count
+    opened = [each.plugin._engines.open(game, SOON) for game in games for each in (world, second)]
+    outcomes = await asyncio.gather(*opened, return_exceptions=True)
+    assert {outcome.code for outcome in outcomes if isinstance(outcome, BaseException)} == {"engine_waking"}
+    assert (most, len(world.host.engines)) == (3, 3)
+    assert await world.rows("SELECT wanted, count(*) FROM runtime_records GROUP BY wanted ORDER BY wanted") == [
+        ("idle", 5),
+        ("up", 3),
+    ]
+
+
+async def test_a_launch_that_is_not_noted_yet_has_its_place(make_world: Any) -> None:
+    """Between the reservation and the note of the engine nobody else has the place; the reconciler starts none."""
+    world = await make_world(max_engines="1")
+    first, other = [await _waiting(world) for _ in range(2)]
+    await world.plugin._host.driver()
+    gate, reached = asyncio.Event(), asyncio.Event()
+
+    async def slow(call: str) -> None:
+        if call == "launch":
+            reached.set()
+            await gate.wait()
+
+    world.host.hook = slow
+    starting = asyncio.create_task(world.plugin._engines.open(first, SOON))
+    await reached.wait()
+    with pytest.raises(Problem) as refused:
+        await world.plugin._engines.open(other, SOON)
+    assert refused.value.code == "engine_waking"
+    await world.change(other, wanted="up")
+    await world.plugin._passes.reconcile()
+    gate.set()
+    await starting
+    assert (_running(world, first), _running(world, other)) == ([1], [])
+
+
+async def test_a_suspected_engine_is_replaced_at_the_cap(make_world: Any) -> None:
+    """The place of an engine that has ended is its game's own: the next generation takes it, and no other game."""
+    world = await make_world(max_engines="2")
+    games = [await _waiting(world) for _ in range(2)]
+    waiting = await _waiting(world)
+    for game in games:
+        await world.plugin._engines.open(game, SOON)
+    await world.host.kill(games[0])
+    world.plugin._engines.suspect(games[0])
+
+    async def meanwhile(call: str) -> None:
+        if call == "prepare":
+            world.host.hook = None
+            with pytest.raises(Problem):
+                await world.plugin._engines.open(waiting, SOON)
+
+    world.host.hook = meanwhile
+    assert (await world.plugin._engines.open(games[0], SOON)).generation == 2
+    await world.plugin._engines.settle(games[0])
+    assert [_running(world, game) for game in (*games, waiting)] == [[2], [1], []]
+
+
+async def test_a_stop_in_the_midst_of_a_start_frees_the_place(make_world: Any) -> None:
+    """What was reserved for an engine that nobody wants any more is free for the next."""
+    world = await make_world(max_engines="1")
+    first, other = [await _waiting(world) for _ in range(2)]
+    await world.change(first, wanted="down", status="starting")
+    await _reconciled(world, first)
+    assert await _state(world, first, "status") == ("none",)
+    assert (await world.plugin._engines.open(other, SOON)).generation == 1
+
+
 async def test_two_backends_make_one_engine(make_world: Any) -> None:
     """Two processes that open and reconcile at once have one engine a game between them."""
     world = await make_world()
@@ -241,7 +335,7 @@ async def test_two_backends_make_one_engine(make_world: Any) -> None:
     second = await make_world(beside=world)
     await asyncio.gather(
         *(each.plugin._engines.open(game, SOON) for each in (world, second) for game in games),
-        *(each.plugin._engines.reconcile() for each in (world, second)),
+        *(each.plugin._passes.reconcile() for each in (world, second)),
     )
     assert [_running(world, game) for game in games] == [[1]] * 5
 
@@ -252,10 +346,10 @@ async def test_all_engines_end_at_once(world: Any) -> None:
     await asyncio.gather(*(world.plugin._engines.open(game, SOON) for game in games))
     for game in games:
         await world.host.kill(game)
-    await world.plugin._engines.reconcile()
+    await world.plugin._passes.reconcile()
     async with asyncio.timeout(10):
         while [_running(world, game) for game in games] != [[2]] * 10:
-            await world.plugin._engines.reconcile()
+            await world.plugin._passes.reconcile()
 
 
 async def test_an_engine_of_no_game_is_removed(world: Any) -> None:
@@ -263,8 +357,9 @@ async def test_an_engine_of_no_game_is_removed(world: Any) -> None:
     game = await world.playing()
     await world.plugin._engines.open(game, SOON)
     await world.execute("DELETE FROM runtime_records WHERE game_id = :id", id=game)
-    await world.plugin._engines.reconcile()
-    assert world.host.engines == {}
+    async with asyncio.timeout(10):
+        while world.host.engines:  # a pass of the worker may hold it
+            await world.plugin._passes.reconcile()
 
 
 async def test_a_silent_engine_is_replaced(world: Any) -> None:
@@ -278,12 +373,12 @@ async def test_a_silent_engine_is_replaced(world: Any) -> None:
         return web.Response(status=500)
 
     world.host.engine_of(game).hook = hang
-    await world.plugin._engines.tend()
+    await world.plugin._passes.tend()
     assert (await _state(world, game, "status")) == ("unhealthy",)
     with pytest.raises(Unhealthy):
         await world.plugin._engines.open(game, SOON)
     await world.execute("UPDATE runtime_records SET unhealthy_since = now() - interval '31 seconds'")
-    await world.plugin._engines.reconcile()
+    await _reconciled(world, game)
     assert _running(world, game) == [2]
 
 
@@ -317,7 +412,19 @@ async def test_a_stopped_engine_stays_away(world: Any) -> None:
     assert refused.value.code == "engine_stopped"
 
 
-_CALLS = ["prepare", "launch", "observe", "remove", "logs"]
+async def test_a_stop_during_the_last_crash_is_kept(world: Any) -> None:
+    """What is noted of an engine does not undo an operator's stop of the same moment."""
+    game = await world.playing(crashes=MOST_CRASHES - 1)
+    await world.plugin._engines.open(game, SOON)
+    await world.host.kill(game)
+
+    async def stop(call: str) -> None:
+        if call == "logs":
+            await world.change(game, wanted="down")
+
+    world.host.hook = stop
+    await world.plugin._engines.settle(game)
+    assert await _state(world, game, "status", "wanted") == ("failed", "down")
 
 
 @pytest.mark.parametrize("after", range(1, 9))
@@ -353,7 +460,7 @@ async def test_an_engine_that_was_woken_does_not_sleep_again_at_once(world: Any)
     game = await world.playing(interval=timedelta(days=2), wanted="idle")
     await world.execute("UPDATE runtime_records SET used_at = now() - interval '5 hours'")
     await world.plugin._engines.open(game, SOON)
-    await world.plugin._engines.tend()
+    await world.plugin._passes.tend()
     assert _running(world, game) == [1]
 
 

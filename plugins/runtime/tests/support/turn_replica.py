@@ -23,6 +23,7 @@ from galaxy_contracts.runtime import PositionMade
 from galaxy_contracts.testing import FakeEngineVersions, FakeNotifications
 from galaxy_devkit.testing.kernel import make_boot, offering
 from galaxy_engine.client import EngineClient
+from galaxy_engine.failures import EngineFailure
 from galaxy_engine.messages import Describe
 from galaxy_engine.transport import Transport
 from galaxy_kernel.api import Context
@@ -48,8 +49,8 @@ class OneEngine:
             self._opened = Engine(client, describe, 1, self._version)
         return self._opened
 
-    def suspect(self, game_id: UUID) -> None:
-        pass
+    async def cause(self, game_id: UUID, generation: int, failure: EngineFailure) -> EngineFailure:
+        return failure
 
 
 class WritingTable(NotedTable):

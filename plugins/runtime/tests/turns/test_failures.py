@@ -154,27 +154,16 @@ async def test_verified_turns_are_run_twice(make_world: Any) -> None:
     assert world.engines.engines[game].calls.count("turns") == 2
 
 
-async def test_memory_that_runs_out_twice_quarantines(world: Any) -> None:
-    """The second time in a row is the last."""
-    world.engines.failure = OutOfMemory("the engine was killed")
-    game = await world.playing()
-    pass_time(world, LONG)
-    await shows(world, game, turn_attempts=1, turn_failure="oom_killed", turn_claimed_at=None)
-    assert not world.table.halts
-    pass_time(world, AFTER_EACH[0])
-    await world.until(lambda: bool(world.table.halts))
-    assert world.table.halts[0][1].code == "oom_killed"
-
-
 @pytest.mark.parametrize(
     ("failure", "delay"),
     [
         (HostUnreachable("away"), timedelta(seconds=5)),
         (StartFailed("no"), timedelta(seconds=5)),
+        (OutOfMemory("killed before the turn"), timedelta(seconds=5)),
         (engine_waking(), timedelta(seconds=1)),
         (engine_stopped(), timedelta(seconds=10)),
     ],
-    ids=["host away", "start failed", "waking", "stopped"],
+    ids=["host away", "start failed", "out of memory", "waking", "stopped"],
 )
 async def test_no_engine_burns_no_attempt(world: Any, failure: Exception | Problem, delay: timedelta) -> None:
     """However often it is looked at, the turn waits with its orders closed, and runs once an engine is there."""

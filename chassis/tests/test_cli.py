@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
+from galaxy_chassis.cli import complain, print_json, print_rows
 from galaxy_chassis.errors import BootError, ConfigurationError, Fault
-from galaxy_kernel.cli.output import complain, print_json, print_rows
 
 ROWS: list[dict[str, Any]] = [
     {"name": "mail", "requires": ["a", "b"], "version": None, "hidden": 1},

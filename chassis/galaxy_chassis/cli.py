@@ -33,14 +33,14 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
 
 
-def complain(error: BootError) -> None:
-    """Print the error on stderr, one line for each fault."""
+def complain(error: BootError, program: str = "backend") -> None:
+    """Print the error of a command of `program` on stderr, one line for each fault."""
     if isinstance(error, ConfigurationError):
-        sys.stderr.write("backend: the configuration is refused:\n")
+        sys.stderr.write(f"{program}: the configuration is refused:\n")
         for fault in error.faults:
             sys.stderr.write(f"  {fault}\n")
     else:
-        sys.stderr.write(f"backend: {error}\n")
+        sys.stderr.write(f"{program}: {error}\n")
 
 
 def _cell(value: Any) -> str:

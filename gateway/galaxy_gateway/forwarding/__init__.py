@@ -1,0 +1,1 @@
+"""Forwarding: which requests pass, with which headers, and the connections to the backends."""

@@ -1,0 +1,57 @@
+"""Which headers are passed on, to the backend and back (SPEC W-1; RFC 9110, 7.6.1)."""
+
+from collections.abc import Iterable
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+HOP_BY_HOP = frozenset(
+    (
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
+        *("te", "trailer", "transfer-encoding", "upgrade"),
+    )
+)
+"""Headers of one connection, never of a message that is forwarded."""
+
+_IDENTITY = frozenset(
+    (
+        *("forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip"),
+        *("x-request-id", "traceparent", "tracestate", "baggage", "via"),
+    )
+)
+"""What a proxy says of its client. Only this process says it to the backend."""
+_IDENTITY_PREFIXES = ("x-forwarded-", "x-gateway-", "x-original-", "x-rewrite-")
+_OURS = frozenset(("host", "content-length", "expect", "cookie", "authorization"))
+"""Written here: framing, and who calls."""
+_FRAMING = frozenset(("content-length", "date", "server", "x-request-id"))
+"""Of the backend's answer, written again here."""
+
+
+def to_backend(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+    """Return the headers of a client's request that the backend is to see."""
+    nominated = _nominated(headers.getall("Connection", ()))
+    kept: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower in HOP_BY_HOP or lower in _IDENTITY or lower in _OURS or lower in nominated:
+            continue
+        # an underscore is a hyphen for some readers: `X_Forwarded_For` would name the client
+        if "_" in lower or lower.startswith(_IDENTITY_PREFIXES):
+            continue
+        kept.add(name, value)
+    return kept
+
+
+def to_client(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+    """Return the headers of a backend's answer that the client is to see."""
+    nominated = _nominated(headers.getall("Connection", ()))
+    kept: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower not in HOP_BY_HOP and lower not in _FRAMING and lower not in nominated:
+            kept.add(name, value)
+    return kept
+
+
+def _nominated(connection: Iterable[str]) -> frozenset[str]:
+    """Return the names that a `Connection` header lists: they belong to the connection too."""
+    return frozenset(name.strip().lower() for line in connection for name in line.split(",") if name.strip())

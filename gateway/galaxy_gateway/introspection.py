@@ -1,0 +1,48 @@
+"""Asks a backend who is behind a token."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from multidict import CIMultiDict
+
+from galaxy_chassis.http.problems import Problem
+from galaxy_chassis.logs import get_logger
+from galaxy_chassis.request_context import request_id
+from galaxy_gateway.callers import Caller
+from galaxy_gateway.forwarding.backends import Backends
+
+PATH = "/api/v1/internal/sessions/introspect"
+
+_log = get_logger("galaxy_gateway.introspection", plugin="gateway")
+
+
+async def introspect(backends: Backends, gateway_token: str, token: str) -> Caller | None:
+    """Return the caller behind a token, None where it is not good.
+
+    Raise Problem when no backend answers, or none knows this gateway.
+    """
+    headers = CIMultiDict({"X-Gateway-Token": gateway_token, "Content-Type": "application/json"})
+    headers["X-Request-Id"] = request_id()
+    body = msgspec.json.encode({"session_token": token})
+    async with backends.call("POST", PATH, headers, body) as response:
+        document = await response.read()
+        if response.status != 200:
+            raise _refused(response.status)
+    found: dict[str, Any] = msgspec.json.decode(document)
+    if not found["active"]:
+        return None
+    expires_at = found.get("expires_at")
+    ends = datetime.fromisoformat(expires_at) if expires_at else None
+    return Caller(found["account_id"], found["session_id"], ends)
+
+
+def _refused(status: int) -> Problem:
+    _log.error("introspection_refused", status=status)
+    if status in (401, 403):
+        detail = "The backend does not know this gateway: GATEWAY_TOKEN and BACKEND_GATEWAY_TOKEN must be the same."
+    elif status == 404:
+        detail = "The backend has no sessions: install galaxy-backend-auth."
+    else:
+        detail = "The backend cannot say who calls just now. Try again."
+    return Problem(502 if status < 500 else 503, "backend_unreachable", detail, headers={"Retry-After": "1"})

@@ -1,0 +1,1 @@
+"""Rate limits by address, account and class of routes (SPEC W-2)."""
