@@ -180,7 +180,8 @@ def test_orphans_are_listed_and_purged(empty_database: str) -> None:
     rows = {row["plugin"]: row["state"] for row in answer("migrate", "--check", "--json", **off)}
     assert rows["admin"] == "disabled"
     dropped = answer("purge", "admin", "--yes", "--json", **off)
-    assert set(dropped) == {"admin_accounts", "admin_audit_log", "alembic_version_admin"}
+    own = {"admin_accounts", "admin_audit_log", "admin_known_networks", "admin_sign_in_attempts"}
+    assert set(dropped) == {*own, "alembic_version_admin"}
 
 
 def test_reset_password_of_nobody_is_said(empty_database: str) -> None:

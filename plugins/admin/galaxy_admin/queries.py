@@ -121,7 +121,7 @@ async def find_attempts(connection: Connection, key: bytes) -> tuple[int, dateti
 
 
 async def uncount_attempt(connection: Connection, key: bytes) -> None:
-    """Take back one attempt."""
+    """Uncount one attempt."""
     statement = update(admin_sign_in_attempts).where(_attempts.key == key)
     await connection.execute(statement.values(failures=func.greatest(_attempts.failures - 1, 0)))
 
