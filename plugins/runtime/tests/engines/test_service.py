@@ -24,7 +24,7 @@ async def _state(world: Any, game: UUID, *columns: str) -> tuple[Any, ...]:
 
 
 async def _reconciled(world: Any, game: UUID) -> None:
-    """Reconcile, and wait for whoever has the game in hand: a pass of the worker may have begun before."""
+    """Reconcile, and wait for whoever holds the lease on the engine: a pass of the worker may have begun."""
     await world.plugin._passes.reconcile()
     await world.plugin._engines.settle(game)
 
@@ -358,7 +358,7 @@ async def test_an_engine_of_no_game_is_removed(world: Any) -> None:
     await world.plugin._engines.open(game, SOON)
     await world.execute("DELETE FROM runtime_records WHERE game_id = :id", id=game)
     async with asyncio.timeout(10):
-        while world.host.engines:  # a pass of the worker may have it in hand
+        while world.host.engines:  # a pass of the worker may be under way
             await world.plugin._passes.reconcile()
 
 
