@@ -226,11 +226,14 @@ class Gateway:
     def _add_gauges(self) -> None:
         gauge = self._telemetry.gauge
         gauge("gateway.connections", lambda: self.server.connections, unit="{connection}", description="Open now.")
-        gauge(
+        counter = self._telemetry.counter
+        counter(
+            "gateway.connections_ended", lambda: self.server.connections_ended, description="By a limit, by reason."
+        )
+        counter(
             "gateway.backend_failures",
             lambda: self._backends.failures,
-            description="Calls that came to nothing since the start, by reason.",
-            label="reason",
+            description="Calls without an answer, by reason.",
         )
 
     async def _readiness(self) -> tuple[int, Mapping[str, Any]]:
