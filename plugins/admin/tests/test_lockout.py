@@ -117,7 +117,7 @@ async def test_a_flood_shuts_nobody_out(make_world: Any, gated: Any, many: bool)
     places = STRANGERS_PLACES if many else PLACES_EACH
 
     def flooding(number: int) -> Any:
-        address = f"192.0.2.{number // PLACES_EACH if many else 0}"
+        address = f"192.0.{number // PLACES_EACH if many else 2}.0"
         return asyncio.create_task(fresh.ask("GET", ADMINS, user=f"u{number}", password="flood", address=address))
 
     flood = [flooding(number) for number in range(places)]
