@@ -207,3 +207,5 @@ async def test_games_go_on_after_their_daemon_was_killed(
             async with aiodocker.Docker(mortal_daemon.host) as daemon:
                 found = await converged(daemon, stack, games)
         assert {each["Labels"]["galaxy.game"] for each in found} == set(names)
+    async with aiodocker.Docker(mortal_daemon.host) as daemon:
+        await remove_all(daemon, stack)  # after the backend, which would start them again: they hold the network

@@ -148,6 +148,8 @@ class Dockerd:
             with contextlib.suppress(OSError):
                 _ask(self.host, "POST /networks/prune", STOP_TIMEOUT)
         self.stop()
+        if self._folder.exists():  # one that was killed has left its data mounted
+            subprocess.run(["umount", "--lazy", str(self._folder / "data")], capture_output=True, check=False)  # noqa: S603, S607
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
