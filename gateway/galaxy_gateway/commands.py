@@ -56,6 +56,8 @@ def config(as_json: AsJson = False) -> None:
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Look for what is wrong: settings, backends, live events, Redis, certificate; status 1 when something is."""
+    configure_logging("error", stream=sys.stderr)  # what is wrong is a finding
     findings = asyncio.run(examine())
+    flush()
     print_rows([asdict(finding) for finding in findings], ("check", "state", "detail"), as_json=as_json)
     raise typer.Exit(1 if any(finding.state == "failed" for finding in findings) else 0)

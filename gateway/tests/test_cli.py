@@ -27,7 +27,12 @@ async def run(*arguments: str, **settings: str) -> tuple[int, str, str]:
 async def test_every_fault_of_the_settings_is_named_at_once() -> None:
     """With the variable and what was expected, and never with a secret; the status is sysexits' EX_CONFIG."""
     status, _, err = await run(
-        "serve", token="short", backend_url="ftp://x", cors_origins="*", redis_url="redis://:hush@", lissten_addr=":1"
+        "serve",
+        token="short",
+        backend_url="ftp://x",
+        cors_origins="*",
+        redis_url="http://:hush@redis",
+        lissten_addr=":1",
     )
     assert status == 78
     for name in ("GATEWAY_TOKEN", "GATEWAY_BACKEND_URL", "GATEWAY_CORS_ORIGINS", "GATEWAY_REDIS_URL"):

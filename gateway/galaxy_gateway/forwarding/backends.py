@@ -1,10 +1,11 @@
 """The connections to the backends: kept, over TCP, TLS or a Unix socket.
 
 With several backends each call goes to the next one. A backend that cannot be reached, or says that it is starting or
-stopping, has not begun the call: the next one gets it. A call that may have begun is never sent again from here; the
-client, which knows whether it carries an Idempotency-Key, decides.
+stopping, has not begun the call: the next one gets it. A call that may have begun is sent again only where it reads;
+for any other the client, which knows whether it carries an Idempotency-Key, decides.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -28,11 +29,29 @@ AVOIDED = 1.0
 """Seconds for which a backend that did not take a call is asked last."""
 CONNECT_WITHIN = 3.0
 UNIX = "unix://"
+BACKEND_TIMEOUT = "backend_timeout"
+"""The code of a call that may still run."""
 
 _NOT_BEGUN = ("starting", "stopping")
 """Codes of a backend that refuses calls before it begins them."""
 
 _log = get_logger("galaxy_gateway.forwarding", plugin="gateway")
+
+
+class _SendingError(Exception):
+    """A call could not be sent, or its connection broke before the answer began."""
+
+    def __init__(self, error: aiohttp.ClientError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+async def _only_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending PUT and DELETE a second time on its own, as it does where a kept connection breaks."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _SendingError(error) from None
 
 
 @dataclass(slots=True)
@@ -49,10 +68,11 @@ class Backends:
     """Makes calls to the backends. Made inside the event loop; closed with it."""
 
     def __init__(self, urls: Sequence[str], *, timeout: float, clock: Clock, tls: ssl.SSLContext | None = None) -> None:
-        """`urls`: `http://…`, `https://…` (checked by `tls`) or `unix:///path`; `timeout` of a call in seconds."""
+        """`urls`: `http://…`, `https://…` (checked by `tls`) or `unix:///path`; `timeout` in seconds, until the
+        answer begins, and then between two pieces of it."""
         self._clock = clock
         self._timeout = timeout
-        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_WITHIN)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN, sock_read=timeout)
         self._backends = [_open(url, limits, tls) for url in urls]
         self._turn = 0
         self.failures: dict[str, int] = {"unreachable": 0, "refused": 0, "broken": 0, "late": 0}
@@ -67,7 +87,11 @@ class Backends:
         Raise the problems 502 `backend_unreachable`, which says whether the call may have taken effect, and 504
         `backend_timeout`.
         """
-        response = await self._begin(method, target, headers, body)
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._begin(method, target, headers, body)
+        except TimeoutError:
+            raise self._late() from None
         try:
             yield response
         except TimeoutError:
@@ -84,32 +108,42 @@ class Backends:
 
     async def _begin(self, method: str, target: str, headers: CIMultiDict[str], body: bytes) -> aiohttp.ClientResponse:
         order = self._in_order()
-        for place, backend in enumerate(order, 1):
+        again = [order[0]] if method == "GET" else []  # reading twice does no harm
+        for place, backend in enumerate((*order, *again), 1):
+            is_last = place == len(order) + len(again)
             try:
-                response = await backend.session.request(
-                    method,
-                    URL(backend.base + target, encoded=True),
-                    headers=headers,
-                    data=body or None,
-                    allow_redirects=False,
-                )
-            except aiohttp.ClientConnectorError as error:
+                response = await self._send(backend, method, target, headers, body)
+                if response.status != 503 or is_last or not await _has_not_begun(response):
+                    return response
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 self._avoid(backend, "unreachable", str(error))
                 continue
-            except TimeoutError:
-                raise self._late() from None
             except aiohttp.ClientError as error:
-                raise self._broken(error, URL(backend.url)) from None
-            if response.status == 503 and place < len(order) and await _has_not_begun(response):
-                self._avoid(backend, "refused", "it is starting or stopping")
+                if is_last or method != "GET":
+                    raise self._broken(error, URL(backend.url)) from None
                 continue
-            return response
+            self._avoid(backend, "refused", "it is starting or stopping")
         raise Problem(
             502,
             "backend_unreachable",
             "The backend cannot be reached just now; the call has not taken effect. Try again.",
             headers={"Retry-After": "1"},
         )
+
+    async def _send(
+        self, backend: _Backend, method: str, target: str, headers: CIMultiDict[str], body: bytes
+    ) -> aiohttp.ClientResponse:
+        """Send a call once. Raise aiohttp's ClientError."""
+        try:
+            return await backend.session.request(
+                method,
+                URL(backend.base + target, encoded=True),
+                headers=headers,
+                data=body or None,
+                allow_redirects=False,
+            )
+        except _SendingError as failure:
+            raise failure.error from None
 
     def _in_order(self) -> list[_Backend]:
         """Return the backends in the order in which this call tries them."""
@@ -139,7 +173,7 @@ class Backends:
     def _late(self) -> Problem:
         self.failures["late"] += 1
         detail = f"The backend has not answered within {self._timeout:g} s; the call may or may not have taken effect."
-        return Problem(504, "backend_timeout", detail, headers={"Retry-After": "1"})
+        return Problem(504, BACKEND_TIMEOUT, detail, headers={"Retry-After": "1"})
 
 
 def _open(url: str, limits: aiohttp.ClientTimeout, tls: ssl.SSLContext | None) -> _Backend:
@@ -155,6 +189,7 @@ def _open(url: str, limits: aiohttp.ClientTimeout, tls: ssl.SSLContext | None) -
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=limits,
         auto_decompress=False,
+        middlewares=(_only_once,),
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
     )
     return _Backend(url, session, base)
