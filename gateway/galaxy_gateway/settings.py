@@ -49,7 +49,7 @@ def _check_push(addresses: tuple[str, ...]) -> tuple[str, ...]:
 def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     if not all(_ORIGIN.fullmatch(origin) and not _DEFAULT_PORT.search(origin) for origin in origins):
         raise ValueError(
-            "expected exact origins as browsers send them: https://play.example.org, in lower case, no path or usual port"
+            "expected exact origins as browsers send them, for example https://play.example.org, without a usual port"
         )
     return origins
 
