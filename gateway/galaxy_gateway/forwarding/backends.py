@@ -1,8 +1,9 @@
 """The connections to the backends: kept, over TCP, TLS or a Unix socket.
 
 With several backends each call goes to the next one. A backend that cannot be reached, or says that it is starting or
-stopping, has not begun the call: the next one gets it. A call that may have begun is never sent again from here; the
-client, which knows whether it carries an Idempotency-Key, decides.
+stopping, has not begun the call: the next one gets it. The next one also gets a safe call whose connection broke before
+its answer, for it changes nothing. An unsafe call that may have begun is never sent again from here; the client, which
+knows whether it carries an Idempotency-Key, decides.
 """
 
 import ssl
@@ -60,14 +61,14 @@ class Backends:
 
     @asynccontextmanager
     async def call(
-        self, method: str, target: str, headers: CIMultiDict[str], body: bytes
+        self, method: str, target: str, headers: CIMultiDict[str], body: bytes, *, safe: bool = False
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Make a call; its answer's body is read within the block.
+        """Make a call; its answer's body is read within the block. With `safe` it may be begun more than once.
 
         Raise the problems 502 `backend_unreachable`, which says whether the call may have taken effect, and 504
         `backend_timeout`.
         """
-        response = await self._begin(method, target, headers, body)
+        response = await self._begin(method, target, headers, body, safe=safe)
         try:
             yield response
         except TimeoutError:
@@ -82,8 +83,12 @@ class Backends:
         for backend in self._backends:
             await backend.session.close()
 
-    async def _begin(self, method: str, target: str, headers: CIMultiDict[str], body: bytes) -> aiohttp.ClientResponse:
+    async def _begin(
+        self, method: str, target: str, headers: CIMultiDict[str], body: bytes, *, safe: bool
+    ) -> aiohttp.ClientResponse:
         order = self._in_order()
+        if safe and len(order) == 1:
+            order = order * 2  # its kept connection may be one that it has just closed
         for place, backend in enumerate(order, 1):
             try:
                 response = await backend.session.request(
@@ -93,14 +98,17 @@ class Backends:
                     data=body or None,
                     allow_redirects=False,
                 )
-            except aiohttp.ClientConnectorError as error:
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 self._avoid(backend, "unreachable", str(error))
                 continue
             except TimeoutError:
                 raise self._late() from None
             except aiohttp.ClientError as error:
+                if safe and place < len(order):
+                    self._avoid(backend, "broken", type(error).__name__)
+                    continue
                 raise self._broken(error, URL(backend.url)) from None
-            if response.status == 503 and place < len(order) and await _has_not_begun(response):
+            if response.status == 503 and place < len(self._backends) and await _has_not_begun(response):
                 self._avoid(backend, "refused", "it is starting or stopping")
                 continue
             return response
@@ -157,6 +165,7 @@ def _open(url: str, limits: aiohttp.ClientTimeout, tls: ssl.SSLContext | None) -
         auto_decompress=False,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
     )
+    session._retry_connection = False  # aiohttp would send a PUT or DELETE again that may have begun
     return _Backend(url, session, base)
 
 
