@@ -59,7 +59,8 @@ class Calls:
         if key is not None and (visit.caller is not None or target.access == "public"):
             answer = await self._once(visit, target, key, body)
             return self._finished(visit, answer, wants_cookie=wants_cookie)
-        async with self._backends.call(_method(request), target.raw, self._headers(visit), body) as response:
+        method, safe = _method(request), request.method not in UNSAFE
+        async with self._backends.call(method, target.raw, self._headers(visit), body, safe=safe) as response:
             self._operations.note(request.method, target, response.status)
             if not answers.is_short(response) and request.method != "HEAD":
                 self._in_flight.lift_limit()  # a long answer takes as long as its client reads on

@@ -32,7 +32,7 @@ async def introspect(backends: Backends, gateway_token: str, token: str) -> Call
     headers = CIMultiDict({"X-Gateway-Token": gateway_token, "Content-Type": "application/json"})
     headers["X-Request-Id"] = request_id()
     body = msgspec.json.encode({"session_token": token})
-    async with backends.call("POST", PATH, headers, body) as response:
+    async with backends.call("POST", PATH, headers, body, safe=True) as response:
         document = await response.read()
         if response.status != 200:
             raise _refused(response.status)

@@ -1,8 +1,9 @@
 """The connections to the backends: kept, over TCP, TLS or a Unix socket.
 
 With several backends each call goes to the next one. A backend that cannot be reached, or says that it is starting or
-stopping, has not begun the call: the next one gets it. A call that may have begun is sent again only where it reads;
-for any other the client, which knows whether it carries an Idempotency-Key, decides.
+stopping, has not begun the call: the next one gets it. The next one also gets a safe call whose connection broke before
+its answer, for it changes nothing. Any other call that may have begun is never sent again from here; the client, which
+knows whether it carries an Idempotency-Key, decides.
 """
 
 import asyncio
@@ -38,22 +39,6 @@ _NOT_BEGUN = ("starting", "stopping")
 _log = get_logger("galaxy_gateway.forwarding", plugin="gateway")
 
 
-class _SendingError(Exception):
-    """A call could not be sent, or its connection broke before the answer began."""
-
-    def __init__(self, error: aiohttp.ClientError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-async def _only_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending PUT and DELETE a second time on its own, as it does where a kept connection breaks."""
-    try:
-        return await handler(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _SendingError(error) from None
-
-
 @dataclass(slots=True)
 class _Backend:
     """One backend, and until when it is asked last."""
@@ -80,16 +65,16 @@ class Backends:
 
     @asynccontextmanager
     async def call(
-        self, method: str, target: str, headers: CIMultiDict[str], body: bytes
+        self, method: str, target: str, headers: CIMultiDict[str], body: bytes, *, safe: bool = False
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Make a call; its answer's body is read within the block.
+        """Make a call; its answer's body is read within the block. With `safe` it may be begun more than once.
 
         Raise the problems 502 `backend_unreachable`, which says whether the call may have taken effect, and 504
         `backend_timeout`.
         """
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._begin(method, target, headers, body)
+                response = await self._begin(method, target, headers, body, safe=safe)
         except TimeoutError:
             raise self._late() from None
         try:
@@ -106,44 +91,38 @@ class Backends:
         for backend in self._backends:
             await backend.session.close()
 
-    async def _begin(self, method: str, target: str, headers: CIMultiDict[str], body: bytes) -> aiohttp.ClientResponse:
+    async def _begin(
+        self, method: str, target: str, headers: CIMultiDict[str], body: bytes, *, safe: bool
+    ) -> aiohttp.ClientResponse:
         order = self._in_order()
-        again = [order[0]] if method == "GET" else []  # reading twice does no harm
-        for place, backend in enumerate((*order, *again), 1):
-            is_last = place == len(order) + len(again)
+        if safe and len(order) == 1:
+            order = order * 2  # its kept connection may be one that it has just closed
+        for place, backend in enumerate(order, 1):
+            is_last = place == len(order)
             try:
-                response = await self._send(backend, method, target, headers, body)
+                response = await backend.session.request(
+                    method,
+                    URL(backend.base + target, encoded=True),
+                    headers=headers,
+                    data=body or None,
+                    allow_redirects=False,
+                )
                 if response.status != 503 or is_last or not await _has_not_begun(response):
                     return response
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 self._avoid(backend, "unreachable", str(error))
-                continue
             except aiohttp.ClientError as error:
-                if is_last or method != "GET":
+                if is_last or not safe:
                     raise self._broken(error, URL(backend.url)) from None
-                continue
-            self._avoid(backend, "refused", "it is starting or stopping")
+                self._avoid(backend, "broken", type(error).__name__)
+            else:
+                self._avoid(backend, "refused", "it is starting or stopping")
         raise Problem(
             502,
             "backend_unreachable",
             "The backend cannot be reached just now; the call has not taken effect. Try again.",
             headers={"Retry-After": "1"},
         )
-
-    async def _send(
-        self, backend: _Backend, method: str, target: str, headers: CIMultiDict[str], body: bytes
-    ) -> aiohttp.ClientResponse:
-        """Send a call once. Raise aiohttp's ClientError."""
-        try:
-            return await backend.session.request(
-                method,
-                URL(backend.base + target, encoded=True),
-                headers=headers,
-                data=body or None,
-                allow_redirects=False,
-            )
-        except _SendingError as failure:
-            raise failure.error from None
 
     def _in_order(self) -> list[_Backend]:
         """Return the backends in the order in which this call tries them."""
@@ -189,9 +168,9 @@ def _open(url: str, limits: aiohttp.ClientTimeout, tls: ssl.SSLContext | None) -
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=limits,
         auto_decompress=False,
-        middlewares=(_only_once,),
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
     )
+    session._retry_connection = False  # aiohttp would send a PUT or DELETE again that may have begun
     return _Backend(url, session, base)
 
 
