@@ -24,7 +24,7 @@ ROUTES: list[tuple[str, Route]] = describe_routes(assemble({}))
 
 MODULES = {
     "__init__", "plugin", "settings", "errors", "domain", "tables", "queries", "service", "routes", "rpc", "workers",
-    "caches", "events", "commands",
+    "caches", "events", "commands", "doctor",
 }  # fmt: skip
 """Names that mean the same in every plugin."""
 OWN_PARTS = {

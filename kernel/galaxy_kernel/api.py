@@ -3,6 +3,7 @@
 from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, NoSettings, Settings, TypeName
+from galaxy_chassis.doctor import DoctorCheck, Finding
 from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.http.problems import FieldError, Problem, conflict, invalid, not_found, throttled
 from galaxy_chassis.logs import email_hash
@@ -55,10 +56,12 @@ __all__ = [
     "Database",
     "DevExample",
     "DisplayName",
+    "DoctorCheck",
     "Duration",
     "Email",
     "Facts",
     "FieldError",
+    "Finding",
     "Halt",
     "Health",
     "Html",

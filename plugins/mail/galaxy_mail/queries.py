@@ -10,6 +10,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    Interval,
     Row,
     Select,
     Text,
@@ -26,7 +27,7 @@ from sqlalchemy import (
 
 from galaxy_kernel.api import Connection, Paging, advisory_lock, fetch_page
 from galaxy_mail.domain import Draft, Identity, comparable
-from galaxy_mail.tables import mail_attempts, mail_deliveries
+from galaxy_mail.tables import STATES, mail_attempts, mail_deliveries
 
 _d = mail_deliveries.c
 
@@ -245,3 +246,15 @@ async def prune(connection: Connection, age: timedelta, limit: int) -> int:
     if ids:
         await connection.execute(_DELETE, {"ids": ids})
     return len(ids)
+
+
+_TROUBLED = select(
+    func.count().filter(_d.finished_at.is_(None), _d.next_attempt_at < func.now() - bindparam("late", type_=Interval)),
+    func.count().filter(_d.state == STATES.dead_lettered, _d.finished_at > func.now() - timedelta(days=1)),
+)
+
+
+async def count_troubled(connection: Connection, late: timedelta) -> tuple[int, int]:
+    """Return how many mails are due for longer than `late`, and how many were given up within a day."""
+    waiting, dead = (await connection.execute(_TROUBLED, {"late": late})).one()
+    return waiting, dead
