@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from galaxy_kernel.api import Connection, Paging, advisory_lock, fetch_page
+from galaxy_kernel.api import Connection, Paging, advisory_lock, fetch_page, shared_lock_sql
 from galaxy_mail.domain import Draft, Identity, comparable
 from galaxy_mail.tables import STATES, mail_attempts, mail_deliveries
 
@@ -53,13 +53,10 @@ _FOLD = text("""
 )
 
 _INSERT = (  # the lock is that of `advisory_lock`, taken here without another round trip
-    text("""
+    text(f"""
         INSERT INTO mail_deliveries (id, kind, recipient, recipient_folded, account_id, message_id, idempotency_key,
             expires_at, request_id, mime, sealed, last_error, state, next_attempt_at, finished_at)
-        WITH shared AS MATERIALIZED (
-            SELECT pg_advisory_xact_lock_shared(
-                hashtextextended('galaxy/' || coalesce(current_schema(), '') || '/' || CAST(:queueing AS text), 0))
-        )
+        WITH shared AS MATERIALIZED ({shared_lock_sql("queueing")})
         SELECT draft.*,
             CASE WHEN last_error IS NULL THEN 'pending' ELSE 'dead_lettered' END,
             CASE WHEN last_error IS NULL THEN now() END,
@@ -72,7 +69,7 @@ _INSERT = (  # the lock is that of `advisory_lock`, taken here without another r
                 request_id, mime, sealed, last_error)
         ON CONFLICT (kind, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING id
-    """)
+    """)  # noqa: S608 - the kernel's own SQL
     .bindparams(
         bindparam("queueing", _QUEUEING, type_=Text),
         *(bindparam(name, type_=ARRAY(_d[name].type)) for name in _DRAFT),
