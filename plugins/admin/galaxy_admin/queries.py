@@ -51,6 +51,12 @@ async def has_admins(connection: Connection) -> bool:
     return (await connection.execute(select(admin_accounts.c.id).limit(1))).first() is not None
 
 
+async def all_accounts(connection: Connection) -> list[AdminAccount]:
+    """Return every account."""
+    rows = await connection.execute(select(*(admin_accounts.c[name] for name in AdminAccount.__struct_fields__)))
+    return [AdminAccount(**row._asdict()) for row in rows]
+
+
 async def insert_account(connection: Connection, account: AdminAccount) -> bool:
     """Add an account; False when its name is taken."""
     statement = insert(admin_accounts).values(**{name: getattr(account, name) for name in account.__struct_fields__})
