@@ -9,7 +9,7 @@ from galaxy_lobby.games.domain import GamePatch, GameSpec
 from galaxy_lobby.games.reading import GameReader
 from galaxy_lobby.games.service import GameService
 from galaxy_lobby.games.views import GameSummary, GameView
-from galaxy_lobby.headers import idempotency_key, revalidated
+from galaxy_lobby.headers import TAGGED, idempotency_key, revalidated
 
 PATH = "/api/v1/user/games"
 ONE = f"{PATH}/{{game_id}}"
@@ -54,8 +54,18 @@ def routes(games: GameService, reader: GameReader) -> Sequence[Route]:
     reused = "422 idempotency_key_reused"
     drafts = (MISSING, OWNER, "409 game_not_draft", *closed)
     return (
-        Route("POST", PATH, create, "lobby.create", "Create a game.", user, 201, errors=(*closed, reused)),
-        Route("GET", PATH, list_games, "lobby.list", "List games.", user),
-        Route("GET", ONE, show, "lobby.show", "Show a game.", user, errors=(MISSING,)),
+        Route(
+            "POST",
+            PATH,
+            create,
+            "lobby.create",
+            "Create a game.",
+            user,
+            201,
+            errors=(*closed, reused),
+            headers=("Location",),
+        ),
+        Route("GET", PATH, list_games, "lobby.list", "List games.", user, headers=TAGGED),
+        Route("GET", ONE, show, "lobby.show", "Show a game.", user, errors=(MISSING,), headers=TAGGED),
         Route("PATCH", ONE, edit, "lobby.edit", "Change a draft.", user, errors=drafts),
     )

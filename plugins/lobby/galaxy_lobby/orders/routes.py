@@ -11,7 +11,7 @@ from galaxy_contracts.runtime import StoredOrders, Submission, Trigger
 from galaxy_kernel.api import Access, Call, Model, Page, Paging, RawJson, Response, Route, Timestamp, invalid
 from galaxy_lobby.domain import to_json
 from galaxy_lobby.games.routes import MISSING, ONE
-from galaxy_lobby.headers import expected_revision, immutable
+from galaxy_lobby.headers import TAGGED, expected_revision, immutable
 from galaxy_lobby.orders.service import OrderService
 
 MAX_ORDERS = 10_000
@@ -105,8 +105,27 @@ def _order_routes(orders: OrderService) -> Sequence[Route]:
     asked = (*stopped, "503 engine_waking")
     puts = (*asked, "409 turn_over", "409 turn_running", "412 orders_changed", "422 orders_refused")
     return (
-        Route("PUT", path, put, "lobby.put_orders", "Send your orders.", user, errors=puts, max_body=MAX_BODY),
-        Route("GET", path, show, "lobby.orders", "Show the orders you have sent for this turn.", user, errors=stopped),
+        Route(
+            "PUT",
+            path,
+            put,
+            "lobby.put_orders",
+            "Send your orders.",
+            user,
+            errors=puts,
+            max_body=MAX_BODY,
+            headers=("If-Match", "ETag"),
+        ),
+        Route(
+            "GET",
+            path,
+            show,
+            "lobby.orders",
+            "Show the orders you have sent for this turn.",
+            user,
+            errors=stopped,
+            headers=("ETag",),
+        ),
         Route("GET", f"{path}/options", options, "lobby.options", "Ask what you may order.", user, errors=asked),
         Route(
             "POST",
@@ -136,8 +155,17 @@ def _report_routes(orders: OrderService) -> Sequence[Route]:
     missing, summary = (MISSING,), "Show what everybody may know of a position."
     return (
         Route("GET", path, turns, "lobby.turns", "List a game's positions, the newest first.", user, errors=missing),
-        Route("GET", f"{one}/report", report, "lobby.report", "Show your report on a position.", user, errors=missing),
-        Route("GET", f"{one}/public", public, "lobby.public_report", summary, user, errors=missing),
+        Route(
+            "GET",
+            f"{one}/report",
+            report,
+            "lobby.report",
+            "Show your report on a position.",
+            user,
+            errors=missing,
+            headers=TAGGED,
+        ),
+        Route("GET", f"{one}/public", public, "lobby.public_report", summary, user, errors=missing, headers=TAGGED),
     )
 
 
