@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaMode
 
 from galaxy_kernel.http import headers
 from galaxy_kernel.http.answers import FIELD_ERROR, PROBLEM, REF, responses, through_gateway
+from galaxy_kernel.http.foreign import demands_json
 from galaxy_kernel.http.forms import MULTIPART, URLENCODED
 from galaxy_kernel.http.parameters import repeatable
 from galaxy_kernel.http.route import Access, Route
@@ -43,6 +44,13 @@ calls by `Idempotency-Key`, and an operation of its own, which is not listed her
 Errors are problem documents (RFC 9457). Programs go by their `code`; those of a status are listed with it. Times are
 RFC 3339 in UTC, ids are UUIDs. Answers may get new fields; requests with unknown fields are refused.
 """
+_EMPTY: Document = {
+    "type": "object",
+    "title": "Empty",
+    "description": "Nothing: changes by operators are sent as JSON even so, which other web pages cannot do.",
+    "additionalProperties": False,
+    "properties": {},
+}
 _SERVERS = [{"url": "/", "description": "The backend that serves this document."}]
 
 
@@ -68,7 +76,7 @@ def build(routes: Sequence[tuple[str, Route]], title: str = "Galaxy Backend", ve
         "tags": [{"name": plugin} for plugin in sorted({plugin for plugin, _ in routes})],
         "paths": paths,
         "components": {
-            "schemas": {"Problem": PROBLEM, "FieldError": FIELD_ERROR, **definitions},
+            "schemas": {"Problem": PROBLEM, "FieldError": FIELD_ERROR, "Empty": _EMPTY, **definitions},
             **headers.components(),
             "securitySchemes": _SECURITY_SCHEMES,
         },
@@ -120,13 +128,22 @@ def _operation(plugin: str, route: Route, signature: Signature, schemas: _Schema
     parameters += _query_parameters(signature) + headers.sent(*_sent(route, access))
     if parameters:
         operation["parameters"] = parameters
-    if signature.body is not None:
-        content = {"application/json": {"schema": schemas.get(route, "body")}}
-        operation["requestBody"] = {"required": not signature.body_optional, "content": content}
+    body = _request_body(route, signature, schemas)
+    if body:
+        operation["requestBody"] = body
+    return operation
+
+
+def _request_body(route: Route, signature: Signature, schemas: _Schemas) -> Document:
     if signature.form is not None:
         described = {"schema": schemas.get(route, "form")}
-        operation["requestBody"] = {"required": True, "content": {URLENCODED: described, MULTIPART: described}}
-    return operation
+        return {"required": True, "content": {URLENCODED: described, MULTIPART: described}}
+    if signature.body is not None:
+        content = {"application/json": {"schema": schemas.get(route, "body")}}
+        return {"required": not signature.body_optional or demands_json(route), "content": content}
+    if demands_json(route):
+        return {"required": True, "content": {"application/json": {"schema": {"$ref": REF.format(model="Empty")}}}}
+    return {}
 
 
 def _sent(route: Route, access: Access) -> list[str]:
