@@ -78,6 +78,10 @@ def routes(orders: OrderService) -> Sequence[Route]:
 
 def _order_routes(orders: OrderService) -> Sequence[Route]:
     async def put(call: Call, game_id: UUID, body: OrdersToKeep) -> Response[OrderReceipt]:
+        """Replaces the seat's earlier set for the current turn, once the engine has accepted it; refused orders are
+        named by `orders.<index>` in `errors`, and the earlier set stands. Accepted orders are committed. Final ones
+        need not be waited for. With `If-Match`, only where the stored set has that revision.
+        """
         submission = Submission(
             turn=body.turn,
             orders=_raw(body.orders),
@@ -90,14 +94,17 @@ def _order_routes(orders: OrderService) -> Sequence[Route]:
         return Response(answer, headers=_etag(receipt.revision))
 
     async def show(call: Call, game_id: UUID) -> Response[OrdersView]:
+        """With the revision, as `ETag`, for `If-Match` when sending orders. Revision 0 means that none were sent."""
         turn, stored = await orders.stored(call.user.account_id, game_id)
         view = _view(turn, stored)
         return Response(view, headers=_etag(view.revision))
 
     async def options(call: Call, game_id: UUID) -> RawJson:
+        """As the engine puts it, for your seat and the current turn. Needs its capability `options`."""
         return RawJson(await orders.options(call.user.account_id, game_id))
 
     async def validate(call: Call, game_id: UUID, body: OrderSet) -> RawJson:
+        """Nothing is kept. The answer is the engine's. Needs its capability `validate`."""
         return RawJson(await orders.validate(call.user.account_id, game_id, body.turn, _raw(body.orders)))
 
     user, path = Access.USER, f"{ONE}/orders"
@@ -142,13 +149,18 @@ def _order_routes(orders: OrderService) -> Sequence[Route]:
 
 def _report_routes(orders: OrderService) -> Sequence[Route]:
     async def turns(call: Call, game_id: UUID, query: Paging) -> Page[TurnView]:
+        """Each with what made it: the trigger, the deadline, and who was absent."""
         found, total = await orders.turns(call.user.account_id, game_id, query)
         return query.page_of([TurnView.of(each) for each in found], total)
 
     async def report(call: Call, game_id: UUID, turn: Turn) -> Response[RawJson]:
+        """A JSON document of the engine's, and yours alone. It never changes, so it may be cached for good. Reading it
+        marks it as read.
+        """
         return immutable(call, await orders.report(call.user.account_id, game_id, turn))
 
     async def public(call: Call, game_id: UUID, turn: Turn) -> Response[RawJson]:
+        """A JSON document of the engine's. It never changes, so it may be cached for good."""
         return immutable(call, await orders.public_report(call.user.account_id, game_id, turn))
 
     user, path, one = Access.USER, f"{ONE}/turns", f"{ONE}/turns/{{turn}}"

@@ -25,9 +25,15 @@ def routes(service: UnsubscribeService) -> Sequence[Route]:
     page = Page()
 
     async def show(token: str) -> Response[Html]:
+        """A page for people, in their language, with a button that does it. The link needs no session; one that is not
+        valid answers 404.
+        """
         return answer(service.find(token), Outcome.QUESTION)
 
     async def unsubscribe(token: str, form: OneClick) -> Response[Html]:  # noqa: ARG001  read to be checked
+        """As mail providers send it, and as the page's button does. It mutes the kind by mail; again changes nothing.
+        The answer is a page: 404 for a link that is not valid, 409 for a kind that cannot be switched off any more.
+        """
         return answer(await service.unsubscribe(token), Outcome.DONE)
 
     def answer(subject: Subject | None, outcome: Outcome) -> Response[Html]:
