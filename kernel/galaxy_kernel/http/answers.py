@@ -83,14 +83,19 @@ def through_gateway(access: Access) -> bool:
 def responses(route: Route, signature: Signature, schema: Described | None) -> Described:
     """Return the `responses` of an operation; `schema` is that of its answer, None for one without a body."""
     access = Access(route.access or Access.PUBLIC)
-    described = {str(_status(route, signature)): _answer(route, signature, access, schema)}
+    described = {
+        str(status): _answer(status, route, signature, access, schema)
+        for status in (_status(route, signature), *route.statuses)
+    }
     if "If-None-Match" in route.headers:
         described["304"] = {
             "description": "Not Modified: what the client has, by its `If-None-Match`, is still so.",
             "headers": answered("X-Request-Id", "ETag"),
         }
     for status, codes in _codes(route, signature, access).items():
-        described[str(status)] = _problem(status, codes, access)
+        problem, same = _problem(status, codes, access), described.get(str(status), {})
+        content = {**same.get("content", {}), **problem["content"]}
+        described[str(status)] = {**problem, "content": content}
     return described
 
 
@@ -98,7 +103,7 @@ def _status(route: Route, signature: Signature) -> int:
     return 204 if signature.answer is None and not signature.raw else route.status
 
 
-def _answer(route: Route, signature: Signature, access: Access, schema: Described | None) -> Described:
+def _answer(status: int, route: Route, signature: Signature, access: Access, schema: Described | None) -> Described:
     names = ["X-Request-Id", *(name for name in route.headers if name in ("ETag", "Location"))]
     if through_gateway(access):
         names += ("RateLimit", "RateLimit-Policy")
@@ -109,7 +114,7 @@ def _answer(route: Route, signature: Signature, access: Access, schema: Describe
     if schema is None:
         return {"description": "Done; the answer has no body.", **answer}
     media_type = "text/html" if signature.html else "application/json"
-    return {"description": HTTPStatus(route.status).phrase, **answer, "content": {media_type: {"schema": schema}}}
+    return {"description": HTTPStatus(status).phrase, **answer, "content": {media_type: {"schema": schema}}}
 
 
 def _codes(route: Route, signature: Signature, access: Access) -> dict[int, list[str]]:

@@ -42,7 +42,8 @@ calls by `Idempotency-Key`, and an operation of its own, which is not listed her
 `GET /api/v1/user/events`, as server-sent events or as a WebSocket.
 
 Errors are problem documents (RFC 9457). Programs go by their `code`; those of a status are listed with it. Times are
-RFC 3339 in UTC, ids are UUIDs. Answers may get new fields; requests with unknown fields are refused.
+RFC 3339 in UTC, ids are UUIDs. Answers may get new fields; requests with unknown fields are refused,
+and so is text with the character NUL.
 """
 _EMPTY: Document = {
     "type": "object",

@@ -6,6 +6,7 @@ import pytest
 
 from galaxy_devkit.testing.http import make_route
 from galaxy_kernel.http.answers import responses
+from galaxy_kernel.http.call import Html
 from galaxy_kernel.http.model import Model
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.signature import read_signature
@@ -66,3 +67,14 @@ def test_answers_that_pass_say_when_to_ask_again() -> None:
     assert having == {"409", "429", "502", "503", "504"}
     assert "WWW-Authenticate" in found["401"]["headers"]
     assert all("X-Request-Id" in answer["headers"] for answer in found.values())
+
+
+def test_a_page_may_have_other_statuses() -> None:
+    """It is described with each, beside the problems of that status."""
+
+    async def page() -> Html: ...
+
+    found = described(make_route(page, path="/api/v1/public/page", statuses=(404, 409), errors=("409 taken",)))
+    assert list(found["404"]["content"]) == ["text/html"]
+    assert found["404"]["description"] == "Not Found"
+    assert list(found["409"]["content"]) == ["text/html", "application/problem+json"]

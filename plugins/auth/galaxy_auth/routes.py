@@ -12,6 +12,7 @@ from galaxy_auth.sessions import SessionService
 from galaxy_kernel.api import (
     Access,
     Call,
+    Described,
     Email,
     Model,
     Page,
@@ -23,7 +24,12 @@ from galaxy_kernel.api import (
 UNKNOWN_DEVICE = "Unknown device"
 
 
-Code = Annotated[str, StringConstraints(max_length=64), AfterValidator(parse_code)]
+Code = Annotated[
+    str,
+    StringConstraints(max_length=64),
+    AfterValidator(parse_code),
+    Described(pattern=r"^[ -]*([0-9][ -]*){8}$", examples=["1234 5678"]),
+]
 LanguageHint = Annotated[str | None, AfterValidator(language_hint)]
 """Clients gather these from their systems, and a person who signs in cannot mend them: they are tidied or dropped."""
 TimeZoneHint = Annotated[str | None, AfterValidator(time_zone_hint)]

@@ -11,9 +11,11 @@ from galaxy_contracts.engines import EngineVersion, VersionState
 from galaxy_engineversion.checks import Checks
 from galaxy_engineversion.domain import (
     ENGINE,
+    IMAGE,
     MAX_IMAGE,
     MAX_NOTES,
     MAX_VERSION,
+    VERSION,
     CheckState,
     VersionChange,
     parse_image,
@@ -21,11 +23,21 @@ from galaxy_engineversion.domain import (
 )
 from galaxy_engineversion.errors import CHECKING, DRIVER_MISSING, IN_USE, TAKEN
 from galaxy_engineversion.service import EngineVersionService
-from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route, Timestamp
+from galaxy_kernel.api import Access, Call, Described, Model, Page, Paging, Route, Timestamp
 
 EngineName = Annotated[str, StringConstraints(pattern=ENGINE)]
-Version = Annotated[str, StringConstraints(min_length=1, max_length=MAX_VERSION), AfterValidator(parse_version)]
-Image = Annotated[str, StringConstraints(min_length=1, max_length=MAX_IMAGE), AfterValidator(parse_image)]
+Version = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_VERSION),
+    AfterValidator(parse_version),
+    Described(pattern=VERSION, examples=["1.4.2"]),
+]
+Image = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_IMAGE),
+    AfterValidator(parse_image),
+    Described(pattern=IMAGE, examples=["registry.example.org/space-conquest:1.4.2"]),
+]
 Notes = Annotated[str, StringConstraints(max_length=MAX_NOTES)]
 
 
@@ -50,6 +62,8 @@ class NewEngineVersion(Model):
 
 class EngineVersionPatch(Model):
     """The fields of a version that are to change, one at least; the others stay as they are."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     state: VersionState = Field(default="active", json_schema_extra=_without_default)
     """`deprecated` and `retired` take no new games; games that run on them go on."""

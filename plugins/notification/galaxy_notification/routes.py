@@ -1,15 +1,19 @@
 """The plugin's HTTP operations (SPEC N-5 to N-7)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from galaxy_contracts.notification import AdminChannelState, Audience, Channel
-from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route, Timestamp
+from galaxy_kernel.api import Access, Call, Described, Model, Page, Paging, Route, Timestamp
+from galaxy_notification.catalogue import MAX_KEY
 from galaxy_notification.domain import State
 from galaxy_notification.service import Inbox, NotificationAdmin
 
 USER, ADMIN = "/api/v1/user/notifications", "/api/v1/admin/notifications"
+
+_KEY = Described(minLength=1, maxLength=MAX_KEY, pattern="^[ -~]*$")
+"""What the catalogue demands of a key, for the description."""
 
 
 class RouteView(Model):
@@ -118,7 +122,7 @@ class TestIntent(Model):
     """The recipient, for kinds for players."""
     payload: dict[str, Any] | None = None
     """By default, one made of the kind's examples."""
-    idempotency_key: str | None = None
+    idempotency_key: Annotated[str, _KEY] | None = None
     """By default, a fresh one."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, cast
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from galaxy_kernel.api import (
     Access,
@@ -73,6 +73,8 @@ class AdminAccountDetail(AdminAccountView):
 
 class ProfilePatch(Model):
     """The fields of a profile to change, at least one; the others stay as they are."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     display_name: DisplayName = Field(default="", json_schema_extra=_without_default)
     """One visible line."""

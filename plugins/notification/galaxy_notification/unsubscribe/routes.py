@@ -46,9 +46,17 @@ def routes(service: UnsubscribeService) -> Sequence[Route]:
     def respond(outcome: Outcome, document: str) -> Response[Html]:
         return Response(Html(document), _STATUS.get(outcome), page.headers)
 
-    path, public = f"{PATH}/{{token}}", Access.PUBLIC
+    path, public, gone = f"{PATH}/{{token}}", Access.PUBLIC, tuple(_STATUS.values())
     return (
-        Route("GET", path, show, "notification.show_unsubscribe", "Show what a link in a mail switches off.", public),
+        Route(
+            "GET",
+            path,
+            show,
+            "notification.show_unsubscribe",
+            "Show what a link in a mail switches off.",
+            public,
+            statuses=gone,
+        ),
         Route(
             "POST",
             path,
@@ -57,5 +65,6 @@ def routes(service: UnsubscribeService) -> Sequence[Route]:
             "Switch off mails of the link's kind, by one click (RFC 8058).",
             public,
             max_body=_MAX_BODY,
+            statuses=gone,
         ),
     )
