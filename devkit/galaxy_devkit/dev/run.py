@@ -184,10 +184,15 @@ class _Dev:
                     self.overlay[name] = value.replace(_API, url)
 
     def _greet(self, kernel: Kernel) -> None:
+        kernel.http.links.extend(self._pages())
         stream = sys.stderr if self.json_logs else sys.stdout
         flush()
         stream.write(self._banner(kernel).render(colours=wants_colours(stream)))
         stream.flush()
+
+    def _pages(self) -> list[tuple[str, str]]:
+        """Return the companions' pages, for the links at the backend's `/`."""
+        return [address for _, run in self.companions for address in run.addresses if address[1].startswith("http")]
 
     def _banner(self, kernel: Kernel) -> Banner:
         backend = _url_of(kernel.http.address)

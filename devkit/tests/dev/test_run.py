@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from galaxy_devkit.postgres.server import available
@@ -112,6 +113,9 @@ async def test_plugins_are_told_of_the_address(start: Start, set_by_user: bool) 
     api = re.search(r"API +(http://127\.0\.0\.1:\d+)", dev.said)
     assert api is not None
     assert f"place {'here' if set_by_user else f'{api[1]}/lamp'}\n" in dev.said
+    headers = {"Accept": "text/html"}
+    async with aiohttp.ClientSession() as session, session.get(api[1], headers=headers) as response:
+        assert re.search(r'href="http://127\.0\.0\.1:\d+">Lamp</a>', await response.text()), "its page is linked at /"
     assert await dev.end(signal.SIGINT) == 0
 
 
