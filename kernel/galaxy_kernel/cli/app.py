@@ -121,7 +121,7 @@ def _load(name: str) -> Any:
 
 def _load_contributed(name: str) -> Any:
     """Return what the entry point names. Raise BootError for one that cannot be imported, or of two distributions."""
-    from galaxy_chassis.errors import BootError  # noqa: PLC0415 - listing commands does without it
+    from galaxy_chassis.errors import BootError, place  # noqa: PLC0415 - listing commands does without it
 
     points = [point for point in installed_entry_points(GROUP) if point.name == name]
     owners = ", ".join(sorted("unknown" if point.dist is None else str(point.dist.name) for point in points))
@@ -133,7 +133,8 @@ def _load_contributed(name: str) -> Any:
         return points[0].load()
     except Exception as error:
         raise BootError(
-            f"the command {name!r} (distribution {owners}) cannot be imported: {type(error).__name__}: {error}: "
+            f"the command {name!r} (distribution {owners}) cannot be imported: {type(error).__name__}: {error} "
+            f"({place(error, points[0].module.partition('.')[0])}): "
             "reinstall or update the distribution"
         ) from error
 
