@@ -12,11 +12,11 @@ from galaxy_devkit.scaffold.names import PluginNameError, check_name
 NEXT = """{folder} is a plugin that works. Next:
 
     cd {folder}
-    uv venv && uv pip install -e . --group dev
-    .venv/bin/pytest
-    .venv/bin/backend dev
+    python -m pip install --group dev --editable .      # pip 25.1 or later, in a virtual environment
+    python -m pytest
+    backend dev
 
-Its parts are explained in docs/writing-a-plugin.md.
+docs/writing-a-plugin.md explains its parts.
 """
 
 
