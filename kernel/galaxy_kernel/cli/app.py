@@ -79,6 +79,11 @@ def main() -> None:
         sys.exit(error.status)
 
 
+def command_exists(name: str) -> bool:
+    """Return whether the kernel, or an entry point of an installed distribution, has a command of a name."""
+    return name in _BUILTIN or name in _contributed()
+
+
 def _root() -> typer.Typer:
     app = typer.Typer(
         cls=Commands,
