@@ -177,6 +177,9 @@ async def test_one_address_has_its_connections_and_others_have_theirs(start: Sta
     streams[0].close()
     await until(lambda: len(front.gateway._streams._hub) == 1)
     assert await serves(front)  # on a second connection, which is idle from now on
+    await until(lambda: any(each.idle_since() is not None for each in guard(front)._all.members))
+    for group in guard(front)._by_network.values():
+        group._listed_at = float("-inf")  # the list of idle ones is used for a moment
     async with aiohttp.ClientSession(f"http://{front.gateway.address}") as another, another.get(PUBLIC) as answer:
         assert answer.status == 200
     assert ended["displaced"] == 1
