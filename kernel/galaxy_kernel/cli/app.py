@@ -7,7 +7,7 @@ plugin, which works without such an entry point but is then not listed by `--hel
 
 import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from importlib_metadata import EntryPoint
@@ -93,10 +93,21 @@ def _root() -> typer.Typer:
     )
 
     @app.callback(help="Galaxy Backend: hosts turn-based games that run for weeks.")
-    def root() -> None:
-        """Do nothing: the root needs a callback to be a group."""
+    def root(
+        version: Annotated[
+            bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+        ] = False,
+    ) -> None:
+        """Do nothing else: the root needs a callback to be a group."""
 
     return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from galaxy_chassis.cli import version_shown  # noqa: PLC0415 - listing commands does without it
+
+        version_shown("backend", "galaxy-backend-kernel")(wanted)
 
 
 def _contributed() -> dict[str, EntryPoint]:
