@@ -142,6 +142,20 @@ async def test_a_lease_is_renewed_while_its_work_runs(examples: Any, boot: Boot)
             await leases.build(keeper, (held, 2), asyncio.Event().wait)
 
 
+async def test_doctor_finds_what_cannot_be_reached(examples: Any, boot: Boot) -> None:
+    """The example's check is satisfied by a listener, and names the variable once that is gone."""
+    printer = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    host, port = printer.sockets[0].getsockname()
+    environment = {"BACKEND_PRINTER_ADDRESS": f"{host}:{port}"}
+    async with boot(examples("checks").PrinterPlugin, environment=environment) as booted:
+        [(_, check)] = booted.kernel.assembly.plugins.contributions("backend_doctor")
+        assert [finding.state for finding in await check.run()] == ["ok"]
+        printer.close()
+        await printer.wait_closed()
+        [finding] = await check.run()
+        assert (finding.state, "BACKEND_PRINTER_ADDRESS" in finding.detail) == ("failed", True)
+
+
 async def test_players_are_notified_once(
     examples: Any, boot: Boot, mailbox: Mailbox, mail_environment: dict[str, str]
 ) -> None:

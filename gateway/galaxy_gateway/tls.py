@@ -40,6 +40,8 @@ class ServerCertificate:
 
     def _load(self) -> None:
         changed = self._changed()
+        # a pair that does not match would leave the context without a key: it is tried out elsewhere first
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._certificate, self._key)
         self.context.load_cert_chain(self._certificate, self._key)
         self._loaded = changed
 

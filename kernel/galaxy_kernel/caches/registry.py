@@ -29,6 +29,7 @@ from sqlalchemy import ARRAY, Text, bindparam, text
 
 from galaxy_chassis import gc_tuning
 from galaxy_chassis.backoff import Backoff
+from galaxy_chassis.cancellation import own_cancellation_only
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.logs import get_logger
@@ -230,7 +231,8 @@ class Caches:
         """Make an attempt; return whether it succeeded."""
         try:
             async with asyncio.timeout(timeout):
-                await attempt()
+                with own_cancellation_only():  # else the task group would drop this task, and memory stand still
+                    await attempt()
         except PositionLostError as lost:
             _log.info("feed_position_lost", reason=str(lost))
             if not self._loading.locked():

@@ -5,12 +5,15 @@ name, a function is a command, a plugin's class stands for its hook `backend_com
 plugin, which works without such an entry point but is then not listed by `--help`.
 """
 
+import os
 import sys
 from typing import Any
 
 import typer
-from importlib_metadata import EntryPoint, entry_points
+from importlib_metadata import EntryPoint
 from typer.core import TyperCommand, TyperGroup
+
+from galaxy_kernel.installed import installed_entry_points
 
 GROUP = "galaxy.commands"
 
@@ -61,7 +64,9 @@ class Commands(TyperGroup):
 
 def main() -> None:
     """Run `backend`."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would read the metadata of all that is installed
     try:
+        installed_entry_points(GROUP)  # before any library trips over damaged metadata
         typer.main.get_command(_root())(prog_name="backend")
     except Exception as error:
         from galaxy_chassis.errors import BootError  # noqa: PLC0415 - listing commands does without it
@@ -95,7 +100,7 @@ def _root() -> typer.Typer:
 
 
 def _contributed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return {point.name: point for point in installed_entry_points(GROUP)}
 
 
 def _summary(point: EntryPoint) -> str:
@@ -123,7 +128,7 @@ def _load_contributed(name: str) -> Any:
     """Return what the entry point names. Raise BootError for one that cannot be imported, or of two distributions."""
     from galaxy_chassis.errors import BootError  # noqa: PLC0415 - listing commands does without it
 
-    points = list(entry_points(group=GROUP, name=name))
+    points = [point for point in installed_entry_points(GROUP) if point.name == name]
     owners = ", ".join(sorted("unknown" if point.dist is None else str(point.dist.name) for point in points))
     if len(points) > 1:
         raise BootError(

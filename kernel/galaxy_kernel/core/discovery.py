@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from importlib_metadata import EntryPoint, entry_points
+from importlib_metadata import EntryPoint
 
 from galaxy_kernel.core.contributions import check_fields
 from galaxy_kernel.core.manifest import Manifest
 from galaxy_kernel.errors import PluginError
+from galaxy_kernel.installed import installed_entry_points
 
 GROUP = "galaxy.plugins"
 
@@ -54,7 +55,7 @@ def discover(disabled: Iterable[str] = (), points: Iterable[EntryPoint] | None =
     one without a proper manifest.
     """
     off = set(disabled)
-    points = list(entry_points(group=GROUP) if points is None else points)
+    points = installed_entry_points(GROUP) if points is None else list(points)
     _check_names(points)
     enabled: list[InstalledPlugin] = []
     switched_off: list[InstalledPlugin] = []

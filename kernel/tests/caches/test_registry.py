@@ -267,6 +267,28 @@ async def test_a_load_that_fails(world: Any) -> None:
     assert replica.items.get(item.id).version == 2
 
 
+@pytest.mark.parametrize("step", ["poll", "load"])
+async def test_a_stray_cancellation_does_not_end_the_following(world: Any, step: str) -> None:
+    """Something that a read or a load awaited was cancelled: memory follows the database all the same."""
+    replica, writer = await world.replica(run=False), await world.replica(run=False)
+    attempt, failed = getattr(replica.caches, step), asyncio.Event()
+
+    async def once() -> None:
+        if not failed.is_set():
+            failed.set()
+            raise asyncio.CancelledError
+        await attempt()
+
+    setattr(replica.caches, step, once)
+    item, loads = world.item(), replica.caches.state.loads
+    async with world.in_background(replica.caches.run()):
+        replica.caches.reload()
+        async with asyncio.timeout(10):
+            await failed.wait()
+        await writer.write(item)
+        await world.eventually(lambda: replica.items.values() == [item] and replica.caches.state.loads > loads)
+
+
 async def test_a_fail_over_that_lost_commits(world: Any) -> None:
     """After a load memory follows the database, even backwards, and continues with ids that were used before."""
     replica = await world.replica(run=False)
