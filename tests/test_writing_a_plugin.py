@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 from wheels import ROOT, install, run, serving
 
+from galaxy_chassis.config.loading import describe
 from galaxy_contracts.accounts import ACCOUNTS, Registration
 from galaxy_devkit.testing import Boot
 from galaxy_kernel.api import LeaseLostError, SupersededError, Term
@@ -46,12 +47,18 @@ def extract(folder: Path) -> Path:
 
 
 @pytest.fixture
-def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Return a function that imports a module of the document's examples."""
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Return a function that imports a module which the document shows."""
     monkeypatch.syspath_prepend(str(extract(tmp_path)))
-    yield lambda name: importlib.import_module(f"examples.{name}")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "examples"]:
+    yield importlib.import_module
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("examples", "galaxy_notes")]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def examples(load: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a function that imports a module of the document's examples."""
+    return lambda name: load(f"examples.{name}")
 
 
 def test_every_block_is_a_file_or_commands() -> None:
@@ -71,6 +78,16 @@ def test_the_command_writes_what_the_document_shows(tmp_path: Path) -> None:
     written = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     shown = {title: code for title, code in FILES.items() if not title.startswith("examples/")}
     assert {path: file.read_text("utf-8") for path, file in written.items()} == shown
+
+
+def test_its_readme_has_its_settings(load: Callable[[str], Any]) -> None:
+    """The table, which has the marks of `make docs`, is true to the code."""
+    _, _, marked = FILES["README.md"].partition("<!-- settings -->\n")
+    rows = marked.partition("<!-- /settings -->")[0].splitlines()
+    assert rows[2:] == [
+        f"| `{each.name}` | {each.type} | `{each.default}` | {each.doc} |"
+        for each in describe("notes", load("galaxy_notes.settings").NotesSettings)
+    ]
 
 
 @pytest.mark.slow
@@ -140,6 +157,20 @@ async def test_a_lease_is_renewed_while_its_work_runs(examples: Any, boot: Boot)
         await leases.build(keeper, (held, 3), until_renewed)
         with pytest.raises(LeaseLostError):
             await leases.build(keeper, (held, 2), asyncio.Event().wait)
+
+
+async def test_doctor_finds_what_cannot_be_reached(examples: Any, boot: Boot) -> None:
+    """The example's check is satisfied by a listener, and names the variable once that is gone."""
+    printer = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    host, port = printer.sockets[0].getsockname()
+    environment = {"BACKEND_PRINTER_ADDRESS": f"{host}:{port}"}
+    async with boot(examples("checks").PrinterPlugin, environment=environment) as booted:
+        [(_, check)] = booted.kernel.assembly.plugins.contributions("backend_doctor")
+        assert [finding.state for finding in await check.run()] == ["ok"]
+        printer.close()
+        await printer.wait_closed()
+        [finding] = await check.run()
+        assert (finding.state, "BACKEND_PRINTER_ADDRESS" in finding.detail) == ("failed", True)
 
 
 async def test_players_are_notified_once(

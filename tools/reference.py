@@ -16,6 +16,8 @@ from galaxy_devkit.testing import Api, Booted, FakeAuditLog
 from galaxy_kernel.api import (
     Cache,
     Call,
+    DoctorCheck,
+    Finding,
     Health,
     Manifest,
     Migrations,
@@ -30,7 +32,7 @@ from galaxy_kernel.core.context import Context
 from galaxy_kernel.facts import Facts
 from galaxy_kernel.wakeups import Wakeups
 
-FIELDS = (Manifest, Offer, Migrations, Probe, Health, Route, Response, RpcService, Worker)
+FIELDS = (Manifest, Offer, Migrations, Probe, Health, Route, Response, RpcService, Worker, DoctorCheck, Finding)
 """Made by plugins: shown with their fields."""
 CALLS = {
     Context: ("require", "find", "run_offline", "derive_key"),
