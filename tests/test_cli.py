@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -127,6 +129,19 @@ def test_a_process_exits_with_the_status() -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (78, "")
     assert done.stderr.startswith("backend: plugin 'adminchannel' requires 'mail.outbox'")
+
+
+@pytest.mark.parametrize("program", ["backend", "gateway", "galaxy-engine"])
+def test_programs_show_their_version(program: str) -> None:
+    """In one line, as installed, and nothing else is done."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name(program)), "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == (f"{program} {version('galaxy-backend-kernel')}\n", "")
 
 
 def test_wrong_usage_is_2() -> None:

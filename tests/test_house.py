@@ -13,6 +13,7 @@ from galaxy_kernel.core.discovery import Discovery, InstalledPlugin, discover
 from galaxy_kernel.core.hookspecs import HOOKS
 from galaxy_kernel.core.ordering import order
 from galaxy_kernel.errors import PluginError
+from galaxy_kernel.http import openapi
 from galaxy_kernel.http.route import Route
 from galaxy_kernel.http.routing import check_route
 
@@ -138,6 +139,15 @@ def test_every_route_declares_its_access(plugin: str, route: Route) -> None:
     """Each route says who may call it, under the path that says so too."""
     check_route(plugin, route)
     assert route.summary.endswith(".")
+
+
+def test_every_operation_is_described() -> None:
+    """Each says in the API's description what its summary does not say."""
+    paths = openapi.build(ROUTES)["paths"]
+    for operation in (each for path in paths.values() for each in path.values()):
+        description = operation.get("description", "")
+        assert description.endswith("."), operation["operationId"]
+        assert description != operation["summary"]
 
 
 @pytest.mark.parametrize("found", FOUND, ids=PLUGINS)

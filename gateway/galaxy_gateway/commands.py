@@ -3,11 +3,12 @@
 import asyncio
 import sys
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 import uvloop
 
-from galaxy_chassis.cli import AsJson, print_rows
+from galaxy_chassis.cli import AsJson, print_rows, version_shown
 from galaxy_chassis.gc_tuning import freeze
 from galaxy_chassis.logs import configure_logging, flush, get_logger, install_crash_dumps
 from galaxy_gateway.doctor import examine
@@ -21,6 +22,21 @@ app = typer.Typer(
     help="The gateway of Galaxy Backend: the only thing that clients reach.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Show the version and exit.",
+            is_eager=True,
+            callback=version_shown(GATEWAY, "galaxy-backend-gateway"),
+        ),
+    ] = False,
+) -> None:
+    """Do nothing else: options of the program itself stand here."""
 
 
 @app.command()

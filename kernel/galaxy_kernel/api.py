@@ -17,7 +17,7 @@ from galaxy_kernel.database.locks import SupersededError, Term, advisory_lock, s
 from galaxy_kernel.facts import Facts, Subscriptions
 from galaxy_kernel.http.call import Call, Html, RawJson, Response
 from galaxy_kernel.http.faults import field_errors, invalid_request
-from galaxy_kernel.http.fields import DisplayName, Email, Language, Timestamp, TimeZone
+from galaxy_kernel.http.fields import Described, DisplayName, Email, Language, Timestamp, TimeZone
 from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.keyed_locks import KeyedLocks
@@ -54,6 +54,7 @@ __all__ = [
     "Connection",
     "Context",
     "Database",
+    "Described",
     "DevExample",
     "DisplayName",
     "DoctorCheck",

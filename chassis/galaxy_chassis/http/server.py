@@ -25,8 +25,8 @@ _SOON = {"Retry-After": "1"}
 _ABORT_WITHIN = 1.0
 """Seconds a request that is aborted may take to clean up."""
 
-Fixed = Callable[[str], Awaitable[RawResponse]]
-"""Answers one path in every state of the server; called with the request id."""
+Fixed = Callable[[BaseRequest, str], Awaitable[RawResponse]]
+"""Answers GET on one path in every state of the server; called with the request and its id."""
 ProbeDocument = Callable[[], Awaitable[tuple[int, Mapping[str, Any]]]]
 """Return the status and the document of `/healthz` or `/readyz`."""
 
@@ -162,7 +162,7 @@ async def answer_fixed(request: BaseRequest, fixed: Fixed) -> AnyResponse:
     request_id = new_request_id()
     if request.method not in ("GET", "HEAD"):
         return problem_response(method_not_allowed(("GET", "HEAD")), request_id)
-    return await (fixed.answer(request, request_id) if isinstance(fixed, _ProbeAnswer) else fixed(request_id))
+    return await fixed(request, request_id)
 
 
 class _ProbeAnswer:
@@ -171,17 +171,9 @@ class _ProbeAnswer:
     def __init__(self, probe: ProbeDocument, sees_details: Callable[[BaseRequest], bool]) -> None:
         self._probe, self._sees_details = probe, sees_details
 
-    async def __call__(self, request_id: str) -> RawResponse:
-        """Answer without the details."""
-        return await self._answer(request_id, details=False)
-
-    async def answer(self, request: BaseRequest, request_id: str) -> RawResponse:
-        """Answer a request."""
-        return await self._answer(request_id, details=self._sees_details(request))
-
-    async def _answer(self, request_id: str, *, details: bool) -> RawResponse:
+    async def __call__(self, request: BaseRequest, request_id: str) -> RawResponse:
         status, document = await self._probe()
-        shown = document if details else without_details(document)
+        shown = document if self._sees_details(request) else without_details(document)
         return json_response(status, msgspec.json.encode(shown), request_id)
 
 

@@ -7,7 +7,7 @@ plugin, which works without such an entry point but is then not listed by `--hel
 
 import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from importlib_metadata import EntryPoint
@@ -93,10 +93,21 @@ def _root() -> typer.Typer:
     )
 
     @app.callback(help="Galaxy Backend: hosts turn-based games that run for weeks.")
-    def root() -> None:
-        """Do nothing: the root needs a callback to be a group."""
+    def root(
+        version: Annotated[
+            bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+        ] = False,
+    ) -> None:
+        """Do nothing else: the root needs a callback to be a group."""
 
     return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from galaxy_chassis.cli import version_shown  # noqa: PLC0415 - listing commands does without it
+
+        version_shown("backend", "galaxy-backend-kernel")(wanted)
 
 
 def _contributed() -> dict[str, EntryPoint]:
@@ -126,7 +137,7 @@ def _load(name: str) -> Any:
 
 def _load_contributed(name: str) -> Any:
     """Return what the entry point names. Raise BootError for one that cannot be imported, or of two distributions."""
-    from galaxy_chassis.errors import BootError  # noqa: PLC0415 - listing commands does without it
+    from galaxy_chassis.errors import BootError, place  # noqa: PLC0415 - listing commands does without it
 
     points = [point for point in installed_entry_points(GROUP) if point.name == name]
     owners = ", ".join(sorted("unknown" if point.dist is None else str(point.dist.name) for point in points))
@@ -138,7 +149,8 @@ def _load_contributed(name: str) -> Any:
         return points[0].load()
     except Exception as error:
         raise BootError(
-            f"the command {name!r} (distribution {owners}) cannot be imported: {type(error).__name__}: {error}: "
+            f"the command {name!r} (distribution {owners}) cannot be imported: {type(error).__name__}: {error} "
+            f"({place(error, points[0].module.partition('.')[0])}): "
             "reinstall or update the distribution"
         ) from error
 

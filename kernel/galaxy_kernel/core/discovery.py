@@ -6,6 +6,7 @@ from typing import Any
 
 from importlib_metadata import EntryPoint
 
+from galaxy_chassis.errors import place
 from galaxy_kernel.core.contributions import check_fields
 from galaxy_kernel.core.manifest import Manifest
 from galaxy_kernel.errors import PluginError
@@ -97,7 +98,8 @@ def _load(point: EntryPoint) -> InstalledPlugin:
     try:
         factory = point.load()
     except Exception as error:
-        raise PluginError(f"{who} cannot be imported: {type(error).__name__}: {error}: {remedy}") from error
+        where = place(error, point.module.partition(".")[0])
+        raise PluginError(f"{who} cannot be imported: {type(error).__name__}: {error} ({where}): {remedy}") from error
     manifest = getattr(factory, "manifest", None)
     if not isinstance(factory, type) or not isinstance(manifest, Manifest):
         raise PluginError(f"{who} names {point.value!r}, which is not a class with a Manifest `manifest`: {remedy}")

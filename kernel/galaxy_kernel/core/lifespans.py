@@ -7,6 +7,7 @@ from typing import Any
 
 from galaxy_chassis.cancellation import own_cancellation_only
 from galaxy_chassis.clock import Clock
+from galaxy_chassis.errors import place
 from galaxy_chassis.logs import get_logger
 from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.core.contributions import check_items
@@ -44,7 +45,7 @@ class Lifespans:
                 with self._watched(name, "starting"), own_cancellation_only():
                     offers = await lifespan.__aenter__()
             except Exception as error:
-                raise PhaseError(name, "backend_lifespan", error) from error
+                raise PhaseError(name, "backend_lifespan", error, self._plugins.package(name)) from error
             stack.push_async_callback(self._leave, name, lifespan)
             self._take_offers(name, offers)
 
@@ -84,7 +85,8 @@ class Lifespans:
                 with self._watched(name, "stopping"), own_cancellation_only():
                     await lifespan.__aexit__(None, None, None)
         except Exception as error:  # a plugin that fails to stop must not prevent the others from stopping
-            self.errors.append(f"plugin {name!r}: {type(error).__name__}: {error}")
+            where = place(error, self._plugins.package(name))
+            self.errors.append(f"plugin {name!r}: {type(error).__name__}: {error} ({where})")
             _log.error("plugin_stop_failed", plugin=name, exc_info=error)
         finally:
             self._services.withdraw(name)

@@ -187,7 +187,9 @@ async def test_a_stop_that_fails_keeps_nobody_from_stopping() -> None:
         async with AsyncExitStack() as stack:
             await lifespans.enter(stack)
     assert fleet.trail[3:] == ["c stopping", "c out", "b stopping", "a stopping", "a out"]
-    assert lifespans.errors == ["plugin 'b': OSError: valve stuck"]
+    (error,) = lifespans.errors
+    assert error.startswith("plugin 'b': OSError: valve stuck (")
+    assert "test_lifespans.py:" in error
     assert [(line["event"], line["plugin"]) for line in lines] == [("plugin_stop_failed", "b")]
     assert fleet.services.find(service) is None
 
