@@ -153,7 +153,7 @@ async def test_a_lease_is_renewed_while_its_work_runs(examples: Any, boot: Boot)
                 while not (await connection.execute(until)).scalar_one():
                     await asyncio.sleep(0.01)
 
-        keeper = leases.make_keeper(booted.database, timedelta(seconds=0.3))
+        keeper = leases.make_keeper(booted.database, timedelta(seconds=6))  # renewed every 2 s
         await leases.build(keeper, (held, 3), until_renewed)
         with pytest.raises(LeaseLostError):
             await leases.build(keeper, (held, 2), asyncio.Event().wait)
