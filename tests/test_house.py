@@ -25,7 +25,7 @@ ROUTES: list[tuple[str, Route]] = describe_routes(assemble({}))
 
 MODULES = {
     "__init__", "plugin", "settings", "errors", "domain", "tables", "queries", "service", "routes", "rpc", "workers",
-    "caches", "events", "commands",
+    "caches", "events", "commands", "doctor",
 }  # fmt: skip
 """Names that mean the same in every plugin."""
 OWN_PARTS = {
@@ -215,6 +215,19 @@ def test_files_without_a_test_hold_data_alone() -> None:
 def test_every_hook_is_in_the_guide(hook: str) -> None:
     """The guide for authors of plugins lists every hook."""
     assert f"| `{hook}()` |" in (ROOT / "docs/writing-a-plugin.md").read_text()
+
+
+def test_advisory_locks_are_taken_in_one_place() -> None:
+    """Their names are hashed with the schema there; a lock taken elsewhere might meet another one's number."""
+    allowed = {"kernel/galaxy_kernel/database/locks.py", "migrations/galaxy_migrations"}
+    taken = [
+        path.relative_to(ROOT).as_posix()
+        for folder in (*ROOT.glob("*/galaxy_*"), *ROOT.glob("plugins/*/galaxy_*"))
+        for path in sorted(folder.rglob("*.py"))
+        if re.search(r"pg_(try_)?advisory", path.read_text())
+    ]
+    assert [path for path in taken if not any(path.startswith(each) for each in allowed)] == []
+    assert "kernel/galaxy_kernel/database/locks.py" in taken
 
 
 def test_changelog_has_an_unreleased_section() -> None:

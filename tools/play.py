@@ -1,4 +1,4 @@
-"""`make play`: a whole game between two scripted players against `backend dev`, and its story.
+"""`make play`: a whole game between two scripted players through the gateway of `backend dev`, and its story.
 
 Everything is new and temporary: database, mails, engine. The players sign in by codes from their mails, one creates the
 game, and each turn runs as soon as both have sent final orders. What is printed is what the first player reads.
@@ -12,15 +12,21 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 
-GAMES = "/api/v1/user/games"
+from galaxy_client import Galaxy, GalaxyError
+from galaxy_client.models import Challenge, EngineVersion, Game
+
 _PATIENCE = 60.0
-"""Seconds for whatever is waited for."""
+"""Seconds until everything runs."""
+_A_GAME = 600.0
+"""Seconds that the game may take."""
 _BANNER_ENDS = "turns/0/report"
 
 
@@ -31,37 +37,26 @@ class PlayError(Exception):
 class Player:
     """A scripted player: sends what it can spare to the planet that is cheapest to take."""
 
-    def __init__(self, name: str, http: aiohttp.ClientSession, boldness: float) -> None:
+    def __init__(self, name: str, gateway: str, boldness: float) -> None:
         self.name, self.boldness = name, boldness
         """`boldness`: the share of a planet's ships that leaves it."""
-        self._http = http
-        self._headers: dict[str, str] = {}
+        self.galaxy = Galaxy(gateway)
 
-    async def sign_in(self, api: str, mails: str) -> None:
+    async def sign_in(self, mails: str) -> None:
         """Sign in by the code of a mail, and take the name."""
-        self._api, email = api, f"{self.name.lower()}@example.test"
-        sent = await self.ask("POST", "/api/v1/public/auth/send-email-code", {"email": email})
-        async with self._http.get(f"{mails}/api/code", params={"to": email}) as answer:
-            code = (await answer.text()).strip()
-        body = {"challenge_id": sent["challenge_id"], "code": code}
-        session = await self.ask("POST", "/api/v1/public/auth/confirm-email-code", body)
-        self._headers = {"Authorization": f"Bearer {session['session_token']}"}
-        await self.ask("PATCH", "/api/v1/user/account", {"display_name": self.name})
+        email = f"{self.name.lower()}@example.test"
 
-    async def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Make a request and return the answer's JSON. Raise PlayError for an error."""
-        async with self._http.request(method, f"{self._api}{path}", json=body, headers=self._headers) as answer:
-            document = await answer.json() if answer.content_length else None
-            if answer.status >= 400:
-                raise PlayError(f"{method} {path}: {answer.status} {document}")
-            return document
+        async def code(_: Challenge) -> str:
+            async with aiohttp.ClientSession() as http, http.get(f"{mails}/api/code", params={"to": email}) as answer:
+                return (await answer.text()).strip()
 
-    async def move(self, game: str, turn: int) -> None:
+        await self.galaxy.sign_in(email, code)
+        await self.galaxy.change_account(display_name=self.name)
+
+    async def move(self, game: UUID, turn: int) -> None:
         """Send final orders for a turn."""
-        report = await self.ask("GET", f"{GAMES}/{game}/turns/{turn}/report")
-        options = await self.ask("GET", f"{GAMES}/{game}/orders/options")
-        orders = self.orders(report["data"], options.get("data", {}))
-        await self.ask("PUT", f"{GAMES}/{game}/orders", {"turn": turn, "orders": orders, "final": True})
+        report, options = await self.galaxy.report(game, turn), await self.galaxy.options(game)
+        await self.galaxy.send(game, self.orders(report.data, options.data or {}), final=True, turn=turn)
 
     def orders(self, seen: dict[str, Any], possible: dict[str, Any]) -> list[dict[str, Any]]:
         """Return orders: each planet sends to the target that gives most industry for its defenders and the way."""
@@ -86,7 +81,7 @@ def _worth(planet: dict[str, Any], turns: int, ships: int) -> float:
 
 @asynccontextmanager
 async def backend() -> AsyncIterator[tuple[str, str]]:
-    """Run `backend dev` on free ports and new data; yield the addresses of the API and of the mail page."""
+    """Run `backend dev` on free ports and new data; yield the addresses of the gateway and of the mail page."""
     with tempfile.TemporaryDirectory(prefix="galaxy-play-") as folder:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "galaxy_kernel", "dev", "--any-ports", "--data", str(Path(folder) / "data")),
@@ -97,7 +92,7 @@ async def backend() -> AsyncIterator[tuple[str, str]]:
         try:
             banner = await asyncio.wait_for(_banner(process), _PATIENCE)
             reading = asyncio.create_task(_drain(process))
-            yield _address(banner, "API"), _address(banner, "Mail page")
+            yield _address(banner, "Gateway"), _address(banner, "Mail page")
             reading.cancel()
         finally:
             if process.returncode is None:
@@ -128,69 +123,56 @@ def _address(banner: str, label: str) -> str:
     return found[1]
 
 
-async def until(what: str, ask: Any) -> Any:
-    """Wait until a question has a true answer, and return it."""
-    async with asyncio.timeout(_PATIENCE):
-        while not (answer := await ask()):  # noqa: ASYNC110 # the backend is another process
-            await asyncio.sleep(0.05)
-        return answer
-    raise PlayError(f"waited for {what}")
-
-
-async def create(players: list[Player], options: dict[str, Any]) -> str:
+async def create(players: list[Player], options: dict[str, Any]) -> UUID:
     """Have the first player create a game that the others join, and start it; return its id."""
-    owner = players[0]
-
-    async def version() -> Any:
-        items = (await owner.ask("GET", "/api/v1/user/engine-versions"))["items"]
-        return items and items[0]["players"] and items[0]["id"]
-
-    spec = {
-        "name": "The long night",
-        "engine_version": await until("the reference engine", version),
-        "min_players": len(players),
-        "max_players": len(players),
-        "schedule": {"interval": "1d"},
-        "run_when_final": True,
-        "options": options,
-    }
-    game: str = (await owner.ask("POST", GAMES, spec))["id"]
-    await owner.ask("POST", f"{GAMES}/{game}/open-enrolment")
+    owner = players[0].galaxy
+    version = await _reference_engine(owner)
+    game = await owner.create(
+        "The long night",
+        str(version.id),
+        min_players=len(players),
+        max_players=len(players),
+        schedule={"interval": "1d"},
+        run_when_final=True,
+        options=options,
+    )
+    await owner.open_enrolment(game.id)
     for player in players:
-        await player.ask("POST", f"{GAMES}/{game}/join")
-    await owner.ask("POST", f"{GAMES}/{game}/start")
-
-    async def running() -> Any:
-        state = (await owner.ask("GET", f"{GAMES}/{game}"))["state"]
-        if state == "start_failed":
-            raise PlayError("the game could not be started")
-        return state == "running"
-
-    await until("the first position", running)
-    return game
+        await player.galaxy.join(game.id)
+    await owner.start(game.id)
+    started = await owner.until(game.id, lambda shown: shown.state in ("running", "start_failed"), every=0.1)
+    if started.state == "start_failed":
+        raise PlayError(f"the game could not be started: {started.failure}")
+    return game.id
 
 
-async def play(game: str, players: list[Player]) -> dict[str, Any]:
-    """Play a game to its end, print each report of the first player, and return the game."""
-    reader = players[0]
-    turn = 0
+async def _reference_engine(galaxy: Galaxy) -> EngineVersion:
+    """Return the version of the reference engine, once it has been checked."""
     while True:
-        report = await reader.ask("GET", f"{GAMES}/{game}/turns/{turn}/report")
-        print(f"\n{report.get('text', '').strip()}\n", flush=True)
-        shown: dict[str, Any] = await reader.ask("GET", f"{GAMES}/{game}")
-        if shown["state"] == "finished":
+        for version in (await galaxy.engine_versions()).items:
+            if version.players is not None:
+                return version
+        await asyncio.sleep(0.1)
+
+
+async def play(game: UUID, players: list[Player]) -> Game:
+    """Play a game to its end, print each report of the first player, and return the game."""
+    reader = players[0].galaxy
+    shown = await reader.game(game)
+    while True:
+        turn = shown.turn or 0
+        print(f"\n{((await reader.report(game, turn)).text or '').strip()}\n", flush=True)
+        if shown.state == "finished":
             return shown
-        waiting = {seat["seat"] for seat in shown["seats"] if seat["state"] == "playing"}
+        playing = {seat.name for seat in shown.seats if seat.state == "playing"}
         for player in players:
-            if (await player.ask("GET", f"{GAMES}/{game}"))["seat"] in waiting:
+            if player.name in playing:
                 await player.move(game, turn)
+        shown = await reader.until(game, partial(_has_moved, turn), every=0.1)
 
-        async def next_turn(now: int = turn) -> Any:
-            found = await reader.ask("GET", f"{GAMES}/{game}")
-            return found["state"] == "finished" or found["turn"] > now
 
-        await until(f"turn {turn + 1}", next_turn)
-        turn = (await reader.ask("GET", f"{GAMES}/{game}"))["turn"]
+def _has_moved(turn: int, game: Game) -> bool:
+    return game.state == "finished" or (game.turn or 0) > turn
 
 
 async def main() -> None:
@@ -198,21 +180,21 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--planets", type=int, default=5, help="planets a player (3 to 10)")
     arguments = parser.parse_args()
-    async with backend() as (api, mails), aiohttp.ClientSession() as http:
-        players = [Player("Ada", http, 0.9), Player("Bob", http, 0.6)]
+    async with backend() as (gateway, mails), AsyncExitStack() as stack:
+        players = [Player("Ada", gateway, 0.9), Player("Bob", gateway, 0.6)]
         for player in players:
-            await player.sign_in(api, mails)
-        game = await create(players, {"planets": arguments.planets})
-        finished = await play(game, players)
-        names = {seat["seat"]: seat["name"] for seat in finished["seats"]}
-        winners = [names[seat] for seat in (finished["result"] or {}).get("winners", [])]
-        print(f"The game is over after {finished['turn']} turns. Winner: {', '.join(winners) or 'nobody'}.")
+            await stack.enter_async_context(player.galaxy)
+            await player.sign_in(mails)
+        async with asyncio.timeout(_A_GAME):
+            finished = await play(await create(players, {"planets": arguments.planets}), players)
+        winners = [finished.named(seat) for seat in (finished.result or {}).get("winners", [])]
+        print(f"The game is over after {finished.turn} turns. Winner: {', '.join(winners) or 'nobody'}.")
 
 
 if __name__ == "__main__":
     try:
         asyncio.run(main())
-    except PlayError as error:
+    except (PlayError, GalaxyError) as error:
         sys.exit(f"make play: {error}")
     except TimeoutError:
         sys.exit("make play: it took too long")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from galaxy_chassis.clock import SystemClock
-from galaxy_chassis.errors import ConfigurationError
+from galaxy_chassis.errors import BootError, ConfigurationError
 from galaxy_chassis.http.problems import Problem
 from galaxy_gateway.forwarding.backends import Backends
 from galaxy_gateway.gateway import configure
@@ -115,7 +115,7 @@ async def _live_events(settings: GatewaySettings, address: str) -> Finding:
                 break
     except grpc.aio.AioRpcError as error:
         return Finding(name, "failed", f"{error.code().name}: {error.details()}: is GATEWAY_PUSH_ADDR right?")
-    except (ProtocolError, ConfigurationError) as error:
+    except (ProtocolError, BootError) as error:
         return Finding(name, "failed", str(error))
     except TimeoutError:
         return Finding(name, "failed", f"no answer within {PATIENCE:g} s: is a firewall in between?")

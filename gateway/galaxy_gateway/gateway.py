@@ -122,6 +122,7 @@ class Gateway:
             self._backends,
             Idempotency(self._store, names, Sealer(secret), IdempotencyMetrics(meter)),
             operations,
+            self.server.in_flight,
             token=self._token,
             max_body=settings.max_body,
             cookie_sessions=cookie_sessions,
@@ -137,7 +138,7 @@ class Gateway:
             peers=TrustedPeers(settings.trusted_proxies),
             cors=Cors(settings.cors_origins, settings.cookie_origins),
             cookie_sessions=cookie_sessions,
-            telemetry=HttpTelemetry(self._telemetry),
+            telemetry=HttpTelemetry(self._telemetry, "http" if self._certificate is None else "https"),
         )
         return calls, edge
 
@@ -203,8 +204,7 @@ class Gateway:
         self.probes.forget()
         timeout = self.settings.shutdown_timeout.total_seconds()
         _log.info("drain_started", timeout_seconds=timeout)
-        await asyncio.gather(self.server.drain(timeout), self._streams.drain(timeout))
-        await self._calls.drain(timeout)
+        await asyncio.gather(self.server.drain(timeout), self._streams.drain(timeout), self._calls.drain(timeout))
 
     async def _introspect(self, token: str) -> Caller | None:
         return await introspect(self._backends, self._token, token)
@@ -226,11 +226,14 @@ class Gateway:
     def _add_gauges(self) -> None:
         gauge = self._telemetry.gauge
         gauge("gateway.connections", lambda: self.server.connections, unit="{connection}", description="Open now.")
-        gauge(
+        counter = self._telemetry.counter
+        counter(
+            "gateway.connections_ended", lambda: self.server.connections_ended, description="By a limit, by reason."
+        )
+        counter(
             "gateway.backend_failures",
             lambda: self._backends.failures,
-            description="Calls that came to nothing since the start, by reason.",
-            label="reason",
+            description="Calls without an answer, by reason.",
         )
 
     async def _readiness(self) -> tuple[int, Mapping[str, Any]]:

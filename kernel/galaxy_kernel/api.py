@@ -3,6 +3,7 @@
 from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, NoSettings, Settings, TypeName
+from galaxy_chassis.doctor import DoctorCheck, Finding
 from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.http.problems import FieldError, Problem, conflict, invalid, not_found, throttled
 from galaxy_chassis.logs import email_hash
@@ -12,7 +13,7 @@ from galaxy_kernel.core.companions import Companion, CompanionRun, DevExample
 from galaxy_kernel.core.context import Context
 from galaxy_kernel.core.manifest import Manifest, Migrations, Offer
 from galaxy_kernel.database import Connection, Database, after_commit, is_unavailable, sqlstate, unique_violation
-from galaxy_kernel.database.locks import SupersededError, Term, advisory_lock
+from galaxy_kernel.database.locks import SupersededError, Term, advisory_lock, shared_lock_sql
 from galaxy_kernel.facts import Facts, Subscriptions
 from galaxy_kernel.http.call import Call, Html, RawJson, Response
 from galaxy_kernel.http.faults import field_errors, invalid_request
@@ -56,10 +57,12 @@ __all__ = [
     "Described",
     "DevExample",
     "DisplayName",
+    "DoctorCheck",
     "Duration",
     "Email",
     "Facts",
     "FieldError",
+    "Finding",
     "Halt",
     "Health",
     "Html",
@@ -116,6 +119,7 @@ __all__ = [
     "queue_indexes",
     "request_context",
     "request_id",
+    "shared_lock_sql",
     "sqlstate",
     "throttled",
     "unique_violation",

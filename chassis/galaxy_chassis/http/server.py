@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from aiohttp.web import BaseRequest, ServerRunner, TCPSite
+from aiohttp.web import BaseRequest, ServerRunner
 
 from galaxy_chassis.config.settings import split_address
 from galaxy_chassis.errors import BootError
@@ -66,6 +66,7 @@ class HttpServer:
         """Why requests are turned away; None while they are served."""
         self._factory: ConnectionFactory | None = None
         self._runner: ServerRunner | None = None
+        self._listener: asyncio.Server | None = None
         self.address = listen_address
         """Where it listens, `HOST:PORT`; once started, with the port it got."""
 
@@ -75,15 +76,26 @@ class HttpServer:
         factory.guard.fit_descriptors()
         runner = ServerRunner(factory, shutdown_timeout=1.0)
         await runner.setup()
-        host, port = split_address(self._listen_address)
         try:
-            await TCPSite(runner, host, port, backlog=_BACKLOG, ssl_context=self._tls).start()
+            self._listener = await self._listen(factory)
         except OSError as error:
             await runner.cleanup()
             raise self._not_bound(error) from error
         self._factory, self._runner = factory, runner
-        host, port = runner.addresses[0][:2]
+        host, port = self._listener.sockets[0].getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def _listen(self, factory: ConnectionFactory) -> asyncio.Server:
+        """Bind. Not by aiohttp's own site: that has no time limit for TLS handshakes, which the guard does not see."""
+        host, port = split_address(self._listen_address)
+        return await asyncio.get_running_loop().create_server(
+            factory,
+            host,
+            port,
+            backlog=_BACKLOG,
+            ssl=self._tls,
+            ssl_handshake_timeout=None if self._tls is None else self._limits.head,
+        )
 
     def serve_probe(self, path: str, probe: ProbeDocument) -> None:
         """Answer GET on `path` with what `probe` returns, in every state of the server, without an access line.
@@ -115,6 +127,9 @@ class HttpServer:
         """Close the listener and every connection. Safe to call in any state, and more than once."""
         runner, self._runner = self._runner, None
         self.refusal = _stopping
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         if runner is not None:
             await runner.cleanup()
             self.in_flight.close()

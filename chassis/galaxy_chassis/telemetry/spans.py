@@ -46,6 +46,10 @@ class Trace:
         self._token: Token[Context] = attach(set_span_in_context(NonRecordingSpan(context)))
         self._started = time.time_ns()
 
+    def rename(self, name: str, attributes: Attributes) -> None:
+        """Replace name and attributes, where only the end shows what it was."""
+        self._name, self._attributes = name, attributes
+
     def end(self, resource: Resource, error: str | None, attributes: Attributes) -> ReadableSpan:
         """End the span and return it as exporters read it, with more attributes.
 

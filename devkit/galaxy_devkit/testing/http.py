@@ -44,7 +44,7 @@ class FakeAdminAuthenticator:
 
 
 class FakeAuditLog:
-    """Keeps what is recorded, in order, in `lines`."""
+    """An `AuditLog` that keeps what is recorded, in order, in `lines`."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[Any, ...]] = []

@@ -32,8 +32,6 @@ from galaxy_kernel.workers.worker import Worker
 
 _TRIM_INTERVAL = timedelta(minutes=5)
 
-_log = get_logger("galaxy_kernel.core.facilities", plugin=KERNEL)
-
 
 class Facilities:
     """The facilities of one kernel. The kernel calls them, never the reverse."""
@@ -120,9 +118,7 @@ class Facilities:
         """Finish requests, calls and passes of workers within `timeout` seconds."""
         rpc = self.rpc.stop(timeout) if self.rpc is not None else asyncio.sleep(0)
         workers = self._supervisor.drain(timeout) if self._supervisor is not None else asyncio.sleep(0, [])
-        _, late, _ = await asyncio.gather(self.http.server.drain(timeout), workers, rpc)
-        if late:
-            _log.warning("workers_cancelled", workers=late)
+        await asyncio.gather(self.http.server.drain(timeout), workers, rpc)
 
     def _make_caches(self, resources: KernelResources, feed: Feed) -> Caches:
         database, wakeups, clock = resources.database, resources.wakeups, self._clock
@@ -164,6 +160,13 @@ class Facilities:
             unit="{connection}",
             description="Client connections that a limit ended, by reason.",
         )
+        if (rpc := self.rpc) is not None:
+            self._assembly.telemetry.gauge(
+                "galaxy.rpc.health.crowded_out",
+                lambda: rpc.crowded_out,
+                unit="{call}",
+                description="Health calls without the gateway's token that found no place, since the start.",
+            )
 
     def _supervise(self, resources: KernelResources, feed: Feed) -> Supervisor:
         workers = [
@@ -211,7 +214,8 @@ async def _warm(caches: Caches) -> None:
 
 def _listener_probe(rpc: RpcServer) -> Probe:
     async def check() -> Health:
-        return Health() if rpc.bound else Health("failed", "the gRPC listener is not bound")
+        fault = await rpc.fault()
+        return Health("failed", fault) if fault else Health()
 
     return Probe("grpc_listener", check, gates="ready")
 

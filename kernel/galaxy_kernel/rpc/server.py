@@ -21,7 +21,13 @@ from galaxy_kernel.rpc.service import RpcService
 TOKEN_KEY = "x-gateway-token"  # noqa: S105  a metadata key, not a token
 REQUEST_ID_KEY = "x-request-id"
 MAX_CALLS = 1024
-"""Calls at once; one more is refused with RESOURCE_EXHAUSTED."""
+"""Calls with the token at once; one more is refused with RESOURCE_EXHAUSTED."""
+MAX_CHECKS = 64
+"""Health checks at once by callers that did not show the token; one more ends the oldest, which sends no request."""
+MAX_WATCHES = 16
+"""Health watches at once by callers that did not show the token; one more is refused with RESOURCE_EXHAUSTED."""
+MAX_STREAMS = 100
+"""Calls at once on one connection; a client keeps the next ones back until one ends."""
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # or a second process would silently share the port
@@ -30,10 +36,17 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),  # a gateway that has silently gone is noticed within 40 s
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # the gateway may send pings as often
+    # the gateway may send pings every 10 s (gRPC proposal A8); half of that, since one that is early counts against it
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.max_concurrent_streams", MAX_STREAMS),
+    # else calls of a burst that follow right on others' ends are refused, though the client has kept to the limit
+    ("grpc.http.overload_protection", 0),
 )
 _HEALTH = health.SERVICE_NAME
 _KERNEL = "kernel"
+_FIRST_REQUEST = 5.0
+"""Seconds in which a caller without the token sends its request."""
+_CHECK_TIMEOUT = 1.0
 _LAST_WRITES = 1.0
 """Seconds at most for last messages to reach watchers of the health service and ended streams."""
 
@@ -66,7 +79,7 @@ class RpcServer:
         comes from, for the message when it is taken.
         """
         self._listen_address, self._variable = listen_address, variable
-        self._services = services
+        self._services, self._token = services, token
         self._calls = _Calls(_owners(services), token, observer or _unobserved)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
@@ -78,9 +91,28 @@ class RpcServer:
         """Whether it accepts calls."""
         return self._server is not None and not self._calls.draining
 
+    @property
+    def crowded_out(self) -> int:
+        """Health calls without the token that were refused, or ended for newer ones, so far."""
+        return self._calls.crowded_out
+
+    async def fault(self) -> str:
+        """Return why a gateway that connects now would not be answered, empty where it would; makes a call as one."""
+        if not self.bound:
+            return "the gRPC listener is not bound"
+        options = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
+        metadata = ((TOKEN_KEY, self._token),) if self._token else ()
+        async with grpc.aio.insecure_channel(self.address, options=options) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check
+            try:
+                await check(health_pb2.HealthCheckRequest(), metadata=metadata, timeout=_CHECK_TIMEOUT)
+            except grpc.aio.AioRpcError as error:
+                return f"the gRPC listener does not answer a call: {error.code().name}: {error.details()}"
+        return ""
+
     async def start(self) -> None:
         """Listen. Raise BootError, naming the variable, when the address cannot be had."""
-        server = grpc.aio.server(interceptors=[self._calls], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+        server = grpc.aio.server(interceptors=[self._calls], options=_OPTIONS)
         try:
             self._add_services(server)
             port = self._bind(server)
@@ -126,7 +158,11 @@ class RpcServer:
 
 
 class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has no types
-    """Handles what surrounds every call: token, request context, span, failures, and the end when draining."""
+    """Handles what surrounds every call: token, limits, request context, span, failures, and the end when draining.
+
+    Callers with and without the token share no limit, so that nobody without it keeps a gateway out. That is why gRPC's
+    own `maximum_concurrent_rpcs`, which counts both, is not set.
+    """
 
     def __init__(self, owners: Mapping[str, str], token: str | None, observer: Observer) -> None:
         self._owners, self._observer = owners, observer
@@ -134,6 +170,10 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
         self.draining = False
         self.unary: set[asyncio.Task[Any]] = set()
         self._streams: set[asyncio.Task[Any]] = set()
+        self._checks: dict[asyncio.Task[Any], None] = {}
+        """Health checks without the token, the oldest first."""
+        self._watches = 0
+        self.crowded_out = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -141,9 +181,10 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
         """Refuse the call, or wrap its handler."""
         method: str = details.method
         service = method[1:].rpartition("/")[0]
-        if service == _HEALTH:
-            return await continuation(details)
         metadata = dict(details.invocation_metadata)
+        if service == _HEALTH:
+            handler = await continuation(details)
+            return handler if handler is None or self._shows_token(metadata) else self._limited(handler)
         refusal = self._refusal(metadata)
         if refusal is not None:
             return _refusing(*refusal)
@@ -175,9 +216,7 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
                 grpc.StatusCode.FAILED_PRECONDITION,
                 "gRPC is closed here: set BACKEND_GATEWAY_TOKEN on the backend to open it.",
             )
-        given = metadata.get(TOKEN_KEY, "")
-        given = given.encode() if isinstance(given, str) else given
-        if not hmac.compare_digest(given, self._token):
+        if not self._shows_token(metadata):
             return (
                 grpc.StatusCode.UNAUTHENTICATED,
                 f"This call needs the gateway's token in the metadata {TOKEN_KEY}.",
@@ -185,6 +224,54 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
         if self.draining:
             return grpc.StatusCode.UNAVAILABLE, _STOPPING
         return None
+
+    def _shows_token(self, metadata: Mapping[str, str | bytes]) -> bool:
+        given = metadata.get(TOKEN_KEY, "")
+        given = given.encode() if isinstance(given, str) else given
+        return self._token is not None and hmac.compare_digest(given, self._token)
+
+    def _limited(self, handler: Any) -> Any:
+        """Return a handler for a health call without the token, which has one of few places.
+
+        It is a streaming one, so that it has its place before the request arrives, and time to send it is limited.
+        """
+        run = self._watch if handler.response_streaming else self._check
+
+        async def limited(requests: Any, context: Any) -> None:
+            await run(handler, requests, context)
+
+        return grpc.stream_stream_rpc_method_handler(limited, handler.request_deserializer, handler.response_serializer)
+
+    async def _watch(self, handler: Any, requests: Any, context: Any) -> None:
+        if self._watches >= MAX_WATCHES:
+            self.crowded_out += 1
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _CROWDED)
+        self._watches += 1
+        try:
+            await handler.unary_stream(await _first(requests, context), context)
+        finally:
+            self._watches -= 1
+
+    async def _check(self, handler: Any, requests: Any, context: Any) -> None:
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._end_oldest_check()
+        self._checks[task] = None
+        try:
+            await context.write(await handler.unary_unary(await _first(requests, context), context))
+        except asyncio.CancelledError:
+            if task in self._checks or task.uncancel() > 0:
+                raise
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _CROWDED)
+        finally:
+            self._checks.pop(task, None)
+
+    def _end_oldest_check(self) -> None:
+        """Make room for one more check without the token: an honest one is over before it is the oldest."""
+        while len(self._checks) >= MAX_CHECKS:
+            oldest = next(iter(self._checks))
+            del self._checks[oldest]
+            self.crowded_out += 1
+            oldest.cancel()
 
     def _wrapped(self, handler: Any, call: "_Call") -> Any:
         """Return a handler for the same kind of request and answer that runs the original one."""
@@ -203,6 +290,10 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
     async def _run(
         self, behaviour: Callable[..., Any], request: Any, context: Any, call: "_Call", tasks: "set[asyncio.Task[Any]]"
     ) -> Any:
+        if len(self.unary) + len(self._streams) >= MAX_CALLS:
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_CALLS} calls are open here: call another replica."
+            )
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         # gRPC runs each call in a task of its own, so its request context ends with it
         current_request.set(RequestContext(call.request_id, call.plugin))
@@ -240,6 +331,10 @@ class _Call:
 
 
 _STOPPING = "The backend is stopping: another replica will answer."
+_CROWDED = (
+    "Too many health calls are open here without the gateway's token: check again, or send the token in the metadata "
+    f"{TOKEN_KEY}."
+)
 
 _MAKERS: Mapping[tuple[bool, bool], Callable[..., Any]] = {
     (False, False): grpc.unary_unary_rpc_method_handler,
@@ -258,6 +353,17 @@ async def _answer(result: Awaitable[Any] | AsyncIterator[Any], context: Any) -> 
         async for message in result:
             await context.write(message)
     return None
+
+
+async def _first(requests: Any, context: Any) -> Any:
+    """Return the first request of a stream, or end a call that sends none in time."""
+    try:
+        async with asyncio.timeout(_FIRST_REQUEST):
+            async for request in requests:
+                return request
+    except TimeoutError:
+        await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, f"No request came within {_FIRST_REQUEST:g} s.")
+    return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The call has no request.")
 
 
 def _refusing(code: grpc.StatusCode, sentence: str) -> Any:

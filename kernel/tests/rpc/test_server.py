@@ -5,7 +5,7 @@ import io
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
@@ -18,6 +18,7 @@ from galaxy_chassis import request_context
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.logs import configure_logging
 from galaxy_kernel.errors import PhaseError, PluginError
+from galaxy_kernel.rpc import server as server_module
 from galaxy_kernel.rpc.server import RpcServer
 from galaxy_kernel.rpc.service import RpcService
 
@@ -358,3 +359,168 @@ async def test_a_client_that_leaves_closes_its_stream() -> None:
         follow.cancel()
         async with asyncio.timeout(5):
             await echo.closed.wait()
+
+
+ALONE = ("grpc.use_local_subchannel_pool", 1)
+"""Option of a channel that shares its connection with no other of the process."""
+
+
+@asynccontextmanager
+async def watching(server: RpcServer, number: int, *, connections: int = 1) -> AsyncIterator[list[Any]]:
+    """Hold so many watches of the health service open, without a token."""
+    async with AsyncExitStack() as stack:
+        channels = [
+            await stack.enter_async_context(grpc.aio.insecure_channel(server.address, options=[ALONE]))
+            for _ in range(connections)
+        ]
+        request = health_pb2.HealthCheckRequest()
+        watches = [health_pb2_grpc.HealthStub(channels[n % connections]).Watch(request) for n in range(number)]
+        await asyncio.gather(*(watch.read() for watch in watches), return_exceptions=True)
+        yield watches
+
+
+async def test_watches_without_the_token_keep_nobody_out() -> None:
+    """1,100 watches on 11 connections leave places for gateways and for an orchestrator's check."""
+    server = made(Echo())
+    async with running(server), watching(server, 1100, connections=11):
+        async with grpc.aio.insecure_channel(server.address, options=[ALONE]) as channel:
+            assert await unary(channel) == b"hello"
+            follow = channel.unary_stream(f"/{SERVICE}/Follow")(b"", metadata=AUTHORISED)
+            assert await follow.read() == b"first"
+            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        assert await server.fault() == ""
+        assert server._calls._watches <= server_module.MAX_WATCHES
+        assert server.crowded_out > 1000
+
+
+async def test_a_few_watches_need_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch more than there are places for is refused with a sentence; one that ends leaves its place."""
+    monkeypatch.setattr(server_module, "MAX_WATCHES", 2)
+    server = made(Echo())
+    async with running(server), watching(server, 2) as watches:
+        async with watching(server, 1) as (third,):
+            assert await third.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "x-gateway-token" in await third.details()
+        assert not any(watch.done() for watch in watches)
+        watches[0].cancel()
+        async with asyncio.timeout(5):
+            while server._calls._watches == 2:
+                await asyncio.sleep(0.005)
+        async with watching(server, 1) as (fourth,):
+            assert not fourth.done()
+    assert server.crowded_out == 1
+
+
+async def test_watches_with_the_token_are_not_counted_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway's own watch is kept out by no caller without the token."""
+    monkeypatch.setattr(server_module, "MAX_WATCHES", 1)
+    server = made(Echo())
+    async with running(server) as channel, watching(server, 3):
+        own = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), metadata=AUTHORISED)
+        assert (await own.read()).status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_checks_that_send_no_request_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where callers without the token keep their requests back, the oldest makes room for a check that does not."""
+    monkeypatch.setattr(server_module, "MAX_CHECKS", 2)
+    server = made(Echo())
+    async with running(server) as channel:
+        held = [channel.stream_stream("/grpc.health.v1.Health/Check")() for _ in range(2)]
+        async with asyncio.timeout(5):
+            while len(server._calls._checks) < 2:
+                await asyncio.sleep(0.005)
+            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            ended = [call for call in held if call.done()] or held
+            assert await ended[0].code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert server.crowded_out == 1
+
+
+async def test_a_check_that_sends_no_request_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller without the token that keeps its request back has a place among few, and for a limited time."""
+    monkeypatch.setattr(server_module, "_FIRST_REQUEST", 0.05)
+    server = made(Echo())
+    async with running(server) as channel:
+        held = channel.stream_stream("/grpc.health.v1.Health/Check")()
+        async with asyncio.timeout(5):
+            assert await held.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        empty = channel.stream_stream("/grpc.health.v1.Health/Check")(iter(()))
+        assert await empty.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_calls_with_the_token_have_a_limit_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the limit a call is refused with a sentence, and is answered when one has ended; health always is."""
+    monkeypatch.setattr(server_module, "MAX_CALLS", 2)
+    server = made(Echo())
+    async with running(server) as channel:
+        follows = [channel.unary_stream(f"/{SERVICE}/Follow")(b"", metadata=AUTHORISED) for _ in range(2)]
+        for follow in follows:
+            assert await follow.read() == b"first"
+        code, details = await code_of(unary(channel))
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "another replica" in details
+        await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        follows[0].cancel()
+        async with asyncio.timeout(5):
+            while len(server._calls._streams) == 2:
+                await asyncio.sleep(0.005)
+        assert await unary(channel) == b"hello"
+
+
+async def test_a_connection_has_a_limit_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client keeps calls back that exceed the limit of its connection, until others have ended."""
+    echo = Echo()
+    server = made(echo)
+    async with running(server), grpc.aio.insecure_channel(server.address, options=[ALONE]) as channel:
+        await unary(channel)  # the limit is known once the connection is there
+        calls = [asyncio.ensure_future(unary(channel, b"wait")) for _ in range(server_module.MAX_STREAMS + 20)]
+        async with asyncio.timeout(10):
+            while len(server._calls.unary) < server_module.MAX_STREAMS:
+                await asyncio.sleep(0.005)
+        async with grpc.aio.insecure_channel(server.address, options=[ALONE]) as other:
+            assert await unary(other) == b"hello"
+        assert len(server._calls.unary) == server_module.MAX_STREAMS
+        echo.go_on.set()
+        assert await asyncio.gather(*calls) == [b"wait"] * len(calls)
+
+
+async def test_its_fault_is_found_by_a_call() -> None:
+    """The listener's check makes a call: it fails where that is not answered, though the port is bound."""
+    for token in (TOKEN, None):
+        server = made(Echo(), token=token)
+        assert "not bound" in await server.fault()
+        async with running(server):
+            assert await server.fault() == ""
+            with socket.create_server(("127.0.0.1", 0)) as silent:
+                server.address = f"127.0.0.1:{silent.getsockname()[1]}"
+                assert "does not answer" in await server.fault()
+        assert "not bound" in await server.fault()
+
+
+@pytest.mark.slow
+async def test_an_idle_gateway_may_send_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subscriber that sends pings no faster than allowed keeps its stream, however little is sent to it."""
+    name = "grpc.http2.min_ping_interval_without_data_ms"
+    monkeypatch.setattr(
+        server_module, "_OPTIONS", [(each, 500 if each == name else value) for each, value in server_module._OPTIONS]
+    )
+    options = [
+        ALONE,
+        ("grpc.keepalive_time_ms", 1000),
+        ("grpc.keepalive_timeout_ms", 5000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+    server = made(Echo())
+    async with running(server), grpc.aio.insecure_channel(server.address, options=options) as channel:
+        follow = channel.unary_stream(f"/{SERVICE}/Follow")(b"", metadata=AUTHORISED)
+        assert await follow.read() == b"first"
+        with pytest.raises(TimeoutError):  # five pings are what an unknown option would not survive
+            async with asyncio.timeout(6):
+                await follow.read()
+
+
+def test_pings_may_come_every_ten_seconds() -> None:
+    """The smallest interval that is allowed leaves room for a ping that comes early (SPEC P-2)."""
+    assert dict(server_module._OPTIONS)["grpc.http2.min_ping_interval_without_data_ms"] <= 5_000

@@ -106,8 +106,8 @@ async def test_old_mail_is_pruned(boot: Boot, sink: Any, package: Path) -> None:
             old = f"UPDATE mail_deliveries SET id = '00000000-0000-7000-8000-000000000000' WHERE id = '{delivery}'"
             await connection.execute(text(old))
         workers = dict(booted.kernel.assembly.plugins.call("backend_workers"))["mail"]
-        [prune] = [worker for worker in workers if worker.singleton]
-        assert prune.name == "mail.prune" and await prune.run() is False
+        [prune] = [worker for worker in workers if worker.name == "mail.prune"]
+        assert prune.singleton and await prune.run() is False
 
         async def left() -> Any:  # the service's own worker may be running at the same time
             async with booted.database.reading() as connection:

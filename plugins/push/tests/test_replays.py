@@ -22,7 +22,7 @@ from galaxy_push.domain import MAX_REPLAYED, parse_range
 METHOD = "/galaxy.push.v1.Push/Replay"
 AUTHORISED = (("x-gateway-token", GATEWAY_TOKEN),)
 OTHER = "ffffffffffff"
-ACCOUNT, SESSION = uuid4(), uuid4()
+ACCOUNT, SESSION = UUID(int=1 << 100 | 1), UUID(int=1 << 100 | 2)  # the same in every process that collects
 
 
 def call(channel: Any, metadata: Any = AUTHORISED, **fields: Any) -> Any:
@@ -289,6 +289,20 @@ async def test_too_many_replays_are_refused(backend: Any, monkeypatch: pytest.Mo
             served._table.release()
         assert [answer.resync_required for answer in await asyncio.gather(*waiting)] == [False, False]
     assert served._waiting == 0
+
+
+async def test_a_thousand_clients_resume_at_once(backend: Any, gateway: Any) -> None:
+    """1,000 replays through one gateway are all answered; the stream and new subscribers go on meanwhile."""
+    start = await publish_all(backend, *[MINE] * 10)
+    async with gateway.subscribed(backend.address), grpc.aio.insecure_channel(backend.address) as channel:
+        await replay(backend, after=start)
+        resuming = [asyncio.ensure_future(call(channel, after=start)) for _ in range(1000)]
+        await backend.publish(*range(10, 15))
+        await gateway.heard(5)
+        async with backend.call() as another:
+            assert (await another.read()).HasField("opening")
+        answers = await asyncio.gather(*resuming)
+    assert all(numbers(answer) == list(range(10)) for answer in answers)
 
 
 async def test_a_database_that_is_away_is_unavailable(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
