@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, StringConstraints
 from galaxy_admin.audit import AdminAuditLog
 from galaxy_admin.domain import Outcome, parse_username
 from galaxy_admin.service import CHANGE_OWN_PASSWORD, AdminService
-from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route, Timestamp
+from galaxy_admin.strength import SHORTEST_PASSWORD
+from galaxy_kernel.api import Access, Call, Described, Model, Page, Paging, Route, Timestamp
 
 Username = Annotated[
     str,
@@ -17,6 +18,7 @@ Username = Annotated[
     AfterValidator(parse_username),
 ]
 Password = Annotated[str, Field(min_length=1, max_length=1024)]
+NewPassword = Annotated[Password, Described(minLength=SHORTEST_PASSWORD)]
 
 
 class AdminView(Model):
@@ -35,7 +37,7 @@ class NewAdmin(Model):
     """An account to create."""
 
     username: Username
-    password: Password
+    password: NewPassword
     """Must be changed at first use."""
 
 
@@ -43,7 +45,7 @@ class PasswordChange(Model):
     """A change of one's own password."""
 
     current_password: Password
-    new_password: Password
+    new_password: NewPassword
     """At least 12 characters, without the user name in it, and not one of those that are guessed first."""
 
 
