@@ -86,7 +86,7 @@ async def test_international_domain_gets_its_mail(full_backend: Booted, mailbox:
     assert len(mailbox.mails) == 1
 
 
-@pytest.mark.parametrize("code", ["", "1234567", "123456789", "abcdefgh", "１２３４５６７８"])
+@pytest.mark.parametrize("code", ["", "1234567", "123456789", "abcdefgh", "１２３４５６７"])
 async def test_malformed_code_costs_no_try(full_backend: Booted, mailbox: Mailbox, code: str) -> None:
     """A malformed code is refused by field, and the challenge is not affected."""
     _, challenge = await post(full_backend, SEND, {"email": "ada@example.test"})
