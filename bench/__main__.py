@@ -22,6 +22,7 @@ MEASURES = (
     "enqueue",
     "http",
     "edge",
+    "streams",
     "signins",
     "geo",
     "statements",

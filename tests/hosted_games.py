@@ -100,15 +100,20 @@ class Person:
             await asyncio.sleep(0.1)
 
 
+async def offered(person: Person, engine: str, patience: float = PATIENCE) -> None:
+    """Wait until an engine's version was checked, and can be played."""
+    async with asyncio.timeout(patience):
+        while True:
+            _, versions = await person.ask("GET", "/api/v1/user/engine-versions")
+            if any(each["engine"] == engine and each["players"] for each in versions["items"]):
+                return
+            await asyncio.sleep(0.2)
+
+
 async def start_game(people: Sequence[Person], engine: str, *, machines: int = 0, **spec: Any) -> str:
     """Have the first person create a game that all join, and wait until it runs; return its id."""
     owner, seats = people[0], len(people) + machines
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            _, versions = await owner.ask("GET", "/api/v1/user/engine-versions")
-            if any(each["engine"] == engine and each["players"] for each in versions["items"]):
-                break
-            await asyncio.sleep(0.2)
+    await offered(owner, engine)
     body = {
         "name": "Andromeda",
         "engine_version": f"{engine}@1.0.0",

@@ -132,15 +132,16 @@ async def operators(request: pytest.FixtureRequest, boot: Boot) -> AsyncIterator
 
 async def test_admin_authenticator(operators: Operators) -> None:
     """The right password of a name is its operator, always the same one; everything else is nobody."""
-    route = "admin.change_own_password"  # the one that an operator with a fresh password may use
+    # the route is the one that an operator with a fresh password may use
+    call = {"route": "admin.change_own_password", "client_address": "192.0.2.1"}
     authenticate, name, password = operators.authenticator.authenticate, operators.username, operators.password
-    identity = await authenticate(name, password, route=route)
+    identity = await authenticate(name, password, **call)
     assert identity is not None
     assert (type(identity.admin_id), identity.username) == (UUID, name)
-    assert await authenticate(name, password, route=route) == identity
+    assert await authenticate(name, password, **call) == identity
     for other, given in ((name, ""), (name, password + " "), ("nobody", password), ("", ""), ("nobody", "\0")):
-        assert await authenticate(other, given, route=route) is None, (other, given)
-    assert await authenticate(name, password, route=route) == identity
+        assert await authenticate(other, given, **call) is None, (other, given)
+    assert await authenticate(name, password, **call) == identity
 
 
 Entries = Callable[[], Awaitable[list[tuple[Any, ...]]]]

@@ -21,7 +21,8 @@ BODIES: list[tuple[bytes, int, str]] = [
     (b"", 400, "malformed_json"),
     (b"{", 400, "malformed_json"),
     (b"\xff\xfe", 400, "malformed_json"),
-    (b"[" * 100_000, 400, "malformed_json"),
+    (b"[" * 10_000, 400, "malformed_json"),
+    (b"[" * 100_000, 413, "body_too_large"),
     (b'{"email": "' + b"a" * 1_000_000 + b'"}', 413, "body_too_large"),
     (b"[]", 422, "invalid_request"),
     (b'"text"', 422, "invalid_request"),
@@ -85,7 +86,7 @@ async def test_international_domain_gets_its_mail(full_backend: Booted, mailbox:
     assert len(mailbox.mails) == 1
 
 
-@pytest.mark.parametrize("code", ["", "1234567", "123456789", "abcdefgh", "１２３４５６７８"])
+@pytest.mark.parametrize("code", ["", "1234567", "123456789", "abcdefgh", "１２３４５６７"])
 async def test_malformed_code_costs_no_try(full_backend: Booted, mailbox: Mailbox, code: str) -> None:
     """A malformed code is refused by field, and the challenge is not affected."""
     _, challenge = await post(full_backend, SEND, {"email": "ada@example.test"})

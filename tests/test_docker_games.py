@@ -3,7 +3,8 @@
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import aiohttp
 import pytest
 from docker_proxy import STAGES, DockerProxy, Stage
 from full_backend import Mailbox, Served
-from hosted_games import Person, settings, start_game
+from hosted_games import Person, offered, settings, start_game
 
+from galaxy_engine.testing.dockerd import Dockerd, NoDockerError
 from galaxy_engine.testing.fixtures import no_docker
 
 ROOT = Path(__file__).parents[1]
@@ -25,16 +27,49 @@ CALLS = (1, 3, 5, 8)
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
-@pytest.fixture(scope="session")
-def game_image(docker_host: str) -> str:
-    """The reference engine as an image."""
+def build_game(docker_host: str) -> None:
+    """Make the reference engine's image."""
     environment = {**os.environ, "DOCKER_HOST": docker_host, "DOCKER_BUILDKIT": "0"}
     base = [str(ROOT / "tools/docker/base-images.sh"), "python:3.11-slim-bookworm"]
     for command in (base, ["docker", "build", "--quiet", "--tag", IMAGE, str(ROOT / "game")]):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
         if done.returncode:
             no_docker(f"{command[0]} failed: {done.stderr[-500:]}")
+
+
+@pytest.fixture(scope="session")
+def game_image(docker_host: str) -> str:
+    """The reference engine as an image."""
+    build_game(docker_host)
     return IMAGE
+
+
+def start_again(daemon: Dockerd) -> None:
+    """Start a daemon that was killed, as an init system does: again, while its former containerd is in the way."""
+    for _ in range(4):
+        try:
+            return daemon.start()
+        except NoDockerError as error:
+            last = error
+    raise last
+
+
+@pytest.fixture
+def mortal_daemon(docker_host: str, game_image: str) -> Iterator[Dockerd]:
+    """A daemon for one test, which may kill it: with the images of the one that all others use."""
+    with tempfile.TemporaryDirectory(prefix="galaxy-mortal-", ignore_cleanup_errors=True) as folder:
+        daemon = Dockerd(Path(folder))
+        try:
+            daemon.start()
+        except NoDockerError as error:
+            no_docker(f"no second daemon can be started: {error}")
+        saved = Path(folder) / "image.tar"
+        for host, arguments in ((docker_host, ["save", "-o", saved]), (daemon.host, ["load", "-q", "-i", saved])):
+            image = [game_image] if arguments[0] == "save" else []
+            subprocess.run(["docker", "-H", host, *arguments, *image], check=True, capture_output=True, timeout=120)
+        yield daemon
+        start_again(daemon)  # what a killed one leaves behind is stopped by the next
+        daemon.clear()
 
 
 @pytest.fixture
@@ -148,3 +183,29 @@ async def test_a_game_is_played_in_a_container(
             assert (host["CapDrop"], host["ReadonlyRootfs"], host["Memory"]) == (["ALL"], True, 256 * 1024 * 1024)
         finally:
             await remove_all(daemon, stack)
+
+
+async def test_games_go_on_after_their_daemon_was_killed(
+    empty_database: str, mail_environment: dict[str, str], mailbox: Mailbox, mortal_daemon: Dockerd
+) -> None:
+    """Ten games run, the daemon dies by kill -9 and comes back: one engine a game, and turns, within 30 seconds."""
+    stack, games = f"mortal-{os.getpid()}", 10
+    environment = environment_of(mail_environment, mortal_daemon.host, stack)
+    environment["BACKEND_DOCKER_NETWORK"] = f"galaxy-{stack}"  # by whose name the bridge is called that daemons share
+    async with Served(empty_database, environment) as served, aiohttp.ClientSession() as client:
+        person = Person("ada", client, [served])
+        await person.sign_in(mailbox)
+        await offered(person, "galaxy", patience=180)  # the first containers of a new daemon
+        names = [await start_game([person], "galaxy", machines=1) for _ in range(games)]
+        await asyncio.to_thread(mortal_daemon.kill)
+        await asyncio.to_thread(start_again, mortal_daemon)
+        async with asyncio.timeout(30):
+            for name in names:
+                assert await person.send(name, 0, [])
+            for name in names:
+                await person.until(f"/{name}", lambda shown: shown["turn"] > 0)
+            async with aiodocker.Docker(mortal_daemon.host) as daemon:
+                found = await converged(daemon, stack, games)
+        assert {each["Labels"]["galaxy.game"] for each in found} == set(names)
+    async with aiodocker.Docker(mortal_daemon.host) as daemon:
+        await remove_all(daemon, stack)  # after the backend, which would start them again: they hold the network

@@ -13,6 +13,7 @@ from galaxy_kernel.core.discovery import Discovery, InstalledPlugin, discover
 from galaxy_kernel.core.hookspecs import HOOKS
 from galaxy_kernel.core.ordering import order
 from galaxy_kernel.errors import PluginError
+from galaxy_kernel.http import openapi
 from galaxy_kernel.http.route import Route
 from galaxy_kernel.http.routing import check_route
 
@@ -24,7 +25,7 @@ ROUTES: list[tuple[str, Route]] = describe_routes(assemble({}))
 
 MODULES = {
     "__init__", "plugin", "settings", "errors", "domain", "tables", "queries", "service", "routes", "rpc", "workers",
-    "caches", "events", "commands", "metrics",
+    "caches", "events", "commands", "doctor", "metrics",
 }  # fmt: skip
 """Names that mean the same in every plugin."""
 OWN_PARTS = {
@@ -141,6 +142,15 @@ def test_every_route_declares_its_access(plugin: str, route: Route) -> None:
     assert route.summary.endswith(".")
 
 
+def test_every_operation_is_described() -> None:
+    """Each says in the API's description what its summary does not say."""
+    paths = openapi.build(ROUTES)["paths"]
+    for operation in (each for path in paths.values() for each in path.values()):
+        description = operation.get("description", "")
+        assert description.endswith("."), operation["operationId"]
+        assert description != operation["summary"]
+
+
 @pytest.mark.parametrize("found", FOUND, ids=PLUGINS)
 def test_every_setting_is_documented(found: InstalledPlugin) -> None:
     """Each setting has a sentence, and stands in docs/configuration.md."""
@@ -206,6 +216,19 @@ def test_files_without_a_test_hold_data_alone() -> None:
 def test_every_hook_is_in_the_guide(hook: str) -> None:
     """The guide for authors of plugins lists every hook."""
     assert f"| `{hook}()` |" in (ROOT / "docs/writing-a-plugin.md").read_text()
+
+
+def test_advisory_locks_are_taken_in_one_place() -> None:
+    """Their names are hashed with the schema there; a lock taken elsewhere might meet another one's number."""
+    allowed = {"kernel/galaxy_kernel/database/locks.py", "migrations/galaxy_migrations"}
+    taken = [
+        path.relative_to(ROOT).as_posix()
+        for folder in (*ROOT.glob("*/galaxy_*"), *ROOT.glob("plugins/*/galaxy_*"))
+        for path in sorted(folder.rglob("*.py"))
+        if re.search(r"pg_(try_)?advisory", path.read_text())
+    ]
+    assert [path for path in taken if not any(path.startswith(each) for each in allowed)] == []
+    assert "kernel/galaxy_kernel/database/locks.py" in taken
 
 
 def test_changelog_has_an_unreleased_section() -> None:

@@ -75,6 +75,12 @@ class Client:
         """The kind of each event."""
         return [kind for _, kind, _ in self.events]
 
+    async def move(self, address: str) -> None:
+        """Lose the connection, and connect again elsewhere."""
+        await self.close()
+        self.address = address
+        self._task = asyncio.create_task(self._follow())
+
     async def close(self) -> None:
         """Leave."""
         self._task.cancel()
@@ -166,30 +172,36 @@ async def test_from_sign_in_to_revocation(full_backend: Booted, mailbox: Mailbox
 async def test_kill_9_of_the_backend_loses_and_doubles_nothing(
     empty_database: str, mail_environment: dict[str, str]
 ) -> None:
-    """While the backend is killed again and again, clients of two gateways get every event once and in order."""
+    """While the backend is killed again and again, 200 clients of two gateways get every event once and in order.
+
+    Every fourth client loses its own connection meanwhile, and resumes at the other gateway.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         push = f"127.0.0.1:{probe.getsockname()[1]}"
     environment = {**mail_environment, "BACKEND_PUSH_LISTEN_ADDR": push}
     database = Database(make_engine(empty_database), schema_of(empty_database))
-    account = str(uuid4())
-    headers = {"X-Account": account, "X-Session": str(uuid4())}
+    accounts = [str(uuid4()) for _ in range(20)]
+    people = [{"X-Account": account, "X-Session": str(uuid4())} for account in accounts]
     served = await Served(empty_database, environment).__aenter__()
-    async with gateway(push, by_header) as one, gateway(push, by_header, ring_events=3) as other:
-        clients = [Client(server.address, headers) for server in (one, other)]
-        await until(lambda: all(client.last_id for client in clients))
-        for round_ in range(3):
-            await _publish(database, account, range(round_ * 20, round_ * 20 + 10))
+    async with gateway(push, by_header) as one, gateway(push, by_header, ring_events=60) as other:
+        gateways = (one, other)
+        clients = [Client(gateways[n % 2].address, people[n % 20]) for n in range(200)]
+        await until(lambda: all(client.last_id for client in clients), 60)
+        for round_ in range(2):
+            await _publish(database, accounts, range(round_ * 20, round_ * 20 + 10))
             await served.kill()
             await served.__aexit__()
-            await _publish(database, account, range(round_ * 20 + 10, round_ * 20 + 20))
+            for n in range(round_, 200, 4):
+                await clients[n].move(gateways[(n + 1) % 2].address)
+            await _publish(database, accounts, range(round_ * 20 + 10, round_ * 20 + 20))
             served = await Served(empty_database, environment).__aenter__()
-            await until(lambda seen=round_ * 20 + 20: all(len(client.events) >= seen for client in clients))
-        for client in clients:
-            assert [data["n"] for _, _, data in client.events] == list(range(60))
-            assert client.connections == [200]
-        late = Client(other.address, headers, clients[0].events[4][0])
-        await until(lambda: len(late.events) >= 55)
+            await until(lambda seen=round_ * 20 + 20: all(len(client.events) >= seen for client in clients), 90)
+        for n, client in enumerate(clients):
+            assert [data["n"] for _, _, data in client.events] == list(range(40))
+            assert client.connections == [200] * (2 if n % 4 < 2 else 1)
+        late = Client(other.address, people[0], clients[0].events[4][0])
+        await until(lambda: len(late.events) >= 35)
         assert late.events == clients[0].events[5:]
         for client in (*clients, late):
             await client.close()
@@ -197,14 +209,15 @@ async def test_kill_9_of_the_backend_loses_and_doubles_nothing(
     await database.close()
 
 
-async def _publish(database: Database, account: str, numbers: range) -> None:
-    """Add events as a plugin does, each in a transaction of its own."""
+async def _publish(database: Database, accounts: list[str], numbers: range) -> None:
+    """Add an event to each account for each number, as a plugin does: each number in a transaction of its own."""
     for n in numbers:
         async with database.transaction() as connection:
             await connection.execute(
                 text(
                     "INSERT INTO push_events (account_id, kind, payload, request_id)"
-                    " VALUES (CAST(:account AS uuid), 'test.happened', :payload, 'request-0001')"
+                    " SELECT account, 'test.happened', :payload, 'request-0001'"
+                    " FROM unnest(CAST(:accounts AS uuid[])) AS account"
                 ),
-                {"account": account, "payload": json.dumps({"n": n})},
+                {"accounts": accounts, "payload": json.dumps({"n": n})},
             )

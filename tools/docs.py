@@ -1,21 +1,29 @@
 """Write the parts of the docs that repeat the code; with --check, report those that are out of date.
 
 Generated: `docs/configuration.md`; the table between `<!-- settings -->` and `<!-- /settings -->` in the README of each
-plugin and of the gateway; the table of hooks between `<!-- hooks -->` and `<!-- /hooks -->` in
-`docs/writing-a-plugin.md`; the table of operations between `<!-- operations -->` and `<!-- /operations -->` in
-`docs/api.md`.
+plugin and of the gateway; the table of operations between `<!-- operations -->` and `<!-- /operations -->` in
+`docs/api.md`. In `docs/writing-a-plugin.md`: the tables between such marks of the names hooks, signatures, facts and
+testing, and the files of the example, which are those that `backend new-plugin` writes: the blocks of code with
+`title="<path>"`.
 """
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import reference
+
 from galaxy_chassis.config.loading import Variable, describe
+from galaxy_devkit.scaffold.files import render
 from galaxy_gateway.settings import GATEWAY, GatewaySettings
 from galaxy_kernel.core.assembly import KERNEL, Assembly, assemble, describe_routes
 from galaxy_kernel.core.hookspecs import HOOKS, HookSpecs
 
 ROOT = Path(__file__).resolve().parents[1]
+
+EXAMPLE = "notes"
+"""The plugin that the guide develops."""
 
 HEAD = """# Configuration
 
@@ -53,10 +61,28 @@ def _documents() -> Iterator[tuple[Path, str]]:
         yield readme, _between(readme, "settings", _settings(own))
     readme = ROOT / "gateway/README.md"
     yield readme, _between(readme, "settings", _settings(list(_gateway()), program=GATEWAY))
-    guide = ROOT / "docs/writing-a-plugin.md"
-    yield guide, _between(guide, "hooks", _hooks())
+    yield from _guide()
     api = ROOT / "docs/api.md"
     yield api, _between(api, "operations", _operations(assembly))
+
+
+def _guide() -> Iterator[tuple[Path, str]]:
+    path = ROOT / "docs/writing-a-plugin.md"
+    tables = {
+        "hooks": _hooks(),
+        "signatures": reference.signatures(),
+        "facts": reference.facts(),
+        "testing": reference.testing(),
+    }
+    text = path.read_text("utf-8")
+    for mark, table in tables.items():
+        text = _replaced(text, path, mark, table)
+    for file, code in render(EXAMPLE).items():
+        block = re.compile(rf'(?ms)^(```\w+ title="{re.escape(file)}"\n).*?^```$')
+        if len(block.findall(text)) != 1:
+            sys.exit(f'{path.relative_to(ROOT)}: put one block of code with title="{file}" where that file is shown')
+        text = block.sub(lambda found, code=code: f"{found[1]}{code}```", text)  # type: ignore[misc]
+    yield path, text
 
 
 def _configuration(assembly: Assembly, variables: Iterable[Variable]) -> str:
@@ -104,7 +130,10 @@ def _operations(assembly: Assembly) -> str:
 
 
 def _between(path: Path, mark: str, text: str) -> str:
-    old = path.read_text("utf-8") if path.exists() else ""
+    return _replaced(path.read_text("utf-8") if path.exists() else "", path, mark, text)
+
+
+def _replaced(old: str, path: Path, mark: str, text: str) -> str:
     head, opening, rest = old.partition(f"<!-- {mark} -->\n")
     _, closing, tail = rest.partition(f"<!-- /{mark} -->")
     if not (opening and closing):

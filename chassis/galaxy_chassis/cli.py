@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,17 @@ from rich.table import Table
 from galaxy_chassis.errors import BootError, ConfigurationError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def version_shown(program: str, distribution: str) -> Callable[[bool], None]:
+    """Return the callback of `--version`: it prints the version of a distribution and ends the command."""
+
+    def show(wanted: bool) -> None:
+        if wanted:
+            sys.stdout.write(f"{program} {version(distribution)}\n")
+            raise typer.Exit
+
+    return show
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:

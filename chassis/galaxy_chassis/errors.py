@@ -8,6 +8,7 @@ GalaxyError
 The kernel adds those about plugins, in `galaxy_kernel.errors`.
 """
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,3 +43,15 @@ class ConfigurationError(BootError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+def place(error: BaseException, package: str = "") -> str:
+    """Return file and line of an exception: the innermost in `package`, else where it was raised; "" for none."""
+    if isinstance(error, SyntaxError) and error.filename:  # raised by the compiler: no frame is in the file itself
+        return f"{error.filename}:{error.lineno}"
+    frames = [
+        (str(frame.f_globals.get("__name__", "")), f"{frame.f_code.co_filename}:{line}")
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    within = [where for module, where in frames if package and f"{module}.".startswith(f"{package}.")]
+    return (within or [where for _, where in frames] or [""])[-1]

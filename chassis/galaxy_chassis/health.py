@@ -7,8 +7,10 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, Literal, NoReturn
 
+from galaxy_chassis.cancellation import own_cancellation_only
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.logs import get_logger
+from galaxy_chassis.request_context import request_context
 
 _log = get_logger("galaxy_chassis.health", plugin="kernel")
 
@@ -66,7 +68,8 @@ class Probes:
         """Run the checks and return whether the service is ready, and the body for `/readyz`."""
         async with self._lock:
             if monotonic() - self._asked >= _MEMO:
-                await asyncio.gather(*(self._ask(check) for check in self._checks))
+                asking = (asyncio.create_task(self._ask(check), name=_task_name(check)) for check in self._checks)
+                await asyncio.gather(*asking)
                 self._asked = monotonic()
         ready = all(check.health.state != "failed" for check in self._checks if check.probe.gates == "ready")
         rows = sorted(self._checks, key=lambda check: (check.plugin != "kernel", check.plugin, check.probe.name))
@@ -87,7 +90,8 @@ class Probes:
         self._asked = float("-inf")
 
     async def _ask(self, check: _Check) -> None:
-        health = await _ask(check.probe)
+        with request_context(check.plugin):  # its log lines, and the watchdog's, are the plugin's
+            health = await _ask(check.plugin, check.probe)
         if check.probe.gates == "report" and health.state == "failed":
             health = Health("degraded", health.detail)
         if health.state != check.health.state:
@@ -95,14 +99,19 @@ class Probes:
         check.health = health
 
 
-async def _ask(probe: Probe) -> Health:
+def _task_name(check: _Check) -> str:
+    return f"probe {check.plugin}.{check.probe.name}"
+
+
+async def _ask(plugin: str, probe: Probe) -> Health:
     try:
         async with asyncio.timeout(_TIMEOUT):
-            return await probe.check()
+            with own_cancellation_only():
+                return await probe.check()
     except TimeoutError:
         return Health("failed", f"no answer within {_TIMEOUT:g} s")
     except Exception as error:  # a check that raises counts as failed, and never makes /readyz itself fail
-        _log.warning("probe_failed", probe=probe.name, exc_info=error)
+        _log.warning("probe_failed", plugin=plugin, probe=probe.name, exc_info=error)
         return Health("failed", f"the check itself failed with {type(error).__name__}: see the logs")
 
 

@@ -34,7 +34,8 @@ class LoopWatchdog:
     after.
 
     Both lines name the plugin whose code it is, or else `process`: that of the innermost frame in a plugin's package;
-    where there is none, that of the current request (from Python 3.12 on, where other threads can see it).
+    where there is none, that of the current request (from Python 3.12 on, where other threads can see it), or the one
+    in the name of the task.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class LoopWatchdog:
         frame, task = sys._current_frames().get(thread), asyncio.current_task(loop)
         if frame is None or (task is None and _module(frame).partition(".")[0] in _LOOPS):
             return  # it waits for work: the whole process was stopped and has just resumed
-        plugin = self._owner(frame) or _plugin_of(task) or self._process
+        plugin = self._owner(frame) or _plugin_of(task) or self._named(task) or self._process
         self._reported = beat, late, plugin
         _log.warning(
             "event_loop_blocked",
@@ -107,6 +108,11 @@ class LoopWatchdog:
             task="" if task is None else task.get_name(),
             frames=_shown(frame),
         )
+
+    def _named(self, task: asyncio.Task[object] | None) -> str | None:
+        """Return the plugin in a task's name, `pass of mail.deliver` or `probe mail.relay`, if it is one of ours."""
+        plugin = "" if task is None else task.get_name().rpartition(" ")[2].partition(".")[0]
+        return plugin if plugin in self._packages.values() else None
 
     def _owner(self, frame: FrameType | None) -> str | None:
         """Return the plugin of the innermost frame that belongs to one."""

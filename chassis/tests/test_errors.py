@@ -1,6 +1,10 @@
 """The exceptions of every process, and the exit statuses they stand for."""
 
-from galaxy_chassis.errors import BootError, ConfigurationError, Fault, GalaxyError
+import json
+
+import pytest
+
+from galaxy_chassis.errors import BootError, ConfigurationError, Fault, GalaxyError, place
 
 
 def test_a_configuration_error_shows_every_fault_by_its_variable() -> None:
@@ -15,3 +19,15 @@ def test_statuses_tell_a_refusal_from_a_failure() -> None:
     assert (BootError.status, ConfigurationError([]).status) == (1, 78)
     assert issubclass(ConfigurationError, BootError)
     assert issubclass(BootError, GalaxyError)
+
+
+def test_the_place_of_an_error() -> None:
+    """It is the innermost line in a package, else the line that raised it, or the one that does not compile."""
+    with pytest.raises(json.JSONDecodeError) as caught:
+        json.loads("{")
+    assert place(caught.value, __name__).rpartition(":")[0] == __file__
+    assert place(caught.value, "elsewhere").partition(":")[0].endswith("json/decoder.py")
+    with pytest.raises(SyntaxError) as broken:
+        compile("x = (", "galaxy_odd/plugin.py", "exec")
+    assert place(broken.value, "galaxy_odd") == "galaxy_odd/plugin.py:1"
+    assert place(ValueError("never raised")) == ""

@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import pytest
+from structlog.testing import capture_logs
 
 from galaxy_chassis import health
 from galaxy_chassis.clock import ManualClock
 from galaxy_chassis.health import Health, Probe, Probes
+from galaxy_chassis.request_context import current_request
 
 
 class Found:
@@ -87,6 +89,35 @@ async def test_a_check_that_breaks_is_a_finding(
     assert (checks["odd"]["state"], checks["even"]["state"]) == ("failed", "ok")
     assert says in checks["odd"]["detail"]
     assert "ann@" not in checks["odd"]["detail"]
+
+
+async def test_a_check_that_breaks_is_its_plugins() -> None:
+    """The log names the plugin, whoever asked, and what the check itself logs is the plugin's too."""
+    seen: list[Any] = []
+
+    async def check() -> Health:
+        context, task = current_request.get(), asyncio.current_task()
+        seen.append((context and context.plugin, task and task.get_name()))
+        raise ConnectionError
+
+    probes = Probes(ManualClock())
+    probes.add("mail", [Probe("relay", check)])
+    with capture_logs() as lines:
+        await probes.report()
+    assert [(line["event"], line["plugin"], line["probe"]) for line in lines] == [("probe_failed", "mail", "relay")]
+    assert seen == [("mail", "probe mail.relay")]
+
+
+async def test_a_check_that_ends_by_a_stray_cancellation_has_failed() -> None:
+    """Readiness is answered all the same."""
+
+    async def check() -> Health:
+        raise asyncio.CancelledError
+
+    probes = Probes(ManualClock())
+    probes.add("mail", [Probe("relay", check, gates="ready")])
+    ready, checks = await body(probes)
+    assert not ready and checks["relay"]["state"] == "failed"
 
 
 async def test_since_is_when_the_state_changed() -> None:

@@ -68,6 +68,22 @@ async def test_the_plugin_that_holds_the_loop_is_named() -> None:
     assert end["seconds"] >= second["seconds"]
 
 
+async def test_a_task_that_is_named_after_a_plugin_is_that_plugins() -> None:
+    """No frame is in its package: a library's or the kernel's code works for it."""
+    library = module("library")
+    with capture_logs() as lines, LoopWatchdog({"galaxy_mail": "mail"}, threshold=THRESHOLD).watching():
+        await asyncio.create_task(library["work"](told(lines, 1)), name="probe mail.relay")
+        await resumed(lines)
+        lines.clear()
+        await asyncio.create_task(library["work"](told(lines, 1)), name="probe other.relay")
+        await resumed(lines)
+        other = of(lines, "event_loop_blocked")[0]["plugin"]
+        lines.clear()
+        await asyncio.create_task(library["work"](told(lines, 1)), name="pass of mail.deliver")
+        await resumed(lines)
+    assert (other, of(lines, "event_loop_blocked")[0]["plugin"]) == ("kernel", "mail")
+
+
 async def test_a_callback_without_a_task_is_seen_too() -> None:
     """Code outside tasks, such as a timer's, is named too; code of no plugin is the process's."""
     grind, done = module("somebody_elses")["grind"], asyncio.Event()

@@ -38,7 +38,7 @@ _LANGUAGE = re.compile(
     r"(?P<extensions>(-[0-9a-wyz](-[a-z0-9]{2,8})+)*(-x(-[a-z0-9]{1,8})+)?)",
     re.ASCII | re.IGNORECASE,
 )
-_MAX_LANGUAGE = 35
+MAX_LANGUAGE = 35
 """Characters: room for every subtag but repeated extensions (RFC 5646, 4.4.1)."""
 
 _NO_ZONES = {"Factory", "localtime", "posixrules"}
@@ -126,7 +126,7 @@ def _domain(domain: str) -> tuple[str, str]:
 
 def parse_language(text: str) -> str:
     """Check that a language tag is well formed by BCP 47; return it in its usual case: `de-AT`, `zh-Hant-TW`."""
-    found = _LANGUAGE.fullmatch(text) if len(text) <= _MAX_LANGUAGE else None
+    found = _LANGUAGE.fullmatch(text) if len(text) <= MAX_LANGUAGE else None
     if found is None:
         raise ValueError("is not a language tag as in BCP 47: expected something like en or de-AT")
     parts = [found["language"].lower()]

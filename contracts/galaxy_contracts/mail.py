@@ -22,6 +22,8 @@ class MailKind(msgspec.Struct, frozen=True):
     """Whether its mails carry a secret: stored sealed, never shown, wiped once sent or expired."""
     default_language: str = "en"
     """Language used when the recipient's has no templates."""
+    example: Mapping[str, Any] | None = None
+    """Parameters as a message has them. With it the templates are tried out when the kind is registered."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -54,7 +56,10 @@ class Outbox(Protocol):
     """The queue of outgoing mail."""
 
     def register(self, kind: MailKind) -> None:
-        """Register a kind, in the owner's lifespan. Compiles its templates: a broken one refuses the boot."""
+        """Register a kind, in the owner's lifespan.
+
+        Compiles its templates in every language, and fills the kind's example in: a broken one refuses the boot.
+        """
 
     async def enqueue(self, connection: Connection, message: Message) -> UUID:
         """Queue a mail with the caller's transaction and return the delivery's id.

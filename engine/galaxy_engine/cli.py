@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,8 +35,18 @@ _RUNS_ALREADY = 5.0
 """Seconds that an engine which somebody else has started may take to be healthy."""
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"galaxy-engine {version('galaxy-backend-engine')}\n")
+        raise typer.Exit
+
+
 @app.callback()
-def group() -> None:
+def group(
+    shows_version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
     """Game engines: hold one against the contract, or print the contract."""
 
 

@@ -55,8 +55,7 @@ async def stream(
     answer = StreamResponse(status=response.status, reason=response.reason, headers=headers)
     answer.content_length = response.content_length
     await answer.prepare(request)
-    if request.method != "HEAD":
-        async for chunk in response.content.iter_any():
-            await answer.write(chunk)
+    async for chunk in response.content.iter_any():
+        await answer.write(chunk)
     await answer.write_eof()
     return answer

@@ -35,6 +35,8 @@ class Callers:
     def __init__(self, introspect: Introspect, clock: Clock) -> None:
         self._introspect, self._clock = introspect, clock
         self._known: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
+        self._sessions: dict[str, bytes] = {}
+        """The digest of each session's token: a session has one."""
         self._asked: dict[bytes, asyncio.Task[Caller | None]] = {}
 
     def known(self, token: str) -> Caller | None:
@@ -45,7 +47,7 @@ class Callers:
             return None
         caller, until = found
         if until <= self._clock.monotonic():
-            del self._known[key]
+            self.forget(caller.session_id)
             return None
         self._known.move_to_end(key)
         return caller
@@ -61,19 +63,22 @@ class Callers:
 
     def forget(self, session_id: str) -> None:
         """Forget a session that has ended."""
-        for key in [key for key, (caller, _) in self._known.items() if caller.session_id == session_id]:
+        key = self._sessions.pop(session_id, None)
+        if key is not None:
             del self._known[key]
 
     def forget_all(self) -> None:
         """Forget everybody: sessions may have ended without word of it."""
         self._known.clear()
+        self._sessions.clear()
 
     async def _ask(self, key: bytes, token: str) -> Caller | None:
         caller = await self._introspect(token)
         if caller is not None:
-            self._known[key] = (caller, self._clock.monotonic() + KEPT)
+            self.forget(caller.session_id)
+            self._known[key], self._sessions[caller.session_id] = (caller, self._clock.monotonic() + KEPT), key
             if len(self._known) > CAPACITY:
-                self._known.popitem(last=False)
+                self.forget(next(iter(self._known.values()))[0].session_id)
         return caller
 
 

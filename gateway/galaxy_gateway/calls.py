@@ -11,21 +11,23 @@ from aiohttp.web import BaseRequest
 from multidict import CIMultiDict, istr
 
 from galaxy_chassis.http.body import read
+from galaxy_chassis.http.inflight import InFlightRequests
+from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.http.response import AnyResponse
 from galaxy_gateway import answers, cookies
 from galaxy_gateway.answers import Answer
 from galaxy_gateway.cookies import CookieSessions
-from galaxy_gateway.forwarding.backends import Backends
+from galaxy_gateway.forwarding.backends import BACKEND_TIMEOUT, Backends
 from galaxy_gateway.forwarding.headers import to_backend
 from galaxy_gateway.forwarding.targets import Target
 from galaxy_gateway.idempotency.call import UNSAFE, Call
-from galaxy_gateway.idempotency.idempotency import Idempotency, Replay, Run
+from galaxy_gateway.idempotency.idempotency import Idempotency, Replay
 from galaxy_gateway.idempotency.keys import HEADER, parse_key
 from galaxy_gateway.operations import Operations
 from galaxy_gateway.visit import Visit
 
 GATEWAY_TOKEN = istr("X-Gateway-Token")
-_KEY = istr(HEADER)
+KEY = istr(HEADER)
 
 
 class Calls:
@@ -36,6 +38,7 @@ class Calls:
         backends: Backends,
         idempotency: Idempotency,
         operations: Operations,
+        in_flight: InFlightRequests,
         *,
         token: str,
         max_body: int,
@@ -43,6 +46,7 @@ class Calls:
     ) -> None:
         """`token` is the gateway's, `max_body` in bytes."""
         self._backends, self._idempotency, self._operations = backends, idempotency, operations
+        self._in_flight = in_flight
         self._token, self._max_body, self._cookies = token, max_body, cookie_sessions
         self._running: set[asyncio.Task[Answer]] = set()
 
@@ -50,48 +54,61 @@ class Calls:
         """Return the answer to a visit. Raise Problem."""
         request = visit.request
         wants_cookie = self._cookies.asked(request.method, target.path, request.headers)
-        key = parse_key(request.headers.getall(_KEY, ())) if request.method in UNSAFE else None
+        key = parse_key(request.headers.getall(KEY, ())) if request.method in UNSAFE else None
         body = await read(request, self._max_body)
-        if key is not None:
+        if key is not None and (visit.caller is not None or target.access == "public"):
             answer = await self._once(visit, target, key, body)
             return self._finished(visit, answer, wants_cookie=wants_cookie)
-        async with self._backends.call(_method(request), target.raw, self._headers(visit), body) as response:
+        method, safe = _method(request), request.method not in UNSAFE
+        async with self._backends.call(method, target.raw, self._headers(visit), body, safe=safe) as response:
             self._operations.note(request.method, target, response.status)
             if not answers.is_short(response) and request.method != "HEAD":
+                self._in_flight.lift_limit()  # a long answer takes as long as its client reads on
                 return await answers.stream(response, request, visit.context.request_id, visit.fields)
             answer = await answers.whole(response)
         return self._finished(visit, answer, wants_cookie=wants_cookie)
 
     async def drain(self, timeout: float) -> None:
-        """Wait for calls whose clients are gone, at most `timeout` seconds."""
+        """Wait for calls whose clients are gone, at most `timeout` seconds; then give them up."""
         if self._running:
-            await asyncio.wait(self._running, timeout=timeout)
+            _, late = await asyncio.wait(self._running, timeout=timeout)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _once(self, visit: Visit, target: Target, key: str, body: bytes) -> Answer:
         """Run a call, or return what its first run was answered. Raise Problem."""
         request = visit.request
         content_type = request.headers.get("Content-Type", "")
         call = Call(key, request.method, target.raw, visit.account_id, visit.address, content_type, body)
+        task = asyncio.create_task(self._run(visit, target, call), name="idempotent call")
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Answer]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # its client is gone perhaps, and nobody else asks
+
+    async def _run(self, visit: Visit, target: Target, call: Call) -> Answer:
+        """Claim the key, forward the call, keep the answer.
+
+        Where no answer came but the call is over, the key is free at once. One that may still run keeps its claim.
+        """
         begun = await self._idempotency.begin(call)
         if isinstance(begun, Replay):
             return Answer(begun.status, CIMultiDict(begun.headers), begun.body)
-        task = asyncio.create_task(self._run(visit, target, begun, body), name="idempotent call")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
-
-    async def _run(self, visit: Visit, target: Target, run: Run, body: bytes) -> Answer:
-        """Forward a call and keep its answer; without an answer the key is free again at once."""
-        method = visit.request.method
         try:
-            async with self._backends.call(method, target.raw, self._headers(visit), body) as response:
-                self._operations.note(method, target, response.status)
+            async with self._backends.call(call.method, target.raw, self._headers(visit), call.body) as response:
+                self._operations.note(call.method, target, response.status)
                 answer = await answers.whole(response)
-        except BaseException:
-            await self._idempotency.abandon(run)
+        except Problem as problem:
+            if problem.code != BACKEND_TIMEOUT:
+                await self._idempotency.abandon(begun)
             raise
         headers = [(str(name), value) for name, value in answer.headers.items()]  # multidict's own strings before
-        await self._idempotency.finish(run, answer.status, headers, answer.body)
+        await self._idempotency.finish(begun, answer.status, headers, answer.body)
         return answer
 
     def _finished(self, visit: Visit, answer: Answer, *, wants_cookie: bool) -> AnyResponse:

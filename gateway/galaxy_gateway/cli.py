@@ -1,74 +1,21 @@
-"""The command line `gateway`: `serve`, `config` and `doctor`.
+"""The command line `gateway`.
 
 Exit statuses: 0 success, 1 failure, 2 wrong usage, 78 configuration refused.
 """
 
-import asyncio
+import os
 import sys
-from dataclasses import asdict
-
-import typer
-import uvloop
-
-from galaxy_chassis.cli import AsJson, complain, print_rows
-from galaxy_chassis.errors import BootError
-from galaxy_chassis.gc_tuning import freeze
-from galaxy_chassis.logs import configure_logging, flush, get_logger, install_crash_dumps
-from galaxy_gateway.doctor import examine
-from galaxy_gateway.gateway import Gateway, configure
-from galaxy_gateway.settings import GATEWAY, GatewaySettings
-
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    help="The gateway of Galaxy Backend: the only thing that clients reach.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 
 def main() -> None:
     """Run `gateway`."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would read the metadata of all that is installed
+    from galaxy_chassis.cli import complain  # noqa: PLC0415 - after the variable is set
+    from galaxy_chassis.errors import BootError  # noqa: PLC0415 - as above
+    from galaxy_gateway.commands import app  # noqa: PLC0415 - as above
+
     try:
-        app(prog_name=GATEWAY)
+        app(prog_name="gateway")
     except BootError as error:
-        complain(error, GATEWAY)
+        complain(error, "gateway")
         sys.exit(error.status)
-
-
-@app.command()
-def serve() -> None:
-    """Run the gateway until SIGTERM."""
-    configuration = configure()
-    configuration.check("serve")
-    configure_logging(configuration.settings_of(GATEWAY, GatewaySettings).log_level, process=GATEWAY)
-    install_crash_dumps(flush)
-    for warning in configuration.warnings:
-        get_logger("galaxy_gateway.cli", plugin=GATEWAY).warning("configuration_fault_ignored", fault=str(warning))
-
-    async def run() -> int:
-        return await Gateway(configuration).serve(lambda _: freeze())
-
-    try:
-        status = uvloop.run(run())
-    finally:
-        flush()
-    raise typer.Exit(status)
-
-
-@app.command()
-def config(as_json: AsJson = False) -> None:
-    """Show every setting: value, source, default. Secrets are not shown."""
-    configuration = configure()
-    print_rows(configuration.table(), ("variable", "value", "source", "default", "type"), as_json=as_json)
-    for warning in configuration.warnings:
-        sys.stderr.write(f"{GATEWAY}: warning: {warning}\n")
-    configuration.check("config")
-
-
-@app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Look for what is wrong: settings, backends, live events, Redis, certificate; status 1 when something is."""
-    findings = asyncio.run(examine())
-    print_rows([asdict(finding) for finding in findings], ("check", "state", "detail"), as_json=as_json)
-    raise typer.Exit(1 if any(finding.state == "failed" for finding in findings) else 0)

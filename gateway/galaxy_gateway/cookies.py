@@ -6,12 +6,12 @@ with it must come from a listed origin, or from this origin (Fetch Metadata): a 
 """
 
 from collections.abc import Collection, Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 import msgspec
 
 from galaxy_chassis.http.problems import Problem
+from galaxy_gateway.identity import well_formed
 
 NAME = "__Host-galaxy"
 """The prefix binds a cookie to this host, to HTTPS and to the path `/` (RFC 6265bis, 4.1.3.2)."""
@@ -75,8 +75,9 @@ def expired() -> str:
 
 
 def _read(header: str) -> str | None:
-    try:
-        found = SimpleCookie(header).get(NAME)
-    except CookieError:
-        return None
-    return found.value or None if found is not None else None
+    """Return the token in a `Cookie` header; other cookies of the host may look as they like (RFC 6265, 5.4)."""
+    for pair in header.split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == NAME:
+            return well_formed(value)
+    return None

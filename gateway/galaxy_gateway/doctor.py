@@ -3,15 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_network
-from typing import Literal
 from urllib.parse import urlsplit
 
 import grpc
 
 from galaxy_chassis.clock import SystemClock
-from galaxy_chassis.errors import ConfigurationError
+from galaxy_chassis.doctor import Finding, examined
+from galaxy_chassis.errors import BootError, ConfigurationError
 from galaxy_chassis.http.problems import Problem
 from galaxy_gateway.forwarding.backends import Backends
 from galaxy_gateway.gateway import configure
@@ -29,15 +29,6 @@ _WIDEST_TRUST = 8
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found."""
-
-    check: str
-    state: Literal["ok", "warning", "failed"]
-    detail: str = ""
-
-
 async def examine() -> list[Finding]:
     """Check everything, and return what was found, each with what to do about it."""
     configuration = configure()
@@ -48,12 +39,12 @@ async def examine() -> list[Finding]:
     settings = configuration.settings_of(GATEWAY, GatewaySettings)
     findings = [Finding("configuration", "warning", str(warning)) for warning in configuration.warnings]
     findings += [finding async for finding in _settings(settings)]
-    findings += await asyncio.gather(
-        *(_backend(settings, url) for url in settings.backend_url),
-        *(_live_events(settings, address) for address in settings.push_addr),
-        _store(settings),
+    found = await asyncio.gather(
+        *(examined(f"backend {url}", partial(_backend, settings, url)) for url in settings.backend_url),
+        *(examined(f"live events {each}", partial(_live_events, settings, each)) for each in settings.push_addr),
+        examined("store", partial(_store, settings)),
     )
-    return findings
+    return findings + [finding for each in found for finding in each]
 
 
 async def _settings(settings: GatewaySettings) -> AsyncIterator[Finding]:
@@ -79,18 +70,18 @@ async def _settings(settings: GatewaySettings) -> AsyncIterator[Finding]:
         yield Finding("certificate", "warning", detail)
 
 
-async def _backend(settings: GatewaySettings, url: str) -> Finding:
+async def _backend(settings: GatewaySettings, url: str) -> list[Finding]:
     name = f"backend {url}"
     try:
         async with asyncio.timeout(PATIENCE), _opened(settings, url) as backends:
             await introspect(backends, settings.gateway_token, "")
     except ConfigurationError as error:
-        return Finding(name, "failed", str(error))
+        return [Finding(name, "failed", str(error))]
     except Problem as problem:
-        return Finding(name, "failed", f"{problem.detail} Is GATEWAY_BACKEND_URL right, and does it run?")
+        return [Finding(name, "failed", f"{problem.detail} Is GATEWAY_BACKEND_URL right, and does it run?")]
     except TimeoutError:
-        return Finding(name, "failed", f"no answer within {PATIENCE:g} s: is a firewall in between?")
-    return Finding(name, "ok", "it answers, and knows this gateway")
+        return [Finding(name, "failed", f"no answer within {PATIENCE:g} s: is a firewall in between?")]
+    return [Finding(name, "ok", "it answers, and knows this gateway")]
 
 
 @asynccontextmanager
@@ -103,7 +94,7 @@ async def _opened(settings: GatewaySettings, url: str) -> AsyncIterator[Backends
         await backends.close()
 
 
-async def _live_events(settings: GatewaySettings, address: str) -> Finding:
+async def _live_events(settings: GatewaySettings, address: str) -> list[Finding]:
     name = f"live events {address}"
     try:
         async with (
@@ -114,27 +105,27 @@ async def _live_events(settings: GatewaySettings, address: str) -> Finding:
                 read_cursor(frame.opening.cursor)
                 break
     except grpc.aio.AioRpcError as error:
-        return Finding(name, "failed", f"{error.code().name}: {error.details()}: is GATEWAY_PUSH_ADDR right?")
-    except (ProtocolError, ConfigurationError) as error:
-        return Finding(name, "failed", str(error))
+        return [Finding(name, "failed", f"{error.code().name}: {error.details()}: is GATEWAY_PUSH_ADDR right?")]
+    except (ProtocolError, BootError) as error:
+        return [Finding(name, "failed", str(error))]
     except TimeoutError:
-        return Finding(name, "failed", f"no answer within {PATIENCE:g} s: is a firewall in between?")
-    return Finding(name, "ok", "a subscription opens")
+        return [Finding(name, "failed", f"no answer within {PATIENCE:g} s: is a firewall in between?")]
+    return [Finding(name, "ok", "a subscription opens")]
 
 
-async def _store(settings: GatewaySettings) -> Finding:
+async def _store(settings: GatewaySettings) -> list[Finding]:
     url = settings.redis_url.get_secret_value()
     scheme = urlsplit(url).scheme
     store = open_store(url, SystemClock())
     try:
         await store.ping()
     except StoreUnavailableError as error:
-        return Finding("store", "failed", f"{error}: is GATEWAY_REDIS_URL right, and does Redis run?")
+        return [Finding("store", "failed", f"{error}: is GATEWAY_REDIS_URL right, and does Redis run?")]
     finally:
         await store.aclose()
     if scheme == "memory":
-        return Finding("store", "ok", "memory://: right for a gateway that is the only one")
-    return Finding("store", "ok", f"{scheme}:// answers")
+        return [Finding("store", "ok", "memory://: right for a gateway that is the only one")]
+    return [Finding("store", "ok", f"{scheme}:// answers")]
 
 
 def _is_private(address: str) -> bool:

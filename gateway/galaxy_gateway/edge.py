@@ -1,6 +1,7 @@
 """The edge: one flat path from a client's request to its answer."""
 
 import asyncio
+from collections.abc import Mapping
 from time import perf_counter
 
 from aiohttp.web import BaseRequest
@@ -15,11 +16,11 @@ from galaxy_chassis.logs import get_logger, log_request
 from galaxy_chassis.request_context import RequestContext, current_request, new_request_id
 from galaxy_chassis.telemetry.spans import Trace
 from galaxy_gateway.callers import Callers
-from galaxy_gateway.calls import Calls
+from galaxy_gateway.calls import KEY, Calls
 from galaxy_gateway.cookies import CookieSessions
 from galaxy_gateway.cors import Cors, add
 from galaxy_gateway.forwarding.targets import Target, parse
-from galaxy_gateway.identity import bearer, client_address
+from galaxy_gateway.identity import bearer, client_address, well_formed
 from galaxy_gateway.limits.limits import Limits
 from galaxy_gateway.limits.policies import Policies, Policy
 from galaxy_gateway.operations import OTHER, Operations
@@ -30,6 +31,8 @@ from galaxy_gateway.visit import ORIGIN, Visit
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 EVENTS = "/api/v1/user/events"
+LONGEST_HEAD = 16_384
+"""Bytes of all headers of a request."""
 
 _CLIENT_GONE = 499
 """nginx's status for a client that hung up before it was answered: for the log only."""
@@ -78,13 +81,18 @@ class Edge:
             response = await self._answer(visit)
             status = response.status
         except Problem as problem:
+            status = problem.status
+            _check_not_begun(request, problem)
             response = _refused(visit, problem)
-            status = response.status
         except asyncio.CancelledError:
+            status = _CLIENT_GONE
+            raise
+        except ConnectionError:  # of the client
             status = _CLIENT_GONE
             raise
         except Exception as error:
             _log.error("request_failed", exc_info=error)
+            _check_not_begun(request, error)
             response = _refused(visit, _failed())
         finally:
             self._end(visit, trace, status, perf_counter() - started)
@@ -100,6 +108,7 @@ class Edge:
             return self._preflight(visit)
         if request.method not in METHODS:
             raise method_not_allowed(METHODS)
+        _check_head(request)
         visit.target = target = parse(request.raw_path)
         if target.path == EVENTS:
             return await self._stream(visit, target)
@@ -114,13 +123,20 @@ class Edge:
     async def _call(self, visit: Visit, target: Target) -> AnyResponse:
         if target.access == "user":
             visit.token = self._token(visit)
-        if visit.token is not None:
+        # an answer is repeated only to a caller whose session is known to stand
+        if visit.token is not None and (self._streams.subscribed or KEY not in visit.request.headers):
             visit.caller = self._callers.known(visit.token)
-        counted = await self._count(visit, target, {})
-        if visit.caller is None and visit.token is not None:
-            visit.caller = await self._callers.ask(visit.token)
-            await self._count(visit, target, counted)
+        await self._admit(visit, target)
         return await self._calls.answer(visit, target)
+
+    async def _admit(self, visit: Visit, target: Target) -> None:
+        """Count the request, and ask who calls where that is not known: for its address first, whoever it is."""
+        counted: Mapping[Policy, str] = {}
+        if visit.caller is None and visit.token is not None:
+            counted = await self._count(visit, self._policies.of_address(visit.address))
+            visit.caller = await self._callers.ask(visit.token)
+        policies = self._policies.of(visit.request.method, target.path, visit.address, visit.account_id)
+        await self._count(visit, {policy: key for policy, key in policies.items() if policy not in counted})
 
     def _token(self, visit: Visit) -> str | None:
         """Return the token of a request's header, or of its cookie. Raise 403 `origin_refused` for a foreign page's."""
@@ -131,12 +147,9 @@ class Edge:
             visit.by_cookie = token is not None
         return token
 
-    async def _count(self, visit: Visit, target: Target, counted: dict[Policy, str]) -> dict[Policy, str]:
-        """Count the request under its policies but those that have counted it. Raise 429, or 503 without the store."""
-        method = visit.request.method
-        policies = self._policies.of(method, target.path, visit.address, visit.account_id)
-        keys = {policy: key for policy, key in policies.items() if counted.get(policy) != key}
-        verdict = await self._limits.check(keys, unsafe=method not in _SAFE)
+    async def _count(self, visit: Visit, keys: Mapping[Policy, str]) -> Mapping[Policy, str]:
+        """Count the request under these policies, and return them. Raise 429, or 503 without the store."""
+        verdict = await self._limits.check(keys, unsafe=visit.request.method not in _SAFE)
         for name, value in verdict.fields.items():
             visit.fields[name] = f"{visit.fields[name]}, {value}" if name in visit.fields else value
         if not verdict.allowed:
@@ -149,13 +162,10 @@ class Edge:
         if request.method != "GET":
             raise method_not_allowed(("GET",))
         is_websocket = request.headers.get("Upgrade", "").lower() == "websocket"
-        visit.token = (bearer_token(request) if is_websocket else None) or self._token(visit)
-        counted = await self._count(visit, target, {})
-        if visit.token is not None:
-            visit.caller = await self._callers.ask(visit.token)
+        visit.token = (well_formed(bearer_token(request)) if is_websocket else None) or self._token(visit)
+        await self._admit(visit, target)
         if visit.caller is None:
             raise _unauthenticated()
-        await self._count(visit, target, counted)
         caller, request_id = visit.caller, visit.context.request_id
         if not is_websocket:
             return await self._streams.serve_sse(request, caller, request_id, visit.fields, address=visit.address)
@@ -170,6 +180,20 @@ class Edge:
         self._telemetry.end(trace, operation, status, seconds)
         shown = method if method in METHODS or method == "OPTIONS" else "other"
         log_request(visit.context, shown, None if target is None else target.template, status, seconds)
+
+
+def _check_head(request: BaseRequest) -> None:
+    """Raise 431 for more than `LONGEST_HEAD` bytes of headers: each backend would have to read them too."""
+    size = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
+    if size > LONGEST_HEAD:
+        detail = f"The request's headers are longer than {LONGEST_HEAD:,} bytes altogether."
+        raise Problem(431, "headers_too_large", detail)
+
+
+def _check_not_begun(request: BaseRequest, error: Exception) -> None:
+    """Raise ConnectionResetError where an answer has begun: then the connection can only be closed."""
+    if request.writer.output_size > 0:
+        raise ConnectionResetError("the answer broke off") from error
 
 
 def _refused(visit: Visit, problem: Problem) -> RawResponse:

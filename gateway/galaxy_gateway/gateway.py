@@ -124,6 +124,7 @@ class Gateway:
             self._backends,
             Idempotency(self._store, names, Sealer(secret), IdempotencyMetrics(meter)),
             operations,
+            self.server.in_flight,
             token=self._token,
             max_body=settings.max_body,
             cookie_sessions=cookie_sessions,
@@ -139,7 +140,7 @@ class Gateway:
             peers=TrustedPeers(settings.trusted_proxies),
             cors=Cors(settings.cors_origins, settings.cookie_origins),
             cookie_sessions=cookie_sessions,
-            telemetry=HttpTelemetry(self._telemetry),
+            telemetry=HttpTelemetry(self._telemetry, "http" if self._certificate is None else "https"),
         )
         return calls, edge
 
@@ -208,8 +209,7 @@ class Gateway:
         self.probes.forget()
         timeout = self.settings.shutdown_timeout.total_seconds()
         _log.info("drain_started", timeout_seconds=timeout)
-        await asyncio.gather(self.server.drain(timeout), self._streams.drain(timeout))
-        await self._calls.drain(timeout)
+        await asyncio.gather(self.server.drain(timeout), self._streams.drain(timeout), self._calls.drain(timeout))
 
     async def _introspect(self, token: str) -> Caller | None:
         return await introspect(self._backends, self._token, token)

@@ -1,7 +1,6 @@
 """Asks a backend who is behind a token."""
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from multidict import CIMultiDict
@@ -14,6 +13,14 @@ from galaxy_gateway.forwarding.backends import Backends
 
 PATH = "/api/v1/internal/sessions/introspect"
 
+
+class _Introspection(msgspec.Struct):
+    active: bool
+    account_id: str | None = None
+    session_id: str | None = None
+    expires_at: datetime | None = None
+
+
 _log = get_logger("galaxy_gateway.introspection", plugin="gateway")
 
 
@@ -25,16 +32,17 @@ async def introspect(backends: Backends, gateway_token: str, token: str) -> Call
     headers = CIMultiDict({"X-Gateway-Token": gateway_token, "Content-Type": "application/json"})
     headers["X-Request-Id"] = request_id()
     body = msgspec.json.encode({"session_token": token})
-    async with backends.call("POST", PATH, headers, body) as response:
+    async with backends.call("POST", PATH, headers, body, safe=True) as response:
         document = await response.read()
         if response.status != 200:
             raise _refused(response.status)
-    found: dict[str, Any] = msgspec.json.decode(document)
-    if not found["active"]:
+    try:
+        found = msgspec.json.decode(document, type=_Introspection)
+    except msgspec.MsgspecError:
+        raise _unavailable("What answers as the backend is not one: see GATEWAY_BACKEND_URL.") from None
+    if not found.active or found.account_id is None or found.session_id is None:
         return None
-    expires_at = found.get("expires_at")
-    ends = datetime.fromisoformat(expires_at) if expires_at else None
-    return Caller(found["account_id"], found["session_id"], ends)
+    return Caller(found.account_id, found.session_id, found.expires_at)
 
 
 def _refused(status: int) -> Problem:
@@ -45,4 +53,8 @@ def _refused(status: int) -> Problem:
         detail = "The backend has no sessions: install galaxy-backend-auth."
     else:
         detail = "The backend cannot say who calls just now. Try again."
-    return Problem(502 if status < 500 else 503, "backend_unreachable", detail, headers={"Retry-After": "1"})
+    return _unavailable(detail)
+
+
+def _unavailable(detail: str) -> Problem:
+    return Problem(502, "backend_unreachable", detail, headers={"Retry-After": "1"})

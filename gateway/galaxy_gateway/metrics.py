@@ -4,7 +4,7 @@ from galaxy_chassis.telemetry.instruments import Counter, Gauge
 
 CONNECTIONS = Gauge("gateway.connections", "Open client connections.", (), "{connection}")
 CONNECTIONS_ENDED = Counter(
-    "gateway.connections.ended", "Client connections that a limit ended, by reason.", ("reason",), "{connection}"
+    "gateway.connections_ended", "Client connections that a limit ended, by reason.", ("reason",), "{connection}"
 )
 BACKEND_FAILURES = Counter(
     "gateway.backend_failures", "Calls to a backend that came to nothing, by reason.", ("reason",)

@@ -17,11 +17,11 @@ class Operation:
 
 
 OTHER = Operation("other", "other", "other")
-"""Whatever no backend has answered yet, other than by 404 or 405."""
+"""Whatever no backend has carried out yet."""
 
 
 class Operations:
-    """Those that a backend has answered."""
+    """Those that a backend has carried out."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], Operation] = {}
@@ -32,8 +32,8 @@ class Operations:
 
     def note(self, method: str, target: Target, status: int) -> None:
         """Note how a backend answered an operation."""
-        if status in (404, 405):
-            return
+        if not 200 <= status < 300:
+            return  # a stranger may have invented it
         path = target.template
         if (method, path) not in self._known and len(self._known) < MOST:
             self._known[method, path] = Operation(f"{method} {path}", method, path)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, Field, SecretStr
 
 from galaxy_chassis.config.process import ProcessSettings
@@ -17,6 +18,9 @@ from galaxy_gateway.streams.settings import StreamSettings
 
 GATEWAY = "gateway"
 """The name under which the gateway's settings, checks and log lines stand."""
+_ADDRESS = re.compile(r"[A-Za-z0-9._\-\[\]:]+:[0-9]{1,5}")
+_DEFAULT_PORT = re.compile(r"^http:.*:80$|^https:.*:443$")
+"""Ports that browsers leave out of an `Origin`."""
 _ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
 
 
@@ -36,9 +40,17 @@ def _check_backends(urls: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_check_backend(url) for url in urls)
 
 
+def _check_push(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    if not addresses or not all(_ADDRESS.fullmatch(address) for address in addresses):
+        raise ValueError("expected at least one HOST:PORT, for example 127.0.0.1:8081")
+    return addresses
+
+
 def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
-        raise ValueError("expected exact origins in lower case, for example https://play.example.org, without a path")
+    if not all(_ORIGIN.fullmatch(origin) and not _DEFAULT_PORT.search(origin) for origin in origins):
+        raise ValueError(
+            "expected exact origins as browsers send them, for example https://play.example.org, without a usual port"
+        )
     return origins
 
 
@@ -47,6 +59,7 @@ def _check_store(url: SecretStr) -> SecretStr:
     return url
 
 
+Addresses = Annotated[Names, AfterValidator(_check_push), TypeName("HOST:PORT, comma-separated")]
 Urls = Annotated[Names, AfterValidator(_check_backends), TypeName("URLs, comma-separated")]
 Origins = Annotated[Names, AfterValidator(_check_origins), TypeName("origins, comma-separated")]
 
@@ -68,7 +81,7 @@ class GatewaySettings(ProcessSettings):
     answer is passed over."""
     backend_ca: Path | None = None
     """A file with the authorities (PEM) that vouch for `https://` backends; unset: the system's."""
-    push_addr: Names = ("127.0.0.1:8081",)
+    push_addr: Addresses = ("127.0.0.1:8081",)
     """The backends' gRPC listeners, `HOST:PORT`; one of them is subscribed to, another one when it is lost."""
     token: StrongSecret | None = Field(default=None, json_schema_extra=RequiredBy(("serve",)).extra)
     """The token that the backends know as `BACKEND_GATEWAY_TOKEN`, at least 32 bytes."""
@@ -77,8 +90,9 @@ class GatewaySettings(ProcessSettings):
     for a gateway that is the only one."""
     max_body: int = Field(default=1_048_576, ge=1024)
     """Largest request body in bytes."""
-    request_timeout: Duration = timedelta(seconds=30)
-    """Time limit of a call to the backend, after which it is answered 504 `backend_timeout`."""
+    request_timeout: Annotated[Duration, Ge(timedelta(seconds=1)), Le(timedelta(seconds=50))] = timedelta(seconds=30)
+    """Time limit of a call to the backend, after which it is answered 504 `backend_timeout`; less than the minute for
+    which a running call holds its Idempotency-Key."""
     trusted_proxies: Networks = ()
     """Peers whose `X-Forwarded-For` is trusted: the client is the first address from the right that is not one of
     them."""

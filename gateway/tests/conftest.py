@@ -5,18 +5,22 @@ from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
-from gateway_doubles import QUIET, TOKEN, Front, Start, scripted_backend
+from gateway_doubles import QUIET, TOKEN, Front, ScriptedBackend, Start, scripted_backend
+from push_backend import PushBackend
+from store_fixtures import server
 
 from galaxy_gateway.gateway import Gateway, configure
+
+__all__ = ["front", "push", "server", "start"]
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """Start a gateway before a scripted backend, with more settings where given."""
+    """Start a gateway before a scripted backend, a new one unless given, with more settings where given."""
     async with AsyncExitStack() as stack:
 
-        async def begin(**settings: str) -> Front:
-            backend = await stack.enter_async_context(scripted_backend())
+        async def begin(backend: ScriptedBackend | None = None, **settings: str) -> Front:
+            backend = backend or await stack.enter_async_context(scripted_backend())
             environment = {
                 **QUIET,
                 "GATEWAY_TOKEN": TOKEN,
@@ -25,7 +29,9 @@ async def start() -> AsyncIterator[Start]:
                 **{f"GATEWAY_{name.upper()}": value for name, value in settings.items()},
             }
             gateway = await stack.enter_async_context(Gateway(configure(environment)).running())
-            client = await stack.enter_async_context(aiohttp.ClientSession(f"http://{gateway.address}"))
+            connector = aiohttp.TCPConnector(limit=0)
+            client = aiohttp.ClientSession(f"http://{gateway.address}", connector=connector)
+            await stack.enter_async_context(client)
             return Front(gateway, backend, client)
 
         yield begin
@@ -35,3 +41,12 @@ async def start() -> AsyncIterator[Start]:
 async def front(start: Start) -> Front:
     """A gateway with the least settings."""
     return await start()
+
+
+@pytest.fixture
+async def push() -> AsyncIterator[PushBackend]:
+    """A scripted push service that knows the gateways of this folder."""
+    backend = PushBackend(token=TOKEN)
+    await backend.start()
+    yield backend
+    await backend.stop()

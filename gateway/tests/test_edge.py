@@ -8,6 +8,9 @@ from aiohttp import web
 from gateway_doubles import GOOD, TOKEN, Front, Start
 from yarl import URL
 
+from galaxy_gateway.forwarding.targets import parse
+from galaxy_gateway.operations import OTHER
+
 USER, PUBLIC = "/api/v1/user/games", "/api/v1/public/things"
 AS_USER = {"Authorization": f"Bearer {GOOD}"}
 ELSEWHERE = (
@@ -142,3 +145,74 @@ async def test_without_a_backend_calls_are_502_and_say_so(start: Start) -> None:
     status, _, body = await front.ask("GET", "/readyz")
     checks = {check["name"]: check["state"] for check in json.loads(body)["checks"]}
     assert (status, checks["backend"]) == (200, "degraded")
+
+
+async def test_an_answer_that_breaks_off_is_cut_off(front: Front) -> None:
+    """Nothing is written after it: the client sees that it is short, and no other answer gets into it."""
+
+    async def break_off(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        answer.content_length = 400_000
+        await answer.prepare(request)
+        await answer.write(b"x" * 300_000)
+        assert request.transport is not None
+        request.transport.close()
+        return answer
+
+    front.backend.handler = break_off
+    reader, writer = await asyncio.open_connection(*front.gateway.address.split(":"))
+    call = f"GET {PUBLIC} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    writer.write(call + call)
+    seen = await reader.read(-1)
+    writer.close()
+    assert seen.count(b"HTTP/1.1 ") == 1
+    assert set(seen.partition(b"\r\n\r\n")[2]) == {ord("x")}
+
+
+async def test_a_stranger_uses_up_no_players_allowance(start: Start) -> None:
+    """What counts by account counts by address only for who has none."""
+    front = await start(limit_games="1")
+    for _ in range(3):
+        await front.ask("POST", "/api/v1/user/games", json={})
+    status, answer, _ = await front.ask("POST", "/api/v1/user/games", json={}, headers=AS_USER)
+    assert status == 200
+    assert answer.headers["RateLimit"].count('"games"') == 1
+    status, answer, body = await front.ask("POST", "/api/v1/user/games", json={}, headers=AS_USER)
+    assert (status, json.loads(body)["code"]) == (429, "too_many_requests")
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("token", ["x" * 600, "a\\015\\012X: 1", "\xff", "two words"])
+async def test_what_is_not_a_token_is_nobodys(start: Start, token: str) -> None:
+    """Wherever it comes from: the header, the cookie, the subprotocol."""
+    front = await start(cookie_origins="https://play.example.test")
+    websocket = {"Connection": "upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    websocket["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
+    offered = {**websocket, "Sec-WebSocket-Protocol": f"galaxy.events.v1, galaxy.bearer.{token}"}
+    for headers in ({"Authorization": f"Bearer {token}"}, {"Cookie": f"__Host-galaxy={token}"}, offered):
+        status, _, _ = await front.ask("GET", "/api/v1/user/events", headers=headers)
+        assert status == 401
+    assert not front.backend.introspected
+
+
+async def test_headers_have_a_sum(front: Front) -> None:
+    """Many that are long each are 431, and forwarded to nobody."""
+    headers = {f"X-Long-{number}": "x" * 4000 for number in range(5)}
+    status, _, body = await front.ask("GET", PUBLIC, headers=headers)
+    assert (status, json.loads(body)["code"]) == (431, "headers_too_large")
+    assert not front.backend.requests
+
+
+async def test_invented_paths_are_not_known_as_operations(front: Front) -> None:
+    """What the backend refuses has no name of its own in metrics."""
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        return web.json_response({}, status=401)
+
+    front.backend.handler = refuse
+    await front.ask("GET", "/api/v1/user/games/aaa")
+    operations = front.gateway._edge._operations
+    assert operations.known("GET", parse("/api/v1/user/games/aaa")) is OTHER
+    front.backend.handler = None
+    await front.ask("GET", "/api/v1/user/games/01a2", headers=AS_USER)
+    assert operations.known("GET", parse("/api/v1/user/games/7")).path == "/api/v1/user/games/{}"

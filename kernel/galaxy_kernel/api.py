@@ -3,6 +3,7 @@
 from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, NoSettings, Settings, TypeName
+from galaxy_chassis.doctor import DoctorCheck, Finding
 from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.http.problems import FieldError, Problem, conflict, invalid, not_found, throttled
 from galaxy_chassis.logs import email_hash
@@ -13,11 +14,11 @@ from galaxy_kernel.core.companions import Companion, CompanionRun, DevExample
 from galaxy_kernel.core.context import Context
 from galaxy_kernel.core.manifest import Manifest, Migrations, Offer
 from galaxy_kernel.database import Connection, Database, after_commit, is_unavailable, sqlstate, unique_violation
-from galaxy_kernel.database.locks import SupersededError, Term, advisory_lock
+from galaxy_kernel.database.locks import SupersededError, Term, advisory_lock, shared_lock_sql
 from galaxy_kernel.facts import Facts, Subscriptions
 from galaxy_kernel.http.call import Call, Html, RawJson, Response
 from galaxy_kernel.http.faults import field_errors, invalid_request
-from galaxy_kernel.http.fields import DisplayName, Email, Language, Timestamp, TimeZone
+from galaxy_kernel.http.fields import Described, DisplayName, Email, Language, Timestamp, TimeZone
 from galaxy_kernel.http.model import Model, Page, Paging, fetch_page
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.keyed_locks import KeyedLocks
@@ -57,12 +58,15 @@ __all__ = [
     "Context",
     "Counter",
     "Database",
+    "Described",
     "DevExample",
     "DisplayName",
+    "DoctorCheck",
     "Duration",
     "Email",
     "Facts",
     "FieldError",
+    "Finding",
     "Gauge",
     "Halt",
     "Health",
@@ -125,6 +129,7 @@ __all__ = [
     "queue_indexes",
     "request_context",
     "request_id",
+    "shared_lock_sql",
     "sqlstate",
     "throttled",
     "unique_violation",

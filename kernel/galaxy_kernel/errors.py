@@ -7,7 +7,7 @@ GalaxyError
 └── CapabilityError       a plugin asked for a service that its manifest does not list or nobody provides
 """
 
-from galaxy_chassis.errors import BootError, GalaxyError
+from galaxy_chassis.errors import BootError, GalaxyError, place
 
 
 class PluginError(BootError):
@@ -19,9 +19,12 @@ class PluginError(BootError):
 class PhaseError(BootError):
     """A plugin failed in a phase of the boot."""
 
-    def __init__(self, plugin: str, phase: str, error: BaseException) -> None:
+    def __init__(self, plugin: str, phase: str, error: BaseException, package: str = "") -> None:
+        """Name the file and line too: the innermost in `package`, the plugin's own, or else where it was raised."""
         self.plugin, self.phase, self.error = plugin, phase, error
-        super().__init__(f"plugin {plugin!r} failed in {phase}: {type(error).__name__}: {error}")
+        where = place(error, package)
+        told = f"plugin {plugin!r} failed in {phase}: {type(error).__name__}: {error}"
+        super().__init__(f"{told} ({where})" if where else told)
 
 
 class CapabilityError(GalaxyError):

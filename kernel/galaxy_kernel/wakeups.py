@@ -9,6 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 
+from galaxy_chassis.cancellation import own_cancellation_only
 from galaxy_chassis.logs import get_logger
 from galaxy_kernel.database import Connection, Database, Listener, after_commit, notify
 
@@ -125,11 +126,15 @@ class Wakeups:
 
     async def _notify(self, names: Iterable[str]) -> None:
         try:
-            async with self._database.reading() as connection:
-                for payload in _payloads(self._sender, names):
-                    await notify(connection, CHANNEL, payload)
+            with own_cancellation_only():  # else the task group would drop the sender in silence
+                await self._send(names)
         except Exception as error:  # the others check by themselves now and then
             _log.debug("wakeup_send_failed", error=type(error).__name__)
+
+    async def _send(self, names: Iterable[str]) -> None:
+        async with self._database.reading() as connection:
+            for payload in _payloads(self._sender, names):
+                await notify(connection, CHANNEL, payload)
 
 
 def _payloads(sender: str, names: Iterable[str]) -> Iterator[str]:

@@ -1,5 +1,9 @@
 """The exceptions about plugins: their statuses, and what they name."""
 
+import json
+
+import pytest
+
 from galaxy_chassis.errors import BootError, GalaxyError
 from galaxy_kernel.errors import CapabilityError, PhaseError, PluginError
 
@@ -10,6 +14,14 @@ def test_a_phase_error_names_plugin_phase_and_error() -> None:
     error = PhaseError("mail", "backend_lifespan", cause)
     assert (error.plugin, error.phase, error.error) == ("mail", "backend_lifespan", cause)
     assert all(part in str(error) for part in ("'mail'", "backend_lifespan", "ZeroDivisionError", "out of coal"))
+
+
+def test_a_phase_error_names_the_place() -> None:
+    """It is file and line, of the plugin's own package where that is known."""
+    with pytest.raises(json.JSONDecodeError) as caught:
+        json.loads("{")
+    assert f"({__file__}:" in str(PhaseError("mail", "backend_lifespan", caught.value, __name__))
+    assert "/json/decoder.py:" in str(PhaseError("mail", "backend_lifespan", caught.value))
 
 
 def test_statuses_tell_a_refusal_from_a_failure() -> None:

@@ -100,6 +100,34 @@ async def test_a_fact_reaches_every_listener(world: Any) -> None:
     assert waiting(world) == []
 
 
+async def test_what_is_undelivered(world: Any) -> None:
+    """A fact is undelivered from its COMMIT to that of its listener, also while the listener is handling it."""
+    handling, go = asyncio.Event(), asyncio.Event()
+
+    async def listen(connection: Connection, fact: Happened) -> None:
+        handling.set()
+        await go.wait()
+
+    here = await replica(world, user=listen, lobby=writes(world, "lobby"))
+    fact = happened("ü")
+
+    async def undelivered(plugin: str = "user") -> list[Happened]:
+        async with here.database.reading() as connection:
+            return await here.facts.undelivered(connection, plugin, Happened)
+
+    async with here.database.transaction() as connection:
+        await here.facts.record(connection, fact)
+        assert await undelivered() == []
+        assert await here.facts.undelivered(connection, "user", Happened) == [fact]
+    assert await undelivered() == [fact]
+    dispatching = asyncio.create_task(here.facts.dispatch())
+    await handling.wait()
+    assert await undelivered() == [fact]
+    go.set()
+    await dispatching
+    assert [await undelivered(), await undelivered("lobby")] == [[], []]
+
+
 async def test_a_rollback_takes_the_fact_along(world: Any) -> None:
     """A fact of a transaction that rolled back is never delivered, and wakes no worker."""
     here = await replica(world, user=writes(world, "user"))

@@ -116,6 +116,26 @@ async def test_notifications_may_fail(world: Any) -> None:
     assert await there.wakeups.event("b").wait(5)
 
 
+async def test_a_stray_cancellation_does_not_end_the_sender(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something that sending awaited was cancelled: the next notification is sent all the same."""
+    here, there = await world.replica(), await world.replica()
+    send, failed = Wakeups._send, asyncio.Event()
+
+    async def once(self: Wakeups, names: Any) -> None:
+        if self is here.wakeups and not failed.is_set():
+            failed.set()
+            raise asyncio.CancelledError
+        await send(self, names)
+
+    monkeypatch.setattr(Wakeups, "_send", once)
+    here.wakeups.wake("a")
+    async with asyncio.timeout(10):
+        await failed.wait()
+    there.wakeups.event("b").clear()
+    here.wakeups.wake("b")
+    assert await there.wakeups.event("b").wait(10)
+
+
 def test_payloads_stay_short() -> None:
     """Names are packed into payloads that PostgreSQL accepts, each with the sender, none left out."""
     names = {f"plugin.{number:060}" for number in range(1000)}

@@ -1,6 +1,7 @@
 """The requests being served: each within its time, all of them finished before the service stops."""
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -37,6 +38,12 @@ class InFlightRequests:
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._expire)
         return task
+
+    def lift_limit(self) -> None:
+        """Let the current request last as long as it likes: something else limits it from now on."""
+        task = asyncio.current_task(self._loop)
+        if task in self._deadlines:
+            self._deadlines[task] = math.inf
 
     def abort_reason(self, task: ServingTask) -> Problem | None:
         """Return the problem with which the service itself cancelled a request; None when it did not."""
@@ -89,8 +96,8 @@ class InFlightRequests:
         self._timer = None
         now = self._loop.time()
         for task, deadline in self._deadlines.items():
-            if task in self._aborted:
-                continue  # cancelled before, and still cleaning up
+            if task in self._aborted or deadline == math.inf:
+                continue  # cancelled before, and still cleaning up, or without a limit
             if deadline > now:
                 self._timer = self._loop.call_at(deadline, self._expire)
                 return

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from aiohttp.web import BaseRequest, ServerRunner, TCPSite
+from aiohttp.web import BaseRequest, ServerRunner
 
 from galaxy_chassis.config.settings import split_address
 from galaxy_chassis.errors import BootError
@@ -25,8 +25,8 @@ _SOON = {"Retry-After": "1"}
 _ABORT_WITHIN = 1.0
 """Seconds a request that is aborted may take to clean up."""
 
-Fixed = Callable[[str], Awaitable[RawResponse]]
-"""Answers one path in every state of the server; called with the request id."""
+Fixed = Callable[[BaseRequest, str], Awaitable[RawResponse]]
+"""Answers GET on one path in every state of the server; called with the request and its id."""
 ProbeDocument = Callable[[], Awaitable[tuple[int, Mapping[str, Any]]]]
 """Return the status and the document of `/healthz` or `/readyz`."""
 
@@ -66,6 +66,7 @@ class HttpServer:
         """Why requests are turned away; None while they are served."""
         self._factory: ConnectionFactory | None = None
         self._runner: ServerRunner | None = None
+        self._listener: asyncio.Server | None = None
         self.address = listen_address
         """Where it listens, `HOST:PORT`; once started, with the port it got."""
 
@@ -75,15 +76,26 @@ class HttpServer:
         factory.guard.fit_descriptors()
         runner = ServerRunner(factory, shutdown_timeout=1.0)
         await runner.setup()
-        host, port = split_address(self._listen_address)
         try:
-            await TCPSite(runner, host, port, backlog=_BACKLOG, ssl_context=self._tls).start()
+            self._listener = await self._listen(factory)
         except OSError as error:
             await runner.cleanup()
             raise self._not_bound(error) from error
         self._factory, self._runner = factory, runner
-        host, port = runner.addresses[0][:2]
+        host, port = self._listener.sockets[0].getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def _listen(self, factory: ConnectionFactory) -> asyncio.Server:
+        """Bind. Not by aiohttp's own site: that has no time limit for TLS handshakes, which the guard does not see."""
+        host, port = split_address(self._listen_address)
+        return await asyncio.get_running_loop().create_server(
+            factory,
+            host,
+            port,
+            backlog=_BACKLOG,
+            ssl=self._tls,
+            ssl_handshake_timeout=None if self._tls is None else self._limits.head,
+        )
 
     def serve_probe(self, path: str, probe: ProbeDocument) -> None:
         """Answer GET on `path` with what `probe` returns, in every state of the server, without an access line.
@@ -115,6 +127,9 @@ class HttpServer:
         """Close the listener and every connection. Safe to call in any state, and more than once."""
         runner, self._runner = self._runner, None
         self.refusal = _stopping
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         if runner is not None:
             await runner.cleanup()
             self.in_flight.close()
@@ -147,7 +162,7 @@ async def answer_fixed(request: BaseRequest, fixed: Fixed) -> AnyResponse:
     request_id = new_request_id()
     if request.method not in ("GET", "HEAD"):
         return problem_response(method_not_allowed(("GET", "HEAD")), request_id)
-    return await (fixed.answer(request, request_id) if isinstance(fixed, _ProbeAnswer) else fixed(request_id))
+    return await fixed(request, request_id)
 
 
 class _ProbeAnswer:
@@ -156,17 +171,9 @@ class _ProbeAnswer:
     def __init__(self, probe: ProbeDocument, sees_details: Callable[[BaseRequest], bool]) -> None:
         self._probe, self._sees_details = probe, sees_details
 
-    async def __call__(self, request_id: str) -> RawResponse:
-        """Answer without the details."""
-        return await self._answer(request_id, details=False)
-
-    async def answer(self, request: BaseRequest, request_id: str) -> RawResponse:
-        """Answer a request."""
-        return await self._answer(request_id, details=self._sees_details(request))
-
-    async def _answer(self, request_id: str, *, details: bool) -> RawResponse:
+    async def __call__(self, request: BaseRequest, request_id: str) -> RawResponse:
         status, document = await self._probe()
-        shown = document if details else without_details(document)
+        shown = document if self._sees_details(request) else without_details(document)
         return json_response(status, msgspec.json.encode(shown), request_id)
 
 

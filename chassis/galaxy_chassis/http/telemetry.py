@@ -31,8 +31,9 @@ class Route(Protocol):
 class HttpTelemetry:
     """Observes requests for the HTTP server, by the semantic conventions for HTTP."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
-        self._telemetry, self._durations = telemetry, telemetry.http_durations
+    def __init__(self, telemetry: Telemetry, scheme: str = "http") -> None:
+        """`scheme` of the listener: `http` or `https`."""
+        self._telemetry, self._durations, self._scheme = telemetry, telemetry.http_durations, scheme
 
     def begin(self, route: Route, headers: Mapping[str, str], *, trusted: bool = False) -> Trace | None:
         """Begin a request, inside its request context; return its Trace when it is recorded.
@@ -43,22 +44,26 @@ class HttpTelemetry:
         decision = self._telemetry.decide(headers.get(_TRACEPARENT) if trusted else None)
         if decision is None:
             return None
-        return self._telemetry.record(decision, f"{route.method} {route.path}", SpanKind.SERVER, _attributes(route))
+        return self._telemetry.record(decision, _name(route), SpanKind.SERVER, self._attributes(route))
 
     def end(self, trace: Any, route: Route, status: int, seconds: float) -> None:
-        """End it, with the status that was answered."""
+        """End it, with the route that it turned out to be, and the status that was answered."""
         key = (route.name, status)
         series = self._durations.get(key)
         if series is None:
-            series = self._durations.make(key, {**_attributes(route), **_outcome(status)})
+            series = self._durations.make(key, {**self._attributes(route), **_outcome(status)})
         series.add(seconds)
         if trace is not None:
+            trace.rename(_name(route), self._attributes(route))
             error = str(status) if status >= 500 else None
             self._telemetry.finish(trace, error, {"http.response.status_code": status})
 
+    def _attributes(self, route: Route) -> Attributes:
+        return {"http.request.method": route.method, "http.route": route.path, "url.scheme": self._scheme}
 
-def _attributes(route: Route) -> Attributes:
-    return {"http.request.method": route.method, "http.route": route.path, "url.scheme": "http"}
+
+def _name(route: Route) -> str:
+    return f"{route.method} {route.path}"
 
 
 def _outcome(status: int) -> Attributes:

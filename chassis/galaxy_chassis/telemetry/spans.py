@@ -50,6 +50,10 @@ class Trace:
         """End the span, which nobody will read."""
         detach(self._token)
 
+    def rename(self, name: str, attributes: Attributes) -> None:
+        """Replace name and attributes, where only the end shows what it was."""
+        self._name, self._attributes = name, attributes
+
     def end(self, resource: Resource, error: str | None, attributes: Attributes) -> ReadableSpan:
         """End the span and return it as exporters read it, with more attributes.
 

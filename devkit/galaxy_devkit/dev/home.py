@@ -21,6 +21,18 @@ class Home:
         """Where the embedded Postgres lives."""
         return self.folder / "postgres"
 
+    @property
+    def postgres_port(self) -> int:
+        """The port that the embedded Postgres had last, so that tools find it again; 0 before its first start."""
+        try:
+            return int((self.folder / "postgres_port").read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def keep_postgres_port(self, port: int) -> None:
+        """Keep the port for the next start."""
+        (self.folder / "postgres_port").write_text(f"{port}\n")
+
     def companion(self, name: str) -> Path:
         """Return the directory of a companion, which the companion itself creates."""
         return self.folder / name

@@ -14,13 +14,17 @@ class Ports:
         self._chosen: set[int] = set()
         self.notes: list[str] = []
 
-    def choose(self, preferred: int, what: str) -> int:
-        """Return the preferred port, or a free one where that is taken."""
-        if not self._any and preferred not in self._chosen and _is_free(preferred):
+    def choose(self, preferred: int, what: str, *, kept: bool = False) -> int:
+        """Return the preferred port, or a free one where that is taken.
+
+        `kept`: it is the port of an earlier run on the same data, preferred even where any would do.
+        """
+        any_port = self._any and not kept
+        if not any_port and preferred not in self._chosen and _is_free(preferred):
             port = preferred
         else:
             port = self._free()
-            if not self._any:
+            if not any_port:
                 self.notes.append(f"Port {preferred} is taken: {what} is on {port} instead.")
         self._chosen.add(port)
         return port

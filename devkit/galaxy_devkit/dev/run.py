@@ -130,7 +130,10 @@ class _Dev:
         return any(name.startswith("BACKEND_ADMIN_BOOTSTRAP_") for name in raw)
 
     async def _start_postgres(self, stack: AsyncExitStack) -> None:
-        postgres = await stack.enter_async_context(EmbeddedPostgres(self.home.postgres))
+        kept = self.home.postgres_port
+        port = self.ports.choose(kept, "Postgres", kept=True) if kept else 0
+        postgres = await stack.enter_async_context(EmbeddedPostgres(self.home.postgres, port=port))
+        self.home.keep_postgres_port(postgres.port)
         self.overlay["BACKEND_POSTGRES_DSN"] = postgres.dsn(_DATABASE, search_path=_SCHEMA)
         password = shlex.quote(str(self.home.postgres / "password"))
         login = f"-h {HOST} -p {postgres.port} -U galaxy {_DATABASE}"
@@ -184,10 +187,15 @@ class _Dev:
                     self.overlay[name] = value.replace(_API, url)
 
     def _greet(self, kernel: Kernel) -> None:
+        kernel.http.links.extend(self._pages())
         stream = sys.stderr if self.json_logs else sys.stdout
         flush()
         stream.write(self._banner(kernel).render(colours=wants_colours(stream)))
         stream.flush()
+
+    def _pages(self) -> list[tuple[str, str]]:
+        """Return the companions' pages, for the links at the backend's `/`."""
+        return [address for _, run in self.companions for address in run.addresses if address[1].startswith("http")]
 
     def _banner(self, kernel: Kernel) -> Banner:
         backend = _url_of(kernel.http.address)
@@ -200,7 +208,7 @@ class _Dev:
         addresses.append(("Database", self.database))
         if "BACKEND_ADMIN_BOOTSTRAP_PASSWORD" in self.overlay:
             password = self.overlay["BACKEND_ADMIN_BOOTSTRAP_PASSWORD"]
-            addresses.append(("Operator", f"{_ADMIN} / {password} (until its first change, which is demanded)"))
+            addresses.append(("Operator", _operator(password, changed=_has_changed_password(kernel.assembly))))
         addresses.append(("Data", str(self.home.folder)))
         places = {"api": addresses[0][1]} | {
             companion.name: run.addresses[0][1] for companion, run in self.companions if run.addresses
@@ -213,3 +221,18 @@ def _url_of(address: str) -> str:
     """Return the URL at which this machine reaches what listens on an address."""
     host, _, port = address.rpartition(":")
     return f"http://{_ANYWHERE.get(host, host)}:{port}"
+
+
+def _has_changed_password(assembly: Assembly) -> bool:
+    """Return whether the first admin has another password than the one they were given, by the cache of accounts."""
+    for _, caches in assembly.plugins.call("backend_caches", only=_ADMIN):
+        for cache in caches:
+            account = cache.get(_ADMIN)
+            return account is None or not account.must_rotate
+    return False
+
+
+def _operator(password: str, *, changed: bool) -> str:
+    if changed:
+        return f"{_ADMIN} / the password that you have set (`backend admin reset-password {_ADMIN}` makes a new one)"
+    return f"{_ADMIN} / {password} (until its first change, which is demanded)"

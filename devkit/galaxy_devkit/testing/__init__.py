@@ -5,7 +5,20 @@ which this distribution installs.
 """
 
 from galaxy_chassis.clock import ManualClock
+from galaxy_devkit.testing.http import Api, FakeAuditLog, Received, Serve
 from galaxy_devkit.testing.kernel import GATEWAY_TOKEN, SECRET_KEY, Boot, Booted, offering
 from galaxy_devkit.testing.postgres import PostgresCluster
 
-__all__ = ["GATEWAY_TOKEN", "SECRET_KEY", "Boot", "Booted", "ManualClock", "PostgresCluster", "offering"]
+__all__ = [
+    "GATEWAY_TOKEN",
+    "SECRET_KEY",
+    "Api",
+    "Boot",
+    "Booted",
+    "FakeAuditLog",
+    "ManualClock",
+    "PostgresCluster",
+    "Received",
+    "Serve",
+    "offering",
+]

@@ -44,7 +44,7 @@ class FakeAdminAuthenticator:
 
 
 class FakeAuditLog:
-    """Keeps what is recorded, in order, in `lines`."""
+    """An `AuditLog` that keeps what is recorded, in order, in `lines`."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[Any, ...]] = []
@@ -84,7 +84,7 @@ class Api:
     """A server on a free port of the loopback, and a client for it."""
 
     def __init__(self, service: HttpService, services: CapabilityRegistry, audit: FakeAuditLog) -> None:
-        self.server, self.services, self.audit = service.server, services, audit
+        self.service, self.server, self.services, self.audit = service, service.server, services, audit
         self.session = aiohttp.ClientSession(auto_decompress=False)
 
     async def __call__(self, method: str, path: str, **options: Any) -> Received:

@@ -3,25 +3,30 @@
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import aiohttp
 import structlog
+from typer.testing import CliRunner, Result
 
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.config.settings import NoSettings
 from galaxy_contracts.capability import Capability
+from galaxy_contracts.fact import Fact
 from galaxy_devkit.testing.postgres import PostgresCluster
 from galaxy_kernel.core import schema
 from galaxy_kernel.core.assembly import Assembly, assemble
 from galaxy_kernel.core.context import Context
-from galaxy_kernel.core.discovery import from_classes
+from galaxy_kernel.core.discovery import Discovery, from_classes
 from galaxy_kernel.core.kernel import Kernel
 from galaxy_kernel.core.manifest import Manifest, Offer
 from galaxy_kernel.database import Database, make_engine, schema_of
+from galaxy_kernel.database.locks import Term
+from galaxy_kernel.workers.worker import NextPass, Worker
+from galaxy_migrations.comparison import drift
 
 if not structlog.is_configured():  # its own default renders the locals of every frame, which can take a minute
     structlog.configure(
@@ -55,6 +60,8 @@ class Booted:
     client: aiohttp.ClientSession
     """Its base URL is the kernel's; no status makes it raise."""
     dsn: str
+    environment: Mapping[str, str]
+    """The variables that it was booted with."""
 
     @property
     def database(self) -> Database:
@@ -65,6 +72,42 @@ class Booted:
     def url(self) -> str:
         """The kernel's base URL."""
         return f"http://{self.kernel.http.address}"
+
+    async def deliver(self, *facts: Fact) -> None:
+        """Record facts as their plugins would, and wait until every listener has handled them.
+
+        Raise TimeoutError when a listener has not within 10 s, for example because it fails.
+        """
+        async with self.database.transaction() as connection:
+            await self.kernel.assembly.require_resources().facts.record(connection, *facts)
+        async with asyncio.timeout(10):
+            while await self._undelivered():  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.01)
+
+    async def run_pass(self, worker: str, *term: Term) -> NextPass:
+        """Run one pass of a worker now, and return when it wants the next; one that takes a term is called with it."""
+        by_name = {each.name: each for each in self._workers()}
+        run: Callable[..., Awaitable[NextPass]] = by_name[worker].run
+        return await run(*term)
+
+    async def command(self, plugin: str, *arguments: str, given: str = "") -> Result:
+        """Run `backend <plugin> <arguments>` beside the kernel, with `given` on its standard input."""
+        installed = Discovery(tuple(self.kernel.assembly.found))
+        plugins = assemble(self.environment, discovery=installed).plugins
+        [(_, app)] = plugins.call("backend_commands", only=plugin)
+        return await asyncio.to_thread(CliRunner().invoke, app, arguments, input=given)
+
+    async def drift(self, plugin: str) -> list[str]:
+        """Return the differences between the tables that a plugin's revisions made and its `tables.py`."""
+        branches = {branch.plugin: branch for branch in schema.branches(self.kernel.assembly.plugins)}
+        return await drift(self.database.engine, self.database.schema, branches[plugin])
+
+    def _workers(self) -> list[Worker]:
+        return [worker for _, worker in self.kernel.assembly.plugins.contributions("backend_workers")]
+
+    async def _undelivered(self) -> bool:
+        async with self.database.reading() as connection:
+            return bool((await connection.exec_driver_sql("SELECT EXISTS (SELECT FROM facts)")).scalar_one())
 
 
 class Boot(Protocol):
@@ -117,11 +160,12 @@ def make_boot(cluster: PostgresCluster) -> Boot:
     ) -> AsyncIterator[Booted]:
         fresh = None if dsn else await asyncio.to_thread(_fresh_database, cluster, plugins)
         used = dsn or fresh or ""
-        assembly = _assemble(plugins, {**ENVIRONMENT, "BACKEND_POSTGRES_DSN": used, **environment})
+        variables = {**ENVIRONMENT, "BACKEND_POSTGRES_DSN": used, **environment}
+        assembly = _assemble(plugins, variables)
         kernel = Kernel(assembly, clock=clock, random=random, http_client=http_client)
         try:
             async with kernel.running(), aiohttp.ClientSession(f"http://{kernel.http.address}") as client:
-                yield Booted(kernel, client, used)
+                yield Booted(kernel, client, used, variables)
         finally:
             if fresh:
                 await asyncio.to_thread(cluster.drop, fresh)

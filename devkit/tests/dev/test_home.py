@@ -50,6 +50,16 @@ def test_a_crash_leaves_no_empty_secret(tmp_path: Path) -> None:
         assert len(home.secret("admin_password", 12)) == 16
 
 
+def test_the_port_of_postgres_is_kept(tmp_path: Path) -> None:
+    """There is none before the first start, nor where somebody has written something else there."""
+    with opened(tmp_path) as home:
+        assert home.postgres_port == 0
+        home.keep_postgres_port(54321)
+        assert home.postgres_port == 54321
+        (tmp_path / "postgres_port").write_text("")
+        assert home.postgres_port == 0
+
+
 def test_each_thing_has_its_place(tmp_path: Path) -> None:
     """Postgres and each companion have a directory below, which they make themselves."""
     with opened(tmp_path) as home:

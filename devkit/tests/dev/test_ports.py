@@ -25,6 +25,14 @@ def test_any_port_is_nothing_to_note() -> None:
     assert not ports.notes
 
 
+def test_a_port_of_an_earlier_run_is_kept() -> None:
+    """Even where any port would do: what was configured for it goes on."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+    assert Ports(any_port=True).choose(port, "Postgres", kept=True) == port
+
+
 def test_a_port_is_given_once() -> None:
     """Two that would like the same port get two, and free ones do not collide."""
     ports = Ports(any_port=True)

@@ -9,10 +9,13 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import pytest
 
+from galaxy_devkit.dev import run
 from galaxy_devkit.postgres.server import available
 
 PROGRAM = Path(__file__).with_name("dev_program.py")
@@ -102,6 +105,49 @@ async def test_starts_and_stops(start: Start, tmp_path: Path) -> None:
     await no_server_left(tmp_path / "data")
 
 
+def postgres_port(said: str) -> str:
+    """Return the port of Postgres in what was printed."""
+    found = re.search(r"psql -h 127\.0\.0\.1 -p (\d+)", said)
+    assert found is not None, said
+    return found[1]
+
+
+@needs_postgres
+async def test_postgres_keeps_its_port(start: Start, tmp_path: Path) -> None:
+    """What connects to it finds it again at the next start; a port that is taken is replaced, and that is printed."""
+    ports = []
+    for _ in range(2):
+        dev = await start("plain")
+        await dev.until("Database ")
+        assert await dev.end(signal.SIGINT) == 0
+        ports.append(postgres_port(dev.said))
+        await no_server_left(tmp_path / "data")
+    assert ports[0] == ports[1]
+    with socket.create_server(("127.0.0.1", int(ports[0]))):
+        dev = await start("plain")
+        await dev.until("Light it:")
+        assert await dev.end(signal.SIGINT) == 0
+    assert postgres_port(dev.said) != ports[0]
+    assert f"Port {ports[0]} is taken: Postgres is on " in dev.said
+
+
+@pytest.mark.parametrize(
+    ("accounts", "shown"),
+    [
+        ([SimpleNamespace(must_rotate=True)], "admin / first (until its first change"),
+        ([SimpleNamespace(must_rotate=False)], "admin / the password that you have set"),
+        ([None], "admin / the password that you have set"),
+        ([], "admin / first (until its first change"),
+    ],
+)
+def test_a_first_password_is_shown_as_long_as_it_works(accounts: list[Any], shown: str) -> None:
+    """Once it is changed, or its account gone, the banner says so; without the plugin nobody can tell."""
+    caches = [SimpleNamespace(get={"admin": account}.get) for account in accounts]
+    plugins = SimpleNamespace(call=lambda hook, only: iter([(only, caches)] if caches else []))
+    assembly: Any = SimpleNamespace(plugins=plugins)
+    assert run._operator("first", changed=run._has_changed_password(assembly)).startswith(shown)
+
+
 @needs_postgres
 @pytest.mark.parametrize("set_by_user", [False, True])
 async def test_plugins_are_told_of_the_address(start: Start, set_by_user: bool) -> None:
@@ -112,6 +158,9 @@ async def test_plugins_are_told_of_the_address(start: Start, set_by_user: bool) 
     api = re.search(r"API +(http://127\.0\.0\.1:\d+)", dev.said)
     assert api is not None
     assert f"place {'here' if set_by_user else f'{api[1]}/lamp'}\n" in dev.said
+    headers = {"Accept": "text/html"}
+    async with aiohttp.ClientSession() as session, session.get(api[1], headers=headers) as response:
+        assert re.search(r'href="http://127\.0\.0\.1:\d+">Lamp</a>', await response.text()), "its page is linked at /"
     assert await dev.end(signal.SIGINT) == 0
 
 

@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from datetime import timedelta
+from typing import Any, ClassVar
 
 import psycopg2
 import pytest
 import sqlalchemy as sa
+import typer
 
 from galaxy_chassis.clock import ManualClock
 from galaxy_contracts.capability import Capability
+from galaxy_contracts.fact import Fact
 from galaxy_devkit.testing import GATEWAY_TOKEN, SECRET_KEY, Boot, offering
-from galaxy_kernel.api import Context, Manifest, NoSettings, Offer
+from galaxy_kernel.api import Connection, Context, Manifest, NoSettings, Offer, Subscriptions, Term, Worker
 from galaxy_kernel.errors import PhaseError, PluginError
 
 LAMP: Capability[object] = Capability("lamp.light")
@@ -109,3 +112,85 @@ def databases(cluster: Any) -> set[str]:
             return {name for (name,) in cursor}
     finally:
         connection.close()
+
+
+class Happened(Fact, frozen=True):
+    """For tests."""
+
+    fact: ClassVar[str] = "lamp.happened"
+    number: int
+
+
+class Busy:
+    """A plugin that listens, works and has a command."""
+
+    manifest = Manifest(name="busy", summary="For tests.")
+    heard: ClassVar[list[int]] = []
+
+    def __init__(self, context: Context[NoSettings]) -> None:
+        self.context = context
+
+    def backend_subscriptions(self) -> Subscriptions:
+        async def on_happened(connection: Connection, fact: Happened) -> None:
+            Busy.heard.append(fact.number)
+
+        return {Happened: on_happened}
+
+    def backend_workers(self) -> Sequence[Worker]:
+        async def work() -> timedelta:
+            return timedelta(seconds=7)
+
+        async def lead(term: Term) -> bool:
+            return term.number == 3
+
+        hour = timedelta(hours=1)
+        return (Worker("busy.work", work, hour), Worker("busy.lead", lead, hour, singleton=True))
+
+    def backend_commands(self) -> typer.Typer:
+        app = typer.Typer()
+
+        @app.command()
+        def database(word: str) -> None:
+            given = input()
+
+            async def work() -> None:
+                async with self.context.database.reading() as connection:
+                    found = (await connection.exec_driver_sql("SELECT current_database()")).scalar_one()
+                typer.echo(f"{word} {found} {given}")
+
+            self.context.run_offline(work)
+
+        return app
+
+
+async def test_deliver_waits_for_every_listener(boot: Boot) -> None:
+    """Once it returns, facts have been handled, in the transactions of the listeners."""
+    Busy.heard.clear()
+    async with boot(Busy) as booted:
+        await booted.deliver(Happened(1), Happened(2))
+        assert sorted(Busy.heard) == [1, 2]
+
+
+async def test_run_pass_returns_when_the_next_is_due(boot: Boot) -> None:
+    """A pass runs at once; a singleton that fences its writes gets a term of the test's choice."""
+    async with boot(Busy) as booted:
+        assert await booted.run_pass("busy.work") == timedelta(seconds=7)
+        assert await booted.run_pass("busy.lead", Term("busy.lead", 3)) is True
+        assert await booted.run_pass("busy.lead", Term("busy.lead", 4)) is False
+
+
+async def test_command_runs_beside_the_kernel(boot: Boot) -> None:
+    """A plugin's command works on the database of the booted kernel, with the given standard input."""
+    async with boot(Busy) as booted:
+        done = await booted.command("busy", "hello", given="there\n")
+        assert (done.exit_code, done.stdout) == (0, f"hello {booted.dsn.rpartition('/')[2]} there\n")
+
+
+async def test_drift_shows_what_revisions_lack(boot: Boot) -> None:
+    """The tables of the kernel are as described; a table that another hand has changed is named."""
+    async with boot() as booted:
+        assert await booted.drift("kernel") == []
+        async with booted.database.transaction() as connection:
+            await connection.exec_driver_sql("ALTER TABLE facts DROP COLUMN last_error")
+        [difference] = await booted.drift("kernel")
+        assert "facts" in difference and "last_error" in difference

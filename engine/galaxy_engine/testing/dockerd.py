@@ -106,6 +106,17 @@ class Dockerd:
         """Resume a suspended daemon."""
         self._send(signal.SIGCONT)
 
+    def kill(self) -> None:
+        """Kill the daemon alone, as a crash does, and wait until it is gone. `start` brings it back, with its data."""
+        pid = self.pid()
+        if pid is None:
+            return
+        self._send(signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)  # what nobody has waited for counts as running, for the next daemon
+        while Path(f"/proc/{pid}").exists():
+            time.sleep(POLL)
+
     def stop(self) -> None:
         """Stop the daemon, its containers with it, and wait until it is gone. Data stay."""
         pid = self.pid()
@@ -137,6 +148,8 @@ class Dockerd:
             with contextlib.suppress(OSError):
                 _ask(self.host, "POST /networks/prune", STOP_TIMEOUT)
         self.stop()
+        if self._folder.exists():  # one that was killed has left its data mounted
+            subprocess.run(["umount", "--lazy", str(self._folder / "data")], capture_output=True, check=False)  # noqa: S603, S607
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -1,10 +1,12 @@
 """The connections to the backends: kept, over TCP, TLS or a Unix socket.
 
 With several backends each call goes to the next one. A backend that cannot be reached, or says that it is starting or
-stopping, has not begun the call: the next one gets it. A call that may have begun is never sent again from here; the
-client, which knows whether it carries an Idempotency-Key, decides.
+stopping, has not begun the call: the next one gets it. The next one also gets a safe call whose connection broke before
+its answer, for it changes nothing. Any other call that may have begun is never sent again from here; the client, which
+knows whether it carries an Idempotency-Key, decides.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -28,6 +30,8 @@ AVOIDED = 1.0
 """Seconds for which a backend that did not take a call is asked last."""
 CONNECT_WITHIN = 3.0
 UNIX = "unix://"
+BACKEND_TIMEOUT = "backend_timeout"
+"""The code of a call that may still run."""
 
 _NOT_BEGUN = ("starting", "stopping")
 """Codes of a backend that refuses calls before it begins them."""
@@ -49,10 +53,11 @@ class Backends:
     """Makes calls to the backends. Made inside the event loop; closed with it."""
 
     def __init__(self, urls: Sequence[str], *, timeout: float, clock: Clock, tls: ssl.SSLContext | None = None) -> None:
-        """`urls`: `http://…`, `https://…` (checked by `tls`) or `unix:///path`; `timeout` of a call in seconds."""
+        """`urls`: `http://…`, `https://…` (checked by `tls`) or `unix:///path`; `timeout` in seconds, until the
+        answer begins, and then between two pieces of it."""
         self._clock = clock
         self._timeout = timeout
-        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_WITHIN)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN, sock_read=timeout)
         self._backends = [_open(url, limits, tls) for url in urls]
         self._turn = 0
         self.failures: dict[str, int] = {"unreachable": 0, "refused": 0, "broken": 0, "late": 0}
@@ -60,14 +65,18 @@ class Backends:
 
     @asynccontextmanager
     async def call(
-        self, method: str, target: str, headers: CIMultiDict[str], body: bytes
+        self, method: str, target: str, headers: CIMultiDict[str], body: bytes, *, safe: bool = False
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Make a call; its answer's body is read within the block.
+        """Make a call; its answer's body is read within the block. With `safe` it may be begun more than once.
 
         Raise the problems 502 `backend_unreachable`, which says whether the call may have taken effect, and 504
         `backend_timeout`.
         """
-        response = await self._begin(method, target, headers, body)
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._begin(method, target, headers, body, safe=safe)
+        except TimeoutError:
+            raise self._late() from None
         try:
             yield response
         except TimeoutError:
@@ -82,9 +91,14 @@ class Backends:
         for backend in self._backends:
             await backend.session.close()
 
-    async def _begin(self, method: str, target: str, headers: CIMultiDict[str], body: bytes) -> aiohttp.ClientResponse:
+    async def _begin(
+        self, method: str, target: str, headers: CIMultiDict[str], body: bytes, *, safe: bool
+    ) -> aiohttp.ClientResponse:
         order = self._in_order()
+        if safe and len(order) == 1:
+            order = order * 2  # its kept connection may be one that it has just closed
         for place, backend in enumerate(order, 1):
+            is_last = place == len(order)
             try:
                 response = await backend.session.request(
                     method,
@@ -93,17 +107,16 @@ class Backends:
                     data=body or None,
                     allow_redirects=False,
                 )
-            except aiohttp.ClientConnectorError as error:
+                if response.status != 503 or is_last or not await _has_not_begun(response):
+                    return response
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 self._avoid(backend, "unreachable", str(error))
-                continue
-            except TimeoutError:
-                raise self._late() from None
             except aiohttp.ClientError as error:
-                raise self._broken(error, URL(backend.url)) from None
-            if response.status == 503 and place < len(order) and await _has_not_begun(response):
+                if is_last or not safe:
+                    raise self._broken(error, URL(backend.url)) from None
+                self._avoid(backend, "broken", type(error).__name__)
+            else:
                 self._avoid(backend, "refused", "it is starting or stopping")
-                continue
-            return response
         raise Problem(
             502,
             "backend_unreachable",
@@ -139,7 +152,7 @@ class Backends:
     def _late(self) -> Problem:
         self.failures["late"] += 1
         detail = f"The backend has not answered within {self._timeout:g} s; the call may or may not have taken effect."
-        return Problem(504, "backend_timeout", detail, headers={"Retry-After": "1"})
+        return Problem(504, BACKEND_TIMEOUT, detail, headers={"Retry-After": "1"})
 
 
 def _open(url: str, limits: aiohttp.ClientTimeout, tls: ssl.SSLContext | None) -> _Backend:
@@ -157,6 +170,7 @@ def _open(url: str, limits: aiohttp.ClientTimeout, tls: ssl.SSLContext | None) -
         auto_decompress=False,
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
     )
+    session._retry_connection = False  # aiohttp would send a PUT or DELETE again that may have begun
     return _Backend(url, session, base)
 
 

@@ -65,15 +65,17 @@ class Policies:
         self._account = Policy("account", settings.account, MINUTE)
         self._classes = tuple(each for each in _classes(settings) if each.policy.quota)
 
+    def of_address(self, address: str) -> Mapping[Policy, str]:
+        """Return the policy that counts every request of an address, with the name under which it does."""
+        return {self._address: network_of(address)} if self._address.quota else {}
+
     def of(self, method: str, path: str, address: str, account_id: str | None) -> Mapping[Policy, str]:
         """Return the policies that count a request, each with the name under which it does.
 
         `path` is the path as it came, without its query.
         """
         network = network_of(address)
-        keys: dict[Policy, str] = {}
-        if self._address.quota:
-            keys[self._address] = network
+        keys = dict(self.of_address(address))
         if self._account.quota and account_id is not None:
             keys[self._account] = account_id
         for each in self._classes:

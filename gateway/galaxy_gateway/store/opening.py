@@ -27,6 +27,8 @@ def check_store_url(url: str) -> str:
         _ = parts.port
     except ValueError:
         raise ValueError(_EXPECTED) from None
+    if any(not value.isdigit() for value in parse_qs(parts.query).get("db", ())):
+        raise ValueError("has a db that is not a number")
     foreign = sorted(parse_qs(parts.query, keep_blank_values=True).keys() - _OPTIONS)
     if foreign:
         raise ValueError(f"has the option {foreign[0]!r}: expected {', '.join(sorted(_OPTIONS))}")

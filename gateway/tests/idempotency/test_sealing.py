@@ -27,6 +27,7 @@ def test_sealing_twice_shows_nothing() -> None:
         (b"secret", "galaxy:idempotency:a", SEALED[:20]),
         (b"secret", "galaxy:idempotency:a", b""),
     ],
+    ids=["another secret", "another call", "a changed bit", "cut short", "nothing"],
 )
 def test_nothing_else_opens(secret: bytes, name: str, sealed: bytes) -> None:
     """Not under another secret, not as another call's answer, not when damaged."""

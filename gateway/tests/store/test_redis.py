@@ -3,15 +3,10 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from certificates import certificate
 from redis_server import RedisServer, free_port, redis_server
 
 from galaxy_chassis.clock import ManualClock
@@ -39,34 +34,19 @@ async def store(server: RedisServer) -> AsyncIterator[RedisStore]:
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[tuple[RedisServer, int, int, Path]]:
     """Run a server with a password; return it with its port, its port for TLS, and the certificate."""
-    certificate, key = _certificate(tmp_path)
+    authority, key = _certificate(tmp_path)
     port, tls_port = free_port(), free_port()
-    tls = ("--tls-port", str(tls_port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(certificate))
-    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
+    tls = ("--tls-port", str(tls_port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(authority))
+    files = ("--tls-cert-file", str(authority), "--tls-key-file", str(key))
     options = ("--port", str(port), "--bind", "127.0.0.1", *tls, *files, "--requirepass", PASSWORD)
     with redis_server(*options) as server:
-        yield server, port, tls_port, certificate
+        yield server, port, tls_port, authority
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
     paths = folder / "certificate.pem", folder / "key.pem"
-    paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
-    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    for path, pem in zip(paths, certificate(), strict=True):
+        path.write_bytes(pem)
     return paths
 
 

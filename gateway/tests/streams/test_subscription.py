@@ -1,15 +1,10 @@
 """The subscription to the backend: restarts, other addresses, resyncs, refusals."""
 
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import certificate
 
 from galaxy_chassis.errors import BootError
 from galaxy_gateway.streams import StreamSettings
@@ -116,7 +111,7 @@ async def test_a_backend_without_generations_is_named(make_backend: Any, make_ga
 
 async def test_the_connection_can_be_secured(make_backend: Any, make_gateway: Any, tmp_path: Any) -> None:
     """By TLS a gateway subscribes and resumes at a backend whose authority it knows, and at no other one."""
-    authority, private = certificate(ip_address("127.0.0.1"))
+    authority, private = certificate()
     file = tmp_path / "authority.pem"
     file.write_bytes(authority)
     backend = await make_backend(credentials=grpc.ssl_server_credentials([(private, authority)]))
@@ -125,29 +120,10 @@ async def test_the_connection_can_be_secured(make_backend: Any, make_gateway: An
     client = await gateway.open(last="g1-0")
     await client.heard(1)
     assert (client.numbers, len(backend.replays)) == ([1], 1)
-    file.write_bytes(certificate(ip_address("127.0.0.1"))[0])
+    file.write_bytes(certificate()[0])
     stranger = await make_gateway(backend.address, subscribed=False, backend_tls=True, backend_ca_file=str(file))
     await stranger.until(lambda: "UNAVAILABLE" in stranger.streams._subscription._lost)
     assert len(backend.subscriptions) == 1
-
-
-def certificate(address: IPv4Address | IPv6Address) -> tuple[bytes, bytes]:
-    """Return a certificate that is its own authority, and its key, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "push")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(address)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    return made.public_bytes(pem), key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 def test_an_unreadable_authority_refuses_the_boot(tmp_path: Any) -> None:

@@ -29,13 +29,16 @@ from sqlalchemy import ARRAY, Text, bindparam, text
 
 from galaxy_chassis import gc_tuning
 from galaxy_chassis.backoff import Backoff
+from galaxy_chassis.cancellation import own_cancellation_only
 from galaxy_chassis.clock import Clock
+from galaxy_chassis.errors import place
 from galaxy_chassis.health import Health, Probe
 from galaxy_chassis.logs import get_logger
+from galaxy_chassis.request_context import request_context
 from galaxy_kernel.caches.cache import Cache, CacheNotLoadedError
 from galaxy_kernel.caches.feed import RETENTION, Feed, Position, PositionLostError, position
-from galaxy_kernel.database import Connection, Database
-from galaxy_kernel.errors import PluginError
+from galaxy_kernel.database import Connection, Database, is_unavailable
+from galaxy_kernel.errors import PhaseError, PluginError
 from galaxy_kernel.wakeups import Wakeups
 
 __all__ = ["Cache", "CacheNotLoadedError", "Caches", "CachesState"]
@@ -103,7 +106,7 @@ class Caches:
         self._loaded_at: datetime | None = None
         self._in_step_at = float("-inf")
         self._versions_forgotten_at = clock.monotonic()
-        self._error = ""
+        self._error = self._culprit = ""
         wakeups.on_reconnect(self.reload)
 
     def register(self, plugin: str, caches: Sequence[Cache[Any, Any]]) -> None:
@@ -179,13 +182,15 @@ class Caches:
         if self._on_time is not None:
             self._on_time(reading.position.at, started)
         for change in reading.changes:
-            _, cache = self._caches.get(change.topic, ("", None))
+            plugin, cache = self._caches.get(change.topic, ("", None))
             if cache is None:  # of a plugin that is not installed here
                 continue
             try:
                 cache.receive(change)
             except (msgspec.ValidationError, ValueError) as error:
-                self._unreadable(change.topic, error)
+                self._unreadable(plugin, change.topic, error)
+            except Exception as error:  # of the plugin's own code: its key or its index
+                raise PhaseError(plugin, f"a change of the cache {change.topic!r}", error) from error
         if self._position is since:  # otherwise a load has set another position meanwhile
             self._position, self._in_step_at = reading.position, started
         self._forget_old_versions()
@@ -197,7 +202,16 @@ class Caches:
             await connection.execute(_REPEATABLE)
             here = await position(connection)
             versions = await self._versions(connection)
-            return here, versions, [await cache.read(connection) for cache in caches]
+            return here, versions, [await self._read_one(cache, connection) for cache in caches]
+
+    async def _read_one(self, cache: Cache[Any, Any], connection: Connection) -> dict[Any, Any]:
+        """Read one cache. Raise PhaseError, which names its plugin; its cause is the error."""
+        plugin, _ = self._caches[cache.name]
+        try:
+            with request_context(plugin):
+                return await cache.read(connection)
+        except Exception as error:
+            raise PhaseError(plugin, f"loading the cache {cache.name!r}", error) from error
 
     async def _versions(self, connection: Connection) -> dict[str, dict[str, int]]:
         versions: dict[str, dict[str, int]] = {name: {} for name in self._caches}
@@ -234,24 +248,35 @@ class Caches:
         """Make an attempt; return whether it succeeded."""
         try:
             async with asyncio.timeout(timeout):
-                await attempt()
+                with own_cancellation_only():  # else the task group would drop this task, and memory stand still
+                    await attempt()
         except PositionLostError as lost:
             _log.info("feed_position_lost", reason=str(lost))
             if not self._loading.locked():
                 self.reload()
         except Exception as error:
-            if not self._error:
-                _log.warning("feed_read_failed", error=type(error).__name__)
-            self._error = type(error).__name__
+            self._note(error)
             return False
         if self._error:
             _log.info("feed_read_recovered")
-            self._error = ""
+            self._error = self._culprit = ""
         return True
 
-    def _unreadable(self, topic: str, error: Exception) -> None:
+    def _note(self, error: Exception) -> None:
+        """Keep an error for the check, and log the first of several; one of a plugin's cache under its name."""
+        plugin = "kernel"
+        cause, self._culprit = error.error if isinstance(error, PhaseError) else error, ""
+        name = type(cause).__name__
+        if isinstance(error, PhaseError) and not is_unavailable(error):  # no message, which may quote a row
+            plugin = error.plugin
+            self._culprit = f"plugin {plugin!r} fails in {error.phase} with {name} ({place(cause)})"
+        if not self._error:
+            _log.warning("feed_read_failed", plugin=plugin, error=name, reason=self._culprit)
+        self._error = name
+
+    def _unreadable(self, plugin: str, topic: str, error: Exception) -> None:
         # most likely written by another release of the backend; the table's columns can still be read
-        _log.warning("feed_change_rejected", cache=topic, error=type(error).__name__)
+        _log.warning("feed_change_rejected", plugin=plugin, cache=topic, error=type(error).__name__)
         self.reload()
 
     def _forget_old_versions(self) -> None:
@@ -269,9 +294,8 @@ class Caches:
         if lag is None:
             return Health("failed", "the caches are not loaded yet")
         if lag > LAG_LIMIT:
-            return Health(
-                "failed", f"memory was last in step with the database {lag:.0f} s ago: is Postgres reachable?"
-            )
+            cause = self._culprit or "is Postgres reachable?"
+            return Health("failed", f"memory was last in step with the database {lag:.0f} s ago: {cause}")
         return Health()
 
 

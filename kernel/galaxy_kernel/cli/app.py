@@ -5,12 +5,15 @@ name, a function is a command, a plugin's class stands for its hook `backend_com
 plugin, which works without such an entry point but is then not listed by `--help`.
 """
 
+import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from importlib_metadata import EntryPoint, entry_points
+from importlib_metadata import EntryPoint
 from typer.core import TyperCommand, TyperGroup
+
+from galaxy_kernel.installed import installed_entry_points
 
 GROUP = "galaxy.commands"
 
@@ -61,7 +64,9 @@ class Commands(TyperGroup):
 
 def main() -> None:
     """Run `backend`."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would read the metadata of all that is installed
     try:
+        installed_entry_points(GROUP)  # before any library trips over damaged metadata
         typer.main.get_command(_root())(prog_name="backend")
     except Exception as error:
         from galaxy_chassis.errors import BootError  # noqa: PLC0415 - listing commands does without it
@@ -74,6 +79,11 @@ def main() -> None:
         sys.exit(error.status)
 
 
+def command_exists(name: str) -> bool:
+    """Return whether the kernel, or an entry point of an installed distribution, has a command of a name."""
+    return name in _BUILTIN or name in _contributed()
+
+
 def _root() -> typer.Typer:
     app = typer.Typer(
         cls=Commands,
@@ -83,14 +93,25 @@ def _root() -> typer.Typer:
     )
 
     @app.callback(help="Galaxy Backend: hosts turn-based games that run for weeks.")
-    def root() -> None:
-        """Do nothing: the root needs a callback to be a group."""
+    def root(
+        version: Annotated[
+            bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+        ] = False,
+    ) -> None:
+        """Do nothing else: the root needs a callback to be a group."""
 
     return app
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from galaxy_chassis.cli import version_shown  # noqa: PLC0415 - listing commands does without it
+
+        version_shown("backend", "galaxy-backend-kernel")(wanted)
+
+
 def _contributed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return {point.name: point for point in installed_entry_points(GROUP)}
 
 
 def _summary(point: EntryPoint) -> str:
@@ -116,9 +137,9 @@ def _load(name: str) -> Any:
 
 def _load_contributed(name: str) -> Any:
     """Return what the entry point names. Raise BootError for one that cannot be imported, or of two distributions."""
-    from galaxy_chassis.errors import BootError  # noqa: PLC0415 - listing commands does without it
+    from galaxy_chassis.errors import BootError, place  # noqa: PLC0415 - listing commands does without it
 
-    points = list(entry_points(group=GROUP, name=name))
+    points = [point for point in installed_entry_points(GROUP) if point.name == name]
     owners = ", ".join(sorted("unknown" if point.dist is None else str(point.dist.name) for point in points))
     if len(points) > 1:
         raise BootError(
@@ -128,7 +149,8 @@ def _load_contributed(name: str) -> Any:
         return points[0].load()
     except Exception as error:
         raise BootError(
-            f"the command {name!r} (distribution {owners}) cannot be imported: {type(error).__name__}: {error}: "
+            f"the command {name!r} (distribution {owners}) cannot be imported: {type(error).__name__}: {error} "
+            f"({place(error, points[0].module.partition('.')[0])}): "
             "reinstall or update the distribution"
         ) from error
 

@@ -163,5 +163,5 @@ def _make(assembly: Assembly, found: InstalledPlugin) -> object:
     except BootError:
         raise
     except Exception as error:
-        raise PhaseError(found.name, "its constructor", error) from error
+        raise PhaseError(found.name, "its constructor", error, found.package) from error
     return plugin

@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from importlib_metadata import EntryPoint, entry_points
+from importlib_metadata import EntryPoint
 
+from galaxy_chassis.errors import place
 from galaxy_kernel.core.contributions import check_fields
 from galaxy_kernel.core.manifest import Manifest
 from galaxy_kernel.errors import PluginError
+from galaxy_kernel.installed import installed_entry_points
 
 GROUP = "galaxy.plugins"
 
@@ -54,7 +56,7 @@ def discover(disabled: Iterable[str] = (), points: Iterable[EntryPoint] | None =
     one without a proper manifest.
     """
     off = set(disabled)
-    points = list(entry_points(group=GROUP) if points is None else points)
+    points = installed_entry_points(GROUP) if points is None else list(points)
     _check_names(points)
     enabled: list[InstalledPlugin] = []
     switched_off: list[InstalledPlugin] = []
@@ -96,7 +98,8 @@ def _load(point: EntryPoint) -> InstalledPlugin:
     try:
         factory = point.load()
     except Exception as error:
-        raise PluginError(f"{who} cannot be imported: {type(error).__name__}: {error}: {remedy}") from error
+        where = place(error, point.module.partition(".")[0])
+        raise PluginError(f"{who} cannot be imported: {type(error).__name__}: {error} ({where}): {remedy}") from error
     manifest = getattr(factory, "manifest", None)
     if not isinstance(factory, type) or not isinstance(manifest, Manifest):
         raise PluginError(f"{who} names {point.value!r}, which is not a class with a Manifest `manifest`: {remedy}")

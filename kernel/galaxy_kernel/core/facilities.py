@@ -33,8 +33,6 @@ from galaxy_kernel.workers.worker import Worker
 
 _TRIM_INTERVAL = timedelta(minutes=5)
 
-_log = get_logger("galaxy_kernel.core.facilities", plugin=KERNEL)
-
 
 class Facilities:
     """The facilities of one kernel. The kernel calls them, never the reverse."""
@@ -124,9 +122,7 @@ class Facilities:
         """Finish requests, calls and passes of workers within `timeout` seconds."""
         rpc = self.rpc.stop(timeout) if self.rpc is not None else asyncio.sleep(0)
         workers = self._supervisor.drain(timeout) if self._supervisor is not None else asyncio.sleep(0, [])
-        _, late, _ = await asyncio.gather(self.http.server.drain(timeout), workers, rpc)
-        if late:
-            _log.warning("workers_cancelled", workers=late)
+        await asyncio.gather(self.http.server.drain(timeout), workers, rpc)
 
     def _make_caches(self, resources: KernelResources, feed: Feed) -> Caches:
         database, wakeups, clock = resources.database, resources.wakeups, self._clock

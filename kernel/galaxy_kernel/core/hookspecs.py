@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from galaxy_chassis.doctor import DoctorCheck
 from galaxy_chassis.health import Probe
 from galaxy_kernel.caches.registry import Cache
 from galaxy_kernel.core.manifest import Migrations, Offer
@@ -85,6 +86,15 @@ class HookSpecs:
 
         Called for the CLI, with no lifespan entered and perhaps with faulty settings, which show only when a
         command reads them. On failure: the commands are absent, and `backend` prints the reason.
+        """
+        raise NotImplementedError
+
+    def backend_doctor(self) -> Sequence[DoctorCheck]:
+        """Return the checks that `backend doctor` makes.
+
+        Called for the CLI, with no lifespan entered and perhaps with faulty settings. A check has the settings, and
+        one that needs the database the rest of the context too, but no service of another plugin. On failure: shown
+        as a finding, as is the failure of a check.
         """
         raise NotImplementedError
 

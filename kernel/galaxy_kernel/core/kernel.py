@@ -30,9 +30,9 @@ from galaxy_kernel.core.lifespans import Lifespans
 from galaxy_kernel.database import (
     Database,
     check_session,
+    diagnose,
     is_unavailable,
     make_engine,
-    reason,
     refusal_of_settings,
     schema_of,
 )
@@ -177,11 +177,13 @@ class Kernel:
                 if (refusal := refusal_of_settings(error)) is not None:
                     raise refusal from error
                 if not is_unavailable(error):
+                    if (told := diagnose(error)) is not None:
+                        raise BootError(f"Postgres: {told}") from error
                     raise PhaseError(KERNEL, "connecting to Postgres (BACKEND_POSTGRES_DSN)", error) from error
                 failures += 1
                 delay = _BACKOFF.delay(failures, self._random)
-                self._waiting_for = f"Postgres: {reason(error)}"
-                _log.warning("postgres_connection_failed", retry_in_seconds=delay, reason=reason(error))
+                self._waiting_for = f"Postgres: {diagnose(error)}"
+                _log.warning("postgres_connection_failed", retry_in_seconds=delay, reason=diagnose(error))
             await wait_for_event(self._stop, delay)
 
     async def _drain(self) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
+from galaxy_chassis.cancellation import own_cancellation_only
 from galaxy_chassis.clock import Clock
+from galaxy_chassis.errors import place
 from galaxy_chassis.logs import get_logger
 from galaxy_kernel.capabilities import CapabilityRegistry
 from galaxy_kernel.core.contributions import check_items
@@ -40,10 +42,10 @@ class Lifespans:
         """Start every plugin and record its offers. Raise PhaseError or PluginError; `stack` unwinds the others."""
         for name, lifespan in self._plugins.call("backend_lifespan"):
             try:
-                with self._watched(name, "starting"):
+                with self._watched(name, "starting"), own_cancellation_only():
                     offers = await lifespan.__aenter__()
             except Exception as error:
-                raise PhaseError(name, "backend_lifespan", error) from error
+                raise PhaseError(name, "backend_lifespan", error, self._plugins.package(name)) from error
             stack.push_async_callback(self._leave, name, lifespan)
             self._take_offers(name, offers)
 
@@ -80,10 +82,11 @@ class Lifespans:
         remaining = max(_STOP_FLOOR, self.deadline - self._clock.monotonic())
         try:
             async with asyncio.timeout(None if remaining == float("inf") else remaining):
-                with self._watched(name, "stopping"):
+                with self._watched(name, "stopping"), own_cancellation_only():
                     await lifespan.__aexit__(None, None, None)
         except Exception as error:  # a plugin that fails to stop must not prevent the others from stopping
-            self.errors.append(f"plugin {name!r}: {type(error).__name__}: {error}")
+            where = place(error, self._plugins.package(name))
+            self.errors.append(f"plugin {name!r}: {type(error).__name__}: {error} ({where})")
             _log.error("plugin_stop_failed", plugin=name, exc_info=error)
         finally:
             self._services.withdraw(name)

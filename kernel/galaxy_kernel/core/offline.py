@@ -13,9 +13,8 @@ from galaxy_kernel.core.settings import KERNEL, KernelSettings
 from galaxy_kernel.database import (
     Database,
     check_session,
-    is_unavailable,
+    diagnose,
     make_engine,
-    reason,
     refusal_of_settings,
     schema_of,
 )
@@ -36,10 +35,8 @@ async def opened(configuration: Configuration) -> AsyncIterator[Database]:
     except Exception as error:
         if (refusal := refusal_of_settings(error)) is not None:
             raise refusal from error
-        if is_unavailable(error):
-            raise BootError(
-                f"Postgres cannot be reached: is it running, and is BACKEND_POSTGRES_DSN right? ({reason(error)})"
-            ) from error
+        if (told := diagnose(error)) is not None:
+            raise BootError(f"Postgres: {told}") from error
         raise
     finally:
         await database.close()
@@ -54,16 +51,24 @@ def run_offline(
     """
 
     async def main() -> None:
-        async with opened(configuration) as database:
-            settings = configuration.settings_of(KERNEL, KernelSettings)
-            key = b"" if settings.secret_key is None else settings.secret
-            clock, random = DatabaseClock(), secrets.SystemRandom()
-            await clock.ask(database)
-            resources = make_resources(database, CapabilityRegistry(), key, clock=clock, random=random)
-            share(resources)
-            try:
-                await work()
-            finally:
-                await resources.http.close()
+        async with opened(configuration) as database, sharing(configuration, database, share):
+            await work()
 
     asyncio.run(main())
+
+
+@asynccontextmanager
+async def sharing(
+    configuration: Configuration, database: Database, share: Callable[[KernelResources], None]
+) -> AsyncIterator[None]:
+    """Pass the kernel's resources to `share`, for the block."""
+    settings = configuration.settings_of(KERNEL, KernelSettings)
+    key = b"" if settings.secret_key is None else settings.secret
+    clock, random = DatabaseClock(), secrets.SystemRandom()
+    await clock.ask(database)
+    resources = make_resources(database, CapabilityRegistry(), key, clock=clock, random=random)
+    share(resources)
+    try:
+        yield
+    finally:
+        await resources.http.close()

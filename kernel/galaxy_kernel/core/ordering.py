@@ -38,22 +38,38 @@ def _providers(manifests: Iterable[Manifest]) -> dict[Capability[Any], str]:
 def _check_requirements(
     manifests: Iterable[Manifest], providers: Mapping[Capability[Any], str], disabled: Sequence[Manifest]
 ) -> None:
-    for manifest in sorted(manifests, key=lambda manifest: manifest.name):
+    ordered = sorted(manifests, key=lambda manifest: manifest.name)
+    for manifest in ordered:
         for capability in manifest.requires:
             if capability not in providers:
-                raise PluginError(_missing(manifest.name, capability, disabled))
+                dependents = _dependents(ordered, providers, capability)
+                raise PluginError(_missing(manifest.name, capability, disabled, dependents))
 
 
-def _missing(plugin: str, capability: Capability[Any], disabled: Sequence[Manifest]) -> str:
+def _dependents(
+    manifests: Sequence[Manifest], providers: Mapping[Capability[Any], str], missing: Capability[Any]
+) -> list[str]:
+    """Return the plugins that cannot run without a capability, those that require one of them included."""
+    found: list[str] = []
+    while True:
+        lost = {missing} | {capability for capability, provider in providers.items() if provider in found}
+        more = [each.name for each in manifests if lost.intersection(each.requires) and each.name not in found]
+        if not more:
+            return sorted(found)
+        found += more
+
+
+def _missing(plugin: str, capability: Capability[Any], disabled: Sequence[Manifest], dependents: Sequence[str]) -> str:
+    others = ", ".join(repr(name) for name in dependents)
     off = next((manifest.name for manifest in disabled if capability in manifest.provides), None)
     if off is not None:
         return (
             f"plugin {plugin!r} requires {capability.name!r}, which the disabled plugin {off!r} provides: "
-            f"take {off!r} out of BACKEND_PLUGINS_DISABLED, or add {plugin!r} to it"
+            f"take {off!r} out of BACKEND_PLUGINS_DISABLED, or add {others} to it"
         )
     return (
         f"plugin {plugin!r} requires {capability.name!r}, which no installed plugin provides: "
-        f"install galaxy-backend-{capability.plugin}, or add {plugin!r} to BACKEND_PLUGINS_DISABLED"
+        f"install galaxy-backend-{capability.plugin}, or add {others} to BACKEND_PLUGINS_DISABLED"
     )
 
 

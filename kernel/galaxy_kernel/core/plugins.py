@@ -47,6 +47,7 @@ class PluginSet:
         self._manager = _Manager("galaxy")
         self._manager.add_hookspecs(HookSpecs)
         self._names: list[str] = []
+        self._packages: dict[str, str] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,6 +60,11 @@ class PluginSet:
             _check_hook(name, attribute, inspect.getattr_static(plugin, attribute))
         self._manager.register(plugin, name)
         self._names.append(name)
+        self._packages[name] = type(plugin).__module__.partition(".")[0]
+
+    def package(self, name: str) -> str:
+        """Return the package of a plugin's code, `galaxy_mail` say."""
+        return self._packages[name]
 
     def call(self, hook: str, *, only: str | None = None) -> Iterator[tuple[str, Any]]:
         """Call a hook of each plugin that has it, in order, and yield `(plugin, result)` one by one.
@@ -70,20 +76,19 @@ class PluginSet:
         found = {implementation.plugin_name: implementation.function for implementation in caller.get_hookimpls()}
         for name in self._names:
             if name in found and only in (None, name):
-                yield name, _call(name, hook, found[name])
+                yield name, self._call(name, hook, found[name])
 
     def contributions(self, hook: str) -> list[tuple[str, Any]]:
         """Call a hook whose result is a sequence, and return its items with their plugins."""
         return [(name, item) for name, items in self.call(hook) for item in items]
 
-
-def _call(name: str, hook: str, function: Any) -> Any:
-    try:
-        result = function()
-    except Exception as error:
-        raise PhaseError(name, hook, error) from error
-    check_contribution(name, hook, result)
-    return result
+    def _call(self, name: str, hook: str, function: Any) -> Any:
+        try:
+            result = function()
+        except Exception as error:
+            raise PhaseError(name, hook, error, self._packages[name]) from error
+        check_contribution(name, hook, result)
+        return result
 
 
 def _check_hook(plugin: str, name: str, attribute: Any) -> None:

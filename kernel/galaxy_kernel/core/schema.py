@@ -7,7 +7,7 @@ from galaxy_chassis.errors import BootError
 from galaxy_chassis.logs import get_logger
 from galaxy_kernel.core.assembly import KERNEL
 from galaxy_kernel.core.plugins import PluginSet
-from galaxy_kernel.database import Database
+from galaxy_kernel.database import Database, diagnose
 from galaxy_kernel.errors import PluginError
 from galaxy_kernel.tables import metadata
 from galaxy_migrations.branch import Branch
@@ -50,6 +50,10 @@ async def bring_up(database: Database, plugins: PluginSet, *, apply: bool) -> No
         states = await check(database.engine, database.schema, found)
     except MigrationError as error:
         raise BootError(str(error)) from error
+    except Exception as error:
+        if (told := diagnose(error)) is None:
+            raise
+        raise BootError(f"Postgres, at the schema: {told}") from error
     refused = [state for state in states if not state.runs]
     if refused:
         raise BootError("; ".join(state.message for state in refused))

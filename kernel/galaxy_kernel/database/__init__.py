@@ -5,6 +5,7 @@ SQLAlchemy Core over one of three drivers, chosen by the DSN: `postgres://` is a
 types and the same behaviour under cancellation and faults; one suite of tests holds them to it.
 """
 
+from galaxy_kernel.database.diagnosis import diagnose
 from galaxy_kernel.database.dsn import DsnError, schema_of
 from galaxy_kernel.database.engine import make_engine
 from galaxy_kernel.database.errors import (
@@ -27,6 +28,7 @@ __all__ = [
     "Listener",
     "after_commit",
     "check_session",
+    "diagnose",
     "is_busy",
     "is_retryable",
     "is_unavailable",

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import text
 
 from galaxy_chassis.backoff import Backoff
+from galaxy_chassis.cancellation import own_cancellation_only
 from galaxy_kernel.database.drivers import Opener
 from galaxy_kernel.database.engine import opener_of
 from galaxy_kernel.database.transactions import Connection, Database
@@ -58,7 +59,8 @@ class Listener:
         failures = 0
         while True:
             try:
-                await self._listen()
+                with own_cancellation_only():  # a stray one would end the listener, and nobody would notice
+                    await self._listen()
             except Exception as exc:
                 failures = 1 if self._lost(exc) else failures + 1
                 # once for each loss: later failures are the same, until it is back

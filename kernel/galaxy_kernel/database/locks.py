@@ -42,6 +42,14 @@ async def advisory_lock(connection: Connection, *names: str, shared: bool = Fals
     await connection.execute(_SHARED if shared else _EXCLUSIVE, {"names": list(names)})
 
 
+def shared_lock_sql(parameter: str) -> str:
+    """Return a query that takes the lock of a name, shared, as `advisory_lock` does: for a statement's own CTE.
+
+    `parameter` is the bind parameter with the name. The statement must be in a transaction.
+    """
+    return f"SELECT pg_advisory_xact_lock_shared({_KEY}) FROM (SELECT CAST(:{parameter} AS text)) AS given (name)"  # noqa: S608 - ours
+
+
 _BEGIN_TERM = text("""
     INSERT INTO singleton_terms AS newest (name, term) VALUES (:name, 1)
     ON CONFLICT (name) DO UPDATE SET term = newest.term + 1, begun_at = now()

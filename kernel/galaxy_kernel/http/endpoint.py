@@ -14,7 +14,7 @@ from galaxy_kernel.http.access import AccessControl
 from galaxy_kernel.http.audit import audited, target_of
 from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.faults import invalid_request
-from galaxy_kernel.http.foreign import refuse_foreign_page
+from galaxy_kernel.http.foreign import demands_json, refuse_foreign_page
 from galaxy_kernel.http.parameters import refuse_query
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.signature import Signature
@@ -48,7 +48,7 @@ class Endpoint:
         usual = min(max_body, PUBLIC_BODY) if route.access is Access.PUBLIC else max_body
         self._limit = usual if route.max_body is None else route.max_body
         self._recorded = route.access is Access.ADMIN and route.personal
-        self._json_always = self._audited and route.method == "POST"
+        self._json_always = demands_json(route)
         self._takes_body = signature.body is not None or signature.form is not None
         self._serialise = _serialiser(route, signature)
         self._respond = html_response if signature.html else json_response

@@ -10,6 +10,7 @@ it has no body.
 from multidict import CIMultiDictProxy, istr
 
 from galaxy_chassis.http.problems import Problem
+from galaxy_kernel.http.route import Access, Route
 
 _FETCH_SITE, _ORIGIN, _HOST = istr("Sec-Fetch-Site"), istr("Origin"), istr("Host")
 _OWN_SITES = frozenset({"same-origin", "none"})
@@ -33,3 +34,11 @@ def _is_own(origin: str, host: str) -> bool:
         return False
     port = ":80" if scheme == "http" else ":443"
     return authority.removesuffix(port) == host.strip().lower().removesuffix(port)
+
+
+def demands_json(route: Route) -> bool:
+    """Return whether a request must be of the type `application/json` even where it has no body.
+
+    A web page of another origin cannot send that without the server's consent; a form it can.
+    """
+    return route.access is Access.ADMIN and route.method == "POST"

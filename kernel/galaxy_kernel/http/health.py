@@ -37,6 +37,7 @@ def health_route(report: Report) -> Route:
     """Return the route."""
 
     async def show() -> HealthView:
+        """The body of `/readyz` with what it hides from others: hosts, errors, and what to do."""
         _, document = await report()
         return HealthView.model_validate(document)
 

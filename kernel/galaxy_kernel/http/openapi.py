@@ -1,37 +1,24 @@
 """The API's description as an OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.0), made from the routes."""
 
+import inspect
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from importlib import metadata
 from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
+from galaxy_kernel.http import headers
+from galaxy_kernel.http.answers import FIELD_ERROR, PROBLEM, REF, responses, through_gateway
+from galaxy_kernel.http.foreign import demands_json
 from galaxy_kernel.http.forms import MULTIPART, URLENCODED
 from galaxy_kernel.http.parameters import repeatable
 from galaxy_kernel.http.route import Access, Route
-from galaxy_kernel.http.signature import Signature, read_signature
+from galaxy_kernel.http.signature import Signature, read_signature, undecorated
 
 Document = dict[str, Any]
 Operations = list[tuple[str, Route, Signature]]
 
-_REF = "#/components/schemas/{model}"
-_COMMON_ERRORS = (
-    "500 internal",
-    "503 database_unavailable",
-    "503 database_busy",
-    "503 timeout",
-    "503 starting",
-    "503 stopping",
-)
-_ACCESS_ERRORS = {
-    Access.PUBLIC: (),
-    Access.USER: ("401 unauthenticated", "403 access_closed"),
-    Access.INTERNAL: ("401 gateway_token_required", "403 access_closed"),
-    Access.ADMIN: ("401 unauthenticated", "403 access_closed", "403 network_refused"),
-}
-_BODY_ERRORS = ("413 body_too_large", "415 unsupported_media_type", "417 expectation_failed")
 _SECURITY_SCHEMES: Document = {
     Access.USER.value: {
         "type": "http",
@@ -46,32 +33,26 @@ _SECURITY_SCHEMES: Document = {
     },
     Access.ADMIN.value: {"type": "http", "scheme": "basic", "description": "An admin account."},
 }
-_PROBLEM: Document = {
+_ABOUT = """
+Everything that this deployment serves, by plugin. Who may call is in the path: `public` needs nothing, `user` a
+session's token (Bearer), `internal` the gateway's token, `admin` an operator's account (HTTP Basic).
+
+Clients reach `public` and `user` through the gateway, at its address and the same paths. It adds limits, the replay of
+calls by `Idempotency-Key`, and an operation of its own, which is not listed here: live events,
+`GET /api/v1/user/events`, as server-sent events or as a WebSocket.
+
+Errors are problem documents (RFC 9457). Programs go by their `code`; those of a status are listed with it. Times are
+RFC 3339 in UTC, ids are UUIDs. Answers may get new fields; requests with unknown fields are refused,
+and so is text with the character NUL.
+"""
+_EMPTY: Document = {
     "type": "object",
-    "title": "Problem",
-    "description": "What went wrong, as a problem document (RFC 9457).",
-    "required": ["type", "title", "status", "code", "detail", "request_id"],
-    "properties": {
-        "type": {"type": "string", "const": "about:blank"},
-        "title": {"type": "string", "description": "The status's phrase."},
-        "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "code": {"type": "string", "description": "Identifies the error for programs, the same in all versions."},
-        "detail": {"type": "string", "description": "What happened and what to do, for people."},
-        "request_id": {"type": "string", "description": "The id to quote to the operators."},
-        "errors": {
-            "type": "array",
-            "description": "Every bad field of the request.",
-            "items": {
-                "type": "object",
-                "required": ["field", "message"],
-                "properties": {
-                    "field": {"type": "string", "description": "Its path, with dots: `schedule.interval`."},
-                    "message": {"type": "string"},
-                },
-            },
-        },
-    },
+    "title": "Empty",
+    "description": "Nothing: changes by operators are sent as JSON even so, which other web pages cannot do.",
+    "additionalProperties": False,
+    "properties": {},
 }
+_SERVERS = [{"url": "/", "description": "The backend that serves this document."}]
 
 
 def build(routes: Sequence[tuple[str, Route]], title: str = "Galaxy Backend", version: str | None = None) -> Document:
@@ -87,10 +68,19 @@ def build(routes: Sequence[tuple[str, Route]], title: str = "Galaxy Backend", ve
         paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version or metadata.version("galaxy-backend-kernel")},
+        "info": {
+            "title": title,
+            "version": version or metadata.version("galaxy-backend-kernel"),
+            "description": _ABOUT,
+        },
+        "servers": _SERVERS,
         "tags": [{"name": plugin} for plugin in sorted({plugin for plugin, _ in routes})],
         "paths": paths,
-        "components": {"schemas": {"Problem": _PROBLEM, **definitions}, "securitySchemes": _SECURITY_SCHEMES},
+        "components": {
+            "schemas": {"Problem": PROBLEM, "FieldError": FIELD_ERROR, "Empty": _EMPTY, **definitions},
+            **headers.components(),
+            "securitySchemes": _SECURITY_SCHEMES,
+        },
     }
 
 
@@ -114,43 +104,59 @@ def _schemas(operations: Operations) -> tuple[_Schemas, Document]:
             inputs.append((f"{route.name}:form", "validation", TypeAdapter(signature.form.model)))
         if signature.answer is not None:
             inputs.append((f"{route.name}:answer", "serialization", signature.answer))
-    found, document = TypeAdapter.json_schemas(inputs, ref_template=_REF)
+    found, document = TypeAdapter.json_schemas(inputs, ref_template=REF)
     return _Schemas(found), document.get("$defs", {})
 
 
 def _operation(plugin: str, route: Route, signature: Signature, schemas: _Schemas) -> Document:
     access = Access(route.access or Access.PUBLIC)
+    answer = None if signature.answer is None else schemas.get(route, "answer", "serialization")
     operation: Document = {
         "operationId": route.name,
         "summary": route.summary,
         "tags": [plugin],
         "x-access": access.value,
         "security": [] if access is Access.PUBLIC else [{access.value: []}],
-        "responses": _responses(route, signature, access, schemas),
+        "responses": responses(route, signature, answer),
     }
-    if route.handler.__doc__:
-        operation["description"] = route.handler.__doc__.strip()
+    description = route.description or inspect.cleandoc(undecorated(route.handler).__doc__ or "")
+    if description:
+        operation["description"] = description
     parameters = [
         {"name": one.name, "in": "path", "required": True, "schema": schemas.get(route, f"path.{one.name}")}
         for one in signature.path
     ]
-    parameters += _query_parameters(signature)
+    parameters += _query_parameters(signature) + headers.sent(*_sent(route, access))
     if parameters:
         operation["parameters"] = parameters
-    if signature.body is not None:
-        content = {"application/json": {"schema": schemas.get(route, "body")}}
-        operation["requestBody"] = {"required": not signature.body_optional, "content": content}
+    body = _request_body(route, signature, schemas)
+    if body:
+        operation["requestBody"] = body
+    return operation
+
+
+def _request_body(route: Route, signature: Signature, schemas: _Schemas) -> Document:
     if signature.form is not None:
         described = {"schema": schemas.get(route, "form")}
-        operation["requestBody"] = {"required": True, "content": {URLENCODED: described, MULTIPART: described}}
-    return operation
+        return {"required": True, "content": {URLENCODED: described, MULTIPART: described}}
+    if signature.body is not None:
+        content = {"application/json": {"schema": schemas.get(route, "body")}}
+        return {"required": not signature.body_optional or demands_json(route), "content": content}
+    if demands_json(route):
+        return {"required": True, "content": {"application/json": {"schema": {"$ref": REF.format(model="Empty")}}}}
+    return {}
+
+
+def _sent(route: Route, access: Access) -> list[str]:
+    names = [name for name in route.headers if name in headers.SENT]
+    return names if route.method == "GET" or not through_gateway(access) else [*names, "Idempotency-Key"]
 
 
 def _query_parameters(signature: Signature) -> list[Document]:
     if signature.query is None:
         return []
     model = signature.query.model
-    schema = model.model_json_schema(ref_template=_REF)
+    schema = model.model_json_schema(ref_template=REF)
     definitions = schema.get("$defs", {})
     lists = {field.alias or name for name, field in model.model_fields.items() if repeatable(field.annotation)}
     return [
@@ -186,54 +192,3 @@ def _inlined(schema: Any, definitions: Mapping[str, Document]) -> Any:
         target = definitions[reference.rpartition("/")[2]]
         return _inlined({**target, **{key: value for key, value in schema.items() if key != "$ref"}}, definitions)
     return {key: _inlined(value, definitions) for key, value in schema.items()}
-
-
-def _responses(route: Route, signature: Signature, access: Access, schemas: _Schemas) -> Document:
-    responses: Document = {}
-    headers = {"X-Request-Id": {"description": "The id of this request in the logs.", "schema": {"type": "string"}}}
-    if signature.raw:
-        responses[str(route.status)] = {"description": route.summary, "headers": headers}
-    elif signature.answer is None:
-        responses["204"] = {"description": "Done; the answer has no body.", "headers": headers}
-    else:
-        media_type = "text/html" if signature.html else "application/json"
-        content = {media_type: {"schema": schemas.get(route, "answer", "serialization")}}
-        responses[str(route.status)] = {
-            "description": HTTPStatus(route.status).phrase,
-            "headers": headers,
-            "content": content,
-        }
-    for status, codes in _codes(route, signature, access).items():
-        responses[str(status)] = _problem_response(status, codes)
-    return responses
-
-
-def _codes(route: Route, signature: Signature, access: Access) -> dict[int, list[str]]:
-    errors: list[str] = [*_ACCESS_ERRORS[access], *route.errors, "422 invalid_request"]
-    if route.method != "GET":
-        malformed = "400 malformed_json" if signature.form is None else "400 malformed_form"
-        errors += (malformed, *_BODY_ERRORS)
-        if access is Access.ADMIN:
-            errors.append("403 foreign_origin")
-    errors += _COMMON_ERRORS
-    codes: dict[int, list[str]] = {}
-    for error in errors:
-        status, _, code = error.partition(" ")
-        known = codes.setdefault(int(status), [])
-        if code not in known:
-            known.append(code)
-    return dict(sorted(codes.items()))
-
-
-def _problem_response(status: int, codes: list[str]) -> Document:
-    schema = {
-        "allOf": [
-            {"$ref": _REF.format(model="Problem")},
-            {"properties": {"status": {"const": status}, "code": {"enum": codes}}},
-        ]
-    }
-    described = ", ".join(f"`{code}`" for code in codes)
-    return {
-        "description": f"{HTTPStatus(status).phrase}: {described}",
-        "content": {"application/problem+json": {"schema": schema}},
-    }

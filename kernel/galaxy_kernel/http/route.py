@@ -47,3 +47,11 @@ class Route:
     """For a GET of access `admin`: it shows personal data, and reads of it are recorded in the audit log."""
     max_body: int | None = None
     """Largest body in bytes; None: `BACKEND_HTTP_MAX_BODY`, on public routes at most 16 KiB."""
+    statuses: tuple[int, ...] = ()
+    """Further statuses with which it answers as usual, such as 404 with a page; for the documentation."""
+    description: str = ""
+    """What the summary does not say, for the documentation: effects, conditions, what is refused. Markdown; empty: the
+    handler's docstring."""
+    headers: tuple[str, ...] = ()
+    """Which of `ETag`, `Location`, `If-Match` and `If-None-Match` (and so the answer 304) it has, for the
+    documentation."""

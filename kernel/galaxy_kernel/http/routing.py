@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from galaxy_kernel.http.endpoint import Endpoint
+from galaxy_kernel.http.headers import DECLARED
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.router import Router
 from galaxy_kernel.http.signature import read_signature, refusal
@@ -43,3 +44,6 @@ def check_route(plugin: str, route: Route) -> None:
     for error in route.errors:
         if _ERROR.fullmatch(error) is None:
             raise refusal(plugin, route, f"its error {error!r} is not of the form '404 not_found'")
+    for header in route.headers:
+        if header not in DECLARED:
+            raise refusal(plugin, route, f"its header {header!r} is not one of {', '.join(sorted(DECLARED))}")

@@ -18,6 +18,7 @@ from galaxy_kernel.database import is_busy, is_unavailable, reason, sqlstate
 from galaxy_kernel.http.access import AccessControl, Trust
 from galaxy_kernel.http.docs import description_pages
 from galaxy_kernel.http.endpoint import Endpoint
+from galaxy_kernel.http.home import home_page, no_such_path
 from galaxy_kernel.http.route import Route
 from galaxy_kernel.http.router import NoSuchMethod, NoSuchPath, Router
 from galaxy_kernel.http.routing import assemble
@@ -85,6 +86,8 @@ class HttpService:
         self._fixed = self.server.fixed
         self._router: Router[Endpoint] = Router()
         self._in_flight = self.server.in_flight
+        self.links: list[tuple[str, str]] = []
+        """Label and URL of what the page at `/` links to besides the API's own pages."""
 
     @property
     def address(self) -> str:
@@ -94,7 +97,7 @@ class HttpService:
     def install(self, routes: Sequence[tuple[str, Route]]) -> None:
         """Serve these routes, passed with their plugins' names, from now on. Raise PluginError for a bad one."""
         self._router = assemble(routes, max_body=self._max_body)
-        self._fixed |= description_pages(routes)
+        self._fixed |= {**description_pages(routes), "/": home_page(self.links)}
         self.server.open()
 
     async def _serve(self, request: BaseRequest) -> AnyResponse:
@@ -161,7 +164,7 @@ class HttpService:
         try:
             return self._router.find(method, path)
         except NoSuchPath:
-            raise Problem(404, "not_found", "There is no such path: /docs lists the existing ones.") from None
+            raise no_such_path() from None
         except NoSuchMethod as error:
             raise method_not_allowed(error.allowed) from None
 

@@ -166,8 +166,14 @@ def refusal(plugin: str, route: Route, reason: str) -> PluginError:
 
 
 def _function_of(handler: Callable[..., Any]) -> Callable[..., Any]:
-    while isinstance(handler, functools.partial):
-        handler = handler.func
+    handler = undecorated(handler)
     if inspect.isfunction(handler) or inspect.ismethod(handler):
         return handler
     return type(handler).__call__
+
+
+def undecorated(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the handler without the arguments that are bound to it."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    return handler

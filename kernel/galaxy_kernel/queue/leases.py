@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Generic, TypeVar
 
 from galaxy_chassis.cancellation import own_cancellation_only
+from galaxy_chassis.clock import wait_for_event
 from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.logs import get_logger
 
@@ -19,6 +20,8 @@ K = TypeVar("K", bound=Hashable)
 
 _RENEWALS = 3
 """Attempts to renew within one lease: two may fail before it ends."""
+_MOST_RENEWALS = 60
+"""The same, when leases are about to end: so many more attempts are made, and no more."""
 
 _log = get_logger("galaxy_kernel.queue.leases", plugin="kernel")
 
@@ -39,6 +42,8 @@ class LeaseKeeper(Generic[K]):
         self._renew, self._lease = renew, lease.total_seconds()
         self._held: dict[asyncio.Timeout, K] = {}
         self._task: asyncio.Task[None] | None = None
+        self._due = asyncio.Event()
+        """Set for a lease that would end before the next regular renewal, or soon after."""
 
     @asynccontextmanager
     async def keep(self, key: K, left: float | None = None) -> AsyncIterator[None]:
@@ -52,6 +57,8 @@ class LeaseKeeper(Generic[K]):
         try:
             async with timeout:
                 self._held[timeout] = key
+                if left is not None and left < 2 * self._lease / _RENEWALS:
+                    self._due.set()
                 self._start()
                 try:
                     yield
@@ -74,9 +81,16 @@ class LeaseKeeper(Generic[K]):
             self._task.cancel()
             self._task = None
 
+    def _pause(self) -> float:
+        """Return the seconds until the next attempt, by the lease that ends first."""
+        now = asyncio.get_running_loop().time()
+        left = min((timeout.when() or now for timeout in self._held), default=now) - now
+        return min(self._lease / _RENEWALS, max(left / _RENEWALS, self._lease / _MOST_RENEWALS))
+
     async def _renew_all(self) -> None:
         while True:
-            await asyncio.sleep(self._lease / _RENEWALS)
+            await wait_for_event(self._due, self._pause())
+            self._due.clear()
             held, begun = dict(self._held), asyncio.get_running_loop().time()
             try:
                 with own_cancellation_only():

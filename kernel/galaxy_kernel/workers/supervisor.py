@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,6 +16,7 @@ from galaxy_chassis.cancellation import being_cancelled
 from galaxy_chassis.clock import Clock, wait_for_event
 from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.health import Health, Probe
+from galaxy_chassis.logs import get_logger
 from galaxy_chassis.request_context import request_context
 from galaxy_kernel.database import Database, is_busy, is_unavailable, sqlstate
 from galaxy_kernel.database.locks import Lock, Term
@@ -29,6 +30,10 @@ FAILURES_UNTIL_UNREADY = 5
 OUTCOMES = ("worked", "idle", "standby", "failed")
 _BACKOFF = Backoff(0.2, 30.0)
 """Back-off between a failed pass and the next."""
+CANCEL_GRACE = 2.0
+"""Seconds that a cancelled pass gets to clean up."""
+
+_log = get_logger("galaxy_kernel.workers", plugin="kernel")
 
 Span = Callable[[str, str, Callable[[], bool]], AbstractContextManager[object]]
 """Traces a pass: its plugin, its worker, and whether it is worth a span unless it fails, which is known at its end."""
@@ -195,6 +200,11 @@ def takes_term(plugin: str, worker: Worker) -> bool:
             f"plugin {plugin!r}: `run` of worker {worker.name!r} has a default for `term`, and would never get one: "
             "leave the default out"
         )
+    if worker.singleton and any(each.kind is each.KEYWORD_ONLY and each.name in required for each in parameters):
+        raise PluginError(
+            f"plugin {plugin!r}: `run` of the worker {worker.name!r} takes {', '.join(required)} by keyword alone, and "
+            "is given its term by position: take the `*` out"
+        )
     if len(required) > (1 if worker.singleton else 0):
         given = "its term and nothing else" if worker.singleton else "nothing, for only a singleton has a term"
         raise PluginError(
@@ -229,7 +239,10 @@ class Supervisor:
         }
 
     async def drain(self, timeout: float) -> list[str]:
-        """Let current passes finish within `timeout` seconds, cancel the others, and return their names."""
+        """Let current passes finish within `timeout` seconds, cancel the others, and return their names.
+
+        A pass that goes on after its cancellation is named and left behind: it holds up the stop by no more than 2 s.
+        """
         self._draining = True
         for each in self._supervised:
             each.stop()
@@ -237,10 +250,10 @@ class Supervisor:
         if not tasks:
             return []
         _, late = await asyncio.wait(tasks, timeout=max(0.0, timeout))
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return sorted(task.get_name().removeprefix("worker ") for task in late)
+        if late:
+            _log.warning("workers_cancelled", workers=_names(late))
+            await _cancel(late)
+        return _names(late)
 
     def _start(self, supervised: Supervised) -> None:
         if not self._draining:
@@ -255,3 +268,16 @@ class Supervisor:
         if not self._draining:
             delay = supervised.ended(error or WorkerError("its task returned"))
             task.get_loop().call_later(delay, self._start, supervised)
+
+
+async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their end, but not for ever: a pass may swallow its cancellation."""
+    for task in tasks:
+        task.cancel()
+    _, deaf = await asyncio.wait(tasks, timeout=CANCEL_GRACE)
+    if deaf:
+        _log.error("workers_abandoned", workers=_names(deaf))
+
+
+def _names(tasks: Iterable[asyncio.Task[None]]) -> list[str]:
+    return sorted(task.get_name().removeprefix("worker ") for task in tasks)

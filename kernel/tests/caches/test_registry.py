@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from galaxy_chassis.clock import ManualClock
 from galaxy_chassis.health import Probes
@@ -265,6 +266,47 @@ async def test_a_load_that_fails(world: Any) -> None:
     await replica.write(world.item(version=2, key=item.id))
     await replica.caches.load()
     assert replica.items.get(item.id).version == 2
+
+
+async def test_a_cache_that_cannot_apply_a_change_is_named(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plugin's own code fails: the log and the feed's check say whose, and not what is in the row."""
+    monkeypatch.setattr("galaxy_kernel.caches.registry.LAG_LIMIT", -1.0)
+    replica, writer = await world.replica(run=False), await world.replica(run=False)
+
+    def broken(change: Any) -> None:
+        raise KeyError("ann@example.org")
+
+    monkeypatch.setattr(replica.items, "receive", broken)
+    await writer.write(world.item())
+    with capture_logs() as lines:
+        assert not await replica.caches._tried(replica.caches.poll, None)
+    (line,) = [line for line in lines if line["event"] == "feed_read_failed"]
+    assert (line["plugin"], line["error"]) == ("test", "KeyError")
+    health = await replica.caches._following()
+    assert "plugin 'test' fails in a change of the cache 'test.items' with KeyError (" in health.detail
+    assert "ann@" not in str(lines) + health.detail
+
+
+@pytest.mark.parametrize("step", ["poll", "load"])
+async def test_a_stray_cancellation_does_not_end_the_following(world: Any, step: str) -> None:
+    """Something that a read or a load awaited was cancelled: memory follows the database all the same."""
+    replica, writer = await world.replica(run=False), await world.replica(run=False)
+    attempt, failed = getattr(replica.caches, step), asyncio.Event()
+
+    async def once() -> None:
+        if not failed.is_set():
+            failed.set()
+            raise asyncio.CancelledError
+        await attempt()
+
+    setattr(replica.caches, step, once)
+    item, loads = world.item(), replica.caches.state.loads
+    async with world.in_background(replica.caches.run()):
+        replica.caches.reload()
+        async with asyncio.timeout(10):
+            await failed.wait()
+        await writer.write(item)
+        await world.eventually(lambda: replica.items.values() == [item] and replica.caches.state.loads > loads)
 
 
 async def test_a_fail_over_that_lost_commits(world: Any) -> None:

@@ -76,6 +76,13 @@ Backend = Callable[..., Done]
 
 
 @pytest.fixture
+def lamp(monkeypatch: pytest.MonkeyPatch) -> type[Lamp]:
+    """Return the lamp's class, for a test that gives it one hook more."""
+    monkeypatch.setattr(Lamp, "backend_doctor", lambda self: [], raising=False)
+    return Lamp
+
+
+@pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
     """Return what runs a command's function, with arguments and variables of the test's own alone."""
 

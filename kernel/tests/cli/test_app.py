@@ -82,6 +82,12 @@ def test_the_kernels_own_commands_can_be_imported() -> None:
         assert app._load(name) is not None
 
 
+def test_a_command_exists_whoever_has_it(site: Site) -> None:
+    """The kernel's own and those of installed distributions do, so that their names can be avoided."""
+    site.install("space-tools", "t_exists", GROUP, "galaxy.commands inspect app")
+    assert [app.command_exists(name) for name in ("serve", "inspect", "absent")] == [True, True, False]
+
+
 def test_a_typer_app_is_a_group(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """Its entry point's name is the group's, whatever the plugin or the distribution is called."""
     site.install("space-engines", "t_group", GROUP, "galaxy.commands engines app")

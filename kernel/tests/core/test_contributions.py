@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from galaxy_contracts.fact import Fact
-from galaxy_kernel.api import Access, Manifest, Probe, Route, RpcService, Worker, plugin_metadata
+from galaxy_kernel.api import Access, DoctorCheck, Manifest, Probe, Route, RpcService, Worker, plugin_metadata
 from galaxy_kernel.core.contributions import check_contribution, check_fields
 from galaxy_kernel.core.hookspecs import HOOKS
 from galaxy_kernel.core.manifest import Migrations
@@ -110,6 +110,11 @@ WRONG: list[tuple[str, Callable[[], Any], str]] = [
     ("backend_subscriptions", lambda: {"odd.happened": do}, r"a key: expected type\[.*Fact\], got str"),
     ("backend_subscriptions", lambda: {Happened: "do"}, r"the value of Happened: expected .*Callable.*, got str"),
     ("backend_lifespan", lambda: None, r"expected .*AbstractAsyncContextManager.*, got NoneType"),
+    (
+        "backend_doctor",
+        lambda: [DoctorCheck("relay", do, needs="relay")],
+        r"field 'needs' of DoctorCheck 'relay': expected .*'settings', 'database'.*, got str \('relay'\)",
+    ),
     ("backend_commands", lambda: do, r"expected .*Typer, got function"),
 ]
 

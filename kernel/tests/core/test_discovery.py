@@ -54,7 +54,9 @@ def test_two_distributions_with_one_plugin_name_are_refused(tmp_path: Path) -> N
 def test_import_error_names_plugin_distribution_and_remedy(tmp_path: Path) -> None:
     """A plugin that cannot be imported refuses the boot with its name."""
     install(tmp_path, "bad-mail", "letters", "d_bad:Plugin", "import nothing_of_this_name", "d_bad")
-    with pytest.raises(PluginError, match=r"'letters' \(distribution bad-mail 1.0\) cannot be imported.*DISABLED"):
+    with pytest.raises(
+        PluginError, match=r"'letters' \(distribution bad-mail 1.0\) cannot be imported.*/d_bad.py:1\).*DISABLED"
+    ):
         discover(points=points(tmp_path))
 
 

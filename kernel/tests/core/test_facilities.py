@@ -301,7 +301,7 @@ async def test_caches_that_cannot_be_loaded_refuse_the_boot(site: Sites) -> None
     table = sa.Table("not_there", sa.MetaData(), sa.Column("name", sa.Text, primary_key=True))
     cache: Cache[str, Thing] = Cache(name="p.things", table=table, row=Thing, key=lambda thing: thing.name)
     made = await site(plugin("p", caches=[cache]))
-    with pytest.raises(PhaseError, match="loading the caches"):
+    with pytest.raises(PhaseError, match="plugin 'p' failed in loading the cache 'p.things': ProgrammingError"):
         await made.facilities.build(made.resources)
     assert (await made.get(PATH))[1]["code"] == "starting"
 

@@ -24,6 +24,8 @@ from galaxy_kernel.api import (
     Cache,
     Connection,
     Context,
+    DoctorCheck,
+    Finding,
     Health,
     Manifest,
     Migrations,
@@ -37,6 +39,7 @@ from galaxy_kernel.api import (
     Worker,
     plugin_metadata,
 )
+from galaxy_kernel.cli.doctor import contributed, with_settings
 from galaxy_kernel.core.assembly import assemble
 from galaxy_kernel.core.discovery import from_classes
 from galaxy_kernel.core.hookspecs import HOOKS, HookSpecs
@@ -273,3 +276,25 @@ def test_backend_commands() -> None:
     ((plugin, app),) = assembly.plugins.call("backend_commands")
     done = CliRunner().invoke(app, ["hello"])
     assert (plugin, done.exit_code, done.stdout) == ("demo", 0, "demo says hello\n")
+
+
+async def test_backend_doctor() -> None:
+    """The checks are made without a kernel that runs, and each is a finding with the plugin's name in front."""
+
+    class Plugin(Demo):
+        def backend_doctor(self) -> Sequence[DoctorCheck]:
+            return [DoctorCheck("lamp", self.look), DoctorCheck("fuse", self.replace, option="send-test-mail")]
+
+        async def look(self) -> Sequence[Finding]:
+            return [Finding("lamp", "failed", "is dark: screw it in")]
+
+        async def replace(self, by: str) -> Sequence[Finding]:
+            return [Finding("fuse", "ok", f"replaced by {by}")]
+
+    assembly = assemble({"BACKEND_LOG_LEVEL": "loud"}, discovery=from_classes(Plugin))
+    asked, faults = contributed(assembly, {})
+    assert await with_settings(asked, {}) == [Finding("demo: lamp", "failed", "is dark: screw it in")]
+    options = {"send-test-mail": "10 A", "nonsense": "1"}
+    asked, faults = contributed(assembly, options)
+    assert (await with_settings(asked, options))[1] == Finding("demo: fuse", "ok", "replaced by 10 A")
+    assert faults == [Finding("nonsense", "failed", "no enabled plugin has --nonsense")]

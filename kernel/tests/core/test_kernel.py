@@ -145,7 +145,7 @@ async def test_readyz_names_every_check_with_plugin_state_and_since(boot: Boot) 
         assert (status, checks["relay"]["state"], checks["relay"]["detail"]) == (200, "degraded", "no relay")
 
 
-@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "backend_commands"])
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook not in ("backend_commands", "backend_doctor")])
 async def test_failure_in_any_hook_refuses_the_boot_by_name(boot: Boot, hook: str) -> None:
     """The sentence names the plugin and the hook, and what was started is stopped."""
 

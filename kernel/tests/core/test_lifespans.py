@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from galaxy_chassis.cancellation import StrayCancellationError
 from galaxy_chassis.clock import ManualClock
 from galaxy_contracts.capability import Capability
 from galaxy_kernel.capabilities import CapabilityRegistry
@@ -121,6 +122,28 @@ async def test_a_start_that_fails_is_named_and_the_others_are_stopped() -> None:
     assert lifespans.errors == []
 
 
+async def test_a_start_that_ends_by_a_stray_cancellation_is_named() -> None:
+    """What it awaited was cancelled, not the start itself: without a name nobody would know who stops the boot."""
+    fleet = Fleet().add("a").add("b", start=fail(asyncio.CancelledError()))
+    with pytest.raises(PhaseError) as caught:
+        async with AsyncExitStack() as stack:
+            await fleet.lifespans().enter(stack)
+    assert caught.value.plugin == "b"
+    assert isinstance(caught.value.error, StrayCancellationError)
+    assert fleet.trail == ["a in", "a stopping", "a out"]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(3)])
+async def test_a_stop_that_ends_by_a_stray_cancellation_is_named(error: BaseException) -> None:
+    """It keeps nobody else from stopping, and does not end the process."""
+    fleet = Fleet().add("a").add("b", stop=fail(error))
+    lifespans = fleet.lifespans()
+    async with AsyncExitStack() as stack:
+        await lifespans.enter(stack)
+    assert fleet.trail[2:] == ["b stopping", "a stopping", "a out"]
+    assert [each.partition(": ")[0] for each in lifespans.errors] == ["plugin 'b'"]
+
+
 async def test_a_cancelled_start_is_cancelled() -> None:
     """A signal in the middle of a start is not taken for a plugin's failure."""
     starting = asyncio.Event()
@@ -164,7 +187,9 @@ async def test_a_stop_that_fails_keeps_nobody_from_stopping() -> None:
         async with AsyncExitStack() as stack:
             await lifespans.enter(stack)
     assert fleet.trail[3:] == ["c stopping", "c out", "b stopping", "a stopping", "a out"]
-    assert lifespans.errors == ["plugin 'b': OSError: valve stuck"]
+    (error,) = lifespans.errors
+    assert error.startswith("plugin 'b': OSError: valve stuck (")
+    assert "test_lifespans.py:" in error
     assert [(line["event"], line["plugin"]) for line in lines] == [("plugin_stop_failed", "b")]
     assert fleet.services.find(service) is None
 

@@ -54,6 +54,23 @@ def test_missing_requirement_names_plugin_capability_and_distribution() -> None:
         order([manifest("auth", requires=(OUTBOX,))])
 
 
+def test_everything_that_falls_with_a_provider_is_named_at_once() -> None:
+    """Those that require it, and those that require them: one try is enough to disable them all."""
+    manifests = [
+        manifest("auth", requires=(OUTBOX,), provides=(ACCOUNTS,)),
+        manifest("lobby", requires=(ACCOUNTS,)),
+        manifest("news", requires=(OUTBOX,)),
+        manifest("geo", uses=(OUTBOX,)),
+    ]
+    with pytest.raises(
+        PluginError, match=r"'mail' out of BACKEND_PLUGINS_DISABLED, or add 'auth', 'lobby', 'news' to it"
+    ):
+        order(manifests, disabled=[manifest("mail", provides=(OUTBOX,))])
+    with pytest.raises(PluginError, match=r"or add 'auth', 'lobby', 'news' to BACKEND_PLUGINS_DISABLED"):
+        order(manifests)
+    assert names(order(manifests[3:])) == ["geo"]
+
+
 def test_disabled_provider_is_the_named_remedy() -> None:
     """A requirement whose provider is disabled names the one to enable."""
     with pytest.raises(PluginError, match=r"the disabled plugin 'mail' provides: take 'mail' out of"):

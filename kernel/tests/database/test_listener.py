@@ -115,6 +115,25 @@ async def test_a_lost_connection_is_made_anew(database: Database) -> None:
     assert [entry["event"] for entry in logs] == ["listener_disconnected"]
 
 
+async def test_a_stray_cancellation_does_not_end_it(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something that it awaited was cancelled: it connects again."""
+    listen, failed = Listener._listen, False
+
+    async def once(self: Listener) -> None:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise asyncio.CancelledError
+        await listen(self)
+
+    monkeypatch.setattr(Listener, "_listen", once)
+    log = Log(database)
+    with capture_logs() as logs:
+        async with log.running():
+            await log.until(True)
+    assert [entry["event"] for entry in logs] == ["listener_disconnected"]
+
+
 async def test_the_server_restarts(database: Database, postgres_cluster: PostgresCluster) -> None:
     """It survives a server that is down for a while."""
     log = Log(database)

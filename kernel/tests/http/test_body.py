@@ -1,6 +1,5 @@
 """Bodies: what is malformed, what is too large, and which field is wrong."""
 
-import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -229,29 +228,6 @@ def test_no_document_with_a_repeated_name_passes_the_quick_look(given: Any, esca
     raw = written(given).encode()
     if repeats:
         assert bodies.may_repeat_names(raw)
-
-
-class Pieces:
-    """A request whose body arrives as its client and the network will have it."""
-
-    def __init__(self, pieces: list[bytes]) -> None:
-        self._pieces = list(pieces)
-        self.body_exists, self.content_length = True, None
-        self.headers: dict[str, str] = {}
-        self.content = self
-
-    async def readany(self) -> bytes:
-        return self._pieces.pop(0) if self._pieces else b""
-
-
-@given(st.lists(st.binary(min_size=1, max_size=20), max_size=8))
-def test_a_body_is_whole_in_however_many_reads_it_comes(pieces: list[bytes]) -> None:
-    """One, two or more reads: nothing is lost, and the limit is that of the whole."""
-    whole = b"".join(pieces)
-    assert asyncio.run(bodies.read(Pieces(pieces), len(whole))) == whole  # type: ignore[arg-type] # a request's part
-    if whole:
-        with pytest.raises(Problem, match="413"):
-            asyncio.run(bodies.read(Pieces(pieces), len(whole) - 1))  # type: ignore[arg-type] # likewise
 
 
 @pytest.mark.parametrize("cuts", [(1,), (200, 201), (5, 10, 15)])

@@ -66,6 +66,27 @@ async def test_every_unsafe_request_of_an_operator_is_audited(serve: Serve, meth
     assert len(api.audit.lines) == lines
 
 
+async def test_reads_of_personal_data_are_recorded_first(serve: Serve) -> None:
+    """A GET that is marked is recorded before it runs, with its target; without that record nothing is shown."""
+    shown: list[str] = []
+
+    async def show(thing: str) -> None:
+        shown.append(thing)
+
+    path = "/api/v1/admin/things/{thing}"
+    api = await serve(make_route(show, "GET", path, access=Access.ADMIN, personal=True))
+    assert (await api("GET", "/api/v1/admin/things/7", headers=OPERATOR_AUTH)).status == 204
+    assert [line[:4] for line in api.audit.lines] == [("read", "olga", "demo.show", {"thing": "7"})]
+    assert (await api("GET", "/api/v1/admin/things/8")).status == 401
+
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no log today")
+
+    api.audit.read = fail  # type: ignore[method-assign]
+    assert (await api("GET", "/api/v1/admin/things/9", headers=OPERATOR_AUTH)).status == 500
+    assert shown == ["7"]
+
+
 async def test_nobody_elses_request_is_audited(serve: Serve) -> None:
     """Players and the gateway have logs of their own."""
 

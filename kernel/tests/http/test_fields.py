@@ -1,6 +1,11 @@
 """The types of fields that several plugins take."""
 
+import re
+from typing import Any
+
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from galaxy_kernel.http.fields import DisplayName, Email, Language, TimeZone
@@ -54,7 +59,27 @@ def test_what_is_refused(field: str, given: str) -> None:
     assert fault["loc"] == (field,) and (not given.strip() or given not in fault["msg"])
 
 
-def test_limits_are_documented() -> None:
-    """The API's description has the length of a name."""
-    [name, _] = Person.model_json_schema()["properties"]["name"]["anyOf"]
-    assert (name["minLength"], name["maxLength"]) == (1, 80)
+def described(field: str) -> dict[str, Any]:
+    found: dict[str, Any] = Person.model_json_schema()["properties"][field]["anyOf"][0]
+    return found
+
+
+def test_limits_and_formats_are_documented() -> None:
+    """The API's description has what our validators check."""
+    assert described("name") == {"type": "string", "minLength": 1, "maxLength": 80, "format": "visible-line"}
+    assert (described("email")["format"], described("email")["maxLength"]) == ("email", 254)
+    assert described("time_zone")["format"] == "iana-time-zone"
+
+
+@given(st.from_regex(described("language")["pattern"], fullmatch=True))
+def test_a_language_that_fits_the_description_is_accepted(tag: str) -> None:
+    """Its pattern is what the parser takes, up to the length."""
+    assume(len(tag) <= described("language")["maxLength"])
+    assert Person(language=tag).language is not None
+
+
+@pytest.mark.parametrize("tag", ["de", "zh-Hant-TW", "sl-rozaj-biske-1994", "de-DE-u-co-phonebk", "en-x-a-b", "DE-at"])
+def test_a_language_that_is_accepted_fits_the_description(tag: str) -> None:
+    """Tags with every kind of subtag."""
+    assert Person(language=tag).language is not None
+    assert re.search(described("language")["pattern"], tag)

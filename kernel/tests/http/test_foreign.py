@@ -6,12 +6,16 @@ import pytest
 
 from galaxy_devkit.testing.http import OPERATOR_AUTH, Api, make_route
 from galaxy_kernel.http.call import Call
+from galaxy_kernel.http.foreign import demands_json
 from galaxy_kernel.http.model import Model
 from galaxy_kernel.http.route import Access
 
 PATH = "/api/v1/admin/things/7"
 JSON = {"Content-Type": "application/json"}
 FORM_TYPES = ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", "text/plain; json"]
+
+
+async def change() -> None: ...
 
 
 class Reason(Model):
@@ -131,3 +135,10 @@ async def test_a_foreign_page_is_refused_before_the_password_counts(api: Api) ->
     """A page cannot have an operator locked out by wrong passwords: it is refused before they are read."""
     answer = await api("POST", PATH, headers={"Authorization": "Basic ???", "Sec-Fetch-Site": "cross-site"})
     assert answer.json["code"] == "foreign_origin"
+
+
+def test_only_what_a_form_can_send_demands_json() -> None:
+    """A POST of access `admin`, since other methods and accesses are out of a form's reach."""
+    assert demands_json(make_route(change, "POST", "/api/v1/admin/thing", access=Access.ADMIN))
+    assert not demands_json(make_route(change, "DELETE", "/api/v1/admin/thing", access=Access.ADMIN))
+    assert not demands_json(make_route(change, "POST", "/api/v1/user/thing", access=Access.USER))

@@ -55,6 +55,10 @@ async def many(query: Filter) -> Page[Thing]:
     return Page(items=[], page=query.page, page_size=query.page_size, total=0)
 
 
+async def revalidate() -> Response[Thing]:
+    return Response(Thing(thing_id=UUID(int=1), name="a"), headers={"ETag": '"1"'})
+
+
 async def make(body: Thing) -> Response[Thing]:
     return Response(body, headers={"Location": f"/api/v1/admin/things/{body.thing_id}"})
 
@@ -69,7 +73,22 @@ async def enter(form: Part) -> Html:
 ROUTES = [
     make_route(show, path="/api/v1/user/things/{thing_id}", access=Access.USER, errors=("404 not_found",)),
     make_route(many, path="/api/v1/public/things"),
-    make_route(make, "POST", "/api/v1/admin/things", access=Access.ADMIN, status=201, errors=("409 taken", "409 old")),
+    make_route(
+        make,
+        "POST",
+        "/api/v1/admin/things",
+        access=Access.ADMIN,
+        status=201,
+        errors=("409 taken", "409 old"),
+        headers=("Location",),
+    ),
+    make_route(
+        revalidate,
+        path="/api/v1/user/things",
+        access=Access.USER,
+        headers=("If-None-Match", "ETag"),
+        description="At length.",
+    ),
     make_route(enter, "POST", path="/api/v1/public/entries"),
     make_route(drop, "DELETE", "/api/v1/internal/things/{thing_id}", access=Access.INTERNAL),
 ]
@@ -87,7 +106,9 @@ def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
     """The validator of the specification finds nothing."""
     OpenAPIV31SpecValidator(document).validate()
     assert document["openapi"] == "3.1.0"
-    assert document["info"] == {"title": "Demo", "version": "1.2"}
+    assert (document["info"]["title"], document["info"]["version"]) == ("Demo", "1.2")
+    assert "GET /api/v1/user/events" in document["info"]["description"]
+    assert [server["url"] for server in document["servers"]] == ["/"]
 
 
 def test_no_routes_make_a_valid_document() -> None:
@@ -115,9 +136,10 @@ def test_an_operation_is_named_tagged_and_secured(document: dict[str, Any]) -> N
 
 def test_parameters_carry_their_constraints(document: dict[str, Any]) -> None:
     """Path and query with types, bounds and docs; null, which a query cannot say, is left out."""
-    (by_id,) = document["paths"]["/api/v1/user/things/{thing_id}"]["get"]["parameters"]
+    by_id = document["paths"]["/api/v1/user/things/{thing_id}"]["get"]["parameters"][0]
     assert by_id == {"name": "thing_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
-    query = {one["name"]: one for one in document["paths"]["/api/v1/public/things"]["get"]["parameters"]}
+    listed = document["paths"]["/api/v1/public/things"]["get"]["parameters"]
+    query = {one["name"]: one for one in listed if one.get("in") == "query"}
     assert query["page_size"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
     assert query["colour"]["schema"] == {"type": "string", "enum": ["red", "blue"]}
     assert query["colour"]["description"] == "Only those of this colour."
@@ -153,15 +175,15 @@ def test_a_form_and_a_page_are_described(document: dict[str, Any]) -> None:
     assert set(content) == {"application/x-www-form-urlencoded", "multipart/form-data"}
     assert all(each["schema"]["$ref"].endswith("/Part") for each in content.values())
     assert operation["responses"]["200"]["content"] == {"text/html": {"schema": {"type": "string"}}}
-    codes = operation["responses"]["400"]["content"]["application/problem+json"]["schema"]["allOf"][1]
-    assert codes["properties"]["code"]["enum"] == ["malformed_form"]
+    codes = operation["responses"]["400"]["content"]["application/problem+json"]["schema"]
+    assert codes["properties"]["code"]["enum"] == ["malformed_form", "invalid_idempotency_key"]
 
 
 def test_problems_are_listed_with_their_codes(document: dict[str, Any]) -> None:
     """The route's own, those of its access, and those common to all."""
     responses = document["paths"]["/api/v1/admin/things"]["post"]["responses"]
     found = {
-        status: response["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"]["code"]["enum"]
+        status: response["content"]["application/problem+json"]["schema"]["properties"]["code"]["enum"]
         for status, response in responses.items()
         if status >= "400"
     }
@@ -171,6 +193,25 @@ def test_problems_are_listed_with_their_codes(document: dict[str, Any]) -> None:
     assert found["500"] == ["internal"]
     assert "database_unavailable" in found["503"]
     assert "413" not in document["paths"]["/api/v1/public/things"]["get"]["responses"]
+
+
+def test_headers_are_listed_where_they_are(document: dict[str, Any]) -> None:
+    """Conditions and tags where a route declares them, and a key for what clients change through the gateway."""
+
+    def names(path: str, method: str) -> set[str]:
+        return {
+            one["$ref"].rpartition("/")[2] for one in document["paths"][path][method]["parameters"] if "$ref" in one
+        }
+
+    tagged = document["paths"]["/api/v1/user/things"]["get"]
+    assert tagged["description"] == "At length."
+    assert names("/api/v1/user/things", "get") == {"If-None-Match"}
+    assert set(tagged["responses"]["304"]["headers"]) == {"X-Request-Id", "ETag"}
+    assert {"ETag", "RateLimit"} < set(tagged["responses"]["200"]["headers"])
+    assert names("/api/v1/public/entries", "post") == {"Idempotency-Key"}
+    made = document["paths"]["/api/v1/admin/things"]["post"]
+    assert "parameters" not in made
+    assert set(made["responses"]["201"]["headers"]) == {"X-Request-Id", "Location"}
 
 
 def test_a_bad_route_is_refused_here_too() -> None:

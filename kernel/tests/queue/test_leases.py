@@ -124,10 +124,41 @@ async def test_a_failed_renewal_is_made_again() -> None:
 async def test_what_is_left_of_a_lease_counts() -> None:
     """Work that begins late in its lease is cancelled when that ends, however long a whole lease is."""
     rows = Rows()
+    rows.error = ConnectionError("the database is down")
     with pytest.raises(LeaseLostError):
         async with asyncio.timeout(20), LeaseKeeper(rows.renew, lease=FOREVER).keep("a", 0.01):
             await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("left", [0.5, 1000, 2000])
+async def test_a_lease_that_is_about_to_end_is_renewed_first(left: float) -> None:
+    """Before the regular renewal of the others, which would be too late for it, or barely in time."""
+    rows = Rows()
+    keeper = LeaseKeeper(rows.renew, lease=FOREVER)
+    async with keeper.keep("a"):
+        await asyncio.sleep(0)  # the renewal of the first one waits its third of an hour
+        async with keeper.keep("b", left):
+            await rows.renewed(1)
+            assert rows.calls == [["a", "b"]]
+
+
+async def test_a_lease_with_time_left_causes_no_renewal() -> None:
+    """The regular one is in time for it."""
+    rows = Rows()
+    async with LeaseKeeper(rows.renew, lease=FOREVER).keep("a", 3000):
+        for _ in range(5):
+            await asyncio.sleep(0)
     assert rows.calls == []
+
+
+async def test_failed_renewals_of_a_short_lease_are_repeated_in_time() -> None:
+    """It is tried again while there is time, not only after a third of a whole lease."""
+    rows = Rows()
+    rows.error = ConnectionError("the database is down")
+    async with LeaseKeeper(rows.renew, lease=timedelta(seconds=30)).keep("a", 9):
+        await rows.renewed(1)
+        rows.error = None
+        await rows.renewed(1)
 
 
 async def test_the_works_own_errors_pass() -> None:

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from galaxy_chassis.backoff import Backoff
 from galaxy_chassis.clock import wait_for_event
 from galaxy_kernel.database import Connection, Database, make_engine
-from galaxy_kernel.queue.pump import Halt, Pump
+from galaxy_kernel.queue.pump import _CLAIMERS, Halt, Pump
 from galaxy_kernel.queue.queue import Claim, LeasedQueue, Outcome, Result, history_columns, queue_columns, queue_indexes
 from galaxy_kernel.queue.states import QueueStates
 
@@ -483,3 +483,31 @@ async def test_a_send_that_lost_its_lease_is_cancelled(setting: Setting) -> None
     assert cancelled.is_set()
     assert await setting.rows() == {identity: OPEN}
     assert setting.queue.completions == []
+
+
+async def test_claiming_waits_for_the_senders(setting: Setting) -> None:
+    """While senders are busy no more is claimed than the batch before them and one more for each claimer."""
+    await setting.add(200)
+    let_go = asyncio.Event()
+
+    async def send(claim: Claim) -> Result:
+        await let_go.wait()
+        return Result(claim, Outcome.DONE)
+
+    async def claimed() -> int:
+        return sum(row[2] for row in (await setting.rows()).values())
+
+    pump = setting.pump(send, senders=3, batch=3)
+    running = asyncio.create_task(pump.run())
+    bound = 3 * (1 + _CLAIMERS + 1)  # one batch with the senders, one that they take next, one for each claimer
+    before, same = 0, 0
+    async with asyncio.timeout(20):
+        while same < 20:  # until nothing more is claimed
+            await asyncio.sleep(0.01)
+            now = await claimed()
+            same = same + 1 if now == before and now else 0
+            before = now
+    assert before <= bound
+    let_go.set()
+    await running
+    assert await setting.states() == {("sent", 1, False)}

@@ -249,7 +249,35 @@ async def test_a_stop_is_not_a_failure(empty_database: str) -> None:
             supervisor.start()
             await begun.wait()
             assert await supervisor.drain(0) == ["test.worker"]
-    assert lines == []
+    assert [(line["event"], line["workers"]) for line in lines] == [("workers_cancelled", ["test.worker"])]
+
+
+async def test_a_pass_that_swallows_its_cancellation_is_left_behind(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds up the stop for a moment only, and is named before and after it."""
+    monkeypatch.setattr("galaxy_kernel.workers.supervisor.CANCEL_GRACE", 0.05)
+    begun, released = asyncio.Event(), asyncio.Event()
+
+    async def deaf() -> None:
+        begun.set()
+        while not released.is_set():
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                continue
+
+    with capture_logs() as lines:
+        async with replica(empty_database) as database, asyncio.timeout(20):
+            supervisor = Supervisor([supervise(deaf, database)])
+            supervisor.start()
+            await begun.wait()
+            assert await supervisor.drain(0) == ["test.worker"]
+            released.set()
+    assert [(line["event"], line["workers"]) for line in lines] == [
+        ("workers_cancelled", ["test.worker"]),
+        ("workers_abandoned", ["test.worker"]),
+    ]
 
 
 async def test_a_task_that_ends_is_started_again(empty_database: str) -> None:
@@ -396,6 +424,8 @@ async def test_a_singleton_gets_its_term(dsn: str) -> None:
         (lambda term: None, False, "takes term: it is given nothing, for only a singleton has a term"),
         (lambda term, more: None, True, "takes term, more: it is given its term and nothing else"),
         (lambda *, term: None, False, "takes term: it is given nothing"),
+        (lambda *, term: None, True, "takes term by keyword alone, and is given its term by position"),
+        (lambda *, lease: None, True, "takes lease by keyword alone, and is given its term by position"),
     ],
 )
 def test_a_run_that_cannot_be_called_is_refused(run: Any, singleton: bool, says: str) -> None:

@@ -52,7 +52,7 @@ def commands(context: Context[AdminSettings], service: AdminService, audit: Admi
 
     @app.command("reset-password")
     def reset_password(username: Username, from_stdin: FromStdin = False, ask: Prompt = False) -> None:
-        """Set a new password for an admin, to be changed at first use, and enable the account.
+        """Set a new password for an admin, to be changed at first use; unlock and enable the account.
 
         Without an option it is made and printed.
         """

@@ -41,13 +41,14 @@ class Lockout:
     def __init__(self, context: Context[Any]) -> None:
         self._context = context
 
-    async def source(self, name: str, client_address: str) -> Source:
-        """Return who tries to sign in to a folded name."""
+    async def source(self, name: str, account: AdminAccount | None, client_address: str) -> Source:
+        """Return who tries to sign in to a folded name. A new password begins new counts, so a reset unlocks."""
         network, site = network_of(client_address, NETWORK), network_of(client_address, SITE)
         mark = self._key("mark", name, site)
         async with self._context.database.reading() as connection:
             known = await queries.is_known(connection, mark, self._context.clock.now())
-        attempts = self._key("own", name, site) if known else self._key("attempts", name, network)
+        password = "" if account is None else account.password_hash
+        attempts = self._key("own", name, site, password) if known else self._key("attempts", name, network, password)
         return Source(self._key("network", network), attempts, mark, known)
 
     async def begin(self, source: Source, account: AdminAccount | None) -> int:
@@ -77,7 +78,7 @@ class Lockout:
             await queries.know_network(connection, source.mark, self._context.clock.now())
 
     async def give_back(self, source: Source) -> None:
-        """Take back an attempt whose password could not be checked."""
+        """Uncount an attempt whose password could not be checked."""
         async with self._context.database.transaction() as connection:
             await queries.uncount_attempt(connection, source.attempts)
 

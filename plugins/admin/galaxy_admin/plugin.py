@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import typer
 from argon2 import PasswordHasher
 
-from galaxy_admin import commands, routes, workers
+from galaxy_admin import commands, doctor, routes, workers
 from galaxy_admin.audit import AdminAuditLog
 from galaxy_admin.domain import AdminAccount
 from galaxy_admin.lockout import Lockout
@@ -16,7 +16,7 @@ from galaxy_admin.service import AdminService
 from galaxy_admin.settings import AdminSettings
 from galaxy_admin.tables import admin_accounts, metadata
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR, AUDIT_LOG
-from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Route, Worker
+from galaxy_kernel.api import Cache, Context, DoctorCheck, Manifest, Migrations, Offer, Route, Worker
 
 
 class AdminPlugin:
@@ -54,6 +54,9 @@ class AdminPlugin:
 
     def backend_routes(self) -> Sequence[Route]:
         return routes.routes(self._service, self._audit)
+
+    def backend_doctor(self) -> Sequence[DoctorCheck]:
+        return doctor.checks(self._context)
 
     def backend_workers(self) -> Sequence[Worker]:
         return workers.workers(self._lockout)

@@ -51,6 +51,12 @@ async def has_admins(connection: Connection) -> bool:
     return (await connection.execute(select(admin_accounts.c.id).limit(1))).first() is not None
 
 
+async def all_accounts(connection: Connection) -> list[AdminAccount]:
+    """Return every account."""
+    rows = await connection.execute(select(*(admin_accounts.c[name] for name in AdminAccount.__struct_fields__)))
+    return [AdminAccount(**row._asdict()) for row in rows]
+
+
 async def insert_account(connection: Connection, account: AdminAccount) -> bool:
     """Add an account; False when its name is taken."""
     statement = insert(admin_accounts).values(**{name: getattr(account, name) for name in account.__struct_fields__})
@@ -121,7 +127,7 @@ async def find_attempts(connection: Connection, key: bytes) -> tuple[int, dateti
 
 
 async def uncount_attempt(connection: Connection, key: bytes) -> None:
-    """Take back one attempt."""
+    """Uncount one attempt."""
     statement = update(admin_sign_in_attempts).where(_attempts.key == key)
     await connection.execute(statement.values(failures=func.greatest(_attempts.failures - 1, 0)))
 

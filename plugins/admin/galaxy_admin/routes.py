@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, StringConstraints
 from galaxy_admin.audit import AdminAuditLog
 from galaxy_admin.domain import Outcome, parse_username
 from galaxy_admin.service import CHANGE_OWN_PASSWORD, AdminService
-from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route, Timestamp
+from galaxy_admin.strength import SHORTEST_PASSWORD
+from galaxy_kernel.api import Access, Call, Described, Model, Page, Paging, Route, Timestamp
 
 Username = Annotated[
     str,
@@ -17,6 +18,7 @@ Username = Annotated[
     AfterValidator(parse_username),
 ]
 Password = Annotated[str, Field(min_length=1, max_length=1024)]
+NewPassword = Annotated[Password, Described(minLength=SHORTEST_PASSWORD)]
 
 
 class AdminView(Model):
@@ -35,7 +37,7 @@ class NewAdmin(Model):
     """An account to create."""
 
     username: Username
-    password: Password
+    password: NewPassword
     """Must be changed at first use."""
 
 
@@ -43,7 +45,7 @@ class PasswordChange(Model):
     """A change of one's own password."""
 
     current_password: Password
-    new_password: Password
+    new_password: NewPassword
     """At least 12 characters, without the user name in it, and not one of those that are guessed first."""
 
 
@@ -80,20 +82,27 @@ def routes(service: AdminService, audit: AdminAuditLog) -> Sequence[Route]:
 
 def _account_routes(service: AdminService) -> Sequence[Route]:
     async def list_accounts(query: Paging) -> Page[AdminView]:
+        """By name, with those that are disabled."""
         rows, total = await service.list_accounts(query)
         return query.page_of([AdminView.of(row) for row in rows], total)
 
     async def create(call: Call, body: NewAdmin) -> AdminView:
+        """Its password opens nothing but the operation that changes it, until it is changed."""
         call.target["username"] = body.username
         return AdminView.of(await service.create(body.username, body.password))
 
     async def disable(call: Call, admin_id: UUID) -> AdminView:
+        """Its password opens nothing then. Nobody disables their own account, so that one operator always remains."""
         return AdminView.of(await service.set_enabled(call.admin, admin_id, enabled=False))
 
     async def enable(call: Call, admin_id: UUID) -> AdminView:
+        """Its password opens what it opened before."""
         return AdminView.of(await service.set_enabled(call.admin, admin_id, enabled=True))
 
     async def change_own_password(call: Call, body: PasswordChange) -> None:
+        """The one operation that is open to an account whose password must be changed; afterwards it opens everything.
+        The current password is needed again.
+        """
         call.target["username"] = call.admin.username
         current, new = body.current_password, body.new_password
         await service.change_own_password(call.admin, current, new, client_address=call.client_address)
@@ -144,6 +153,9 @@ def _account_routes(service: AdminService) -> Sequence[Route]:
 
 def _audit_route(audit: AdminAuditLog) -> Route:
     async def list_entries(query: AuditQuery) -> Page[AuditEntry]:
+        """What operators did and which personal data they read, the newest first. A change is noted before it is made:
+        an entry without an end is one that the process did not survive.
+        """
         chosen = {"username": query.username, "action": query.action}
         rows, total = await audit.list_entries(query, **chosen, outcome=query.outcome)
         return query.page_of([AuditEntry.of(row) for row in rows], total)

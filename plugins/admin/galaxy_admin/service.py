@@ -83,7 +83,7 @@ class AdminService:
 
         What an account that does not exist does differently is one comparison.
         """
-        source = await self._lockout.source(name, client_address)
+        source = await self._lockout.source(name, account, client_address)
         lane = self._passwords.operators if source.known else self._passwords.strangers
         with lane.place(source.network):
             failures = await self._lockout.begin(source, account)

@@ -93,6 +93,17 @@ async def test_a_lock_of_a_wrong_clock_heals(world: Any, make_world: Any, clock:
     assert (await fresh.ask("GET", ADMINS, address=HOME))[0] == 200
 
 
+async def test_a_reset_unlocks(world: Any) -> None:
+    """A password that was reset from the command line opens at once, whatever was locked."""
+    await world.rotate()
+    await tries(world, FREE_TRIES + 2, address=HOME)
+    done = await world.command("reset-password", "root", "--stdin", given="given on the telephone\n")
+    assert done.exit_code == 0
+    await world.until_closed(CHANGED)
+    status, problem = await world.ask("GET", ADMINS, password="given on the telephone", address=HOME)
+    assert (status, problem["code"]) == (403, "password_rotation_required")
+
+
 @pytest.mark.parametrize("many", [False, True])
 async def test_a_flood_shuts_nobody_out(make_world: Any, gated: Any, many: bool) -> None:
     """One network gets few places; when many take all, a network that signed in before has others."""
@@ -106,7 +117,7 @@ async def test_a_flood_shuts_nobody_out(make_world: Any, gated: Any, many: bool)
     places = STRANGERS_PLACES if many else PLACES_EACH
 
     def flooding(number: int) -> Any:
-        address = f"192.0.2.{number // PLACES_EACH if many else 0}"
+        address = f"192.0.{number // PLACES_EACH if many else 2}.0"
         return asyncio.create_task(fresh.ask("GET", ADMINS, user=f"u{number}", password="flood", address=address))
 
     flood = [flooding(number) for number in range(places)]

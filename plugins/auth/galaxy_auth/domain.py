@@ -138,7 +138,8 @@ def mailbox_key(key: bytes, folded: str) -> bytes:
 class ClientKeys(NamedTuple):
     """The keys by which codes of one client are counted, from the narrowest network to the widest.
 
-    Of IPv6 these are the /64, the /56 and the /48: one subscriber may have all of it. An IPv4 address is all three.
+    Of IPv6 these are the /64, the /56 and the /48: one subscriber may have all of it. An IPv4 address is the first two,
+    its /24 the last.
     """
 
     client: bytes

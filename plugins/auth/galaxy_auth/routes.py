@@ -12,6 +12,7 @@ from galaxy_auth.sessions import SessionService
 from galaxy_kernel.api import (
     Access,
     Call,
+    Described,
     Email,
     Model,
     Page,
@@ -23,7 +24,12 @@ from galaxy_kernel.api import (
 UNKNOWN_DEVICE = "Unknown device"
 
 
-Code = Annotated[str, StringConstraints(max_length=64), AfterValidator(parse_code)]
+Code = Annotated[
+    str,
+    StringConstraints(max_length=64),
+    AfterValidator(parse_code),
+    Described(pattern=r"^[ -]*([0-9][ -]*){8}$", examples=["1234 5678"]),
+]
 LanguageHint = Annotated[str | None, AfterValidator(language_hint)]
 """Clients gather these from their systems, and a person who signs in cannot mend them: they are tidied or dropped."""
 TimeZoneHint = Annotated[str | None, AfterValidator(time_zone_hint)]
@@ -127,10 +133,18 @@ def routes(sign_in: SignInService, sessions: SessionService) -> Sequence[Route]:
 
 def _sign_in_routes(service: SignInService) -> Sequence[Route]:
     async def send(call: Call, body: SendCode) -> SentCode:
+        """The answer is the same whether the address has an account or not. The mail is queued with the challenge; its
+        code of eight digits is good for five minutes and five attempts. Repeated requests are throttled by address and
+        by client network.
+        """
         challenge = await service.send(body.email, body.locale, call.client_address)
         return SentCode(challenge_id=challenge.id, expires_at=challenge.expires_at)
 
     async def confirm(call: Call, body: ConfirmCode) -> SignedIn:
+        """Redeems a challenge, once. An address without an account gets one, with what the body says of language and
+        time zone. A wrong code costs one attempt; a challenge that is unknown, expired, redeemed or out of attempts is
+        closed. The token is shown only here.
+        """
         device_name = body.device_name or UNKNOWN_DEVICE
         given = Confirmation(
             body.challenge_id, body.code, device_name, call.client_address, body.time_zone, body.language
@@ -166,6 +180,7 @@ def _sign_in_routes(service: SignInService) -> Sequence[Route]:
 
 def _session_routes(service: SessionService) -> Sequence[Route]:
     async def list_sessions(call: Call, query: Paging) -> Page[SessionView]:
+        """The newest first, without those that have expired."""
         found, total = await service.list_sessions(call.user.account_id, query)
         items = [
             SessionView(
@@ -181,9 +196,15 @@ def _session_routes(service: SessionService) -> Sequence[Route]:
         return query.page_of(items, total)
 
     async def revoke(call: Call, session_id: UUID) -> None:
+        """Its token is refused within a second, and its streams of live events end. It may be the session of this
+        request.
+        """
         await service.revoke(call.user.account_id, session_id)
 
     async def revoke_others(call: Call) -> Revoked:
+        """All but the session of this request: their tokens are refused within a second, and their streams of live
+        events end.
+        """
         return Revoked(revoked=await service.revoke_others(call.user.account_id, call.user.session_id))
 
     path, one, user = "/api/v1/user/sessions", "/api/v1/user/sessions/{session_id}", Access.USER
@@ -196,6 +217,9 @@ def _session_routes(service: SessionService) -> Sequence[Route]:
 
 def _introspect_route(service: SessionService) -> Route:
     async def introspect(body: Introspect) -> Introspection:
+        """For the gateway: the account and the session behind a token, after RFC 7662. It does not count as a use of
+        the session. A token that opens nothing is not an error: `active` is false.
+        """
         identity = service.identify(body.session_token)  # not counted: it is not a request of the player
         if identity is None:
             return Introspection(active=False)

@@ -51,7 +51,9 @@ from galaxy_contracts.mail import OUTBOX, MailKind, Message
 from galaxy_contracts.sessions import SessionStarted
 from galaxy_kernel.api import Connection, Context, Problem, advisory_lock, after_commit, found_work, invalid, throttled
 
-SIGN_IN_CODE = MailKind(name="auth.sign_in_code", package="galaxy_auth", secret=True)
+SIGN_IN_CODE = MailKind(
+    name="auth.sign_in_code", package="galaxy_auth", secret=True, example={"code": "1234 5678", "minutes": 5}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ def test_challenge_id_is_random() -> None:
     ("one", "other", "same"),
     [
         ("192.0.2.1", "::ffff:192.0.2.1", "client site network"),
-        ("192.0.2.1", "192.0.2.2", ""),
+        ("192.0.2.1", "192.0.2.2", "network"),
         ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", "client site network"),
         ("2001:db8:1:2::1", "2001:db8:1:3::1", "site network"),
         ("2001:db8:1:2::1", "2001:db8:1:ff::1", "site network"),
@@ -130,7 +130,7 @@ def test_challenge_id_is_random() -> None:
     ],
 )
 def test_client_keys_count_networks(one: str, other: str, same: str) -> None:
-    """IPv4 counts by address, IPv6 by /64, /56 and /48, and an address in both notations once."""
+    """IPv4 counts by address and /24, IPv6 by /64, /56 and /48, and an address in both notations once."""
     keys, others = domain.client_keys(b"key", one), domain.client_keys(b"key", other)
     assert [name for name in keys._fields if getattr(keys, name) == getattr(others, name)] == same.split()
 

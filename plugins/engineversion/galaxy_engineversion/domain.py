@@ -22,16 +22,21 @@ _PRERELEASE = "(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
 _BUILD = "[0-9a-zA-Z-]+"
 SEMVER = rf"^{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-({_PRERELEASE}(\.{_PRERELEASE})*))?(\+({_BUILD}(\.{_BUILD})*))?$"
 """Semantic Versioning 2.0.0 (semver.org), in what Python's and PostgreSQL's regular expressions have in common."""
+VERSION = SEMVER.replace("[1-9][0-9]*)", "[1-9][0-9]{0,8})")
+"""For the description of the API: with numbers that are small enough."""
 _SEMVER = re.compile(SEMVER.removeprefix("^").removesuffix("$"))
 _LARGEST = 2**31 - 1
 """Of a version's numbers: they are integers of PostgreSQL."""
 
 _COMPONENT = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
 _HOST = "[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]{1,5})?"
-_REFERENCE = re.compile(
+_REFERENCE_PATTERN = (
     rf"({_HOST}/)?{_COMPONENT}(/{_COMPONENT})*(:[a-zA-Z0-9_][a-zA-Z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
 )
 """An image reference, by the grammar of github.com/distribution/reference."""
+_REFERENCE = re.compile(_REFERENCE_PATTERN)
+IMAGE = rf"^({_REFERENCE_PATTERN}|\.{{0,2}}/[!-~]*)$"
+"""An image reference or an executable's path, for the description of the API."""
 _PATH_BEGINNINGS = ("/", "./", "../")
 
 

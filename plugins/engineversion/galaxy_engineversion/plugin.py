@@ -6,7 +6,7 @@ from typing import Any
 
 from galaxy_contracts.engines import ENGINE_VERSIONS, EngineVersion
 from galaxy_contracts.notification import NOTIFICATIONS
-from galaxy_engineversion import routes, workers
+from galaxy_engineversion import doctor, routes, workers
 from galaxy_engineversion.checks import Checks
 from galaxy_engineversion.dev.companion import REFERENCE_ENGINE
 from galaxy_engineversion.notices import Notices
@@ -14,7 +14,7 @@ from galaxy_engineversion.service import EngineVersionService
 from galaxy_engineversion.settings import EngineVersionSettings
 from galaxy_engineversion.tables import engine_versions, metadata
 from galaxy_engineversion.users import VersionUsers
-from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Route, Worker
+from galaxy_kernel.api import Cache, Context, DoctorCheck, Manifest, Migrations, Offer, Route, Worker
 
 
 class EngineVersionPlugin:
@@ -55,6 +55,9 @@ class EngineVersionPlugin:
 
     def backend_routes(self) -> Sequence[Route]:
         return routes.routes(self._service, self._checks)
+
+    def backend_doctor(self) -> Sequence[DoctorCheck]:
+        return doctor.checks(self._context)
 
     def backend_workers(self) -> Sequence[Worker]:
         return workers.workers(self._checks)

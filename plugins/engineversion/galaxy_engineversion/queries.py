@@ -148,3 +148,16 @@ def _held(claim: Claim) -> tuple[Any, ...]:
 async def _one(connection: Connection, statement: Executable) -> EngineVersion | None:
     row = (await connection.execute(statement)).first()
     return None if row is None else EngineVersion(*row)
+
+
+_USABLE: Select[Any] = (
+    select(_c.id, _c.engine, _c.version, _c.image, _c.state, _check_state.label("check_state"))
+    .where(_c.state != "retired")
+    .order_by(_c.engine, _c.major, _c.minor, _c.patch)
+)
+
+
+async def list_usable(connection: Connection) -> Sequence[Row[Any]]:
+    """Return the versions that games may run on, and how their checks are."""
+    rows: Sequence[Row[Any]] = (await connection.execute(_USABLE)).all()
+    return rows

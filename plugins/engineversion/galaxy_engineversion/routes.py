@@ -11,9 +11,11 @@ from galaxy_contracts.engines import EngineVersion, VersionState
 from galaxy_engineversion.checks import Checks
 from galaxy_engineversion.domain import (
     ENGINE,
+    IMAGE,
     MAX_IMAGE,
     MAX_NOTES,
     MAX_VERSION,
+    VERSION,
     CheckState,
     VersionChange,
     parse_image,
@@ -21,11 +23,21 @@ from galaxy_engineversion.domain import (
 )
 from galaxy_engineversion.errors import CHECKING, DRIVER_MISSING, IN_USE, TAKEN
 from galaxy_engineversion.service import EngineVersionService
-from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route, Timestamp
+from galaxy_kernel.api import Access, Call, Described, Model, Page, Paging, Route, Timestamp
 
 EngineName = Annotated[str, StringConstraints(pattern=ENGINE)]
-Version = Annotated[str, StringConstraints(min_length=1, max_length=MAX_VERSION), AfterValidator(parse_version)]
-Image = Annotated[str, StringConstraints(min_length=1, max_length=MAX_IMAGE), AfterValidator(parse_image)]
+Version = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_VERSION),
+    AfterValidator(parse_version),
+    Described(pattern=VERSION, examples=["1.4.2"]),
+]
+Image = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_IMAGE),
+    AfterValidator(parse_image),
+    Described(pattern=IMAGE, examples=["registry.example.org/space-conquest:1.4.2"]),
+]
 Notes = Annotated[str, StringConstraints(max_length=MAX_NOTES)]
 
 
@@ -50,6 +62,8 @@ class NewEngineVersion(Model):
 
 class EngineVersionPatch(Model):
     """The fields of a version that are to change, one at least; the others stay as they are."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     state: VersionState = Field(default="active", json_schema_extra=_without_default)
     """`deprecated` and `retired` take no new games; games that run on them go on."""
@@ -216,22 +230,29 @@ def _admin_routes(service: EngineVersionService) -> Sequence[Route]:
     path, one = "/api/v1/admin/engine-versions", "/api/v1/admin/engine-versions/{version_id}"
 
     async def list_versions(query: EngineVersionQuery) -> Page[EngineVersionView]:
+        """In every state; filter by engine or state."""
         rows, total = await service.list_versions(query, engine=query.engine, state=query.state)
         return query.page_of([EngineVersionView.of(row) for row in rows], total)
 
     async def create(call: Call, body: NewEngineVersion) -> EngineVersionDetail:
+        """Games choose it at once where its state is `active`. Have it checked with the conformance kit before."""
         call.target.update(engine=body.engine, version=body.version)
         return _detail(await service.create(call.admin, body.model_dump()), 0)
 
     async def show(version_id: UUID) -> EngineVersionDetail:
+        """With what its engine says of itself and what the conformance kit found."""
         return _detail(*await service.show(version_id))
 
     async def change(call: Call, version_id: UUID, body: EngineVersionPatch) -> EngineVersionDetail:
+        """The fields that are sent are set, the others stay. `engine`, `version` and `image` change only while no game
+        uses the version; a new image forgets the digest and the result of the check.
+        """
         changed = body.change()
         call.target.update({name: str(value) for name, value in changed.items() if name != "notes"})  # never free text
         return _detail(*await service.change(version_id, changed))
 
     async def delete(version_id: UUID) -> None:
+        """While a game uses it or a check runs, it stays."""
         await service.delete(version_id)
 
     admin, missing, used, there = Access.ADMIN, "404 not_found", f"409 {IN_USE}", f"409 {TAKEN}"
@@ -271,6 +292,9 @@ def _admin_routes(service: EngineVersionService) -> Sequence[Route]:
 
 def _check_route(service: EngineVersionService, checks: Checks) -> Route:
     async def check(version_id: UUID) -> EngineVersionDetail:
+        """Runs in the background: `check_state` is `checking` until it ends, then `passed` or `failed`, with
+        `check_result`. A check that waits or runs already is not begun again.
+        """
         await checks.request(version_id)
         return _detail(*await service.show(version_id))
 
@@ -288,6 +312,7 @@ def _check_route(service: EngineVersionService, checks: Checks) -> Route:
 
 def _user_route(service: EngineVersionService) -> Route:
     async def list_active(query: PlayableVersionQuery) -> Page[PlayableVersion]:
+        """By engine, the highest version first. Their ids, and `engine@version`, are what a new game names."""
         versions, total = service.list_active(query, engine=query.engine)
         return query.page_of([PlayableVersion.of_version(each) for each in versions], total)
 

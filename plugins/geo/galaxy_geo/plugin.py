@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from galaxy_contracts.geo import COUNTRIES
-from galaxy_geo import events, routes, workers
+from galaxy_geo import doctor, events, routes, workers
 from galaxy_geo.service import CountryService
 from galaxy_geo.settings import GeoSettings
 from galaxy_geo.tables import metadata
-from galaxy_kernel.api import Context, Manifest, Migrations, Offer, Probe, Route, Subscriptions, Worker
+from galaxy_kernel.api import Context, DoctorCheck, Manifest, Migrations, Offer, Probe, Route, Subscriptions, Worker
 
 
 class GeoPlugin:
@@ -23,7 +23,7 @@ class GeoPlugin:
     )
 
     def __init__(self, context: Context[GeoSettings]) -> None:
-        self._service = CountryService(context)
+        self._context, self._service = context, CountryService(context)
 
     def backend_migrations(self) -> Migrations:
         return Migrations("galaxy_geo.migrations", metadata)
@@ -44,6 +44,9 @@ class GeoPlugin:
 
     def backend_routes(self) -> Sequence[Route]:
         return routes.routes(self._service)
+
+    def backend_doctor(self) -> Sequence[DoctorCheck]:
+        return doctor.checks(self._context)
 
     def backend_workers(self) -> Sequence[Worker]:
         return workers.workers(self._service)

@@ -48,11 +48,15 @@ def routes(service: CountryService) -> Sequence[Route]:
     """Return the plugin's routes."""
 
     async def summary(query: Paging) -> GeoSummary:
+        """The most frequent country first, over all accounts. Requests are counted by country and account; no address
+        is kept.
+        """
         found, total = await service.list_summary(query)
         page = query.page_of([CountrySummaryView.of(each) for each in found], total)
         return GeoSummary(database=_database(service.database_state()), **dict(page))
 
     async def countries(account_id: UUID, query: Paging) -> Page[CountryView]:
+        """The most frequent one first. This read is recorded in the audit log."""
         found, total = await service.list_counts(account_id, query)
         return query.page_of([CountryView.of(each) for each in found], total)
 

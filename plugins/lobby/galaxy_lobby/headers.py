@@ -12,6 +12,8 @@ from galaxy_kernel.api import Call, RawJson, Response, invalid
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
+TAGGED = ("If-None-Match", "ETag")
+"""What a route declares that answers with `revalidated` or `immutable`."""
 _KEY = "Idempotency-Key"
 _MATCH = "If-Match"
 _MAX_KEY = 255

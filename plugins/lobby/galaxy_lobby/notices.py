@@ -1,6 +1,7 @@
 """What players are told (SPEC L-5): the kinds, what each carries, and submitting them with a transition."""
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -135,7 +136,11 @@ KINDS = (
     *(RESUMED, SEAT_VACANT, ELIMINATED, FINISHED, CANCELLED),
 )
 
-INVITATION_MAIL = MailKind(name="lobby.invitation", package="galaxy_lobby")
+INVITATION_MAIL = MailKind(
+    name="lobby.invitation",
+    package="galaxy_lobby",
+    example={"game": "Andromeda", "inviter": "Ada", "expires_at": datetime(2030, 1, 1, tzinfo=UTC)},
+)
 """The mail to an invited address that has no account: there is nobody yet who could be notified."""
 
 

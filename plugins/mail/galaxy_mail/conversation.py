@@ -110,6 +110,13 @@ class Conversation(asyncio.Protocol):
         """Check that the relay answers. Raise Refused and Lost."""
         await self._say(_Step("NOOP", b"NOOP", (250,)))
 
+    async def offer(self, sender: bytes) -> None:
+        """Check that the relay takes mails of a sender, and send none. Raise Refused and Lost."""
+        self._dirty = True
+        await self._say(_Step(MAIL, b"MAIL FROM:<%s>" % sender, (250, 251)))
+        await self._say(_Step(MAIL, b"RSET", (250,)))
+        self._dirty = False
+
     async def quit(self) -> None:
         """Send QUIT and close; wait a moment for the answer, whatever it is."""
         try:

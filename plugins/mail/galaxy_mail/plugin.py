@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from galaxy_contracts.mail import OUTBOX
-from galaxy_kernel.api import Context, Manifest, Migrations, Offer, Probe, Route, Subscriptions, Worker
-from galaxy_mail import events, routes, workers
+from galaxy_kernel.api import Context, DoctorCheck, Manifest, Migrations, Offer, Probe, Route, Subscriptions, Worker
+from galaxy_mail import doctor, events, routes, workers
 from galaxy_mail.dev.companion import MAIL_SINK
 from galaxy_mail.sealing import Sealer
 from galaxy_mail.service import Deliveries, MailOutbox
@@ -62,6 +62,9 @@ class MailPlugin:
 
     def backend_routes(self) -> Sequence[Route]:
         return routes.routes(self._deliveries)
+
+    def backend_doctor(self) -> Sequence[DoctorCheck]:
+        return doctor.checks(self._context)
 
     def backend_workers(self) -> Sequence[Worker]:
         return self._workers

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    Interval,
     Row,
     Select,
     Text,
@@ -24,9 +25,9 @@ from sqlalchemy import (
     update,
 )
 
-from galaxy_kernel.api import Connection, Paging, advisory_lock, fetch_page
+from galaxy_kernel.api import Connection, Paging, advisory_lock, fetch_page, shared_lock_sql
 from galaxy_mail.domain import Draft, Identity, comparable
-from galaxy_mail.tables import mail_attempts, mail_deliveries
+from galaxy_mail.tables import STATES, mail_attempts, mail_deliveries
 
 _d = mail_deliveries.c
 
@@ -52,13 +53,10 @@ _FOLD = text("""
 )
 
 _INSERT = (  # the lock is that of `advisory_lock`, taken here without another round trip
-    text("""
+    text(f"""
         INSERT INTO mail_deliveries (id, kind, recipient, recipient_folded, account_id, message_id, idempotency_key,
             expires_at, request_id, mime, sealed, last_error, state, next_attempt_at, finished_at)
-        WITH shared AS MATERIALIZED (
-            SELECT pg_advisory_xact_lock_shared(
-                hashtextextended('galaxy/' || coalesce(current_schema(), '') || '/' || CAST(:queueing AS text), 0))
-        )
+        WITH shared AS MATERIALIZED ({shared_lock_sql("queueing")})
         SELECT draft.*,
             CASE WHEN last_error IS NULL THEN 'pending' ELSE 'dead_lettered' END,
             CASE WHEN last_error IS NULL THEN now() END,
@@ -71,7 +69,7 @@ _INSERT = (  # the lock is that of `advisory_lock`, taken here without another r
                 request_id, mime, sealed, last_error)
         ON CONFLICT (kind, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING id
-    """)
+    """)  # noqa: S608 - the kernel's own SQL
     .bindparams(
         bindparam("queueing", _QUEUEING, type_=Text),
         *(bindparam(name, type_=ARRAY(_d[name].type)) for name in _DRAFT),
@@ -245,3 +243,15 @@ async def prune(connection: Connection, age: timedelta, limit: int) -> int:
     if ids:
         await connection.execute(_DELETE, {"ids": ids})
     return len(ids)
+
+
+_TROUBLED = select(
+    func.count().filter(_d.finished_at.is_(None), _d.next_attempt_at < func.now() - bindparam("late", type_=Interval)),
+    func.count().filter(_d.state == STATES.dead_lettered, _d.finished_at > func.now() - timedelta(days=1)),
+)
+
+
+async def count_troubled(connection: Connection, late: timedelta) -> tuple[int, int]:
+    """Return how many mails are due for longer than `late`, and how many were given up within a day."""
+    waiting, dead = (await connection.execute(_TROUBLED, {"late": late})).one()
+    return waiting, dead

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jinja2
-from jinja2 import meta
+from jinja2 import meta, nodes
 
 from galaxy_contracts.mail import MailKind
 from galaxy_mail.domain import Rendered, check_subject, scrub
@@ -19,6 +19,8 @@ from galaxy_mail.errors import RenderError, TemplateError
 
 _SUBJECT = "Subject:"
 _LAYOUT = "galaxy_mail"
+_AROUND = frozenset(("subject", "language", "sender_name", "unsubscribe_url", "unsubscribe_words"))
+"""The variables that every template has besides the kind's parameters."""
 _UNSUBSCRIBE = {"en": "Unsubscribe from these mails", "de": "Diese Mails abbestellen"}
 """The words of the link at the end of a mail, by language."""
 _FILE = re.compile(r"(?P<name>[a-z0-9_]+)\.(?P<language>[A-Za-z0-9-]+)\.(?P<format>txt|html)")
@@ -54,13 +56,17 @@ class Renderer:
         environment = self._environment(kind.package)
         name = kind.name.rpartition(".")[2]
         languages = sorted(_languages(environment, name) | {kind.default_language})
-        self._kinds[kind.name] = (
-            kind,
-            {
-                language.lower(): self._compile(environment, kind.package, f"{name}.{language}")
-                for language in languages
-            },
-        )
+        compiled = {
+            language.lower(): self._compile(environment, kind.package, f"{name}.{language}") for language in languages
+        }
+        self._kinds[kind.name] = (kind, compiled)
+        if kind.example is not None:
+            try:
+                for language in languages:
+                    self._try_out(environment, kind, f"{name}.{language}", language, kind.example)
+            except TemplateError:
+                del self._kinds[kind.name]
+                raise
 
     def kind(self, name: str) -> MailKind:
         """Return a registered kind. Raise ValueError for an unknown one."""
@@ -88,6 +94,25 @@ class Renderer:
             text=text if unsubscribe_url is None else f"{text.rstrip()}\n{words}: {unsubscribe_url}\n",
             html=_fill(templates.html, given),
         )
+
+    def _try_out(
+        self, environment: jinja2.Environment, kind: MailKind, stem: str, language: str, example: Mapping[str, Any]
+    ) -> None:
+        """Fill the example in. Raise TemplateError with plugin, kind, language, template and variable."""
+        plugin = kind.name.partition(".")[0]
+        where = (
+            f"plugin {plugin!r}: mail kind {kind.name!r}, language {language!r}: package {kind.package!r}: templates/"
+        )
+        for file in (f"{stem}.txt", f"{stem}.html"):
+            if unknown := sorted(_variables(environment, file) - set(example) - _AROUND):
+                known = ", ".join(sorted(set(example) | _AROUND))
+                named = ", ".join(map(repr, unknown))
+                raise TemplateError(f"{where}{file}: the variable {named} is undefined: expected one of {known}")
+        for unsubscribe_url in (None, "https://example.org/unsubscribe"):
+            try:
+                self.render(kind.name, language, example, unsubscribe_url)
+            except (RenderError, ValueError) as error:
+                raise TemplateError(f"{where}{error}, filled in with the kind's examples") from error
 
     def _environment(self, package: str) -> jinja2.Environment:
         if package not in self._environments:
@@ -163,6 +188,23 @@ def _with_parents(environment: jinja2.Environment, file: str) -> jinja2.Template
         if parent is not None:
             environment.get_template(parent)
     return environment.get_template(file)
+
+
+def _variables(environment: jinja2.Environment, file: str) -> set[str]:
+    """Return the variables that a template and its parents read, also where no example leads.
+
+    Without those that it asks whether they are defined, and those that it sets, which its blocks see too.
+    """
+    tree = environment.parse(_source(environment, file), name=file)
+    tests = (test for test in tree.find_all(nodes.Test) if test.name in ("defined", "undefined"))
+    asked = {test.node.name for test in tests if isinstance(test.node, nodes.Name)}
+    stored = {name.name for name in tree.find_all(nodes.Name) if name.ctx in ("store", "param")}
+    stored |= {macro.name for macro in tree.find_all(nodes.Macro)}
+    found = meta.find_undeclared_variables(tree) - asked - stored
+    for parent in meta.find_referenced_templates(tree):
+        if parent is not None:
+            found |= _variables(environment, parent)
+    return found
 
 
 def _fill(template: jinja2.Template, parameters: Mapping[str, Any]) -> str:

@@ -63,11 +63,15 @@ def routes(service: Deliveries) -> Sequence[Route]:
 
 def _list_routes(service: Deliveries) -> Sequence[Route]:
     async def list_deliveries(query: DeliveryQuery) -> Page[DeliveryView]:
+        """Contents of mails are never shown. This read is recorded in the audit log."""
         chosen = {"state": query.state, "kind": query.kind, "recipient": query.recipient}
         rows, total = await service.list_deliveries(query, **chosen)
         return query.page_of([DeliveryView.of(row) for row in rows], total)
 
     async def list_dead_letters(query: Paging) -> Page[DeliveryView]:
+        """Mails that are not attempted any more, the newest first; resending one queues it again. This read is recorded
+        in the audit log.
+        """
         rows, total = await service.list_deliveries(query, state="dead_lettered")
         return query.page_of([DeliveryView.of(row) for row in rows], total)
 
@@ -81,13 +85,22 @@ def _list_routes(service: Deliveries) -> Sequence[Route]:
 
 def _delivery_routes(service: Deliveries) -> Sequence[Route]:
     async def show(delivery_id: UUID) -> DeliveryView:
+        """Its state and what the last attempt came to; its content is never shown. This read is recorded in the audit
+        log.
+        """
         return DeliveryView.of(await service.show(delivery_id))
 
     async def list_attempts(delivery_id: UUID, query: Paging) -> Page[AttemptView]:
+        """The first one first, with the relay's replies, over the mail's whole life. This read is recorded in the audit
+        log.
+        """
         rows, total = await service.list_attempts(delivery_id, query)
         return query.page_of([AttemptView.of(row) for row in rows], total)
 
     async def resend(delivery_id: UUID) -> DeliveryView:
+        """From any state but `sent`. The numbers of its attempts continue. A mail that has expired, or whose content is
+        gone, cannot be sent.
+        """
         return DeliveryView.of(await service.resend(delivery_id))
 
     one, admin, missing = "/api/v1/admin/mail/deliveries/{delivery_id}", Access.ADMIN, "404 not_found"

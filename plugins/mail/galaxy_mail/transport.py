@@ -21,7 +21,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
 
 from aiosmtplib import (
@@ -119,11 +119,18 @@ class SmtpTransport:
 
     async def check(self) -> None:
         """Open a connection, or check that a kept one works; it is kept for the next mail."""
+        await self._try(Conversation.noop)
+
+    async def check_sender(self) -> None:
+        """Check that the relay accepts us, and our sender's address too. Raise RelayDown."""
+        await self._try(lambda conversation: conversation.offer(self._sender))
+
+    async def _try(self, ask: Callable[[Conversation], Awaitable[None]]) -> None:
         connection: _Connection | None = None
         try:
             async with asyncio.timeout(self._timeout):
                 connection = await self._take()
-                await connection.conversation.noop()
+                await ask(connection.conversation)
         except BaseException as error:
             if connection is not None:
                 connection.conversation.close()

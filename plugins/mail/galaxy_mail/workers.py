@@ -133,7 +133,9 @@ class Deliverer:
 
     async def _housekeep(self) -> None:
         async with self._database.transaction() as connection:
-            await self._queue.expire(connection)
+            expired = await self._queue.expire(connection)
+        if expired:  # codes that nobody got: the relay is down, slow, or a clock was wrong
+            self._log.warning("mails_expired_unsent", mails=expired)
         await self._transport.trim()
         self._housekeeping_at = self._clock.monotonic() + _HOUSEKEEPING
 

@@ -48,7 +48,7 @@ class Opened:
 
     async def open(self) -> None:
         await self.tab.goto(self.address)
-        await self.tab.wait_for_selector("#live.on")
+        await self.tab.wait_for_selector("#live.on", state="attached")  # a narrow page does not show it
 
     async def add(self, subject: str, text: str = "hello", html: str = "") -> None:
         message = EmailMessage()
@@ -184,3 +184,29 @@ async def test_delete_all_asks_first(opened: Opened) -> None:
     await opened.tab.click("#clear")
     await opened.tab.wait_for_selector("#empty:not([hidden])")
     assert not opened.store.mails()
+
+
+async def test_nothing_overflows_on_a_narrow_screen(opened: Opened) -> None:
+    """At 320 px, empty, as a list and reading, whatever is in the mail, the page is as wide as the screen."""
+
+    async def check() -> None:
+        overflowing = await opened.tab.evaluate(
+            """() => [...document.querySelectorAll("body, body *")].filter((each) => each.checkVisibility()
+                && !each.closest("pre") && !each.classList.contains("hidden")
+                && each.getBoundingClientRect().right > innerWidth + 0.5).map((each) => each.outerHTML.slice(0, 80))"""
+        )
+        assert overflowing == []
+        assert await opened.tab.evaluate("document.documentElement.scrollWidth") == 320
+
+    await opened.tab.set_viewport_size({"width": 320, "height": 640})
+    await opened.open()
+    await opened.shows("#empty h1", "No mail yet")
+    await check()
+    await opened.add("Code " + "x" * 200, "Your code is 1234 5678. " + "y" * 500, html="<p>hi</p>")
+    await opened.tab.wait_for_selector("#list .item >> visible=true")
+    await check()
+    await opened.tab.click("#list .item")
+    await opened.shows("#digits", "1234 5678")
+    await playwright.expect(opened.tab.locator("#copy")).to_be_visible()
+    await playwright.expect(opened.tab.locator("#download")).to_be_visible()
+    await check()

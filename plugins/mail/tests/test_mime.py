@@ -176,7 +176,27 @@ def test_whoever_can_sign_in_can_be_written_to(typed: str) -> None:
 
 @pytest.mark.parametrize("subject", ["=?utf-8?q?x=0D=0ABcc:_eve@x.test?=", "=?utf-8?b?eA0KQmNjOiBlQHgudGVzdA==?="])
 def test_encoded_words_are_stopped_twice(subject: str) -> None:
-    """An encoded word that hides a header is refused here too."""
-    with pytest.raises(ValueError, match="headers: must be one line each"):
-        composed(subject=subject)
+    """An encoded word that hides a header is only text here too, and broken up before."""
+    message = parsed(composed(subject=subject))
+    assert message["Subject"] == subject and "Bcc" not in message
     assert parsed(composed(subject=check_subject(subject)))["Subject"] == subject.replace("=?", "= ?")
+
+
+@pytest.mark.parametrize("to", ["ada@x.test\r\nBcc: eve@x.test", "ada@x.test\nBcc: eve@x.test"])
+def test_line_breaks_are_stopped_twice(to: str) -> None:
+    """A header that contains another one is refused here too, whatever let it pass."""
+    with pytest.raises(ValueError, match=r"headers: must be one line each|newline"):
+        compose(Rendered("x", "", ""), sender=SENDER, recipient=to, message_id="<i@x.test>", date=DATE)
+
+
+@pytest.mark.parametrize("local", ["g" * 60, "ä" * 30])
+def test_long_addresses_and_ids_stay_whole(local: str) -> None:
+    """No header is folded within an address or an id, however long a domain is."""
+    domain = f"{'b' * 60}.{'c' * 60}.{'d' * 50}.test"
+    message_id = f"<{'0' * 36}@{domain}>"
+    sender = Address("Galaxy", "galaxy", domain)
+    content = compose(
+        Rendered("x", "", ""), sender=sender, recipient=f"{local}@{domain}", message_id=message_id, date=DATE
+    )
+    for header in (f"To: {local}@{domain}", f"Message-ID: {message_id}", f" <galaxy@{domain}>"):
+        assert f"{header}\r\n".encode() in content

@@ -107,7 +107,7 @@ async def test_old_mail_is_pruned(boot: Boot, sink: Any, package: Path) -> None:
             await connection.execute(text(old))
         workers = dict(booted.kernel.assembly.plugins.call("backend_workers"))["mail"]
         [prune] = [worker for worker in workers if worker.name == "mail.prune"]
-        assert prune.name == "mail.prune" and await prune.run() is False
+        assert prune.singleton and await prune.run() is False
 
         async def left() -> Any:  # the service's own worker may be running at the same time
             async with booted.database.reading() as connection:

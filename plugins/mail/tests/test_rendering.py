@@ -133,3 +133,35 @@ def test_package_without_templates(package_name: str) -> None:
     """A package that is missing, or has no templates, is named."""
     with pytest.raises(TemplateError, match=f"package '{package_name}'"):
         Renderer("Galaxy").register(MailKind("test.welcome", package_name))
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "told"),
+    [
+        ("welcome.de.txt", "Subject: x\n\n{{ nmae }}", "welcome.de.txt: the variable 'nmae' is undefined"),
+        ("welcome.de.txt", "Subject: {{ nmae }}\n\nx", "welcome.de.txt: the variable 'nmae' is undefined"),
+        ("welcome.de.html", "{% if name == 'never' %}{{ nmae }}{% endif %}", "welcome.de.html: the variable 'nmae'"),
+        ("welcome.de.html", "{{ name.frist }}", "welcome.de.html: 'str object' has no attribute 'frist'"),
+        ("welcome.de.html", "{{ name + 1 }}", "welcome.de.html: TypeError"),
+        ("welcome.de.html", "{% if unsubscribe_url %}{{ name.no }}{% endif %}", "welcome.de.html: 'str object'"),
+    ],
+)
+def test_a_misspelt_variable_refuses_the_kind(package: Path, file: str, source: str, told: str) -> None:
+    """With an example, each template is tried out in every language; plugin, kind, language and variable are named."""
+    (package / file).write_text(source)
+    renderer = Renderer("Galaxy")
+    kind = MailKind("test.welcome", "mail_owner", example={"name": "Ada"})
+    with pytest.raises(TemplateError) as caught:
+        renderer.register(kind)
+    named = "plugin 'test': mail kind 'test.welcome', language 'de': package 'mail_owner': templates/"
+    assert str(caught.value).startswith(f"{named}{told}")
+    (package / file).write_text(TEMPLATES_BEFORE[file])
+    Renderer("Galaxy").register(kind)
+
+
+TEMPLATES_BEFORE = {
+    "welcome.de.txt": "Subject: {{ name }}\n\n{% if more is defined %}{{ more }}{% endif %}",
+    "welcome.de.html": (
+        '{% extends "layout.html" %}{% set hello = "Hallo" %}{% block content %}{{ hello }} {{ name }}{% endblock %}'
+    ),
+}

@@ -17,7 +17,9 @@ async def ask(rig: Any) -> AsyncIterator[Any]:
     async with serving(routes(rig.deliveries), plugin="mail") as api:
 
         async def ask(method: str, path: str) -> Any:
-            return await api(method, f"/api/v1/admin/mail/{path}", headers=OPERATOR_AUTH)
+            return await api(
+                method, f"/api/v1/admin/mail/{path}", headers=OPERATOR_AUTH | {"Content-Type": "application/json"}
+            )
 
         ask.api = api  # type: ignore[attr-defined]
         yield ask

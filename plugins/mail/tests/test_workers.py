@@ -247,13 +247,15 @@ async def test_expired_mail_is_never_sent(rig: Any, relay: Any, deliverer: Any) 
 
 
 async def test_mails_expire_while_sending_pauses(rig: Any, relay: Any, deliverer: Any) -> None:
-    """A relay that is down does not keep mails from expiring, nor secrets from being wiped."""
+    """A relay that is down does not keep mails from expiring, nor secrets from being wiped; a warning counts them."""
     code = await rig.enqueue_code()
     relay.script["GREETING"] = "421 4.3.2 down"
     await deliverer.run()
     await rig.pass_time(minutes=5)
     deliverer._resume_at = rig.clock.monotonic() + 100
-    await deliverer.run()
+    with structlog.testing.capture_logs() as lines:
+        await deliverer.run()
+    assert [line["mails"] for line in lines if line["event"] == "mails_expired_unsent"] == [1]
     row = await rig.row(code)
     assert (row.state, row.last_error, row.sealed) == ("dead_lettered", "expired", None)
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel
+from structlog.typing import FilteringBoundLogger
 
 from galaxy_contracts.accounts import Account
 from galaxy_contracts.mail import Message, Outbox
@@ -28,11 +29,14 @@ class OutgoingRoute:
     account: Account | None
     """None: operators."""
 
-    def message(self, recipient: str, unsubscribe_url: str | None = None) -> Message:
-        """Return its mail. Its key is the route's id: delivered a second time, it is the same mail."""
+    def message(self, recipient: str, zone: tzinfo = UTC, unsubscribe_url: str | None = None) -> Message:
+        """Return its mail, with times in a zone.
+
+        Its key is the route's id: delivered a second time, it is the same mail.
+        """
         account, parameters = self.account, self.payload.model_dump()
         if account is not None:
-            parameters = {"recipient_name": account.display_name, **_local(parameters, ZoneInfo(account.time_zone))}
+            parameters = {"recipient_name": account.display_name, **_local(parameters, zone)}
         return Message(
             kind=self.kind.name,
             recipient=recipient,
@@ -59,17 +63,30 @@ class OutgoingRoute:
 class EmailChannel:
     """Players' mail: a route is sent once its delivery row commits with it (SPEC N-2)."""
 
-    def __init__(self, outbox: Outbox, links: UnsubscribeLinks) -> None:
-        self._outbox, self._links = outbox, links
+    def __init__(self, outbox: Outbox, links: UnsubscribeLinks, log: FilteringBoundLogger) -> None:
+        self._outbox, self._links, self._log = outbox, links, log
+        self._zones: dict[str, tzinfo] = {}
 
     async def deliver(self, connection: Connection, outgoing: Sequence[OutgoingRoute]) -> list[Result]:
         """Queue the mails; one that cannot be queued is a dead letter."""
         messages = [
-            each.message(each.account.email or "", self._link(each.kind, each.account.id))
+            each.message(
+                each.account.email or "", self._zone(each.account.time_zone), self._link(each.kind, each.account.id)
+            )
             for each in outgoing
             if each.account is not None
         ]
         return _queued(outgoing, await self._outbox.enqueue_many(connection, messages))
+
+    def _zone(self, name: str) -> tzinfo:
+        """Return a time zone, or UTC for one that this replica's database has not: another replica's may be newer."""
+        if name not in self._zones:
+            try:
+                self._zones[name] = ZoneInfo(name)
+            except (ZoneInfoNotFoundError, ValueError, OSError):  # unknown, not a name, the name of a folder
+                self._log.warning("time_zone_missing", time_zone=name)  # once for each name
+                self._zones[name] = UTC
+        return self._zones[name]
 
     def _link(self, kind: NotificationKind, account: UUID) -> str | None:
         """Return the link to unsubscribe; None for a kind that cannot be switched off (SPEC N-8)."""
@@ -122,7 +139,7 @@ def _queued(outgoing: Sequence[OutgoingRoute], outcomes: Sequence[UUID | ValueEr
     ]
 
 
-def _local(parameters: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+def _local(parameters: Mapping[str, Any], zone: tzinfo) -> dict[str, Any]:
     """Return the parameters with times in the recipient's zone."""
     return {
         name: value.astimezone(zone) if isinstance(value, datetime) and value.tzinfo else value

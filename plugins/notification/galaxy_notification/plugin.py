@@ -8,8 +8,8 @@ from galaxy_contracts.accounts import ACCOUNTS
 from galaxy_contracts.mail import OUTBOX
 from galaxy_contracts.notification import ADMIN_CHANNEL, NOTIFICATIONS
 from galaxy_contracts.push import PUSH
-from galaxy_kernel.api import Context, Manifest, Migrations, Offer, Route, Subscriptions, Worker
-from galaxy_notification import events, routes, workers
+from galaxy_kernel.api import Context, DoctorCheck, Manifest, Migrations, Offer, Route, Subscriptions, Worker
+from galaxy_notification import doctor, events, routes, workers
 from galaxy_notification.catalogue import Catalogue
 from galaxy_notification.kinds import OPERATORS_KINDS
 from galaxy_notification.service import Inbox, NotificationAdmin, NotificationService
@@ -51,6 +51,9 @@ class NotificationPlugin:
 
     def backend_routes(self) -> Sequence[Route]:
         return (*routes.routes(self._inbox, self._admin), *unsubscribe_routes.routes(self._unsubscribe))
+
+    def backend_doctor(self) -> Sequence[DoctorCheck]:
+        return doctor.checks(self._context)
 
     def backend_workers(self) -> Sequence[Worker]:
         queue, links = self._admin.queue, self._unsubscribe.links

@@ -1,15 +1,19 @@
 """The plugin's HTTP operations (SPEC N-5 to N-7)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from galaxy_contracts.notification import AdminChannelState, Audience, Channel
-from galaxy_kernel.api import Access, Call, Model, Page, Paging, Route, Timestamp
+from galaxy_kernel.api import Access, Call, Described, Model, Page, Paging, Route, Timestamp
+from galaxy_notification.catalogue import MAX_KEY
 from galaxy_notification.domain import State
 from galaxy_notification.service import Inbox, NotificationAdmin
 
 USER, ADMIN = "/api/v1/user/notifications", "/api/v1/admin/notifications"
+
+_KEY = Described(minLength=1, maxLength=MAX_KEY, pattern="^[ -~]*$")
+"""What the catalogue demands of a key, for the description."""
 
 
 class RouteView(Model):
@@ -118,7 +122,7 @@ class TestIntent(Model):
     """The recipient, for kinds for players."""
     payload: dict[str, Any] | None = None
     """By default, one made of the kind's examples."""
-    idempotency_key: str | None = None
+    idempotency_key: Annotated[str, _KEY] | None = None
     """By default, a fresh one."""
 
 
@@ -147,13 +151,16 @@ def routes(inbox: Inbox, service: NotificationAdmin) -> Sequence[Route]:
 
 def _inbox_routes(inbox: Inbox) -> Sequence[Route]:
     async def show(call: Call, query: InboxQuery) -> Page[OwnNotification]:
+        """Each with its routes: the channels by which it goes to you, and how far it came."""
         rows, total = await inbox.list(call.user.account_id, query, unread=query.unread)
         return query.page_of([OwnNotification.of(row) for row in rows], total)
 
     async def read(call: Call, notification_id: UUID) -> None:
+        """Again changes nothing."""
         await inbox.mark_read(call.user.account_id, notification_id)
 
     async def read_all(call: Call) -> ReadCount:
+        """Those that exist now; the answer says how many were unread."""
         return ReadCount(read=await inbox.mark_all_read(call.user.account_id))
 
     one, user, missing = f"{USER}/{{notification_id}}", Access.USER, ("404 not_found",)
@@ -166,6 +173,7 @@ def _inbox_routes(inbox: Inbox) -> Sequence[Route]:
 
 def _preference_routes(inbox: Inbox) -> Sequence[Route]:
     async def show(call: Call, query: Paging) -> Page[PreferenceView]:
+        """Every kind for players and channel, with the choice in force."""
         found = [
             PreferenceView(
                 kind=kind.name, channel=channel, enabled=enabled, summary=kind.summary, mandatory=kind.mandatory
@@ -175,6 +183,7 @@ def _preference_routes(inbox: Inbox) -> Sequence[Route]:
         return _sliced(found, query)
 
     async def choose(call: Call, body: Preference) -> PreferenceView:
+        """For later deliveries of a kind by a channel. Mandatory kinds cannot be switched off."""
         kind = await inbox.choose(call.user.account_id, body.kind, body.channel, enabled=body.enabled)
         return PreferenceView(**body.model_dump(), summary=kind.summary, mandatory=kind.mandatory)
 
@@ -195,21 +204,28 @@ def _preference_routes(inbox: Inbox) -> Sequence[Route]:
 
 def _admin_routes(service: NotificationAdmin) -> Sequence[Route]:
     async def search(query: NotificationQuery) -> Page[NotificationView]:
+        """Filters choose the intents that have a matching route. This read is recorded in the audit log."""
         chosen = {"kind": query.kind, "state": query.state, "channel": query.channel, "account": query.account_id}
         rows, total = await service.list(query, **chosen)
         return query.page_of([NotificationView.of(row) for row in rows], total)
 
     async def dead(query: Paging) -> Page[NotificationView]:
+        """Intents with a route that is not attempted any more, the newest first. This read is recorded in the audit
+        log.
+        """
         rows, total = await service.list(query, state="dead_lettered")
         return query.page_of([NotificationView.of(row) for row in rows], total)
 
     async def show(notification_id: UUID) -> NotificationView:
+        """Channels, recipients, states and reasons. This read is recorded in the audit log."""
         return NotificationView.of(await service.show(notification_id))
 
     async def retry(route_id: UUID) -> NotificationView:
+        """From any state but `sent`; not where the recipient's account was deleted."""
         return NotificationView.of(await service.retry(route_id))
 
     async def kinds(query: Paging) -> Page[KindView]:
+        """The catalogue that the installed plugins register, with the schemas of the payloads."""
         found = [
             KindView(
                 name=kind.name,
@@ -224,6 +240,9 @@ def _admin_routes(service: NotificationAdmin) -> Sequence[Route]:
         return _sliced(found, query)
 
     async def test(call: Call, body: TestIntent) -> NotificationView:
+        """Submits an intent as its plugin would, so that a channel can be seen to work. A key that was used before
+        answers with that intent.
+        """
         view = NotificationView.of(await service.test(body.kind, body.account_id, body.payload, body.idempotency_key))
         call.target["notification_id"] = str(view.id)
         return view
@@ -275,9 +294,11 @@ def _admin_routes(service: NotificationAdmin) -> Sequence[Route]:
 
 def _channel_routes(service: NotificationAdmin) -> Sequence[Route]:
     async def show() -> AdminChannelView:
+        """Whether the plugin is installed, the channel switched on, and an address set."""
         return _channel(await service.admin_channel())
 
     async def switch(call: Call, body: AdminChannelSwitch) -> AdminChannelView:
+        """While it is off, notifications to operators are kept, and their routes skipped."""
         call.target["enabled"] = str(body.enabled).lower()
         return _channel(await service.switch_admin_channel(enabled=body.enabled))
 

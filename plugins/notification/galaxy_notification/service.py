@@ -63,7 +63,8 @@ class NotificationService:
         """Register a kind, and its mail; see the contract. Raise ValueError."""
         self._catalogue.register(kind)
         if Channel.EMAIL in kind.channels:
-            self._context.require(OUTBOX).register(MailKind(name=kind.name, package=kind.package))
+            mail = MailKind(name=kind.name, package=kind.package, example=_example(kind))
+            self._context.require(OUTBOX).register(mail)
 
     async def submit(self, connection: Connection, intent: Intent) -> UUID:
         """Store an intent and its routes; see the contract. Raise IntentError, a ValueError."""
@@ -79,6 +80,12 @@ class NotificationService:
             pruned = await queries.prune(connection, age, _PRUNED_AT_ONCE)
         found_work(pruned)
         return pruned == _PRUNED_AT_ONCE
+
+
+def _example(kind: NotificationKind) -> dict[str, Any]:
+    """Return the parameters of a kind's mail, made of its payload's examples."""
+    parameters = kind.payload.model_validate(sample(kind)).model_dump()
+    return parameters if kind.audience is Audience.OPERATORS else {"recipient_name": "Ada", **parameters}
 
 
 class Inbox:

@@ -77,7 +77,7 @@ class Deliverer:
         """Look up the channels: every plugin has offered its own by now."""
         self._catalogue, self.queue = catalogue, queue
         self._accounts = context.require(ACCOUNTS)
-        email, push = EmailChannel(context.require(OUTBOX), links), PushChannel(context.find(PUSH))
+        email, push = EmailChannel(context.require(OUTBOX), links, context.log), PushChannel(context.find(PUSH))
         operators = OperatorsChannel(context.find(ADMIN_CHANNEL), context.settings.admin_email)
         self._ways: Mapping[tuple[Audience, Channel], _Way] = {
             (Audience.ACCOUNT, Channel.EMAIL): email,

@@ -39,6 +39,14 @@ async def test_a_mail_is_in_the_players_language_and_time(world: Any) -> None:
     assert mail.idempotency_key in {route["id"] for route in await world.routes(found)}
 
 
+async def test_a_time_zone_that_is_not_known_here(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A zone of a newer database keeps nobody from being notified: times are in UTC, and it is logged once."""
+    for key in ("first", "second"):
+        await world.settled(await world.submit(world.account(time_zone="America/Not_Yet"), key=key))
+    assert [mail.parameters["due_at"].strftime("%H:%M %Z") for mail in world.mails] == ["00:00 UTC"] * 2
+    assert capsys.readouterr().out.count("time_zone_missing") == 1
+
+
 async def test_an_event_carries_the_payload(world: Any) -> None:
     """The event has the intent's kind, payload and id, and the route's id as its key."""
     account = world.account()

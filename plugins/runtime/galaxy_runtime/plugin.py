@@ -9,8 +9,8 @@ from galaxy_contracts.engines import ENGINE_VERSIONS
 from galaxy_contracts.notification import NOTIFICATIONS
 from galaxy_contracts.runtime import RUNTIME
 from galaxy_contracts.turns import TURN_POLICIES
-from galaxy_kernel.api import Cache, Context, Manifest, Migrations, Offer, Probe, Route, Worker
-from galaxy_runtime import measuring
+from galaxy_kernel.api import Cache, Context, DoctorCheck, Manifest, Migrations, Offer, Probe, Route, Worker
+from galaxy_runtime import doctor, measuring
 from galaxy_runtime.caches import records_cache
 from galaxy_runtime.clocks import workers as clock_workers
 from galaxy_runtime.clocks.service import ClockService
@@ -113,6 +113,9 @@ class RuntimePlugin:
 
     def backend_routes(self) -> Sequence[Route]:
         return operation_routes.routes(self._operations)
+
+    def backend_doctor(self) -> Sequence[DoctorCheck]:
+        return doctor.checks(self._context, self._drivers)
 
     def backend_workers(self) -> Sequence[Worker]:
         return (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, cast
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from galaxy_kernel.api import (
     Access,
@@ -74,6 +74,8 @@ class AdminAccountDetail(AdminAccountView):
 class ProfilePatch(Model):
     """The fields of a profile to change, at least one; the others stay as they are."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
     display_name: DisplayName = Field(default="", json_schema_extra=_without_default)
     """One visible line."""
     language: Language = Field(default="", json_schema_extra=_without_default)
@@ -116,12 +118,17 @@ def _own_routes(service: AccountService) -> Sequence[Route]:
     path = "/api/v1/user/account"
 
     async def show(call: Call) -> AccountView:
+        """Your profile, as mails and other players are given it."""
         return AccountView.of(service.own(call.user.account_id))
 
     async def change(call: Call, body: ProfilePatch) -> AccountView:
+        """The fields that are sent are set, the others stay. Other players see the name at once."""
         return AccountView.of(await service.change_profile(call.user.account_id, body.change()))
 
     async def delete(call: Call) -> None:
+        """Ends every session, removes everything personal, and gives up your seats. The address may sign in again, to a
+        new account.
+        """
         await service.delete(call.user.account_id)
 
     user = Access.USER
@@ -136,23 +143,32 @@ def _admin_routes(service: AccountService) -> Sequence[Route]:
     path, one = "/api/v1/admin/users", "/api/v1/admin/users/{account_id}"
 
     async def list_accounts(query: UserQuery) -> Page[AdminAccountView]:
+        """The newest first. This read is recorded in the audit log."""
         rows, total = await service.list_accounts(query, email=query.email, state=query.state)
         return query.page_of([AdminAccountView.of(row) for row in rows], total)
 
     async def show(account_id: UUID) -> AdminAccountDetail:
+        """With the countries it was seen from, where the plugin geo is installed. This read is recorded in the audit
+        log.
+        """
         row, found = await service.show(account_id)
         countries = None if found is None else [AccountCountry.of(each) for each in found]
         return AdminAccountDetail(**dict(AdminAccountView.of(row)), countries=countries)
 
     async def delete(account_id: UUID) -> None:
+        """Ends its sessions and removes everything personal, for good; deleting it again has no effect."""
         await service.delete(account_id)
 
     async def block(call: Call, account_id: UUID, body: BlockRequest | None) -> AdminAccountView:
+        """Ends its sessions; it cannot sign in until it is unblocked. Blocking a blocked account changes nothing, not
+        even the reason.
+        """
         reason = None if body is None else body.reason
         call.target["reason_given"] = "false" if reason is None else "true"  # never the text, which is personal data
         return AdminAccountView.of(await service.block(account_id, reason))
 
     async def unblock(account_id: UUID) -> AdminAccountView:
+        """It may sign in again; the sessions that the block ended stay ended."""
         return AdminAccountView.of(await service.unblock(account_id))
 
     admin, missing, deleted = Access.ADMIN, "404 not_found", "409 account_deleted"

@@ -3,10 +3,10 @@
 import hashlib
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 from galaxy_contracts.schedules import Schedule
-from galaxy_kernel.api import DisplayName, Duration, Model, TimeZone
+from galaxy_kernel.api import Described, DisplayName, Duration, Model, TimeZone
 from galaxy_lobby.domain import MAX_PLAYERS, Visibility, to_json
 
 MAX_OPTIONS = 16_384
@@ -26,7 +26,12 @@ def _small(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-Length = Annotated[str, StringConstraints(max_length=20), AfterValidator(_length)]
+Length = Annotated[
+    str,
+    StringConstraints(max_length=20),
+    AfterValidator(_length),
+    Described(pattern=r"^[0-9]{1,8}(\.[0-9]{1,6})?(ms|s|m|h|d)$", examples=["12h"]),
+]
 """A length of time: a number and one of ms, s, m, h, d; kept as it was written."""
 Options = Annotated[dict[str, Any], AfterValidator(_small)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -89,6 +94,8 @@ def _kept(value: Any = None) -> Any:
 
 class GamePatch(Model):
     """The fields of a draft that are to change, one at least; the others stay as they are."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     name: DisplayName = _kept("")
     engine_version: Word = _kept("")

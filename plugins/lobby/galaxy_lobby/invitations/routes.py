@@ -55,10 +55,14 @@ def routes(invitations: InvitationService, reader: GameReader) -> Sequence[Route
     """Return the routes."""
 
     async def invite(call: Call, game_id: UUID, body: Invitee) -> MadeInvitation:
+        """By the owner, while the game enrols; the account is notified, an address gets a mail. The answer is the same
+        whether the address has an account.
+        """
         made = await invitations.invite(call.user.account_id, game_id, body.account_id, body.email)
         return MadeInvitation.of(made)
 
     async def list_own(call: Call, query: Paging) -> Page[OwnInvitation]:
+        """Those that you can answer, the newest first."""
         rows, total = await invitations.list_own(call.user.account_id, query)
         items = [
             OwnInvitation(
@@ -75,10 +79,12 @@ def routes(invitations: InvitationService, reader: GameReader) -> Sequence[Route
         return query.page_of(items, total)
 
     async def accept(call: Call, invitation_id: UUID) -> GameView:
+        """A seat is yours, as by joining; again changes nothing."""
         game_id = await invitations.accept(call.user.account_id, invitation_id)
         return await reader.show(call.user.account_id, game_id)
 
     async def decline(call: Call, invitation_id: UUID) -> None:
+        """It is closed then; again changes nothing."""
         await invitations.decline(call.user.account_id, invitation_id)
 
     user, one = Access.USER, f"{PATH}/{{invitation_id}}"

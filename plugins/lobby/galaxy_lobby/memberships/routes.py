@@ -39,13 +39,18 @@ def routes(members: MembershipService, reader: GameReader) -> Sequence[Route]:
         return handler
 
     async def leave(call: Call, game_id: UUID) -> Departure:
+        """Before the start, in the lobby of the game; afterwards resign."""
         await members.leave(call.user.account_id, game_id)
         return Departure(game_id=game_id)  # who has left a private game sees it no more
 
     async def remove(call: Call, game_id: UUID, account_id: UUID) -> None:
+        """By the owner: before the start anybody, later only who missed the last turn. The seat is vacant then."""
         await members.remove(call.user.account_id, game_id, account_id)
 
     async def add_machines(call: Call, game_id: UUID, body: Machines | None) -> GameView:
+        """By the owner, while the game enrols and has free seats, where the engine can play (capability `suggest`). One
+        player at least is a person.
+        """
         await members.add_machines(call.user.account_id, game_id, 1 if body is None else body.count)
         return await reader.show(call.user.account_id, game_id)
 
@@ -56,11 +61,23 @@ def routes(members: MembershipService, reader: GameReader) -> Sequence[Route]:
     adds = (MISSING, OWNER, "409 machines_unsupported", "409 person_needed", "409 game_full", closed)
     seats = f"{ONE}/machines"
     player = f"{ONE}/members/{{account_id}}"
-    resign, no_machines = acting(members.resign), acting(members.remove_machines)
+    join, resign, no_machines = acting(members.join), acting(members.resign), acting(members.remove_machines)
+    joining = "A public game that enrols, or a private one that you are invited to. Joining again changes nothing."
+    resigning = "Of a running game. The seat is vacant then, and the game goes on; you keep your reports up to now."
+    emptying = "By the owner, while the game enrols."
     return (
-        Route("POST", f"{ONE}/join", acting(members.join), "lobby.join", "Take a seat.", user, errors=joins),
+        Route("POST", f"{ONE}/join", join, "lobby.join", "Take a seat.", user, errors=joins, description=joining),
         Route("POST", f"{ONE}/leave", leave, "lobby.leave", "Give up your seat before the start.", user, errors=leaves),
-        Route("POST", f"{ONE}/resign", resign, "lobby.resign", "Give up your seat for good.", user, errors=resigns),
+        Route(
+            "POST",
+            f"{ONE}/resign",
+            resign,
+            "lobby.resign",
+            "Give up your seat for good.",
+            user,
+            errors=resigns,
+            description=resigning,
+        ),
         Route("DELETE", player, remove, "lobby.remove_member", "Take a member out of a game.", user, errors=removes),
         Route("POST", seats, add_machines, "lobby.add_machines", "Give seats to machines.", user, errors=adds),
         Route(
@@ -71,5 +88,6 @@ def routes(members: MembershipService, reader: GameReader) -> Sequence[Route]:
             "Take all machines out of a game.",
             user,
             errors=(MISSING, OWNER, closed),
+            description=emptying,
         ),
     )

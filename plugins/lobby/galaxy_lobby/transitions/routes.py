@@ -19,6 +19,15 @@ from galaxy_lobby.transitions.service import TransitionService
 ADMIN = "/api/v1/admin/games/{game_id}"
 _LENGTH: TypeAdapter[timedelta] = TypeAdapter(Annotated[Duration, Gt(timedelta(0))])
 
+_DESCRIPTIONS = {
+    "open-enrolment": "By the owner. Public games are listed from now on; private ones need an invitation. It is "
+    "`ready` as soon as enough seats are taken.",
+    "cancel": "By the owner, at any time before its end. Its engine is removed, and its players are notified.",
+    "pause": "By the owner. Players are notified.",
+    "resume": "By the owner: what the owner paused, and what was paused as abandoned. Players are notified.",
+}
+"""Of the operations that share a handler."""
+
 
 class OperationView(Model):
     """Something that was recorded, and is done after the answer."""
@@ -73,12 +82,14 @@ def _owner_routes(transitions: TransitionService, reader: GameReader) -> Sequenc
         return handler
 
     async def extend(call: Call, game_id: UUID, body: Extension) -> GameView:
+        """By the owner, until a time or by a length; players are notified."""
         await transitions.extend(call.user.account_id, game_id, until=body.until, by=body.length)
         return await reader.show(call.user.account_id, game_id)
 
     def route(word: str, handler: Callable[..., Awaitable[GameView]], summary: str, *errors: str) -> Route:
-        name = f"lobby.{word.replace('-', '_')}"
-        return Route("POST", f"{ONE}/{word}", handler, name, summary, Access.USER, errors=(MISSING, OWNER, *errors))
+        name, known = f"lobby.{word.replace('-', '_')}", (MISSING, OWNER, *errors)
+        path, description = f"{ONE}/{word}", _DESCRIPTIONS.get(word, "")
+        return Route("POST", path, handler, name, summary, Access.USER, errors=known, description=description)
 
     stopped, turns = "409 game_not_running", "409 turn_running"
     resumed = ("409 game_not_paused", "409 pause_not_yours")
@@ -93,10 +104,14 @@ def _owner_routes(transitions: TransitionService, reader: GameReader) -> Sequenc
 
 def _operation_routes(transitions: TransitionService) -> Sequence[Route]:
     async def start(call: Call, game_id: UUID) -> OperationView:
+        """By the owner, once enough seats are taken. Answers before the engine is up: the game is `starting`, then
+        `running` or `start_failed`, from which it can be started again.
+        """
         operation_id = await transitions.start(call.user.account_id, game_id)
         return OperationView(operation_id=operation_id, game_id=game_id, state="starting")
 
     async def force(call: Call, game_id: UUID) -> OperationView:
+        """By the owner, whatever orders are missing. Answers before the turn has run."""
         operation_id = await transitions.force(call.user.account_id, game_id)
         return OperationView(operation_id=operation_id, game_id=game_id, state="running")
 
@@ -112,14 +127,17 @@ def _operation_routes(transitions: TransitionService) -> Sequence[Route]:
 
 def _admin_routes(transitions: TransitionService) -> Sequence[Route]:
     async def pause(game_id: UUID) -> StateView:
+        """Its players are notified. The owner cannot resume it."""
         await transitions.pause_for_operator(game_id)
         return StateView(game_id=game_id, state="paused", pause_reason="operator")
 
     async def resume(game_id: UUID) -> StateView:
+        """The turn has what was left of it."""
         await transitions.resume_for_operator(game_id)
         return StateView(game_id=game_id, state="running")
 
     async def cancel(game_id: UUID) -> StateView:
+        """Its engine is removed, and its players are notified. Positions and reports stay."""
         await transitions.cancel_for_operator(game_id)
         return StateView(game_id=game_id, state="cancelled")
 

@@ -25,9 +25,15 @@ def routes(service: UnsubscribeService) -> Sequence[Route]:
     page = Page()
 
     async def show(token: str) -> Response[Html]:
+        """A page for people, in their language, with a button that does it. The link needs no session; one that is not
+        valid answers 404.
+        """
         return answer(service.find(token), Outcome.QUESTION)
 
     async def unsubscribe(token: str, form: OneClick) -> Response[Html]:  # noqa: ARG001  read to be checked
+        """As mail providers send it, and as the page's button does. It mutes the kind by mail; again changes nothing.
+        The answer is a page: 404 for a link that is not valid, 409 for a kind that cannot be switched off any more.
+        """
         return answer(await service.unsubscribe(token), Outcome.DONE)
 
     def answer(subject: Subject | None, outcome: Outcome) -> Response[Html]:
@@ -40,9 +46,17 @@ def routes(service: UnsubscribeService) -> Sequence[Route]:
     def respond(outcome: Outcome, document: str) -> Response[Html]:
         return Response(Html(document), _STATUS.get(outcome), page.headers)
 
-    path, public = f"{PATH}/{{token}}", Access.PUBLIC
+    path, public, gone = f"{PATH}/{{token}}", Access.PUBLIC, tuple(_STATUS.values())
     return (
-        Route("GET", path, show, "notification.show_unsubscribe", "Show what a link in a mail switches off.", public),
+        Route(
+            "GET",
+            path,
+            show,
+            "notification.show_unsubscribe",
+            "Show what a link in a mail switches off.",
+            public,
+            statuses=gone,
+        ),
         Route(
             "POST",
             path,
@@ -51,5 +65,6 @@ def routes(service: UnsubscribeService) -> Sequence[Route]:
             "Switch off mails of the link's kind, by one click (RFC 8058).",
             public,
             max_body=_MAX_BODY,
+            statuses=gone,
         ),
     )

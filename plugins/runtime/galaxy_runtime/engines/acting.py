@@ -208,7 +208,7 @@ class EngineActions:
         await self._failed(held, failure, log, tell=isinstance(failure, OutOfMemory))
 
     async def _withdraw(self, held: Held) -> None:
-        """Withdraw the engine from those who would use it. Raise the problem `engine_busy` while a turn runs."""
+        """Withdraw the game's engine from those who would use it. Raise the problem `engine_busy` while a turn runs."""
         if held.state.address is not None and not await held.withdraw():
             raise engine_busy()
 

@@ -132,13 +132,16 @@ def routes(service: OperationService) -> Sequence[Route]:
 
 def _reading(service: OperationService) -> Sequence[Route]:
     async def list_games(query: RuntimeGameQuery) -> Page[RuntimeGame]:
+        """Those that were started, with their engine, clock and turn."""
         rows, total = await service.list_records(query, status=query.status, wanted=query.wanted, ended=query.ended)
         return query.page_of([RuntimeGame.model_validate(dict(row._mapping), extra="ignore") for row in rows], total)
 
     async def show(game_id: UUID) -> RuntimeGame:
+        """Engine, clock, turn and failures, as the runtime has them."""
         return RuntimeGame.model_validate(dict((await service.show(game_id))._mapping), extra="ignore")
 
     async def list_operations(game_id: UUID, query: Paging) -> Page[OperationEntry]:
+        """The newest first: each stands here before it is begun, and ends with an outcome."""
         rows, total = await service.list_operations(game_id, query)
         shown = [OperationEntry.model_validate(dict(row._mapping), extra="ignore") for row in rows]
         return query.page_of(shown, total)
@@ -167,19 +170,26 @@ def _operating(service: OperationService) -> Sequence[Route]:
         return Accepted(operation_id=made)
 
     async def start(call: Call, game_id: UUID) -> Accepted:
+        """Wants the engine up again after `stop` or after a failure; a turn that is due runs then."""
         return await ask(call, game_id, Operation.START)
 
     async def stop(call: Call, game_id: UUID, query: StopQuery) -> Accepted:
+        """Removes the engine and keeps it away, so that no turn runs; the position is kept."""
         return await ask(call, game_id, Operation.STOP, force=query.force)
 
     async def restart(call: Call, game_id: UUID) -> Accepted:
+        """A new engine is started beside the old one, loaded with the position, and replaces it once it is healthy."""
         return await ask(call, game_id, Operation.RESTART)
 
     async def patch(call: Call, game_id: UUID, body: Patch) -> Accepted:
+        """Like `restart`, with another version of the same engine, major and minor, and a higher patch. What the new
+        engine makes of the last turn is compared.
+        """
         call.target["engine_version_id"] = str(body.engine_version_id)
         return await ask(call, game_id, Operation.PATCH, body.engine_version_id)
 
     async def force_next_turn(call: Call, game_id: UUID) -> Accepted:
+        """The schedule stays, and its next tick does nothing. The operation ends with the turn."""
         return await ask(call, game_id, Operation.FORCE_NEXT_TURN)
 
     busy = f"409 {OPERATION_IN_PROGRESS}"

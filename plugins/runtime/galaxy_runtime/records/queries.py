@@ -64,3 +64,11 @@ def record_of(row: Row[Any]) -> Record:
     values = row._asdict()
     values |= {name: tuple(values[name]) for name in ("awaiting", "sent", "final")}
     return Record(**{name: values[name] for name in Record.__struct_fields__})
+
+
+_IN_USE = select(func.coalesce(_c.digest, _c.image)).where(~_c.ended).distinct()
+
+
+async def images_in_use(connection: Connection) -> list[str]:
+    """Return what the engines of games that go on are started from, sorted."""
+    return sorted((await connection.execute(_IN_USE)).scalars())

@@ -107,7 +107,7 @@ class TurnRunner:
             raise NoEngineError(_NO_ENGINE_DELAYS.get(problem.code, _NO_ENGINE), problem.code) from None
         except EngineFailure as failure:
             raise NoEngineError(_NO_ENGINE, failure.code) from failure
-        except LeaseLostError as error:  # on the engine: others hold it
+        except LeaseLostError as error:  # on the engine: another process holds it
             raise NoEngineError(_NO_ENGINE, str(error)) from error
 
     async def _order_lease_ended(self, claim: Claim, left: float | None) -> None:

@@ -15,6 +15,7 @@ from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import new_id
 from galaxy_runtime.clocks import workers as clock_workers
 from galaxy_runtime.clocks.domain import ClockWatch, Look, zone_database
+from galaxy_runtime.clocks.service import ClockService
 from galaxy_runtime.schedules import ticks
 
 DAY = timedelta(days=1)
@@ -41,8 +42,14 @@ async def _pass_slowly(world: Any, step: timedelta) -> None:
                 await asyncio.sleep(0.01)
 
 
-async def _look(world: Any) -> bool:
-    return await world.plugin._clocks.look() is not None
+def _clocks(world: Any) -> ClockService:
+    """Return a process's view of the clock which no worker looks at."""
+    plugin = world.plugin
+    return ClockService(plugin._context, plugin._cache, plugin.time, plugin._table)
+
+
+async def _look(clocks: ClockService) -> bool:
+    return await clocks.look() is not None
 
 
 async def test_ninety_days_of_a_daily_game_with_two_changes_of_the_clocks(world: Any) -> None:
@@ -113,40 +120,41 @@ async def test_two_replicas_that_return_together_move_each_game_once(make_world:
 
 async def test_a_clock_that_leaps_holds_turns_until_a_second_look(world: Any) -> None:
     """The first look claims nothing and shows in /readyz; the second believes it."""
-    assert await _look(world)
+    clocks = _clocks(world)
+    assert await _look(clocks)
     world.plugin.time.shift += timedelta(hours=1)
-    assert not await _look(world)
-    assert (await world.plugin._clocks.health()).state == "degraded"
-    assert await _look(world)
-    assert (await world.plugin._clocks.health()).state == "ok"
+    assert not await _look(clocks)
+    assert (await clocks.health()).state == "degraded"
+    assert await _look(clocks)
+    assert (await clocks.health()).state == "ok"
 
 
 async def test_a_clock_that_leaps_forth_and_back_runs_nothing(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What only one look saw has not happened: the day's turn is not run, and the beat is not stamped."""
-    game = await world.playing(interval=timedelta(minutes=30))
-    assert await _look(world)
-    beat = await world.rows("SELECT beat_at FROM runtime_installation")
+    game, clocks = await world.playing(interval=timedelta(minutes=30)), _clocks(world)
+    assert await _look(clocks)
     monkeypatch.setattr(world.plugin.turns, "_stopping", True)
+    beat = await world.rows("SELECT beat_at FROM runtime_installation")
     world.plugin.time.shift += timedelta(hours=1)
-    assert not await _look(world)
+    assert not await _look(clocks)
     assert beat[0][0] + timedelta(minutes=5) > (await world.rows("SELECT beat_at FROM runtime_installation"))[0][0]
     world.plugin.time.shift -= timedelta(hours=1)
-    assert await _look(world)
+    assert await _look(clocks)
     monkeypatch.setattr(world.plugin.turns, "_stopping", False)
     wake(world)
-    assert (await world.plugin._clocks.health()).state == "ok"
+    assert (await clocks.health()).state == "ok"
     assert await record(world, game, "turn", "turn_lease") == (0, 0)
 
 
 async def test_a_clock_that_goes_back_leaves_no_turn_waiting_for_long(world: Any) -> None:
     """A turn that had begun is looked at within its back-off, not when the clock has caught up."""
-    game = await world.playing()
-    assert await _look(world)
+    game, clocks = await world.playing(), _clocks(world)
+    assert await _look(clocks)
     await world.execute(
         "UPDATE runtime_records SET due_at = now(), orders_closed_at = now(), next_turn_at = now() + interval '10 s'"
     )
     world.plugin.time.shift -= timedelta(hours=5)
-    assert await _look(world)
+    assert await _look(clocks)
     assert await record(world, game, "next_turn_at < now() - interval '4 hours'")
     pass_time(world, timedelta(seconds=26))
     await made(world, game, 1)

@@ -11,7 +11,7 @@ from engine_doubles import DoubleEngine
 from galaxy_engine.drivers.driver import EngineId, EngineSpec, Observed
 from galaxy_engine.failures import ConfigInvalid, HostUnreachable, ImageNotFound, NameTaken, Unhealthy
 from galaxy_kernel.api import Problem
-from galaxy_runtime.engines.domain import MOST_CRASHES
+from galaxy_runtime.engines.domain import BACKOFF, MOST_CRASHES
 
 SOON = timedelta(seconds=10)
 
@@ -24,7 +24,7 @@ async def _state(world: Any, game: UUID, *columns: str) -> tuple[Any, ...]:
 
 
 async def _reconciled(world: Any, game: UUID) -> None:
-    """Reconcile, and wait for whoever holds the game: a pass of the worker may have begun before."""
+    """Reconcile, and wait for whoever holds the lease on the engine: a pass of the worker may have begun."""
     await world.plugin._passes.reconcile()
     await world.plugin._engines.settle(game)
 
@@ -182,13 +182,13 @@ async def test_a_game_is_paused_after_many_crashes(world: Any) -> None:
 
 
 async def test_back_off_grows_with_crashes(world: Any) -> None:
-    """The second crash in a row waits; the game's engine is being woken meanwhile."""
-    game = await world.playing(crashes=2)
+    """Of several crashes in a row the last waits long; the game's engine is being woken meanwhile."""
+    game = await world.playing(crashes=4)
     await world.plugin._engines.open(game, SOON)
     await world.host.kill(game)
     await _reconciled(world, game)
     waits = (await _state(world, game, "not_before - statement_timestamp()"))[0]
-    assert timedelta(seconds=3) < waits <= timedelta(seconds=5)
+    assert timedelta(0) < waits <= BACKOFF[4] == timedelta(seconds=60)
     world.plugin._engines.suspect(game)
     with pytest.raises(Exception, match="ended with status"):
         await world.plugin._engines.open(game, SOON)
@@ -358,7 +358,7 @@ async def test_an_engine_of_no_game_is_removed(world: Any) -> None:
     await world.plugin._engines.open(game, SOON)
     await world.execute("DELETE FROM runtime_records WHERE game_id = :id", id=game)
     async with asyncio.timeout(10):
-        while world.host.engines:  # a pass of the worker may hold it
+        while world.host.engines:  # a pass of the worker may be under way
             await world.plugin._passes.reconcile()
 
 

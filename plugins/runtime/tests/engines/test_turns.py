@@ -117,15 +117,16 @@ async def test_a_turn_that_is_claimed_again_knows_its_engine(world: Any) -> None
     ((spec, engine, seen),) = world.host.engines.values()
     following = EngineId(seen.id.owner, game, 2)
     token = world.plugin._host.token(game, 2)
-    new = await world.host.launch(msgspec.structs.replace(spec, id=following, environment={"GALAXY_TOKEN": token}))
-    await engine.stop()
-    del world.host.engines[seen.id.name]
-    await world.execute(
-        "UPDATE runtime_records SET generation = 2, generation_issued = 2, handle = :handle, address = :address,"
-        " due_at = next_turn_at, absent = '{}', orders_closed_at = now()",
-        handle=new.handle,
-        address=new.address,
-    )
+    async with world.plugin._engines._leases.hold(game):  # no reconciler looks meanwhile
+        new = await world.host.launch(msgspec.structs.replace(spec, id=following, environment={"GALAXY_TOKEN": token}))
+        await engine.stop()
+        del world.host.engines[seen.id.name]
+        await world.execute(
+            "UPDATE runtime_records SET generation = 2, generation_issued = 2, handle = :handle, address = :address,"
+            " due_at = next_turn_at, absent = '{}', orders_closed_at = now()",
+            handle=new.handle,
+            address=new.address,
+        )
     pass_time(world, LONG)
     await made(world, game, 1)
     assert await world.rows("SELECT generation FROM runtime_turns WHERE turn = 1") == [(2,)]

@@ -86,9 +86,15 @@ async def test_a_game_that_the_engine_cannot_play_is_refused(world: Any, seats: 
 async def test_an_unreachable_host_delays_a_start(world: Any) -> None:
     """While the host is away a start waits; it burns nothing."""
     await world.plugin._host.driver()
-    world.host.failure = HostUnreachable("the host is away")
+    asked = 0
+
+    async def count(call: str) -> None:
+        nonlocal asked
+        asked += 1
+
+    world.host.hook, world.host.failure = count, HostUnreachable("the host is away")
     operation = await world.launch(world.a_launch())
-    await asyncio.sleep(0.7)
+    await world.until(lambda: asked >= 3)
     assert (await world.rows("SELECT outcome FROM runtime_operation_log WHERE id = :id", id=operation)) == [(None,)]
     world.host.failure = None
     assert (await world.finished(operation)).outcome == "succeeded"
@@ -252,16 +258,17 @@ async def test_an_operation_whose_process_dies_is_taken_up(make_world: Any, afte
 async def test_an_ended_game_supersedes_its_operation(world: Any) -> None:
     """A game that is cancelled while it starts has no first position, and one closed row."""
     await world.plugin._host.driver()
-    gate = asyncio.Event()
+    gate, reached = asyncio.Event(), asyncio.Event()
 
     async def slow(call: str) -> None:
         if call == "launch":
+            reached.set()
             await gate.wait()
 
     world.host.hook = slow
     launch = world.a_launch(seats=1)
     operation = await world.launch(launch)
-    await asyncio.sleep(0.1)
+    await asyncio.wait_for(reached.wait(), 10)
     async with world.database.transaction() as connection:
         await world.runtime.end(connection, launch.game_id)
     gate.set()
