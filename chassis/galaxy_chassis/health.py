@@ -12,7 +12,7 @@ from galaxy_chassis.clock import Clock
 from galaxy_chassis.logs import get_logger
 from galaxy_chassis.request_context import request_context
 
-_log = get_logger("galaxy_chassis.health", plugin="kernel")
+_log = get_logger("galaxy_chassis.health")
 
 _TIMEOUT = 2.0
 """Seconds a check may take: probers rarely wait longer."""

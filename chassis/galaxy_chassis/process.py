@@ -9,7 +9,7 @@ from typing import Any
 
 from galaxy_chassis.logs import flush, get_logger
 
-_log = get_logger("galaxy_chassis.process", plugin="kernel")
+_log = get_logger("galaxy_chassis.process")
 
 
 def handle_stop_signals(stop: asyncio.Event, interrupt: Callable[[], None]) -> None:

@@ -4,11 +4,13 @@ import logging
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
+from galaxy_chassis import logs
 from galaxy_chassis.logs import (
     get_logger,
     log_request,
@@ -164,3 +166,13 @@ def test_structlogs_own_test_helper_works(log: Any) -> None:
     with structlog.testing.capture_logs() as captured:
         logger.info("inside", n=1)
     assert captured == [{"event": "inside", "n": 1, "plugin": "mail", "log_level": "info"}]
+
+
+def test_no_logger_of_the_chassis_names_a_process() -> None:
+    """It is in the gateway as well as in the backend: which one it is, only the process knows."""
+    package = Path(logs.__file__).parents[1]
+    assert [
+        path.name
+        for path in package.rglob("*.py")
+        if "get_logger(" in path.read_text() and ', plugin="' in path.read_text()
+    ] == []

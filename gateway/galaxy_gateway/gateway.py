@@ -181,7 +181,9 @@ class Gateway:
         """Start, serve within the block, and stop."""
         async with AsyncExitStack() as stack:
             stack.enter_context(
-                LoopWatchdog({"galaxy_gateway": GATEWAY}, on_delay=self._telemetry.note_loop_delay).watching()
+                LoopWatchdog(
+                    {"galaxy_gateway": GATEWAY}, process=GATEWAY, on_delay=self._telemetry.note_loop_delay
+                ).watching()
             )
             stack.callback(self._telemetry.shutdown, 2.0)
             self._telemetry.start()

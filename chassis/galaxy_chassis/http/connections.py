@@ -18,7 +18,7 @@ from galaxy_chassis.http.client_address import parse_address
 from galaxy_chassis.logs import get_logger
 from galaxy_chassis.logs.pacing import Pace
 
-_log = get_logger("galaxy_chassis.http", plugin="kernel")
+_log = get_logger("galaxy_chassis.http")
 
 _RESERVE = 256
 """Descriptors kept for everything else: the database, calls to others, logs, and what is open at start."""
