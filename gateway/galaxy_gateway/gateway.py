@@ -41,6 +41,7 @@ from galaxy_gateway.limits.limits import Limits
 from galaxy_gateway.limits.metrics import LimitMetrics
 from galaxy_gateway.limits.policies import Policies
 from galaxy_gateway.operations import Operations
+from galaxy_gateway.pages import Pages
 from galaxy_gateway.settings import GATEWAY, GatewaySettings
 from galaxy_gateway.store.memory import MemoryStore
 from galaxy_gateway.store.names import Names
@@ -138,6 +139,7 @@ class Gateway:
             cors=Cors(settings.cors_origins, settings.cookie_origins),
             cookie_sessions=cookie_sessions,
             telemetry=HttpTelemetry(self._telemetry),
+            pages=Pages.installed(),
         )
         return calls, edge
 

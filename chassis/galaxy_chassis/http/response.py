@@ -82,6 +82,13 @@ def html_response(status: int, html: bytes, request_id: str, headers: Mapping[st
     return _reply(_HTML, status, html, request_id, headers)
 
 
+def file_response(
+    media_type: str, content: bytes, request_id: str, headers: Mapping[str, str] | None = None
+) -> RawResponse:
+    """Return an answer with a file of any media type."""
+    return _reply(media_type, 200, content, request_id, headers)
+
+
 def empty_response(status: int, request_id: str, headers: Mapping[str, str] | None = None) -> RawResponse:
     """Return an answer without a body, for 204."""
     return _reply(None, status, None, request_id, headers)
