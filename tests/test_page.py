@@ -128,6 +128,7 @@ async def people(page: str, mails: str, *sizes: dict[str, int], **context: Any) 
             yield persons
             for person in persons:
                 person.expected(r"status of 401")  # before the sign-in, the page asks who is signed in
+                person.expected(r"status of 409")  # what it asks while a turn is run
                 assert person.errors == []
         finally:
             await browser.close()
@@ -170,15 +171,41 @@ async def play(person: Person) -> int:
     raise AssertionError("the game did not end")
 
 
-async def test_a_whole_game_against_two_machines(tmp_path: Path) -> None:
-    """From the sign-in to the result, without an error or a violation of the policy."""
-    async with backend(tmp_path / "data") as (page, mails), people(page, mails, WIDE) as [ada]:
+async def test_a_whole_game_on_a_phone(tmp_path: Path) -> None:
+    """One person plays two machines from the sign-in to the result, 320 px wide, without an error or a violation."""
+    async with backend(tmp_path / "data") as (page, mails), people(page, mails, NARROW) as [ada]:
         await ada.sign_in("ada@example.test")
         await ada.create(seats=3, machines=2)
         await ada.start()
         assert await ada.tab.locator(".planet").count() >= 2
+        width, window = await ada.widest()
+        assert width <= window
         assert await play(ada) > 0
         text = await ada.tab.inner_text(GAME_OVER)
         assert "Winner:" in text
         await ada.tab.goto(page)
         await playwright.expect(ada.tab.locator("h2", has_text="Ended")).to_be_visible()
+
+
+async def test_two_people_and_a_session_that_ends(tmp_path: Path) -> None:
+    """Bob joins Ada's public game, each sees the other's turn live; a session that ends signs out every page."""
+    async with backend(tmp_path / "data") as (page, mails), people(page, mails, WIDE, WIDE, WIDE) as [ada, bob, again]:
+        await ada.sign_in("ada@example.test")
+        await bob.sign_in("bob@example.test")
+        await ada.create(seats=2, machines=0, public=True)
+        await bob.tab.goto(f"{page}#/open")
+        await bob.tab.locator(".game").click()
+        await bob.tab.click("#join")
+        await ada.start()
+        await bob.tab.wait_for_selector("#finish[data-turn='0']")
+        await ada.tab.click("#finish")
+        await bob.tab.click("#finish")
+        for person in (ada, bob):
+            await person.tab.wait_for_selector("#finish[data-turn='1']")
+        await again.tab.context.add_cookies(await ada.tab.context.cookies())
+        await again.tab.goto(page)
+        await again.tab.wait_for_selector("#bar nav")
+        await ada.tab.goto(f"{page}#/account")
+        await ada.tab.click("#sign-out")
+        for person in (ada, again):
+            await person.tab.wait_for_selector("#email")

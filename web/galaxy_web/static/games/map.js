@@ -52,12 +52,12 @@ function planet(each, data, me, use) {
   };
   return s("g", {
     id: `planet-${each.number}`, class: `planet${old ? " old" : ""}${chosen}${each.owner === me ? " own" : ""}`,
-    ...(use.pick ? { role: "button", tabindex: 0, onclick: pick, onkeydown: press, "aria-pressed": chosen !== "" } : { role: "img" }),
+    ...(use.pick ? { role: "button", tabindex: 0, onclick: pick, onkeydown: press, "aria-pressed": String(chosen !== "") } : { role: "img" }),
     "aria-label": label,
   }, s("title", {}, label), s("circle", { class: "hit", cx: x, cy: y, r: 10 }),
   each.owner === me && s("circle", { class: "ring", cx: x, cy: y, r: radius + 2 }), body,
-  s("text", { x, y: y - radius - 3, class: "name" }, each.name),
-  s("text", { x, y: y + radius + 7, class: "ships" }, each.ships));
+  s("text", { x, y: y - radius - 3, class: "name", "aria-hidden": "true" }, each.name),
+  s("text", { x, y: y + radius + 7, class: "ships", "aria-hidden": "true" }, each.ships));
 }
 
 /** @param {any} each @param {any} data @param {number | null} me */
@@ -94,5 +94,5 @@ function stranger(each) {
   const label = t("About {n} ships of seat {seat}", { n: each.about, seat: each.owner }) + (each.approaching ? `, ${t("approaching")}` : "");
   return s("g", { class: "stranger", role: "img", "aria-label": label }, s("title", {}, label),
     s("polygon", { class: `seat seat-${each.owner}`, points: points(each.owner, x, y, 3) }),
-    s("text", { x, y: y + 8 }, `~${each.about}${each.approaching ? " !" : ""}`));
+    s("text", { x, y: y + 8, "aria-hidden": "true" }, `~${each.about}${each.approaching ? " !" : ""}`));
 }

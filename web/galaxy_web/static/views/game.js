@@ -10,6 +10,8 @@ import { lobby } from "./lobby.js";
 import { manage, seatList } from "./manage.js";
 import { ordersPanel } from "./orders.js";
 
+const SOON = 500;
+
 /** @param {HTMLElement} root @param {string} id @returns {Promise<import("../router.js").View>} */
 export async function game(root, id) {
   const head = h("div", {});
@@ -22,8 +24,9 @@ export async function game(root, id) {
   let drawn = "";
   let busy = false;
   let again = false;
+  let soon = 0;
   await refresh();
-  return { refresh };
+  return { refresh, close: () => clearTimeout(soon) };
 
   /** Look again; a call during another one has it done once more, so that the last state is shown. */
   async function refresh() {
@@ -41,6 +44,8 @@ export async function game(root, id) {
 
   async function look() {
     const shown = await get(`games/${id}`);
+    clearTimeout(soon);
+    if (moving(shown)) soon = window.setTimeout(() => refresh().catch(() => {}), SOON);
     document.title = `${shown.my_turn ? "● " : ""}${shown.name} · Galaxy`;
     if (shown.turn === null) {
       drawn = "";
@@ -48,7 +53,7 @@ export async function game(root, id) {
       show(head, headline(shown));
       return lobby(body, shown, refresh);
     }
-    const playing = shown.state === "running" && shown.awaiting.includes(shown.seat);
+    const playing = shown.state === "running" && shown.awaiting.includes(shown.seat) && !shown.orders_closed;
     if (playing) await plan.load().catch(() => {});
     const turn = chosen === null || chosen > shown.turn ? shown.turn : chosen;
     const key = [shown.turn, turn, shown.state, shown.seat, playing, shown.orders_closed].join();
@@ -100,6 +105,16 @@ export async function game(root, id) {
       h("pre", { class: "report", tabindex: 0 }, report.text || t("The engine has nothing to report.")),
       report.open && h("details", {}, h("summary", {}, t("What everybody knows")), h("pre", { class: "report" }, report.open)));
   }
+}
+
+/**
+ * Return whether a position is being made. The player whose orders were the last ones gets no event about it.
+ * @param {any} game
+ */
+function moving(game) {
+  const seats = game.seats.filter((/** @type {any} */ each) => game.awaiting.includes(each.seat));
+  const finished = game.run_when_final && seats.length > 0 && seats.every((/** @type {any} */ each) => each.final);
+  return game.state === "starting" || (game.state === "running" && (game.orders_closed || finished));
 }
 
 /** @param {any} game @param {number} turn */
