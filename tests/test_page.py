@@ -188,10 +188,11 @@ async def test_a_whole_game_on_a_phone(tmp_path: Path) -> None:
 
 
 async def test_two_people_and_a_session_that_ends(tmp_path: Path) -> None:
-    """Bob joins Ada's public game, each sees the other's turn live; a session that ends signs out every page."""
+    """Bob plays Ada's public game without a map, live; a lost connection heals; a session's end signs out every page."""
     async with backend(tmp_path / "data") as (page, mails), people(page, mails, WIDE, WIDE, WIDE) as [ada, bob, again]:
         await ada.sign_in("ada@example.test")
         await bob.sign_in("bob@example.test")
+        await bob.tab.route("**/games/galaxy.js", lambda route: route.abort())
         await ada.create(seats=2, machines=0, public=True)
         await bob.tab.goto(f"{page}#/open")
         await bob.tab.locator(".game").click()
@@ -199,13 +200,23 @@ async def test_two_people_and_a_session_that_ends(tmp_path: Path) -> None:
         await ada.start()
         await bob.tab.wait_for_selector("#finish[data-turn='0']")
         await ada.tab.click("#finish")
+        await bob.tab.click("#add-legal")
+        await bob.tab.wait_for_selector(".plan li")
+        await bob.tab.click("#send")
+        await playwright.expect(bob.tab.locator("#plan-state")).to_have_text("Sent")
         await bob.tab.click("#finish")
         for person in (ada, bob):
             await person.tab.wait_for_selector("#finish[data-turn='1']")
         await again.tab.context.add_cookies(await ada.tab.context.cookies())
+        await again.tab.route("**/api/v1/user/events", lambda route: route.abort())
         await again.tab.goto(page)
-        await again.tab.wait_for_selector("#bar nav")
+        lost = again.tab.locator("#connection")
+        await playwright.expect(lost).to_have_text("Connection lost. Trying again …")
+        await again.tab.unroute("**/api/v1/user/events")
+        await playwright.expect(lost).to_be_hidden(timeout=20_000)
         await ada.tab.goto(f"{page}#/account")
         await ada.tab.click("#sign-out")
         for person in (ada, again):
             await person.tab.wait_for_selector("#email")
+        for person in (bob, again):
+            person.expected(r"ERR_FAILED")

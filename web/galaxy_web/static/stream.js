@@ -18,6 +18,8 @@ export function follow(to) {
   let last = "";
   let wait = 3000;
   let failures = 0;
+  /** @type {() => void} */
+  let wake = () => {};
   void run();
   addEventListener("online", hurry);
   return () => {
@@ -36,8 +38,6 @@ export function follow(to) {
     }
   }
 
-  /** @type {() => void} */
-  let wake = () => {};
   function hurry() {
     wake();
   }

@@ -25,10 +25,10 @@
 const ENGINES = { galaxy: () => import("./galaxy.js") };
 
 /**
- * Return the view of an engine, null where it has none.
+ * Return the view of an engine, null where it has none, or where that cannot be loaded.
  * @param {string | null} version as `engine@version`
  */
 export async function engineView(version) {
   const load = ENGINES[(version ?? "").split("@")[0]];
-  return load ? load() : null;
+  return load ? load().catch(() => null) : null;
 }

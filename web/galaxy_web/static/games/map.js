@@ -53,7 +53,6 @@ function planet(each, data, me, use) {
   return s("g", {
     id: `planet-${each.number}`, class: `planet${old ? " old" : ""}${chosen}${each.owner === me ? " own" : ""}`,
     ...(use.pick ? { role: "button", tabindex: 0, onclick: pick, onkeydown: press, "aria-pressed": String(chosen !== "") } : { role: "img" }),
-    "aria-label": label,
   }, s("title", {}, label), s("circle", { class: "hit", cx: x, cy: y, r: 10 }),
   each.owner === me && s("circle", { class: "ring", cx: x, cy: y, r: radius + 2 }), body,
   s("text", { x, y: y - radius - 3, class: "name", "aria-hidden": "true" }, each.name),
@@ -75,7 +74,7 @@ function flying(fleet, planets, turn, me) {
   const [x, y] = [(from.x + (to.x - from.x) * share) * UNIT, (from.y + (to.y - from.y) * share) * UNIT];
   const text = `${fleet.ships} · ${t("turn {n}", { n: fleet.arrives })}`;
   return s("g", { class: "fleet" }, s("line", { x1: x, y1: y, x2: to.x * UNIT, y2: to.y * UNIT }),
-    s("polygon", { class: `seat seat-${me}`, points: points(1, x, y, 3) }), s("text", { x, y: y + 8 }, text));
+    s("polygon", { class: `seat seat-${me}`, points: points(1, x, y, 3) }), s("text", { x, y: y + 6.5 }, text));
 }
 
 /** @param {any} order @param {Map<number, any>} planets */
@@ -94,5 +93,5 @@ function stranger(each) {
   const label = t("About {n} ships of seat {seat}", { n: each.about, seat: each.owner }) + (each.approaching ? `, ${t("approaching")}` : "");
   return s("g", { class: "stranger", role: "img", "aria-label": label }, s("title", {}, label),
     s("polygon", { class: `seat seat-${each.owner}`, points: points(each.owner, x, y, 3) }),
-    s("text", { x, y: y + 8, "aria-hidden": "true" }, `~${each.about}${each.approaching ? " !" : ""}`));
+    s("text", { x, y: y + 6.5, "aria-hidden": "true" }, `~${each.about}${each.approaching ? " !" : ""}`));
 }

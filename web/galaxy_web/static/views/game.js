@@ -102,9 +102,16 @@ export async function game(root, id) {
     return h("section", { class: "card", "aria-label": t("Report") },
       h("div", { class: "row" }, step("‹", t("The turn before"), turn - 1), h("h2", { id: "report-turn" }, t("Turn {n}", { n: turn })),
         step("›", t("The turn after"), turn + 1)),
-      h("pre", { class: "report", tabindex: 0 }, report.text || t("The engine has nothing to report.")),
-      report.open && h("details", {}, h("summary", {}, t("What everybody knows")), h("pre", { class: "report" }, report.open)));
+      told(report.text || t("The engine has nothing to report.")),
+      report.open && h("details", {}, h("summary", {}, t("What everybody knows")), told(report.open)));
   }
+}
+
+/** Return a report: lines of prose are broken where they must be, those of tables are not. @param {string} text */
+function told(text) {
+  const isTable = (/** @type {string} */ part) => (part.match(/\S {2,}\S/g) ?? []).length > 3;
+  return h("div", { class: "report" }, text.split(/\n{2,}/).map((part) =>
+    isTable(part) ? h("pre", { tabindex: 0 }, part) : h("pre", { class: "prose" }, part)));
 }
 
 /**
