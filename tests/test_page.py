@@ -188,7 +188,7 @@ async def test_a_whole_game_on_a_phone(tmp_path: Path) -> None:
 
 
 async def test_two_people_and_a_session_that_ends(tmp_path: Path) -> None:
-    """Bob plays Ada's public game without a map, live; a lost connection heals; a session's end signs out every page."""
+    """Bob plays Ada's public game without a map, live; a lost connection heals; the end of a session is seen."""
     async with backend(tmp_path / "data") as (page, mails), people(page, mails, WIDE, WIDE, WIDE) as [ada, bob, again]:
         await ada.sign_in("ada@example.test")
         await bob.sign_in("bob@example.test")
