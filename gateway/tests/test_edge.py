@@ -14,7 +14,7 @@ from galaxy_gateway.operations import OTHER
 USER, PUBLIC = "/api/v1/user/games", "/api/v1/public/things"
 AS_USER = {"Authorization": f"Bearer {GOOD}"}
 ELSEWHERE = (
-    *("/", "/metrics", "/openapi.json", "/api/v1/user", "/api/v1/users/x", "/API/v1/user/games"),
+    *("/page", "/metrics", "/openapi.json", "/api/v1/user", "/api/v1/users/x", "/API/v1/user/games"),
     *("/api/v1/admin/users", "/api/v1/internal/sessions/introspect", "/api/v1/%75ser/games"),
 )
 AMBIGUOUS = (
