@@ -2,9 +2,9 @@
 
 Generated: `docs/configuration.md`; the table between `<!-- settings -->` and `<!-- /settings -->` in the README of each
 plugin and of the gateway; the table of operations between `<!-- operations -->` and `<!-- /operations -->` in
-`docs/api.md`. In `docs/writing-a-plugin.md`: the tables between such marks of the names hooks, signatures, facts and
-testing, and the files of the example, which are those that `backend new-plugin` writes: the blocks of code with
-`title="<path>"`.
+`docs/api.md`; that of metrics in `docs/runbook.md`. In `docs/writing-a-plugin.md`: the tables between such marks of the
+names hooks, signatures, facts and testing, and the files of the example, which are those that `backend new-plugin`
+writes: the blocks of code with `title="<path>"`. `docs/alerts.yaml` is written by hand and checked.
 """
 
 import re
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import catalogue
 import reference
 
 from galaxy_chassis.config.loading import Variable, describe
@@ -46,7 +47,10 @@ def main() -> None:
         stale = [path for path, text in _documents() if not path.exists() or path.read_text("utf-8") != text]
         for path in stale:
             sys.stderr.write(f"{path.relative_to(ROOT)} is out of date with the code: run make docs\n")
-        sys.exit(1 if stale else 0)
+        faults = list(catalogue.faults_of_alerts())
+        for fault in faults:
+            sys.stderr.write(f"docs/alerts.yaml: {fault}\n")
+        sys.exit(1 if stale or faults else 0)
     for path, text in _documents():
         path.write_text(text, "utf-8")
 
@@ -61,6 +65,7 @@ def _documents() -> Iterator[tuple[Path, str]]:
         yield readme, _between(readme, "settings", _settings(own))
     readme = ROOT / "gateway/README.md"
     yield readme, _between(readme, "settings", _settings(list(_gateway()), program=GATEWAY))
+    yield catalogue.RUNBOOK, _between(catalogue.RUNBOOK, "metrics", catalogue.table())
     yield from _guide()
     api = ROOT / "docs/api.md"
     yield api, _between(api, "operations", _operations(assembly))

@@ -96,6 +96,10 @@ class Telemetry:
         """Return a meter."""
         return self._meters.get_meter(name)
 
+    def add_reader(self, reader: MetricReader) -> None:
+        """Have another reader collect the metrics, beside the exporter's; durations of requests are not among them."""
+        self._meters.add_metric_reader(reader)
+
     def start(self) -> None:
         """Begin to export. Raise BootError when the address for Prometheus cannot be had."""
         throttle.hold_back()

@@ -7,6 +7,7 @@ which this distribution installs.
 from galaxy_chassis.clock import ManualClock
 from galaxy_devkit.testing.http import Api, FakeAuditLog, Received, Serve
 from galaxy_devkit.testing.kernel import GATEWAY_TOKEN, SECRET_KEY, Boot, Booted, offering
+from galaxy_devkit.testing.metrics import Measured
 from galaxy_devkit.testing.postgres import PostgresCluster
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Booted",
     "FakeAuditLog",
     "ManualClock",
+    "Measured",
     "PostgresCluster",
     "Received",
     "Serve",

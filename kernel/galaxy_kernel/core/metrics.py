@@ -23,9 +23,9 @@ HTTP_CONNECTIONS = Gauge("galaxy.http.connections", "Open client connections of 
 HTTP_ENDED = Counter(
     "galaxy.http.connections.ended", "Client connections that a limit ended, by reason.", ("reason",), "{connection}"
 )
-RPC_CROWDED_OUT = Gauge(
+RPC_CROWDED_OUT = Counter(
     "galaxy.rpc.health.crowded_out",
-    "Health calls without the gateway's token that found no place, since the start.",
+    "Health calls without the gateway's token that found no place.",
     unit="{call}",
 )
 PASSES = Counter(
