@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-MEMBERS := contracts migrations chassis kernel devkit engine game gateway client $(wildcard plugins/*)
+MEMBERS := contracts migrations chassis kernel devkit engine game gateway client web $(wildcard plugins/*)
 PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 CODE   := $(MEMBERS) tests tools bench conftest.py
 

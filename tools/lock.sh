@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 uv=.venv/bin/uv
-members="contracts migrations chassis kernel devkit engine game gateway client plugins/*"
+members="contracts migrations chassis kernel devkit engine game gateway client web plugins/*"
 projects=$(for member in $members; do echo "$member/pyproject.toml"; done)
 ours=$(sed -n '/^\[project\]/,/^\[tool/s/^name = "\(galaxy-[a-z-]*\)"$/--no-emit-package \1/p' pyproject.toml $projects)
 compile() {

@@ -24,6 +24,7 @@ from galaxy_gateway.identity import bearer, client_address, well_formed
 from galaxy_gateway.limits.limits import Limits
 from galaxy_gateway.limits.policies import Policies, Policy
 from galaxy_gateway.operations import OTHER, Operations
+from galaxy_gateway.pages import Pages
 from galaxy_gateway.settings import GATEWAY
 from galaxy_gateway.streams.streams import Streams
 from galaxy_gateway.streams.websocket import bearer_token
@@ -58,10 +59,12 @@ class Edge:
         cors: Cors,
         cookie_sessions: CookieSessions,
         telemetry: HttpTelemetry,
+        pages: Pages,
     ) -> None:
         self._server, self._calls, self._streams, self._callers = server, calls, streams, callers
         self._policies, self._limits, self._operations = policies, limits, operations
         self._peers, self._cors, self._cookies, self._telemetry = peers, cors, cookie_sessions, telemetry
+        self._pages = pages
 
     async def serve(self, request: BaseRequest) -> AnyResponse:
         """Answer a request."""
@@ -109,6 +112,9 @@ class Edge:
         if request.method not in METHODS:
             raise method_not_allowed(METHODS)
         _check_head(request)
+        page = self._pages.answer(request.method, request.raw_path, request.headers, visit.context.request_id)
+        if page is not None:
+            return page
         visit.target = target = parse(request.raw_path)
         if target.path == EVENTS:
             return await self._stream(visit, target)

@@ -43,6 +43,7 @@ from galaxy_gateway.limits.limits import Limits
 from galaxy_gateway.limits.metrics import LimitMetrics
 from galaxy_gateway.limits.policies import Policies
 from galaxy_gateway.operations import Operations
+from galaxy_gateway.pages import Pages
 from galaxy_gateway.settings import GATEWAY, GatewaySettings
 from galaxy_gateway.store.memory import MemoryStore
 from galaxy_gateway.store.names import Names
@@ -141,6 +142,7 @@ class Gateway:
             cors=Cors(settings.cors_origins, settings.cookie_origins),
             cookie_sessions=cookie_sessions,
             telemetry=HttpTelemetry(self._telemetry, "http" if self._certificate is None else "https"),
+            pages=Pages.installed(),
         )
         return calls, edge
 

@@ -82,11 +82,11 @@ def html_response(status: int, html: bytes, request_id: str, headers: Mapping[st
     return _reply(_HTML, status, html, request_id, headers)
 
 
-def text_response(
-    media_type: str, text: bytes, request_id: str, headers: Mapping[str, str] | None = None
+def file_response(
+    media_type: str, content: bytes, request_id: str, headers: Mapping[str, str] | None = None
 ) -> RawResponse:
-    """Return a file of text in UTF-8, such as a script; `media_type` without a charset."""
-    return _reply(f"{media_type}; charset=utf-8", 200, text, request_id, headers)
+    """Return an answer with a file of any media type."""
+    return _reply(media_type, 200, content, request_id, headers)
 
 
 def empty_response(status: int, request_id: str, headers: Mapping[str, str] | None = None) -> RawResponse:

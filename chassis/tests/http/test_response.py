@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from galaxy_chassis.http.response import text_response
+from galaxy_chassis.http.response import file_response
 from galaxy_devkit.testing.http import Api, make_route
 from galaxy_kernel.http.call import Response
 from galaxy_kernel.http.model import Model
@@ -124,7 +124,7 @@ async def test_a_client_that_does_not_read_is_not_served_ahead(serve: Serve) -> 
 
 def test_a_file_of_text_has_its_charset() -> None:
     """A script or a style is UTF-8, and may be cached where the headers say so."""
-    file = text_response("text/css", b"body {}", "r-1", {"Cache-Control": "max-age=60"})
+    file = file_response("text/css; charset=utf-8", b"body {}", "r-1", {"Cache-Control": "max-age=60"})
     assert (file.status, file._body) == (200, b"body {}")
     assert "Content-Type: text/css; charset=utf-8\r\n" in file._head
     assert "Cache-Control: max-age=60\r\n" in file._head

@@ -27,6 +27,8 @@ class EngineVersion(Model, frozen=True, kw_only=True):
     players: Players | None = None
     options_schema: dict[str, Any] | None = None
     """JSON Schema of a game's options."""
+    order_schema: dict[str, Any] | None = None
+    """JSON Schema of one order; None where the engine says none."""
     capabilities: list[str] = msgspec.field(default_factory=list)
     """`validate`, `options` and `suggest` (machine players) concern players."""
 

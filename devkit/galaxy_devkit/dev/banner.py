@@ -21,6 +21,8 @@ class Banner:
     notes: Sequence[str]
     """What differs from the usual."""
     examples: Sequence[DevExample]
+    page: str | None = None
+    """Where the players' page is; None where there is none."""
 
     def render(self, *, colours: bool) -> str:
         """Return the text; commands are at the left margin and unbroken, to be copied as they are."""
@@ -29,6 +31,8 @@ class Banner:
         )
         width = max(len(label) for label, _ in self.addresses)
         lines = ["", f"{green}●{end} {bold}Galaxy Backend is ready.{end} {faint}Ctrl-C stops it.{end}", ""]
+        if self.page is not None:
+            lines += [f"  Open {cyan}{self.page}{end} in a browser to play; the sign-in code is on the mail page.", ""]
         lines += [f"  {faint}{label:<{width}}{end}  {cyan}{text}{end}" for label, text in self.addresses]
         lines += ["", *(f"  {yellow}{note}{end}" for note in self.notes)] if self.notes else []
         if self.examples:

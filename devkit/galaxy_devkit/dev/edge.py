@@ -13,6 +13,11 @@ def is_installed() -> bool:
     return find_spec("galaxy_gateway") is not None
 
 
+def has_page() -> bool:
+    """Return whether the gateway serves the players' page."""
+    return is_installed() and find_spec("galaxy_web") is not None
+
+
 def environment(listen_address: str, backend: str, push_address: str, token: str) -> dict[str, str]:
     """Return the variables of a gateway before this backend; those that the user has set have precedence.
 

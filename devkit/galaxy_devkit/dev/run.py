@@ -214,7 +214,8 @@ class _Dev:
             companion.name: run.addresses[0][1] for companion, run in self.companions if run.addresses
         }
         examples = [example for found in kernel.assembly.found for example in found.manifest.examples]
-        return Banner(addresses, self.ports.notes, filled(examples, places))
+        page = _url_of(self.gateway) if self.gateway is not None and edge.has_page() else None
+        return Banner(addresses, self.ports.notes, filled(examples, places), page)
 
 
 def _url_of(address: str) -> str:

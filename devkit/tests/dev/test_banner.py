@@ -53,3 +53,9 @@ def test_colours_are_for_terminals(
     """`NO_COLOR` has precedence, and an empty one is none (https://no-color.org)."""
     monkeypatch.setenv("NO_COLOR", no_color)
     assert wants_colours(stream) is coloured
+
+
+def test_the_page_is_named_first() -> None:
+    """Where there is a page, the first thing to read is to open it."""
+    shown = Banner([("Gateway", "http://g")], [], [], page="http://g").render(colours=False).splitlines()
+    assert shown[3] == "  Open http://g in a browser to play; the sign-in code is on the mail page."

@@ -35,6 +35,7 @@ class ScriptedBackend:
     requests: list[tuple[web.Request, bytes]] = field(default_factory=list)
     """Those that were forwarded, with their bodies."""
     introspected: int = 0
+    """Calls with a token: the check of the backend has none."""
     handler: Handler | None = None
     _runner: web.AppRunner | None = None
 
@@ -74,10 +75,11 @@ class ScriptedBackend:
         )
 
     async def _introspect(self, request: web.Request) -> web.Response:
-        self.introspected += 1
         if request.headers.get("X-Gateway-Token") != TOKEN:
             return web.json_response({"code": "gateway_token_required"}, status=401)
-        if (await request.json())["session_token"] != GOOD:
+        token = (await request.json())["session_token"]
+        self.introspected += bool(token)
+        if token != GOOD:
             return web.json_response({"active": False})
         return web.json_response({"active": True, "account_id": ACCOUNT, "session_id": SESSION, "expires_at": None})
 

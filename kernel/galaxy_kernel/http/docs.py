@@ -15,7 +15,7 @@ import msgspec
 from aiohttp.web import BaseRequest
 from swagger_ui_bundle import swagger_ui_path
 
-from galaxy_chassis.http.response import RawResponse, html_response, json_response, text_response
+from galaxy_chassis.http.response import RawResponse, file_response, html_response, json_response
 from galaxy_chassis.http.server import Fixed
 from galaxy_kernel.http import openapi
 from galaxy_kernel.http.route import Route
@@ -88,7 +88,7 @@ def description_pages(routes: Sequence[tuple[str, Route]]) -> dict[str, Fixed]:
 
 def _file(name: str) -> Fixed:
     async def send(_: BaseRequest, request_id: str) -> RawResponse:
-        return text_response(_FILES[name], _content(name), request_id, _FOR_GOOD)
+        return file_response(f"{_FILES[name]}; charset=utf-8", _content(name), request_id, _FOR_GOOD)
 
     return send
 

@@ -186,6 +186,8 @@ class PlayableVersion(Model):
     players: Players | None
     options_schema: dict[str, Any] | None
     """JSON Schema of a game's options."""
+    order_schema: dict[str, Any] | None
+    """JSON Schema of one order; null where the engine says none."""
     capabilities: Sequence[str]
 
     @classmethod
@@ -200,6 +202,7 @@ class PlayableVersion(Model):
             summary=said.get("summary"),
             players=said.get("players"),
             options_schema=said.get("options_schema"),
+            order_schema=said.get("order_schema"),
             capabilities=said.get("capabilities", ()),
         )
 

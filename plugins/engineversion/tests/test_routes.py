@@ -16,6 +16,7 @@ DESCRIBE = {
     "title": "Small",
     "players": {"min": 3, "max": 4},
     "options_schema": {"type": "object"},
+    "order_schema": {"type": "integer"},
     "capabilities": ["validate"],
 }
 
@@ -237,6 +238,7 @@ async def test_players_see_what_takes_new_games(world: Any) -> None:
         "summary": None,
         "players": {"min": 3, "max": 4},
         "options_schema": {"type": "object"},
+        "order_schema": {"type": "integer"},
         "capabilities": ["validate"],
     }
     assert (page["items"][0]["players"], page["items"][0]["capabilities"]) == (None, [])

@@ -1,0 +1,39 @@
+/** Who sits where, and what the owner and the players of a running game can do. */
+
+import { post, remove } from "../api.js";
+import { button, h } from "../dom.js";
+import { t } from "../texts.js";
+
+/** @param {any} game @param {() => Promise<any>} refresh */
+export function seatList(game, refresh) {
+  const waits = new Set(game.awaiting);
+  return h("ul", { class: "plain seats" }, game.seats.map((/** @type {any} */ seat) => {
+    const facts = [seat.machine && t("machine"), t(`seat:${seat.state}`)];
+    if (waits.has(seat.seat)) facts.push(seat.final ? t("finished this turn") : seat.sent ? t("orders sent") : t("thinking"));
+    if (seat.missed > 0) facts.push(t("missed {n}", { n: seat.missed }));
+    const away = async () => {
+      await remove(`games/${game.id}/members/${seat.account_id}`);
+      await refresh();
+    };
+    return h("li", {}, seat.seat && `${seat.seat}. `, seat.you ? h("strong", {}, seat.name) : seat.name, " ",
+      h("span", { class: "faint" }, facts.filter(Boolean).join(" · ")), " ",
+      game.owned && seat.account_id && !seat.you && seat.state === "enrolled" && button(t("Remove"), away, { class: "quiet" }));
+  }));
+}
+
+/** @param {any} game @param {() => Promise<any>} refresh */
+export function manage(game, refresh) {
+  const act = (/** @type {string} */ word, /** @type {string} */ question = "") => async () => {
+    if (question && !confirm(question)) return;
+    await post(`games/${game.id}/${word}`);
+    await refresh();
+  };
+  const live = game.state === "running" || game.state === "paused";
+  const me = game.seats.find((/** @type {any} */ each) => each.you);
+  return h("div", { class: "buttons" },
+    game.owned && game.state === "running" && button(t("Run the turn now"), act("force-next-turn", t("Run the turn now, for everybody?"))),
+    game.owned && game.state === "running" && button(t("Pause"), act("pause")),
+    game.owned && game.state === "paused" && button(t("Resume"), act("resume")),
+    live && me?.state === "playing" && button(t("Resign"), act("resign", t("Give up your seat for good?")), { class: "danger" }),
+    game.owned && live && button(t("End the game"), act("cancel", t("End this game for everybody, for good?")), { class: "danger" }));
+}
