@@ -169,14 +169,19 @@ def is_invisible(character: str) -> bool:
     return _INVISIBLE.match(character) is not None or unicodedata.category(character) == "Cf"
 
 
+_KEYCAP = "\u20e3"
+_OTHER_EMOJI = "\u203c\u2049\u2194\u25fd\u25fe\u3030\u303d"
+"""Emoji that are not symbols by their general category (Unicode's emoji-data.txt)."""
+
+
 def _is_needed(name: str, place: int) -> bool:
     """Return whether an invisible character belongs where it is: RFC 5892, appendix A, and emoji (UTS #51)."""
     character, before, after = name[place], name[place - 1 : place], name[place + 1 : place + 2]
     if character in _EMOJI_STYLES:
-        return _is_symbol(before) or before in tuple("0123456789#*")
+        return _is_pictograph(before) or (before in tuple("0123456789#*") and after == _KEYCAP)
     if character not in _JOINERS:
         return False
-    if character == "\u200d" and _is_symbol(after) and (_is_symbol(before) or before in tuple(_EMOJI_STYLES)):
+    if character == "\u200d" and _is_pictograph(after) and (_is_pictograph(before) or before in tuple(_EMOJI_STYLES)):
         return True
     try:
         return idna.core.valid_contextj(name, place)
@@ -184,11 +189,12 @@ def _is_needed(name: str, place: int) -> bool:
         return False
 
 
-def _is_symbol(character: str) -> bool:
-    """Return whether a character may be an emoji, a skin tone, or another symbol that is shown."""
+def _is_pictograph(character: str) -> bool:
+    """Return whether a character may be an emoji or its skin tone: not a letter, a digit or a sign of ASCII."""
     if not character or is_invisible(character):
         return False
-    return unicodedata.category(character) in ("So", "Sk", "Sm") or character in "\u203c\u2049"
+    is_tone = "\U0001f3fb" <= character <= "\U0001f3ff"
+    return is_tone or unicodedata.category(character) == "So" or character in _OTHER_EMOJI
 
 
 @cache

@@ -7,6 +7,8 @@ from itertools import islice
 
 Network = IPv4Network | IPv6Network
 
+FORWARDING = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP")
+"""Headers that a proxy adds: whoever sends one speaks for somebody else."""
 _LONGEST = 60
 """More than the longest address with brackets and port."""
 _PRIVATE = tuple(

@@ -12,7 +12,7 @@ from aiohttp.web import BaseRequest, ServerRunner
 from galaxy_chassis.config.settings import split_address
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.health import without_details
-from galaxy_chassis.http.client_address import is_private
+from galaxy_chassis.http.client_address import FORWARDING, is_private
 from galaxy_chassis.http.connections import ConnectionLimits
 from galaxy_chassis.http.inflight import InFlightRequests
 from galaxy_chassis.http.problems import Problem
@@ -179,7 +179,7 @@ class _ProbeAnswer:
 
 def _from_private_network(request: BaseRequest) -> bool:
     """Return whether a request comes from a private address, and through no proxy, which would hide its sender."""
-    forwarded = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "Via"))
+    forwarded = any(name in request.headers for name in FORWARDING)
     return not forwarded and is_private(request.remote or "")
 
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from galaxy_chassis.http.client_address import (
+    FORWARDING,
     Network,
     TrustedPeers,
     is_private,
@@ -34,7 +35,7 @@ from galaxy_kernel.http.route import Route
 
 GATEWAY_HEADER = istr("X-Gateway-Token")
 _AUTHORIZATION, _FORWARDED_FOR, _REQUEST_ID = istr("Authorization"), istr("X-Forwarded-For"), istr("X-Request-Id")
-_FORWARDING = (_FORWARDED_FOR, istr("Forwarded"), istr("Via"))
+_FORWARDING = tuple(map(istr, FORWARDING))
 _well_formed = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -33,6 +33,7 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),  # or a second process would silently share the port
     ("grpc.max_receive_message_length", 1024 * 1024),
     ("grpc.max_send_message_length", 4 * 1024 * 1024),  # a client's default limit
+    ("grpc.server_handshake_timeout_ms", 10_000),  # a connection that says nothing keeps a descriptor no longer
     ("grpc.keepalive_time_ms", 30_000),  # a gateway that has silently gone is noticed within 40 s
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -49,6 +49,11 @@ _OURS = {
 _BANNED = range(606, 650)
 """x.7.606 to x.7.649, one maker's own: our address is banned."""
 _QUOTED = (" said:", " said ", " replied:", " responded", "in reply to", "remote server", "callout")
+_SUBMISSION = (
+    *("sendasdenied", "send as denied", "allowed to send as", "submissionquota", "submission quota", "outboundspam"),
+    *("sender account", "unusual sending", "suspicious sending", "message quota exceeded", "throttling failure"),
+)
+"""What makers write, partly under codes of mailboxes, when they refuse the account that we send from."""
 _WORDINGS = (
     *("relay access denied", "relaying denied", "unable to relay", "not permitted to relay", "relay not permitted"),
     *("relaying not allowed", "relaying not permitted", "relaying prohibited", "relay denied", "cannot relay"),
@@ -58,9 +63,12 @@ _WORDINGS = (
     *("authentication required", "authentication is required", "must authenticate", "not authenticated", "auth first"),
     *("must issue a starttls", "sending limit", "sending quota", "daily limit", "daily quota", "hourly limit"),
     *("rate limit", "too many messages", "too many connections", "too many mails", "account suspended"),
+    *("sender verification failed", "sending domain does not", *_SUBMISSION),
     *("account is suspended", "account has been suspended", "account disabled", "your account", "sending account"),
 )
 """What makers and administrators usually write when they refuse the client."""
+_GREYLISTED = ("greylist", "graylist", "grey-list", "gray-list", "grey list", "gray list", "postgrey")
+_LATER = ("try again", "try later", "retry", "deferred", "delayed", "come back", "seconds", "minutes")
 _NO_MAILBOX = (
     *("user unknown", "unknown user", "no such user", "unknown recipient", "no such recipient", "invalid recipient"),
     *("no such mailbox", "mailbox unavailable", "mailbox full", "mailbox is full", "does not exist", "no mailbox here"),
@@ -73,17 +81,37 @@ def subject_of(code: int, text: str, recipient: str, ours: Identity) -> Subject:
     if code in _ABOUT_US:
         return Subject.US
     enhanced = _ENHANCED.match(text)
-    if enhanced is not None:
-        if enhanced[1] == "2" or f"{enhanced[1]}.{enhanced[2]}" in _RECIPIENTS:
-            return Subject.RECIPIENT
-        if f"{enhanced[1]}.{enhanced[2]}" in _OURS or (enhanced[1] == "7" and int(enhanced[2]) in _BANNED):
-            return Subject.US
-        if enhanced[1] == "6" or (enhanced[1], enhanced[2]) == ("3", "4"):  # the content, or its size
-            return Subject.UNKNOWN
     said = _before_quotation(text.lower())
-    if _names_us(said, recipient.lower(), ours) or _has_any(said, _WORDINGS):
+    if code < 500 and _is_greylisting(enhanced, said):
+        return Subject.RECIPIENT
+    by_code = Subject.UNKNOWN if enhanced is None else _subject_of_code(enhanced)
+    if by_code is Subject.RECIPIENT:
+        return Subject.US if _is_submission(said, recipient.lower(), ours) else Subject.RECIPIENT
+    is_content = enhanced is not None and (enhanced[1] == "6" or (enhanced[1], enhanced[2]) == ("3", "4"))
+    if is_content:  # or its size: its words may be the content's
+        return Subject.UNKNOWN
+    if by_code is Subject.US or _names_us(said, recipient.lower(), ours) or _has_any(said, _WORDINGS):
         return Subject.US
     return Subject.RECIPIENT if enhanced is None and _has_any(said, _NO_MAILBOX) else Subject.UNKNOWN
+
+
+def _subject_of_code(enhanced: re.Match[str]) -> Subject:
+    subject = f"{enhanced[1]}.{enhanced[2]}"
+    if enhanced[1] == "2" or subject in _RECIPIENTS:
+        return Subject.RECIPIENT
+    is_banned = enhanced[1] == "7" and int(enhanced[2]) in _BANNED
+    return Subject.US if subject in _OURS or is_banned else Subject.UNKNOWN
+
+
+def _is_greylisting(enhanced: re.Match[str] | None, said: str) -> bool:
+    """Return whether a mail is deferred for being new to its recipient (RFC 6647): each waits for itself."""
+    is_policy = enhanced is not None and (enhanced[1], enhanced[2]) in (("7", "1"), ("2", "0"))
+    return _has_any(said, _GREYLISTED) or (is_policy and _has_any(said, _LATER))
+
+
+def _is_submission(said: str, recipient: str, ours: Identity) -> bool:
+    """Return whether a code about a mailbox is about the one that we send from: some makers use it for that."""
+    return recipient not in said and (_names_us(said, recipient, ours) or _has_any(said, _SUBMISSION))
 
 
 def pattern_of(code: int, text: str, recipient: str) -> str:
