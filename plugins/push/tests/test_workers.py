@@ -78,6 +78,7 @@ async def test_the_probe_tells_of_a_reader_that_is_late(boot: Boot, clock: Manua
     """When the stream has not been read for a while, `/readyz` reports it without turning 503."""
 
     async def probed(booted: Any) -> tuple[int, str]:
+        booted.kernel.probes.forget()
         async with booted.client.get("/readyz") as response:
             checks = (await response.json())["checks"]
             return response.status, next(check["state"] for check in checks if check["name"] == "events")
