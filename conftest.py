@@ -2,6 +2,11 @@
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("galaxy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_PATIENT = [HealthCheck.too_slow]
+settings.register_profile("galaxy", deadline=None, max_examples=50, suppress_health_check=_PATIENT)
+settings.register_profile("thorough", deadline=None, max_examples=1000, suppress_health_check=_PATIENT)
 settings.load_profile("galaxy")
-"""No example has a time limit: the machine may be busy with something else."""
+"""No example has a time limit: the machine may be busy with something else.
+
+`--hypothesis-profile=thorough` tries more.
+"""

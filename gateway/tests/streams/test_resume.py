@@ -245,7 +245,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS, kept=st.integers(1, 6), begin=st.integers(0, 10))
 def test_any_interleaving_brings_each_event_once_and_in_order(
     steps: list[tuple[str, Any]], kept: int, begin: int

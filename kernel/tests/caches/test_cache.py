@@ -189,4 +189,4 @@ class Coherence(RuleBasedStateMachine):
 
 
 TestCoherence = Coherence.TestCase
-TestCoherence.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestCoherence.settings = settings(max_examples=75, stateful_step_count=40, deadline=None)

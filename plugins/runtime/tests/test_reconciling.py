@@ -225,5 +225,5 @@ class World(RuleBasedStateMachine):
             assert [each.id.generation for each in running] == ([desired.generation] if running else [])
 
 
-World.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+World.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 TestWorld = World.TestCase
