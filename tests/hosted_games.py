@@ -13,7 +13,7 @@ from full_backend import CONFIRM, SEND, Mailbox, Served
 
 GAMES = "/api/v1/user/games"
 REFERENCE_ENGINE = Path(sys.executable).parent / "galaxy-game"
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds: a turn whose process was killed waits for its lease."""
 
 
