@@ -32,7 +32,7 @@ CLIENTS = 1_000
 PATH = "/api/v1/user/events"
 _ACCOUNT = "00000000-0000-7000-8000-000000000001"
 _KIND, _PAYLOAD = "game.turn_ready", f'{{"game_id":"{_ACCOUNT}","turn":17,"next_turn_at":"2030-01-01T00:00:00Z"}}'
-_TOKEN = "a gateway token for the bench, 32 bytes"
+_TOKEN = "a-gateway-token-for-the-bench-32-bytes"
 _WARM = 20
 """Events, and streams, that do not count."""
 _AT_ONCE = 100
