@@ -5,12 +5,12 @@ answer is kept all the same, and the same key gets it.
 """
 
 import asyncio
-import secrets
 
 from aiohttp.web import BaseRequest
 from multidict import CIMultiDict, istr
 
 from galaxy_chassis.http.body import read
+from galaxy_chassis.http.client import traceparent_of
 from galaxy_chassis.http.inflight import InFlightRequests
 from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.http.response import AnyResponse
@@ -18,15 +18,15 @@ from galaxy_gateway import answers, cookies
 from galaxy_gateway.answers import Answer
 from galaxy_gateway.cookies import CookieSessions
 from galaxy_gateway.forwarding.backends import BACKEND_TIMEOUT, Backends
-from galaxy_gateway.forwarding.headers import to_backend
+from galaxy_gateway.forwarding.headers import GATEWAY_TOKEN, to_backend
 from galaxy_gateway.forwarding.targets import Target
-from galaxy_gateway.idempotency.call import UNSAFE, Call
+from galaxy_gateway.idempotency.call import Call
 from galaxy_gateway.idempotency.idempotency import Idempotency, Replay
 from galaxy_gateway.idempotency.keys import HEADER, parse_key
+from galaxy_gateway.methods import UNSAFE
 from galaxy_gateway.operations import Operations
 from galaxy_gateway.visit import Visit
 
-GATEWAY_TOKEN = istr("X-Gateway-Token")
 KEY = istr(HEADER)
 
 
@@ -126,9 +126,8 @@ class Calls:
         headers["X-Request-Id"] = context.request_id
         if visit.token is not None:
             headers["Authorization"] = f"Bearer {visit.token}"
-        if context.trace_id:
-            span, flags = (context.span_id, "01") if context.span_id else (secrets.token_hex(8), "00")
-            headers["traceparent"] = f"00-{context.trace_id}-{span}-{flags}"
+        if traceparent := traceparent_of(context.trace_id):
+            headers["traceparent"] = traceparent
         return headers
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from galaxy_chassis.http.problems import Problem
 from galaxy_gateway.identity import well_formed
+from galaxy_gateway.methods import UNSAFE
 
 NAME = "__Host-galaxy"
 """The prefix binds a cookie to this host, to HTTPS and to the path `/` (RFC 6265bis, 4.1.3.2)."""
@@ -21,7 +22,6 @@ MAX_AGE = 400 * 86_400
 """Seconds: the most that browsers keep a cookie (RFC 6265bis, 5.5). The session itself ends sooner."""
 
 _ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=Lax"
-_SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 class CookieSessions:
@@ -35,7 +35,7 @@ class CookieSessions:
         if not self._origins or "Cookie" not in headers:
             return None
         token = _read(headers["Cookie"])
-        if token is not None and method not in _SAFE:
+        if token is not None and method in UNSAFE:
             self._check_origin(headers)
         return token
 

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 
 from multidict import CIMultiDict
 
-METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+from galaxy_gateway.methods import METHODS
+
 REQUEST_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-Galaxy-Session"
 )
@@ -39,7 +40,7 @@ class Cors:
         if origin is None or origin not in self._origins or "Access-Control-Request-Method" not in headers:
             return None
         return self._granted(origin) | {
-            "Access-Control-Allow-Methods": METHODS,
+            "Access-Control-Allow-Methods": ", ".join(METHODS),
             "Access-Control-Allow-Headers": REQUEST_HEADERS,
             "Access-Control-Max-Age": str(MAX_AGE),
         }

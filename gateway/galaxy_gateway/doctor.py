@@ -12,6 +12,7 @@ import grpc
 from galaxy_chassis.clock import SystemClock
 from galaxy_chassis.doctor import Finding, examined
 from galaxy_chassis.errors import BootError, ConfigurationError
+from galaxy_chassis.http.client_address import too_wide
 from galaxy_chassis.http.problems import Problem
 from galaxy_gateway.forwarding.backends import Backends
 from galaxy_gateway.gateway import configure
@@ -24,8 +25,6 @@ from galaxy_gateway.tls import authorities, certificate
 
 PATIENCE = 5.0
 """Seconds that each of them may take to answer."""
-_WIDEST_TRUST = 8
-"""Bits of the widest network whose members one trusts, 10.0.0.0/8."""
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
@@ -49,11 +48,9 @@ async def examine() -> list[Finding]:
 
 async def _settings(settings: GatewaySettings) -> AsyncIterator[Finding]:
     """Check what needs nobody else."""
-    for network in settings.trusted_proxies:
-        if network.prefixlen < _WIDEST_TRUST:
-            yield Finding(
-                "proxies", "warning", f"GATEWAY_TRUSTED_PROXIES: {network} lets strangers choose their client address"
-            )
+    for network in too_wide(settings.trusted_proxies):
+        detail = f"GATEWAY_TRUSTED_PROXIES: {network} lets strangers choose their client address"
+        yield Finding("proxies", "warning", detail)
     for origin in (*settings.cookie_origins, *settings.cors_origins):
         if origin.startswith("http://") and urlsplit(origin).hostname not in _LOOPBACK:
             yield Finding("origins", "warning", f"{origin} is not HTTPS: whoever is on the way can act as its page")

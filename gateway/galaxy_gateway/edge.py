@@ -23,6 +23,7 @@ from galaxy_gateway.forwarding.targets import Target, parse
 from galaxy_gateway.identity import bearer, client_address, well_formed
 from galaxy_gateway.limits.limits import Limits
 from galaxy_gateway.limits.policies import Policies, Policy
+from galaxy_gateway.methods import METHODS, UNSAFE
 from galaxy_gateway.operations import OTHER, Operations
 from galaxy_gateway.pages import Pages
 from galaxy_gateway.settings import GATEWAY
@@ -30,14 +31,12 @@ from galaxy_gateway.streams.streams import Streams
 from galaxy_gateway.streams.websocket import bearer_token
 from galaxy_gateway.visit import ORIGIN, Visit
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 EVENTS = "/api/v1/user/events"
 LONGEST_HEAD = 16_384
 """Bytes of all headers of a request."""
 
 _CLIENT_GONE = 499
 """nginx's status for a client that hung up before it was answered: for the log only."""
-_SAFE = frozenset(("GET", "HEAD"))
 
 _log = get_logger("galaxy_gateway.edge", plugin=GATEWAY)
 
@@ -155,7 +154,7 @@ class Edge:
 
     async def _count(self, visit: Visit, keys: Mapping[Policy, str]) -> Mapping[Policy, str]:
         """Count the request under these policies, and return them. Raise 429, or 503 without the store."""
-        verdict = await self._limits.check(keys, unsafe=visit.request.method not in _SAFE)
+        verdict = await self._limits.check(keys, unsafe=visit.request.method in UNSAFE)
         for name, value in verdict.fields.items():
             visit.fields[name] = f"{visit.fields[name]}, {value}" if name in visit.fields else value
         if not verdict.allowed:

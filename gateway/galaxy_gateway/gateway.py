@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random, SystemRandom
-from typing import Any
 
 from aiohttp.web import BaseRequest
 
@@ -85,6 +84,7 @@ class Gateway:
         self._tasks = BackgroundTasks(on_crash=self.stop)
         self._telemetry = make_telemetry(settings, "galaxy-gateway")
         self._token = settings.gateway_token
+        self._peers = TrustedPeers(settings.trusted_proxies)
         self._certificate = certificate(settings.tls_certificate, settings.tls_key)
         timeout = settings.request_timeout.total_seconds()
         self._backends = Backends(
@@ -138,7 +138,7 @@ class Gateway:
             policies=Policies(settings.limit),
             limits=Limits(self._store, MemoryStore(self._clock), names, LimitMetrics(meter)),
             operations=operations,
-            peers=TrustedPeers(settings.trusted_proxies),
+            peers=self._peers,
             cors=Cors(settings.cors_origins, settings.cookie_origins),
             cookie_sessions=cookie_sessions,
             telemetry=HttpTelemetry(self._telemetry, "http" if self._certificate is None else "https"),
@@ -147,11 +147,10 @@ class Gateway:
         return calls, edge
 
     def _connections(self) -> ConnectionLimits:
-        peers = TrustedPeers(self.settings.trusted_proxies)
         return ConnectionLimits(
             total=self.settings.max_connections,
             per_client=self.settings.max_connections_per_client,
-            is_proxy=peers.contains,
+            is_proxy=self._peers.contains,
         )
 
     async def _serve(self, request: BaseRequest) -> AnyResponse:
@@ -191,8 +190,7 @@ class Gateway:
             self._telemetry.start()
             stack.push_async_callback(self._store.aclose)
             stack.push_async_callback(self._backends.close)
-            self.server.serve_probe("/healthz", _alive)
-            self.server.serve_probe("/readyz", self._readiness)
+            self.server.serve_health(self.probes)
             await self.server.start()
             stack.push_async_callback(self.server.close)
             self._tasks.start(stack, self.probes.run(), "checks")
@@ -238,11 +236,3 @@ class Gateway:
         metrics.CONNECTIONS_ENDED.observe(meter, lambda: self.server.connections_ended)
         metrics.BACKEND_FAILURES.observe(meter, lambda: self._backends.failures)
         CHECK_STATE.observe(meter, self.probes.states)
-
-    async def _readiness(self) -> tuple[int, Mapping[str, Any]]:
-        ready, body = await self.probes.report()
-        return (200 if ready else 503), body
-
-
-async def _alive() -> tuple[int, Mapping[str, Any]]:
-    return 200, {"status": "alive"}

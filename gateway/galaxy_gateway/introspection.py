@@ -10,6 +10,7 @@ from galaxy_chassis.logs import get_logger
 from galaxy_chassis.request_context import request_id
 from galaxy_gateway.callers import Caller
 from galaxy_gateway.forwarding.backends import Backends
+from galaxy_gateway.forwarding.headers import GATEWAY_TOKEN
 
 PATH = "/api/v1/internal/sessions/introspect"
 
@@ -29,7 +30,7 @@ async def introspect(backends: Backends, gateway_token: str, token: str) -> Call
 
     Raise Problem when no backend answers, or none knows this gateway.
     """
-    headers = CIMultiDict({"X-Gateway-Token": gateway_token, "Content-Type": "application/json"})
+    headers = CIMultiDict({GATEWAY_TOKEN: gateway_token, "Content-Type": "application/json"})
     headers["X-Request-Id"] = request_id()
     body = msgspec.json.encode({"session_token": token})
     async with backends.call("POST", PATH, headers, body, safe=True) as response:

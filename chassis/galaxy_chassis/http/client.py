@@ -57,12 +57,12 @@ async def _add_ids(
     context = current_request.get()
     if context is not None:
         call.headers.setdefault("X-Request-Id", context.request_id)
-    traceparent = _traceparent("" if context is None else context.trace_id)
+    traceparent = traceparent_of("" if context is None else context.trace_id)
     if traceparent:
         call.headers.setdefault("traceparent", traceparent)
 
 
-def _traceparent(trace_id: str) -> str:
+def traceparent_of(trace_id: str) -> str:
     """Return the header for the current span; for a trace that is not recorded, with a span id that names nothing."""
     span = get_current_span().get_span_context()
     if span.is_valid:

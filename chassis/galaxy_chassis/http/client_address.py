@@ -9,6 +9,8 @@ Network = IPv4Network | IPv6Network
 
 FORWARDING = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP")
 """Headers that a proxy adds: whoever sends one speaks for somebody else."""
+WIDEST_TRUST = 8
+"""Bits of the widest network whose members one trusts."""
 _LONGEST = 60
 """More than the longest address with brackets and port."""
 _PRIVATE = tuple(
@@ -89,6 +91,11 @@ def _from_the_right(lines: Sequence[str]) -> Iterator[str]:
 
 def _entry(text: str) -> str | None:
     return parse_address(text) if len(text) <= _LONGEST else None  # before the cache, which would keep it
+
+
+def too_wide(networks: Sequence[Network]) -> Sequence[Network]:
+    """Return those whose members are too many to trust: wider than 10.0.0.0/8."""
+    return [network for network in networks if network.prefixlen < WIDEST_TRUST]
 
 
 class TrustedPeers:

@@ -243,8 +243,12 @@ def _open_descriptors() -> int:
 
 
 @lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def network_of(peer: str) -> str:
-    """Return what one client can choose its address in: the address of IPv4, the network of 64 bits of IPv6."""
+    """Return what one client can choose its address in: the address of IPv4, the network of 64 bits of IPv6.
+
+    Anything else, such as the peer of a Unix socket, is returned as it is.
+    """
     address = parse_address(peer)
     if address is None:
         return peer

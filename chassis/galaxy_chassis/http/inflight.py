@@ -57,16 +57,33 @@ class InFlightRequests:
         if self._idle is not None and not self._deadlines:
             self._idle.set()
 
-    async def serve(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await what serves a request, within the limit. Raise the Problem where the service itself gave it up."""
+    async def serve(
+        self, work: Coroutine[Any, Any, T], explain: Callable[[BaseException], Problem | None] = lambda _: None
+    ) -> T:
+        """Await what serves a request, within the limit, and return its answer.
+
+        Raise its Problem, or the one with which the service itself gave it up; CancelledError when the client is gone;
+        for anything else what `explain` makes of it, or itself.
+        """
         task = self.begin()
         try:
             return await work
-        except asyncio.CancelledError:
+        except Problem:
+            raise
+        except asyncio.CancelledError as error:
             abort = self.abort_reason(task)
             if abort is not None and task.uncancel() == 0:
                 raise abort from None
-            raise  # the client is gone
+            if task.cancelling():
+                raise  # the client is gone
+            # this request was not cancelled: the work let the cancellation of another task escape
+            if (problem := explain(error)) is None:
+                raise
+            raise problem from None
+        except Exception as error:
+            if (problem := self.abort_reason(task) or explain(error)) is None:
+                raise
+            raise problem from None
         finally:
             self.end(task)
 

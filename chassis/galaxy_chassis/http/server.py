@@ -11,7 +11,7 @@ from aiohttp.web import BaseRequest, ServerRunner
 
 from galaxy_chassis.config.settings import split_address
 from galaxy_chassis.errors import BootError
-from galaxy_chassis.health import without_details
+from galaxy_chassis.health import Probes, without_details
 from galaxy_chassis.http.client_address import FORWARDING, is_private
 from galaxy_chassis.http.connections import ConnectionLimits
 from galaxy_chassis.http.inflight import InFlightRequests
@@ -103,6 +103,19 @@ class HttpServer:
         The details of its checks are for `sees_details`; others get name, plugin, state and since (SPEC K-4).
         """
         self.fixed[path] = _ProbeAnswer(probe, self._sees_details)
+
+    def serve_health(self, probes: Probes) -> None:
+        """Answer `/healthz` as long as the process lives, and `/readyz` with what the checks report (SPEC K-4)."""
+
+        async def alive() -> tuple[int, Mapping[str, Any]]:
+            return 200, {"status": "alive"}
+
+        async def readiness() -> tuple[int, Mapping[str, Any]]:
+            ready, body = await probes.report()
+            return (200 if ready else 503), body
+
+        self.serve_probe("/healthz", alive)
+        self.serve_probe("/readyz", readiness)
 
     def open(self) -> None:
         """Serve requests from now on."""

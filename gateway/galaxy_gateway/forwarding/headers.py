@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy, istr
 
+GATEWAY_TOKEN = istr("X-Gateway-Token")
+"""Shows a backend that a call comes from its gateway."""
 HOP_BY_HOP = frozenset(
     (
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),

@@ -5,9 +5,6 @@ from hashlib import sha256
 
 from galaxy_gateway.store.names import Names
 
-UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-"""Methods whose calls may carry a key (RFC 9110, 9.2.1); of any other it means nothing."""
-
 
 @dataclass(frozen=True, slots=True)
 class Call:

@@ -3,10 +3,8 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 
-from galaxy_chassis.http.client_address import parse_address
+from galaxy_chassis.http.connections import network_of
 from galaxy_gateway.limits.settings import LimitSettings
 from galaxy_gateway.store.store import Demand
 
@@ -99,16 +97,3 @@ def _classes(settings: LimitSettings) -> tuple[_RouteClass, ...]:
         route_class(engine, "POST", f"{_GAME}/orders/validate"),
         route_class(engine, "GET HEAD", f"{_GAME}/orders/options"),
     )
-
-
-@lru_cache(maxsize=8192)
-def network_of(address: str) -> str:
-    """Return what counts as one client: an IPv4 address, or the /64 of an IPv6 address, which one household has.
-
-    Anything else, such as the peer of a Unix socket, is returned as it is.
-    """
-    known = parse_address(address)
-    if known is None:
-        return address
-    parsed = ip_address(known)
-    return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else known

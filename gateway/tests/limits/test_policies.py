@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_gateway.limits.policies import Policies, Policy, network_of
+from galaxy_chassis.http.connections import network_of
+from galaxy_gateway.limits.policies import Policies, Policy
 from galaxy_gateway.limits.settings import LimitSettings
 
 PLAYER, HOME = "019a-player", "203.0.113.7"

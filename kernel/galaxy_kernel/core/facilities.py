@@ -2,11 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from galaxy_chassis.clock import Clock
 from galaxy_chassis.errors import GalaxyError
@@ -74,8 +72,7 @@ class Facilities:
 
     async def listen(self) -> None:
         """Bind the HTTP listener, which answers probes from now on. Raise BootError when it cannot."""
-        self.http.server.serve_probe("/healthz", _alive)
-        self.http.server.serve_probe("/readyz", _readiness(self._probes))
+        self.http.server.serve_health(self._probes)
         await self.http.server.start()
 
     async def build(self, resources: KernelResources) -> AsyncExitStack:
@@ -172,18 +169,6 @@ class Facilities:
             )
             for plugin, worker in workers
         )
-
-
-async def _alive() -> tuple[int, Mapping[str, Any]]:
-    return 200, {"status": "alive"}
-
-
-def _readiness(probes: Probes) -> Callable[[], Awaitable[tuple[int, Mapping[str, Any]]]]:
-    async def answer() -> tuple[int, Mapping[str, Any]]:
-        ready, body = await probes.report()
-        return (200 if ready else 503), body
-
-    return answer
 
 
 async def _warm(caches: Caches) -> None:

@@ -16,10 +16,8 @@ from galaxy_chassis.config.settings import (
     TypeName,
 )
 from galaxy_chassis.errors import ConfigurationError, Fault
+from galaxy_chassis.http.client_address import WIDEST_TRUST, too_wide
 from galaxy_kernel.database import schema_of
-
-_WIDEST_TRUST = 8
-"""Bits of the widest network whose members one trusts, 10.0.0.0/8."""
 
 
 def _postgres(dsn: SecretStr) -> SecretStr:
@@ -77,10 +75,10 @@ class KernelSettings(ProcessSettings):
     @property
     def warnings(self) -> list[Fault]:
         """What is valid, but hardly meant."""
-        wide = [str(network) for network in self.trusted_proxies if network.prefixlen < _WIDEST_TRUST]
+        wide = [str(network) for network in too_wide(self.trusted_proxies)]
         if not wide:
             return []
-        reason = f"{', '.join(wide)} is wider than /{_WIDEST_TRUST}: everybody there chooses their client address"
+        reason = f"{', '.join(wide)} is wider than /{WIDEST_TRUST}: everybody there chooses their client address"
         return [Fault("BACKEND_TRUSTED_PROXIES", reason)]
 
     @property

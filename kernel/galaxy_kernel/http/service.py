@@ -177,24 +177,8 @@ class HttpService:
         client_address: str,
     ) -> AnyResponse:
         """Answer within the limit, whatever the handler raises. Raise the Problem to answer."""
-        in_flight = self._in_flight
-        task = in_flight.begin()
-        try:
-            return await endpoint.answer(request, segments, self._access, context.request_id, client_address)
-        except Problem:
-            raise
-        except asyncio.CancelledError as error:
-            abort = in_flight.abort_reason(task)
-            if abort is not None and task.uncancel() == 0:
-                raise abort from None
-            if task.cancelling():
-                raise  # the client is gone
-            # this request was not cancelled: the handler let the cancellation of another task escape
-            raise self._problem_of(error, endpoint) from None
-        except Exception as error:
-            raise in_flight.abort_reason(task) or self._problem_of(error, endpoint) from None
-        finally:
-            in_flight.end(task)
+        answer = endpoint.answer(request, segments, self._access, context.request_id, client_address)
+        return await self._in_flight.serve(answer, lambda error: self._problem_of(error, endpoint))
 
     def _problem_of(self, error: BaseException, endpoint: Endpoint) -> Problem:
         """Return the problem for an unexpected exception, and log it under the request id."""
