@@ -56,18 +56,20 @@ class Probes:
         self._clock = clock
         self._checks: list[_Check] = []
         self._asked = float("-inf")
+        self._stale = False
         self._lock = asyncio.Lock()
 
     def add(self, plugin: str, probes: Iterable[Probe]) -> None:
         """Add checks; until they first run they count as failed."""
         now = self._clock.now()
         self._checks.extend(_Check(plugin, probe, Health("failed", "not checked yet"), now) for probe in probes)
-        self._asked = float("-inf")
+        self.forget()
 
     async def report(self) -> tuple[bool, dict[str, Any]]:
         """Run the checks and return whether the service is ready, and the body for `/readyz`."""
         async with self._lock:
-            if monotonic() - self._asked >= _MEMO:
+            if self._stale or monotonic() - self._asked >= _MEMO:
+                self._stale = False  # before the checks run: what changes meanwhile, they may have missed
                 asking = (asyncio.create_task(self._ask(check), name=_task_name(check)) for check in self._checks)
                 await asyncio.gather(*asking)
                 self._asked = monotonic()
@@ -87,7 +89,7 @@ class Probes:
 
     def forget(self) -> None:
         """Run the checks again at the next report, since something has changed."""
-        self._asked = float("-inf")
+        self._stale = True
 
     async def _ask(self, check: _Check) -> None:
         with request_context(check.plugin):  # its log lines, and the watchdog's, are the plugin's

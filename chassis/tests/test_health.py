@@ -175,3 +175,23 @@ async def test_probers_do_not_multiply_the_checks(monkeypatch: pytest.MonkeyPatc
     probes.add("auth", [])
     await probes.report()
     assert found.asked == 4
+
+
+async def test_what_changes_while_the_checks_run_is_not_missed() -> None:
+    """`forget` during a report holds for the next one, although the report that runs has just looked."""
+    probes, relay = Probes(ManualClock()), Found()
+    looking, go_on = asyncio.Event(), asyncio.Event()
+
+    async def look() -> Health:
+        looking.set()
+        await go_on.wait()
+        return Health()
+
+    probes.add("mail", [Probe("queue", look), Probe("relay", relay)])
+    first = asyncio.create_task(probes.report())
+    await looking.wait()
+    relay.health = Health("degraded", "refuses us")
+    probes.forget()
+    go_on.set()
+    await first
+    assert (await body(probes))[1]["relay"]["state"] == "degraded"

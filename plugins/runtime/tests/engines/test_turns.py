@@ -154,7 +154,7 @@ async def test_memory_that_runs_out_twice_in_a_turn_quarantines(world: Any) -> N
     pass_time(world, timedelta(seconds=1))
     await world.until(lambda: bool(world.table.halts))
     assert [(halted, failure.code) for halted, failure in world.table.halts] == [(game, "oom_killed")]
-    assert await record(world, game, "turn_attempts", "playing") == (2, False)
+    await shows(world, game, turn_attempts=2, playing=False)
     await asyncio.gather(*dying)
 
 
