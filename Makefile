@@ -33,8 +33,10 @@ run: setup ## everything, embedded: Postgres, mail page, backend
 play: setup ## a whole game between two scripted players, and its story
 	@$(BIN)/python tools/play.py $(PLAY_ARGS)
 
+# Many tests wait for processes and containers: one worker more than there are cores keeps these busy.
+WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 test: setup ## every test that this machine can run
-	@$(BIN)/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 check: setup ## format, lint, types, import contracts, generated docs
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "make check: run make format" >&2; exit 1; }
@@ -63,8 +65,8 @@ docs: setup ## write the generated parts of the docs
 proto: setup ## write the code of the gRPC protocols
 	@$(BIN)/python tools/proto.py
 
-lock: $(BIN)/uv ## pin the dependencies again
-	@tools/lock.sh
+lock: $(BIN)/uv ## pin the dependencies; LOCK_ARGS=--upgrade takes the newest of all
+	@tools/lock.sh $(LOCK_ARGS)
 
 wheels: setup ## build a wheel of every distribution into dist/
 	@rm -rf dist && $(BIN)/uv build --quiet --all-packages --wheel --out-dir dist

@@ -1,5 +1,7 @@
 """What holds for the tests of every distribution."""
 
+import signal
+
 from hypothesis import HealthCheck, settings
 
 _PATIENT = [HealthCheck.too_slow]
@@ -10,3 +12,7 @@ settings.load_profile("galaxy")
 
 `--hypothesis-profile=thorough` tries more.
 """
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell lets what it runs in the background ignore Ctrl-C, and that is inherited: tests send it to their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
