@@ -27,7 +27,7 @@ $(VENV)/.installed: $(BIN)/uv locks/dev.txt $(PROJECTS)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(addprefix -e ./,$(MEMBERS))
 	@touch $@
 
-run: setup ## everything, embedded: Postgres, mail page, backend
+run: setup ## everything, embedded: Postgres, mail page, backend, gateway, engines
 	@exec $(BIN)/backend dev
 
 play: setup ## a whole game between two scripted players, and its story
