@@ -25,8 +25,13 @@ from galaxy_migrations import runner
 from galaxy_migrations.branch import Branch, Chain, read
 
 RUNBOOK = Path(__file__).resolve().parents[1] / "docs/runbook.md"
-FORMER, CURRENT = "mail_0003", "mail_9999"
+FORMER, LATER = "mail_0003", "mail_9999"
 """Mail's newest revision here, and one of a later release."""
+LATER_SCHEMA = f"""
+ALTER TABLE mail_deliveries ADD COLUMN priority integer NOT NULL DEFAULT 0;
+UPDATE alembic_version_mail SET version_num = '{LATER}'
+"""
+"""What that revision does, as every one may: it adds."""
 
 
 def commands() -> tuple[str, str]:
@@ -131,15 +136,15 @@ async def test_a_release_runs_on_the_schema_of_a_later_one(
     boot: Boot, mailbox: Mailbox, mail_environment: dict[str, str], empty_database: str
 ) -> None:
     """To roll back is to start the former release: it warns, serves, and leaves the schema as it is."""
-    async with boot(*ALL, environment=mail_environment, dsn=empty_database):
-        pass
-    async with opened(empty_database) as database, database.transaction() as connection:
-        await connection.execute(text("ALTER TABLE mail_deliveries ADD COLUMN priority integer NOT NULL DEFAULT 0"))
-        await connection.execute(text(f"UPDATE alembic_version_mail SET version_num = '{CURRENT}'"))
+    plugins = assemble(ENVIRONMENT, discovery=from_classes(*ALL)).plugins
+    async with opened(empty_database) as database:
+        await schema.bring_up(database, plugins, apply=True)
+        async with database.transaction() as connection:
+            await connection.execute(text(LATER_SCHEMA))
     with structlog.testing.capture_logs() as lines:
         async with boot(*ALL, environment=mail_environment, dsn=empty_database) as booted:
             await sign_in(booted, mailbox, "ada@example.test")
-            assert await scalar(booted, "SELECT version_num FROM alembic_version_mail") == CURRENT
+            assert await scalar(booted, "SELECT version_num FROM alembic_version_mail") == LATER
             assert await scalar(booted, "SELECT priority FROM mail_deliveries") == 0
     [warned] = [line for line in lines if line["event"] == "newer_schema_accepted"]
-    assert (warned["branch"], warned["current"], warned["known"]) == ("mail", CURRENT, FORMER)
+    assert (warned["branch"], warned["current"], warned["known"]) == ("mail", LATER, FORMER)
