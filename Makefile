@@ -27,7 +27,7 @@ $(VENV)/.installed: $(BIN)/uv locks/dev.txt $(PROJECTS)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(addprefix -e ./,$(MEMBERS))
 	@touch $@
 
-run: setup ## everything, embedded: Postgres, mail page, backend
+run: setup ## everything, embedded: Postgres, mail page, backend, gateway, engines
 	@exec $(BIN)/backend dev
 
 play: setup ## a whole game between two scripted players, and its story
@@ -59,8 +59,9 @@ bench: setup ## measure
 endurance: setup ## kill processes and connections, and check that nothing is lost
 	@$(BIN)/python -m bench.endurance $(ENDURANCE_ARGS)
 
-docs: setup ## write the generated parts of the docs
+docs: setup ## write the generated parts of the docs, and build the site into site/
 	@$(BIN)/python tools/docs.py
+	@$(BIN)/python tools/website.py
 
 proto: setup ## write the code of the gRPC protocols
 	@$(BIN)/python tools/proto.py
@@ -73,4 +74,4 @@ wheels: setup ## build a wheel of every distribution into dist/
 	@ls dist
 
 clean: ## remove what was made here, the data of make run included
-	@rm -rf $(VENV) .galaxy dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .galaxy dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import grpc
 import grpc.aio
+import kinds
 import pytest
 from aiohttp import encode_basic_auth
 from full_backend import ALL, Mailbox, Served, sign_in
@@ -197,6 +198,12 @@ async def test_operators_hear_by_mail(operated: Booted, mailbox: Mailbox) -> Non
     assert not (await admin(operated, "PUT", "/admin-channel", {"enabled": False}))["enabled"]
     skipped = await admin(operated, "POST", "/test", {"kind": "runtime.start_config_invalid"})
     assert await settled(operated, skipped["id"]) == {("email", "skipped", "admin_channel_off")}
+
+
+async def test_the_catalogue_is_the_documented_one(operated: Booted) -> None:
+    """Every kind that the plugins register is one that docs/api.md lists, and no other."""
+    catalogue = await admin(operated, "GET", "/kinds?page_size=200")
+    assert [kind["name"] for kind in catalogue["items"]] == [kind.name for kind in kinds.kinds()]
 
 
 async def test_an_operators_mail_that_cannot_be_made(operated: Booted, mailbox: Mailbox) -> None:
