@@ -1,6 +1,7 @@
 """Which headers are passed on, to the backend and back (SPEC W-1; RFC 9110, 7.6.1)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
@@ -43,15 +44,20 @@ def to_backend(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     return kept
 
 
-def to_client(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+def to_client(headers: Sequence[tuple[str, str]]) -> CIMultiDict[str]:
     """Return the headers of a backend's answer that the client is to see."""
-    nominated = _nominated(headers.getall("Connection", ()))
-    kept: CIMultiDict[str] = CIMultiDict()
-    for name, value in headers.items():
-        lower = name.lower()
-        if lower not in HOP_BY_HOP and lower not in _FRAMING and lower not in nominated:
-            kept.add(name, value)
+    kept = CIMultiDict([field for field in headers if _passes(field[0])])
+    nominated = _nominated(value for name, value in headers if name.lower() == "connection")
+    for name in nominated:
+        kept.popall(name, None)
     return kept
+
+
+@lru_cache(maxsize=512)
+def _passes(name: str) -> bool:
+    """Return whether a field of an answer is neither the connection's nor written again here."""
+    lower = name.lower()
+    return lower not in HOP_BY_HOP and lower not in _FRAMING
 
 
 def _nominated(connection: Iterable[str]) -> frozenset[str]:
