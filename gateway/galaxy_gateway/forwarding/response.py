@@ -80,8 +80,9 @@ class Response:
     async def read(self) -> bytes:
         """Return the body, each time it is asked for. Raise BackendError."""
         if self._whole is None:
-            chunks = [chunk async for chunk in self.pieces()]
-            self._whole = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            pieces = [] if self.complete else [piece async for piece in self.pieces()]  # mostly all of it is here
+            self._whole = b"".join((*pieces, *self._chunks))
+            self._chunks, self.buffered = [], 0
         return self._whole
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -165,19 +166,19 @@ class Response:
 
     def _frame(self, status: int, version: str) -> None:
         """Read the fields, and find out how the body ends (RFC 9112, 6.3)."""
-        if sum([len(name) + len(value) for name, value in self._fields]) > LONGEST_HEAD:
+        if self._overhead > LONGEST_HEAD and sum(len(name) + len(value) for name, value in self._fields) > LONGEST_HEAD:
             raise BrokenError(f"a head of more than {LONGEST_HEAD} bytes")
         chunked = False
         for name, value in self._fields:
-            written, lower = _name(name)
+            written, framing = _name(name)
             try:
                 text = value.decode().rstrip()
             except UnicodeDecodeError:
                 raise BrokenError("a field that is not UTF-8") from None
             self.headers.append((written, text))
-            if lower == "content-length":
+            if framing == "content-length":
                 self.length = int(text)
-            elif lower == "transfer-encoding":
+            elif framing == "transfer-encoding":
                 if chunked or text.lower() != "chunked" or version != "1.1":
                     raise BrokenError("a transfer coding other than one chunked of HTTP/1.1")
                 chunked = True
@@ -208,6 +209,7 @@ class Response:
 
 @lru_cache(maxsize=512)
 def _name(name: bytes) -> tuple[str, str]:
-    """Return a field's name as it was written, and in lower case; ASCII, as the parser has checked."""
+    """Return a field's name, ASCII as the parser has checked, and again in lower case where it frames the body."""
     written = name.decode("ascii")
-    return written, written.lower()
+    lower = written.lower()
+    return written, lower if lower in ("content-length", "transfer-encoding") else ""
