@@ -152,7 +152,7 @@ class BackendCall:
     async def _begin(self, backend: _Backend, deadline: float) -> Response:
         pool = backend.pool
         self._backend = backend
-        self._connection, response = await pool.begin(self._request.to(pool.host, pool.base), deadline)
+        self._connection, response = await pool.begin(self._request.to(pool.host), deadline)
         return response
 
     async def _is_refused(self, response: Response) -> bool:

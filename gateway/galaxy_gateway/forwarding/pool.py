@@ -41,10 +41,8 @@ class Pool:
         self._tls = (tls or ssl.create_default_context()) if self._is_tls else None
         self._port = parts.port or (443 if self._is_tls else 80)
         self._numeric = _numeric(self._host, self._port)
-        self.host = "backend" if self._path is not None else parts.netloc.rpartition("@")[2]
+        self.host = parts.netloc or "backend"
         """What calls name as their host."""
-        self.base = "" if self._path is not None else parts.path.rstrip("/")
-        """What stands before the paths of all calls."""
         self._places = asyncio.Semaphore(CONNECTIONS)
         self._idle: deque[Connection] = deque()
         """The one used last is the last."""

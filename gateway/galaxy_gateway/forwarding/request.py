@@ -20,6 +20,6 @@ class Request:
         self._method, self._target = method, target
         self._rest = (fields + length).encode("utf-8", "surrogateescape") + body
 
-    def to(self, host: str, base: str) -> bytes:
-        """Return its bytes for one backend, whose paths all begin with `base`."""
-        return f"{self._method} {base}{self._target} HTTP/1.1\r\nHost: {host}\r\n".encode("ascii") + self._rest
+    def to(self, host: str) -> bytes:
+        """Return its bytes for one backend."""
+        return f"{self._method} {self._target} HTTP/1.1\r\nHost: {host}\r\n".encode("ascii") + self._rest
