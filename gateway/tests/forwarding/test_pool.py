@@ -44,6 +44,13 @@ async def test_a_connection_is_kept_and_its_calls_are_framed() -> None:
         assert backend.connections == 1
 
 
+async def test_a_field_that_is_not_utf8_is_passed_on_as_it_came() -> None:
+    """aiohttp reads such bytes as surrogates: they are the client's own."""
+    async with raw_backend(written(OK)) as backend, before(backend) as calls:
+        await ask(calls, X=b"\xff\xc3\xa9".decode("utf-8", "surrogateescape"))
+        assert b"\r\nX: \xff\xc3\xa9\r\n" in backend.heads[0]
+
+
 @pytest.mark.parametrize("value", ["a\r\nX-Injected: 1", "a\nb", "a\rb", "a\0b"])
 async def test_a_field_cannot_end_early(value: str) -> None:
     """It is refused here, and nothing is sent."""
