@@ -14,14 +14,14 @@ from typing import Any, Self
 import aiohttp
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
-from full_stack import images
-from full_stack.sink import Mailpit, OwnSink, Sink
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.network import Network
 
+from full_stack import images
+from full_stack.sink import Mailpit, OwnSink, Sink
 from galaxy_client import Galaxy
 from galaxy_client.models import Challenge
 
