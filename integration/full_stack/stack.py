@@ -30,7 +30,7 @@ testcontainers_config.ryuk_disabled = (
 )
 
 LABEL = "galaxy.stack"
-"""The label of everything a stack makes, engines included; its value begins with `integration-<pid of the test run>-`."""
+"""The label of everything a stack makes, engines included; its value is `integration-<pid>-<random>`."""
 PATIENCE = 60.0
 """Seconds in which a stack must be ready; what stands in for an image may be slow."""
 ENGINE = "galaxy@1.0.0"
