@@ -10,7 +10,7 @@ from galaxy_client.models import Game
 async def game_of(people: Sequence[Galaxy], *, machines: int = 0, **spec: Any) -> Game:
     """Have the first person create a game that all join, and wait until it runs."""
     owner, seats = people[0], len(people) + machines
-    spec = {"schedule": {"interval": "1d"}, "run_when_final": True, "options": {"planets": 4 * seats}, **spec}
+    spec = {"schedule": {"interval": "1d"}, "run_when_final": True, "options": {"planets": min(4 * seats, 10)}, **spec}
     game = await owner.create("Andromeda", await _engine(owner), max_players=seats, **spec)
     await owner.open_enrolment(game.id)
     for person in people:

@@ -46,6 +46,7 @@ class Shape:
     image: images.Image = images.BACKEND
     settings: Mapping[str, str] = field(default_factory=dict)
     """Of the backends, beside those of every stack."""
+    gateway_settings: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[tuple[Path, str]] = ()
     """Files that the backends see, and where."""
     schema: Path | None = None
@@ -113,7 +114,8 @@ class Operator:
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Ask below `/api/v1/admin`; return status and document."""
         login = b64encode(f"{OPERATOR}:{self._password}".encode()).decode()
-        headers = {"Authorization": f"Basic {login}"}
+        # Also without a body: what a page of another site could send as a form is refused.
+        headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
         async with (
             aiohttp.ClientSession(headers=headers) as client,
             client.request(method, f"{self._backend.url}/api/v1/admin{path}", json=body) as answer,
@@ -242,9 +244,11 @@ class Stack:
     def _down(self) -> None:
         client = DockerClient().client
         mine = {"label": f"{LABEL}={self.label}"}
-        for container in client.containers.list(all=True, filters=mine):
-            with suppress(NotFound):  # the backend removes engines too
-                container.remove(force=True, v=True)
+        # Again until there are none: a backend starts and removes engines until it is gone itself.
+        while found := client.containers.list(all=True, filters=mine):
+            for container in found:
+                with suppress(APIError):
+                    container.remove(force=True, v=True)
         for network in client.networks.list(filters=mine):
             with suppress(APIError):  # what keeps it is told by whatever failed before
                 network.remove()
@@ -306,6 +310,7 @@ class Stack:
             "GATEWAY_REDIS_URL": "redis://redis:6379/0",
             "GATEWAY_OTEL_TRACES_EXPORTER": "none",
             "GATEWAY_OTEL_METRICS_EXPORTER": "none",
+            **self._shape.gateway_settings,
         }
         return self._service(f"gateway-{number}", images.GATEWAY.tag, 8090, environment, read_only=True)
 
