@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from msgspec import Raw
 from pydantic import BaseModel, ValidationError
 
 from galaxy_contracts.notification import Audience, Channel, Intent, NotificationKind
@@ -62,7 +63,7 @@ class Catalogue:
             raise IntentError(intent.kind, faults)
         recipients = [None] if kind.audience is Audience.OPERATORS else dict.fromkeys(intent.recipients)
         routes = [Destination(new_id(), recipient, channel) for recipient in recipients for channel in kind.channels]
-        return ValidatedIntent(kind.name, intent.idempotency_key, payload, routes)
+        return ValidatedIntent(new_id(), kind.name, intent.idempotency_key, Raw(payload.encode()), routes)
 
 
 def sample(kind: NotificationKind) -> dict[str, Any]:
