@@ -102,7 +102,7 @@ class PositionService:
 
 
 def _intents(game: Game, outcome: Outcome) -> Iterator[Intent]:
-    """Yield what players are told of a position."""
+    """Yield what is reported to players of a position."""
     turn, due = game.turn or 0, game.next_turn_at
     everybody = accounts_of([], *outcome.members, game.owner_id)
     if outcome.started and everybody:
