@@ -54,7 +54,7 @@ async def _size(dsn: str, size: int, again: int, rounds: int) -> list[Figure]:
     }
     missing = ""
     try:
-        sides["procrastinate"] = partial(_procrastinate, dsn, size, again, str(await rivals_python()))
+        sides["procrastinate"] = partial(_procrastinate, dsn, size, min(again, 3), str(await rivals_python()))
     except RivalsMissing as reason:
         missing = str(reason)
     taken = await interleave(rounds, **sides)
