@@ -75,7 +75,7 @@ class TurnWorker:
         if self._more:
             return len(claims) < free
         seconds = await self._turns.seconds_until_due(now)
-        return None if seconds is None else _wait(seconds, asyncio.get_running_loop().time() - looked_at)
+        return None if seconds is None else wait_for_turn(seconds, asyncio.get_running_loop().time() - looked_at)
 
     async def close(self) -> None:
         """Stop what runs, and return its claims."""
@@ -125,7 +125,7 @@ class TurnWorker:
                 self._context.log.error("turn_interrupted", game_id=str(claim.game_id), turn=claim.turn, exc_info=error)
 
 
-def _wait(seconds: float, passed: float) -> timedelta:
+def wait_for_turn(seconds: float, passed: float) -> timedelta:
     """Return how long to wait for a turn that is due so many seconds after the last look, of which some have passed."""
     if seconds <= 0:
         return timedelta(seconds=_SHORTEST_WAIT)
