@@ -31,6 +31,8 @@ _DELAY = "0.05"
 """Seconds that the engine takes for a turn."""
 _INTERVAL = 2.0
 """Seconds between two turns of a game."""
+_MOST_ATTEMPTS = 10
+"""At one turn, after which nobody is killed until it is made: with twenty its game would be paused."""
 _BETWEEN = 1.5
 """Seconds from a kill until the next is possible."""
 _SEND = """
@@ -56,6 +58,11 @@ _GAPS = """
 _APART = """
     SELECT g.id FROM games AS g JOIN runtime_records AS r ON r.game_id = g.id
     WHERE g.turn <> r.turn OR g.state <> 'running'
+"""
+_TRIED = "SELECT max(turn_attempts) FROM runtime_records"
+_STATES = """
+    SELECT g.state, g.pause_reason, r.playing, r.turn_attempts, r.turn_failure, r.next_turn_at - now() AS left, count(*)
+    FROM games AS g JOIN runtime_records AS r ON r.game_id = g.id GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC LIMIT 5
 """
 _CLAIMED = "SELECT game_id, turn, turn_lease FROM runtime_records WHERE turn_claimed_at IS NOT NULL"
 
@@ -147,14 +154,24 @@ class _Scenario:
 
     async def _kill(self) -> int:
         """Kill a replica while turns are claimed; return how many were."""
-        async with asyncio.timeout(60):
-            while not (claims := await self._connection.fetch(_CLAIMED)):
-                await self._play(0.01)
+        until = time.monotonic() + 120
+        while not (claims := await self._fresh()):
+            if time.monotonic() > until:
+                raise RuntimeError(
+                    f"turns: no turn was claimed for two minutes: {await self._connection.fetch(_STATES)}"
+                )
+            await self._play(0.01)
         victim = self._pids.pop(self._random.randrange(len(self._pids)))
         os.kill(victim, signal.SIGKILL)
-        for row in claims:
-            self._orphans.setdefault(tuple(row), time.monotonic())
+        self._orphans |= dict.fromkeys(claims, time.monotonic())
         return len(claims)
+
+    async def _fresh(self) -> list[tuple[UUID, int, int]]:
+        """Return the claims since the last kill; none while a turn was tried so often that it would be given up."""
+        if await self._connection.fetchval(_TRIED) >= _MOST_ATTEMPTS:
+            return []
+        claims = [tuple(row) for row in await self._connection.fetch(_CLAIMED)]
+        return [each for each in claims if each not in self._orphans]
 
     async def _look(self) -> None:
         if self._orphans:
