@@ -253,7 +253,7 @@ async def test_every_outcome_in_one_statement(database: Database) -> None:
 
 
 async def test_history_has_the_times_of_the_attempt(database: Database) -> None:
-    """The worker's own measurement, applied to the database's clock, dates the attempt; else claim and completion do."""
+    """The worker's own measurement, by the database's clock, dates the attempt; else its claim and completion do."""
     now = 1000.0
     queue = make_queue(monotonic=lambda: now)
     async with database.transaction() as connection:
