@@ -4,7 +4,7 @@ import { post, remove } from "../api.js";
 import { button, field, form, h, say, show } from "../dom.js";
 import { go } from "../router.js";
 import { t } from "../texts.js";
-import { seatList } from "./manage.js";
+import { seatList, spectatorsLink } from "./manage.js";
 
 /** @param {HTMLElement} root @param {any} game @param {() => Promise<any>} refresh */
 export function lobby(root, game, refresh) {
@@ -29,6 +29,7 @@ export function lobby(root, game, refresh) {
     game.state === "starting" && h("p", { class: "badge" }, t("The game is being started …")),
     game.failure && h("p", { class: "fault" }, t("It could not be started: {failure}", { failure: game.failure })),
     seatList(game, refresh),
+    spectatorsLink(game),
     h("div", { class: "buttons" },
       game.owned && game.state === "draft" && button(t("Open for players"), act(() => post(`${path}/open-enrolment`))),
       !inside && game.state === "enrolling" && button(t("Join"), act(() => post(`${path}/join`)), { id: "join", class: "button" }),
