@@ -7,8 +7,9 @@ import { t } from "./texts.js";
 
 let count = 0;
 
-/** Nested schemas beyond this are written as JSON: a schema may refer to itself. */
+/** Nested schemas beyond these are written as JSON: a schema may refer to itself. */
 const DEEPEST = 6;
+const MOST = 500;
 
 /**
  * Return a form for values of a schema. `value` raises an Error for what is not JSON.
@@ -17,26 +18,27 @@ const DEEPEST = 6;
  * @returns {SchemaForm}
  */
 export function schemaForm(schema, label) {
-  return part(resolved(schema, schema, 0), label);
+  return part(resolved(schema, schema, { left: MOST }), label);
 }
 
 /**
  * Return a schema with what it refers to in its place, as far as that is in the same document and not too deep.
  * @param {any} schema
  * @param {any} root
- * @param {number} depth
+ * @param {{left: number}} budget schemas that may still be looked at
+ * @param {number} [depth]
  * @returns {any}
  */
-function resolved(schema, root, depth) {
+function resolved(schema, root, budget, depth = 0) {
   if (schema === null || typeof schema !== "object") return schema;
-  if (depth > DEEPEST) return {};
+  if (depth > DEEPEST || budget.left-- <= 0) return {};
   if (typeof schema.$ref === "string") {
     const found = schema.$ref.startsWith("#/") ? schema.$ref.slice(2).split("/").reduce(
       (/** @type {any} */ node, /** @type {string} */ name) => node?.[name.replaceAll("~1", "/").replaceAll("~0", "~")], root) : null;
     const { $ref: _, ...beside } = schema;
-    return resolved({ ...(found ?? {}), ...beside }, root, depth + 1);
+    return resolved({ ...(found ?? {}), ...beside }, root, budget, depth + 1);
   }
-  const deeper = (/** @type {any} */ each) => resolved(each, root, depth + 1);
+  const deeper = (/** @type {any} */ each) => resolved(each, root, budget, depth + 1);
   const named = (/** @type {any} */ some) => some && Object.fromEntries(Object.entries(some).map(([name, each]) => [name, deeper(each)]));
   const made = { ...schema };
   if (schema.properties) made.properties = named(schema.properties);
