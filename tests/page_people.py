@@ -159,7 +159,7 @@ async def people(backend: Backend, *sizes: dict[str, int], **context: Any) -> As
             persons = []
             for size in sizes:
                 opened = await browser.new_context(**{"viewport": size, "locale": "en-GB", **context})
-                opened.set_default_timeout(15_000)
+                opened.set_default_timeout(30_000)
                 persons.append(Person(await opened.new_page(), backend))
             yield persons
             for person in persons:

@@ -5,6 +5,7 @@ import { t } from "../texts.js";
 import { camera } from "./camera.js";
 import { extent, holder, layers } from "./map.js";
 import { points } from "./shapes.js";
+import { planets, ships, turns } from "./words.js";
 
 /** Milliseconds after the last change until the engine is asked about an order. */
 const SETTLED = 300;
@@ -87,19 +88,19 @@ export function board(context) {
     const base = bases.get(source);
     const spare = free(source);
     const ends = data.planets.filter((/** @type {any} */ each) => each.number !== source);
-    const turns = new Map(base.targets.map((/** @type {any} */ each) => [each.planet, each.turns]));
+    const away = new Map(base.targets.map((/** @type {any} */ each) => [each.planet, each.turns]));
     const named = (/** @type {any} */ each) => `${each.name} (${holder(each, data, game.seat)}, ${each.ships})`;
     const from = h("select", { id: "from", onchange: () => ((source = Number(from.value)), (target = null), update()) },
       [...bases.values()].map((each) => h("option", { value: each.planet }, `${each.name} (${free(each.planet)})`)));
     from.value = String(source);
     const to = h("select", { id: "to", onchange: () => ((target = Number(to.value) || null), update()) },
       h("option", { value: "" }, t("Choose a planet")),
-      ends.map((/** @type {any} */ each) => h("option", { value: each.number }, `${named(each)} · ${t("{n} turns", { n: turns.get(each.number) ?? "?" })}`)));
+      ends.map((/** @type {any} */ each) => h("option", { value: each.number }, `${named(each)} · ${turns(away.get(each.number) ?? "?")}`)));
     to.value = target === null ? "" : String(target);
-    const ships = h("input", { id: "ships", type: "number", min: 1, max: Math.max(1, spare), value: Math.max(1, spare),
+    const number = h("input", { id: "ships", type: "number", min: 1, max: Math.max(1, spare), value: Math.max(1, spare),
       inputmode: "numeric", required: true, oninput: preview });
-    const share = (/** @type {string} */ text, /** @type {number} */ number) => h("button", { type: "button", class: "quiet",
-      onclick: () => ((ships.value = String(Math.max(1, number))), preview()) }, text);
+    const share = (/** @type {string} */ text, /** @type {number} */ amount) => h("button", { type: "button", class: "quiet",
+      onclick: () => ((number.value = String(Math.max(1, amount))), preview()) }, text);
     const add = h("button", { id: "add", type: "submit", disabled: target === null || spare < 1 }, t("Add the order"));
     const added = async (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
@@ -112,7 +113,7 @@ export function board(context) {
     const rename = button(t("Rename"), () => plan?.add({ order: "name", planet: source, name: name.value }));
     return [h("h2", {}, t("Send ships")), h("p", { class: "faint" }, t("Choose one of your planets, then where to, on the map or here.")),
       h("form", { id: "sending", onsubmit: added }, h("div", { class: "fields" }, field(t("From"), from), field(t("To"), to),
-        field(t("Ships"), ships), h("div", {}, share(t("All"), spare), share(t("Half"), Math.floor(spare / 2)), share("1", 1)), add)),
+        field(t("Ships"), number), h("div", {}, share(t("All"), spare), share(t("Half"), Math.floor(spare / 2)), share("1", 1)), add)),
       expected,
       h("details", {}, h("summary", {}, t("Rename this planet")), h("div", { class: "fields" }, field(t("Name"), name), rename))];
   }
@@ -129,11 +130,17 @@ function legend(data, me) {
   const mark = (/** @type {number} */ seat) => s("svg", { viewBox: "-5 -5 10 10", class: "mark", "aria-hidden": "true" },
     s("polygon", { class: `seat seat-${seat}`, points: points(seat, 0, 0, 4.5) }));
   const rows = data.standing.map((/** @type {any} */ row) => {
-    const standing = row.out === null ? t("{n} planets, industry {i}", { n: row.planets, i: row.industry }) : t("out since turn {n}", { n: row.out });
+    const standing = row.out === null ? holding(row, me) : t("out since turn {n}", { n: row.out });
     return h("li", {}, mark(row.seat), " ", row.seat === me ? h("strong", {}, row.name) : row.name, " ", h("span", { class: "faint" }, standing));
   });
   return h("div", {}, h("ul", { class: "plain legend" }, rows),
     h("p", { class: "faint" }, t("{goal} of {industry} industry win; the last turn is {limit}.", data)));
+}
+
+/** Return what a player holds: of others' industry only what was seen is known. @param {any} row @param {number | null} me */
+function holding(row, me) {
+  const industry = row.seat === me || row.industry > 0 ? `, ${t("industry {n}", { n: row.industry })}` : "";
+  return planets(row.planets) + industry;
 }
 
 /**
@@ -146,7 +153,7 @@ export function describe(order, context, forecast) {
   const name = (/** @type {number} */ number) =>
     context.data.planets.find((/** @type {any} */ each) => each.number === number)?.name ?? `#${number}`;
   if (order.order === "name") return t("Call {planet} “{name}”", { planet: name(order.planet), name: order.name });
-  const text = t("{ships} ships from {from} to {to}", { ships: order.ships, from: name(order.from), to: name(order.to) });
+  const text = t("{fleet} from {from} to {to}", { fleet: ships(order.ships), from: name(order.from), to: name(order.to) });
   if (!forecast) return text;
   const outcome = { joins: t("joins yours"), wins: t("should win"), loses: t("would lose"), open: t("could go either way") };
   return `${text} · ${t("turn {n}", { n: forecast.arrives })} · ${outcome[/** @type {"joins"} */ (forecast.outcome)] ?? forecast.outcome}`;

@@ -3,9 +3,12 @@
 import { s } from "../dom.js";
 import { t } from "../texts.js";
 import { points } from "./shapes.js";
+import { ships } from "./words.js";
 
 const UNIT = 10;
 const SIGHT = 7;
+/** Where a planet's name and its ships are written, outside of what marks it. */
+const [NAME, SHIPS] = [11.5, 15.5];
 
 /**
  * @typedef {object} Use
@@ -52,7 +55,7 @@ function planet(each, data, me, use) {
   const chosen = each.number === use.source ? " source" : each.number === use.target ? " target" : "";
   const body = each.owner ? s("polygon", { class: `seat seat-${each.owner}`, points: points(each.owner, x, y, radius) })
     : s("circle", { class: "neutral", cx: x, cy: y, r: radius - 1 });
-  const label = `${each.name}: ${holder(each, data, me)}, ${t("industry {n}", { n: each.industry })}, ${t("{n} ships", { n: each.ships })}` +
+  const label = `${each.name}: ${holder(each, data, me)}, ${t("industry {n}", { n: each.industry })}, ${ships(each.ships)}` +
     (old ? `, ${t("seen on turn {n}", { n: each.seen })}` : "");
   const pick = () => use.pick?.(each, false);
   const press = (/** @type {KeyboardEvent} */ event) => {
@@ -68,8 +71,8 @@ function planet(each, data, me, use) {
     ...(use.pick ? { role: "button", onclick: pick, "aria-pressed": String(chosen !== "") } : { role: "img" }),
   }, s("title", {}, label), s("circle", { class: "hit", cx: x, cy: y, r: 10 }),
   each.owner === me && s("circle", { class: "ring", cx: x, cy: y, r: radius + 2 }), body,
-  s("text", { x, y: y - radius - 3, class: "name", "aria-hidden": "true" }, each.name),
-  s("text", { x, y: y + radius + 7, class: "ships", "aria-hidden": "true" }, each.ships));
+  s("text", { x, y: y - NAME, class: "name", "aria-hidden": "true" }, each.name),
+  s("text", { x, y: y + SHIPS, class: "ships", "aria-hidden": "true" }, each.ships));
 }
 
 const WAYS = /** @type {Record<string, [number, number]>} */ ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] });
@@ -121,7 +124,7 @@ function planned(order, planets) {
 /** @param {any} each */
 function stranger(each) {
   const [x, y] = [each.x * UNIT, each.y * UNIT];
-  const label = t("About {n} ships of seat {seat}", { n: each.about, seat: each.owner }) + (each.approaching ? `, ${t("approaching")}` : "");
+  const label = t("About {fleet} of seat {seat}", { fleet: ships(each.about), seat: each.owner }) + (each.approaching ? `, ${t("approaching")}` : "");
   return s("g", { class: "stranger", role: "img", "aria-label": label }, s("title", {}, label),
     s("polygon", { class: `seat seat-${each.owner}`, points: points(each.owner, x, y, 3) }),
     s("text", { x, y: y + 6.5, "aria-hidden": "true" }, `~${each.about}${each.approaching ? " !" : ""}`));

@@ -25,7 +25,7 @@ export function lobby(root, game, refresh) {
   const typed = open ? /** @type {HTMLInputElement} */ (document.getElementById("invitee")).value : "";
   show(root, h("section", { class: "card" },
     h("p", {}, t("{n} of {m} seats taken", { n: game.enrolled, m: game.max_players }), ". ",
-      enrolling && game.enrolled < game.min_players && t("{n} are needed to start.", { n: game.min_players })),
+      enrolling && game.enrolled < game.min_players && t("Players needed to start: {n}.", { n: game.min_players })),
     game.state === "starting" && h("p", { class: "badge" }, t("The game is being started …")),
     game.failure && h("p", { class: "fault" }, t("It could not be started: {failure}", { failure: game.failure })),
     seatList(game, refresh),
