@@ -41,13 +41,14 @@ test: setup ## every test that this machine can run
 integration: setup ## the whole product in containers, a stack for each scenario
 	@$(BIN)/pytest -n 2 --dist worksteal integration $(PYTEST_ARGS)
 
-check: setup ## format, lint, types, import contracts, generated docs
+check: setup ## format, lint, types (of the page too), import contracts, generated docs
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "make check: run make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/mypy $(foreach member,$(MEMBERS),-p galaxy_$(notdir $(member))) -p bench
 	@report=$$($(BIN)/lint-imports --no-cache) || { echo "$$report" >&2; exit 1; }; echo "$$report" | tail -n 1
 	@$(BIN)/python tools/docs.py --check
 	@$(BIN)/python tools/proto.py --check
+	@tools/types.sh
 
 format: setup ## put the code in form
 	@$(BIN)/ruff format --quiet $(CODE)
@@ -77,4 +78,4 @@ wheels: setup ## build a wheel of every distribution into dist/
 	@ls dist
 
 clean: ## remove what was made here, the data of make run included
-	@rm -rf $(VENV) .galaxy dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .galaxy dist site web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -32,6 +32,20 @@ function worded(status, problem) {
   return [said, ...faults].join(" ");
 }
 
+/**
+ * Return a handler that turns errors of one status into a value; others are thrown again.
+ * @template T
+ * @param {number} status
+ * @param {T} value
+ * @returns {(error: any) => T}
+ */
+export function unless(status, value) {
+  return (error) => {
+    if (error.status === status) return value;
+    throw error;
+  };
+}
+
 /** Called when the session turns out to have ended. @type {{signedOut: () => void, changed: () => void}} */
 export const listeners = { signedOut: () => {}, changed: () => {} };
 tabs.onmessage = () => listeners.changed();
@@ -79,6 +93,8 @@ function key() {
 }
 
 export const get = (/** @type {string} */ path) => call("GET", USER + path);
+/** What everybody may see, without a session. */
+export const look = (/** @type {string} */ path) => call("GET", PUBLIC + path);
 export const post = (/** @type {string} */ path, /** @type {any} */ body = undefined) => call("POST", USER + path, body);
 export const patch = (/** @type {string} */ path, /** @type {any} */ body) => call("PATCH", USER + path, body);
 export const remove = (/** @type {string} */ path) => call("DELETE", USER + path);

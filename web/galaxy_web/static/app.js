@@ -1,8 +1,8 @@
 /** The page: starts, keeps the bar at the top and the stream, and opens views. */
 
 import { get, listeners } from "./api.js";
-import { h, say, show } from "./dom.js";
-import { address, open, refresh, route } from "./router.js";
+import { button, h, say, show } from "./dom.js";
+import { address, close, isForEverybody, open, refresh, route } from "./router.js";
 import { load, session, use } from "./session.js";
 import { follow } from "./stream.js";
 import { speak, t } from "./texts.js";
@@ -12,6 +12,7 @@ import { game } from "./views/game.js";
 import { games, openGames } from "./views/games.js";
 import { inbox } from "./views/inbox.js";
 import { signIn } from "./views/signin.js";
+import { watch } from "./views/watch.js";
 
 const TITLE = "Galaxy";
 const bar = /** @type {HTMLElement} */ (document.getElementById("bar"));
@@ -26,14 +27,38 @@ route("create", create);
 route("games/*", game);
 route("inbox", inbox);
 route("account", account);
+route("watch/*", watch, { everybody: true });
 
 /** Show the page to who is signed in, or how to sign in. */
 export function begin() {
   drawBar();
-  if (session.account === null) return signIn(/** @type {HTMLElement} */ (document.getElementById("view")), begin);
-  stop ??= follow({ message, state });
-  void count();
-  return open();
+  if (session.account !== null) {
+    stop ??= follow({ message, state });
+    void count();
+  } else if (!isForEverybody()) {
+    close();
+    document.title = TITLE;
+    return signIn(/** @type {HTMLElement} */ (document.getElementById("view")), begin);
+  }
+  return opened();
+}
+
+/** Open the view of the address; say why, where that fails. */
+async function opened() {
+  document.title = TITLE;
+  try {
+    await open();
+  } catch (error) {
+    failed(/** @type {import("./api.js").ApiError} */ (error));
+  }
+}
+
+/** @param {import("./api.js").ApiError} error */
+function failed(error) {
+  if (error.status === 401) return; // the sign-in is shown
+  const view = /** @type {HTMLElement} */ (document.getElementById("view"));
+  show(view, h("section", { class: "card narrow" }, h("h1", {}, t("This cannot be shown")), h("p", { role: "alert" }, error.message),
+    button(t("Try again"), opened)));
 }
 
 function drawBar() {
@@ -45,7 +70,8 @@ function drawBar() {
   show(
     bar,
     h("a", { href: "#/", class: "brand" }, TITLE),
-    session.account && h("nav", { "aria-label": t("Pages") }, ...links, ...own),
+    session.account ? h("nav", { "aria-label": t("Pages") }, ...links, ...own)
+      : isForEverybody() && h("nav", { "aria-label": t("Pages") }, h("a", { href: "#/" }, t("Sign in"))),
   );
 }
 
@@ -99,13 +125,10 @@ listeners.signedOut = () => {
 };
 listeners.changed = () => void look();
 
-addEventListener("hashchange", () => {
-  if (session.account) void open();
-  drawBar();
-});
-addEventListener("focus", () => session.account && void look());
-document.addEventListener("visibilitychange", () => !document.hidden && session.account && void look());
-setInterval(() => !document.hidden && session.account && void look(), 15_000);
+addEventListener("hashchange", () => void begin());
+addEventListener("focus", () => void look());
+document.addEventListener("visibilitychange", () => !document.hidden && void look());
+setInterval(() => !document.hidden && void look(), 15_000);
 
 speak(navigator.languages);
 document.title = TITLE;
