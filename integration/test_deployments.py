@@ -18,7 +18,7 @@ SCHEMAS = Path(__file__).parent / "schemas"
 
 async def test_countries_are_counted(stacks: Stacks, tmp_path: Path) -> None:
     """Whoever comes over the gateway is counted in the country of their address, which operators see."""
-    database = mmdb_writer.MMDBWriter(database_type="test-country", ip_version=4)
+    database = mmdb_writer.MMDBWriter(6, "GeoLite2-Country", ipv4_compatible=True)
     database.insert_network(IPSet(["81.2.69.0/24"]), {"country": {"iso_code": "NO"}})
     database.to_db_file(str(tmp_path / "countries.mmdb"))
     shape = Shape(

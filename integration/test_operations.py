@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 import aiohttp
-from full_stack.stack import Operator, Stack
+from full_stack.stack import PATIENCE, Operator, Stack
 
 
 async def until(operator: Operator, path: str, condition: Any) -> Any:
     """Ask until the document is as it should be."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             document = await operator.get(path)
             if condition(document):
@@ -27,7 +27,7 @@ async def test_mails_wait_for_their_relay(stack: Stack) -> None:
             assert answer.status == 202
     waiting = await until(operator, "/mail/deliveries?kind=auth.sign_in_code", lambda found: found["total"] == 1)
     assert waiting["items"][0]["state"] in ("pending", "retrying")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while await _mail_state(stack) != "degraded":
             await asyncio.sleep(0.2)
     await stack.sink.start()

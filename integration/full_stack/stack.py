@@ -31,7 +31,7 @@ testcontainers_config.ryuk_disabled = (
 
 LABEL = "galaxy.stack"
 """The label of everything a stack makes, engines included; its value is `integration-<pid>-<random>`."""
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds in which a stack must be ready; what stands in for an image may be slow."""
 ENGINE = "galaxy@1.0.0"
 OPERATOR = "root"
