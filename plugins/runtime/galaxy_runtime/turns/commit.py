@@ -162,7 +162,7 @@ class Commits:
                     self._context.log.warning("turn_set_split", games=len(waiting), exc_info=error)
                     for each in waiting:
                         await self._settle([each])
-                else:
+                elif not waiting[0].outcome.done():
                     waiting[0].outcome.set_exception(error)
             else:
                 for each in waiting:
