@@ -174,6 +174,7 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
         self._checks: dict[asyncio.Task[Any], None] = {}
         """Health checks without the token, the oldest first."""
         self._watches = 0
+        self._failures = _Failures()
         self.crowded_out = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -310,11 +311,7 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
                 raise
             await context.abort(grpc.StatusCode.UNAVAILABLE, _STOPPING)
         except Exception as error:
-            _log.error("rpc_failed", plugin=call.plugin, method=call.method, exc_info=error)
-            await context.abort(
-                grpc.StatusCode.INTERNAL,
-                f"The service failed at this call. Quote the request id {call.request_id} to its operators.",
-            )
+            await context.abort(*self._failures.status_of(error, call))
         finally:
             tasks.discard(task)
             if not self.unary and not self._streams:
@@ -332,6 +329,30 @@ class _Call:
 
 
 _STOPPING = "The backend is stopping: another replica will answer."
+class _Failures:
+    """Translates unexpected exceptions into statuses, and logs them."""
+
+    def __init__(self) -> None:
+        self._paces = {"database_unavailable": Pace(), "database_busy": Pace()}
+
+    def status_of(self, error: Exception, call: "_Call") -> tuple[grpc.StatusCode, str]:
+        """Return the status to answer: UNAVAILABLE, which a client tries again, for conditions of the database."""
+        if is_unavailable(error):
+            self._log_condition("database_unavailable", error, call)
+            return grpc.StatusCode.UNAVAILABLE, "Postgres cannot serve this just now. Try again."
+        if is_busy(error):
+            self._log_condition("database_busy", error, call)
+            return grpc.StatusCode.UNAVAILABLE, "Others kept Postgres from this for too long. Try again."
+        _log.error("rpc_failed", plugin=call.plugin, method=call.method, exc_info=error)
+        detail = f"The service failed at this call. Quote the request id {call.request_id} to its operators."
+        return grpc.StatusCode.INTERNAL, detail
+
+    def _log_condition(self, event: str, error: Exception, call: "_Call") -> None:
+        held_back = self._paces[event].due()
+        if held_back is not None:
+            log_condition(_log, event, error, held_back, plugin=call.plugin, method=call.method)
+
+
 _CROWDED = (
     "Too many health calls are open here without the gateway's token: check again, or send the token in the metadata "
     f"{TOKEN_KEY}."
