@@ -68,9 +68,7 @@ async def test_an_engine_that_always_closes_is_asked_twice(serve, transport, met
         writer.transport.abort()
 
     with pytest.raises(EngineError, match="was not answered"):
-        await transport.exchange(
-            method, await serve(answer), "/v1/x", (b"{}",), headers={}, seconds=10, largest=limits.MIB
-        )
+        await transport.exchange(method, await serve(answer), "/v1/x", headers={}, seconds=10, largest=limits.MIB)
     assert len(requests) == 2
 
 
