@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 MEMBERS := contracts migrations chassis kernel devkit engine game gateway client web $(wildcard plugins/*)
 PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
-CODE   := $(MEMBERS) tests tools bench conftest.py
+CODE   := $(MEMBERS) tests integration tools bench conftest.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run play test check format revision bench endurance docs proto lock wheels clean
+.PHONY: help setup run play test integration check format revision bench endurance docs proto lock wheels clean
 
 help: ## show what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -37,6 +37,9 @@ play: setup ## a whole game between two scripted players, and its story
 WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 test: setup ## every test that this machine can run
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+integration: setup ## the whole product in containers, a stack for each scenario
+	@$(BIN)/pytest -n 2 --dist worksteal integration $(PYTEST_ARGS)
 
 check: setup ## format, lint, types, import contracts, generated docs
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "make check: run make format" >&2; exit 1; }

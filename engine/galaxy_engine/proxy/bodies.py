@@ -98,8 +98,9 @@ def container(body: Json, image: Json, policy: Policy) -> Json:
         raise RefusedError(f"User: it must be {containers.NOBODY}, since the image's is root")
     user = None if asked.user is None else containers.NOBODY
     reach: Reach = "published" if asked.host_config.port_bindings else "network"
-    made = containers.config(spec, image, asked.host_config.network_mode, reach, user)
-    return _same({**body, "Labels": {**spec.labels, **asked.labels}}, made)
+    stack = {"galaxy.stack": policy.stack}
+    made = containers.config(spec, image, asked.host_config.network_mode, reach, user, stack)
+    return _same({**body, "Labels": {**stack, **asked.labels}}, made)
 
 
 def _spec(asked: AskedContainer, policy: Policy) -> EngineSpec:
@@ -111,7 +112,6 @@ def _spec(asked: AskedContainer, policy: Policy) -> EngineSpec:
         asked.image,
         {name: value for name, _, value in (variable.partition("=") for variable in asked.env)},
         _limits(asked.host_config, policy.limits),
-        {"galaxy.stack": policy.stack},
         containers.port(asked.labels) if containers.PORT_LABEL in asked.labels else None,
     )
 

@@ -81,7 +81,7 @@ LABELS: Mapping[str, str] = {
 def body(network: str, image: Json) -> Json:
     """Return what the driver sends for the engine."""
     spec = EngineSpec(ENGINE, "galaxy/game:1", {"GALAXY_TOKEN": "t"})
-    return containers.config(spec, image, network, "network", None)
+    return containers.config(spec, image, network, "network", None, {})
 
 
 def bodies(network: str, image: Json) -> Iterator[tuple[str, bytes]]:

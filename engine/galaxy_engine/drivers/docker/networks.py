@@ -54,14 +54,16 @@ def bridge_name(network: str) -> str:
 class Networks:
     """Finds and makes the network called `name`."""
 
-    def __init__(self, daemon: Daemon, name: str, owner: str, reach: Reach, container: str | None) -> None:
-        """`container`: the id of the container that the backend is in."""
+    def __init__(
+        self, daemon: Daemon, name: str, owner: str, reach: Reach, container: str | None, labels: Mapping[str, str]
+    ) -> None:
+        """`container`: the id of the container that the backend is in; `labels`: further ones of what is made."""
         self._daemon = daemon
         self._name = name
         self._owner = owner
         self._published = reach == "published"
         self._container = container
-        self._labels = {"galaxy.backend": "1", "galaxy.owner": owner}
+        self._labels = {**labels, "galaxy.backend": "1", "galaxy.owner": owner}
 
     @property
     def _shared(self) -> bool:
