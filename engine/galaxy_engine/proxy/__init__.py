@@ -7,8 +7,8 @@ can do what the driver `docker` does, and nothing else:
 - `bodies` never passes a body on. It reads what is wanted, makes the body that the driver would make of that, and
   refuses what differs in anything: so binds, host namespaces, devices, privileges, added capabilities and whatever
   Docker learns next are refused without being named.
-- `policy` says which images, networks and limits are allowed, and whose containers are acted on: those of one stack and
-  one owner, which are looked at before each call. To the backend, all others do not exist.
+- `policy` says which images, networks and limits are allowed, and which containers are acted on: those that carry the
+  stack's label and an owner, which are looked at before each call. To the backend, all others do not exist.
 
 Proxy and backend are of one version, since the driver's bodies are the measure.
 """

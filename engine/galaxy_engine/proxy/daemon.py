@@ -76,7 +76,8 @@ class Upstream:
         """
         async with self._request(method, path, params or {}, body, headers or {}) as answer:
             response = web.StreamResponse(status=answer.status)
-            response.content_type = answer.content_type
+            if "Content-Type" in answer.headers:
+                response.headers["Content-Type"] = answer.headers["Content-Type"]
             if answer.content_length is not None:
                 response.content_length = answer.content_length
             await response.prepare(request)

@@ -16,7 +16,7 @@ MOST = Limits(memory=1024 * MIB, cpus=4, pids=1024, tmpfs=256 * MIB)
 """What one engine may use at most, unless said otherwise."""
 _HUB = "docker.io"
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_OWNER = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
+_OWNER = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class RefusedError(Exception):
@@ -62,6 +62,14 @@ class Policy(msgspec.Struct, frozen=True):
         """Whether networks of the name are the engines', or probes for a free subnet."""
         return name in self.networks or name.startswith(PROBE)
 
+    def is_ours(self, labels: Mapping[str, str]) -> bool:
+        """Whether what carries the labels is the stack's, and some owner's.
+
+        A backend has several owners: its own, and one for each engine version whose check starts engines.
+        """
+        known = labels.get("galaxy.backend") == "1" and labels.get("galaxy.stack") == self.stack
+        return known and _OWNER.fullmatch(labels.get("galaxy.owner", "")) is not None
+
 
 def whole(repository: str) -> str:
     """Return the repository with the registry, and the folder `library`, that Docker adds where they are left out."""
@@ -73,35 +81,9 @@ def whole(repository: str) -> str:
     return f"{_HUB}/{repository}" if slash else f"{_HUB}/library/{repository}"
 
 
-class Owner:
-    """The one installation that is served: the one that was named, or the first that comes, until the proxy ends."""
-
-    def __init__(self, known: str | None = None) -> None:
-        self._id = known
-
-    @classmethod
-    def named(cls, owner: str | None) -> Self:
-        """Return the owner of the command line. Raise `ValueError` if that cannot be one."""
-        if owner is not None and not _OWNER.fullmatch(owner):
-            raise ValueError(f"--owner {owner!r}: expected the installation's id")
-        return cls(owner)
-
-    def claim(self, owner: str) -> str:
-        """Return the owner. Raise `RefusedError` if it is another than the one that is served."""
-        if not _OWNER.fullmatch(owner):
-            raise RefusedError("galaxy.owner is not the id of an installation")
-        if self._id is None:
-            self._id = owner
-        if owner != self._id:
-            raise RefusedError("galaxy.owner is not the installation that this proxy serves")
-        return owner
-
-    def has(self, labels: Mapping[str, str], stack: str) -> bool:
-        """Whether what carries the labels is the owner's and the stack's."""
-        if labels.get("galaxy.backend") != "1" or labels.get("galaxy.stack") != stack:
-            return False
-        try:
-            self.claim(labels.get("galaxy.owner", ""))
-        except RefusedError:
-            return False
-        return True
+def checked_owner(labels: Mapping[str, str]) -> str:
+    """Return the owner that the labels name. Raise `RefusedError` if they name none."""
+    owner = labels.get("galaxy.owner", "")
+    if not _OWNER.fullmatch(owner):
+        raise RefusedError("galaxy.owner: it must be there, and the id of an owner")
+    return owner

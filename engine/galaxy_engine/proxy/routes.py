@@ -14,7 +14,7 @@ from galaxy_engine.drivers.docker.networks import PROBE
 from galaxy_engine.drivers.docker.references import Reference, parse
 from galaxy_engine.proxy import bodies
 from galaxy_engine.proxy.daemon import Upstream
-from galaxy_engine.proxy.policy import Json, Owner, Policy, RefusedError
+from galaxy_engine.proxy.policy import Json, Policy, RefusedError, checked_owner
 
 _ID = r"(?P<id>[0-9a-f]{64})"
 _NAME = r"galaxy-[0-9a-f]{8}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-\d{1,10}"
@@ -47,9 +47,8 @@ class Route(msgspec.Struct, frozen=True):
 class Routes:
     """Answers calls by the policy."""
 
-    def __init__(self, policy: Policy, owner: Owner, daemon: Upstream) -> None:
+    def __init__(self, policy: Policy, daemon: Upstream) -> None:
         self._policy = policy
-        self._owner = owner
         self._daemon = daemon
         self._subnets: dict[str, None] = {}
         """Those that the daemon chose for probes, the oldest first."""
@@ -59,13 +58,13 @@ class Routes:
         return await self._daemon.relay(call.request, "GET", "/version")
 
     async def listing(self, call: Call) -> web.StreamResponse:
-        """List the containers of the stack and owner, whatever else is asked for."""
+        """List the stack's containers of one owner, whatever else is asked for."""
         filters = _filters(call, {"label"})
         params = {"all": "1", "filters": json.dumps({"label": self._labels(filters.get("label", ()))})}
         return await self._daemon.relay(call.request, "GET", "/containers/json", params)
 
     async def events(self, call: Call) -> web.StreamResponse:
-        """Follow what happens to the containers of the stack and owner."""
+        """Follow what happens to the stack's containers of one owner."""
         labels = self._labels(_filters(call, {"type", "label", "event"}).get("label", ()))
         filters = {"type": ["container"], "label": labels, "event": EVENTS}
         return await self._daemon.relay(call.request, "GET", "/events", {"filters": json.dumps(filters)})
@@ -73,7 +72,7 @@ class Routes:
     def _labels(self, wanted: Sequence[str]) -> list[str]:
         """Return the labels to filter by. Raise `RefusedError` unless the owner's is among those that are wanted."""
         found = dict(label.partition("=")[::2] for label in wanted)
-        owner = self._owner.claim(found.get("galaxy.owner", ""))
+        owner = checked_owner(found)
         game = [f"galaxy.game={found['galaxy.game']}"] if "galaxy.game" in found else []
         return ["galaxy.backend=1", f"galaxy.stack={self._policy.stack}", f"galaxy.owner={owner}", *game]
 
@@ -81,7 +80,7 @@ class Routes:
         """Create an engine's container, as the driver would."""
         body = bodies.parse(call.body)
         asked = bodies.asked_container(body)
-        self._owner.claim(asked.labels.get("galaxy.owner", ""))
+        checked_owner(asked.labels)
         engine = containers.identity(asked.labels)
         if engine is None or call.params["name"] != engine.name:
             raise RefusedError("name: it is not that of the engine which the labels name")
@@ -114,7 +113,7 @@ class Routes:
         return await self._daemon.relay(call.request, call.request.method, path, call.params)
 
     def _is_ours(self, seen: Json) -> bool:
-        return self._owner.has(seen["Config"].get("Labels") or {}, self._policy.stack)
+        return self._policy.is_ours(seen["Config"].get("Labels") or {})
 
     async def image(self, call: Call) -> web.StreamResponse:
         """Show an image that may run."""
@@ -158,7 +157,7 @@ class Routes:
     async def network(self, call: Call) -> web.StreamResponse:
         """Show one of the engines' networks."""
         seen = await self._engines_network(call.found["id"])
-        if seen["Name"].startswith(PROBE) and self._owner.has(seen.get("Labels") or {}, self._policy.stack):
+        if seen["Name"].startswith(PROBE) and self._policy.is_ours(seen.get("Labels") or {}):
             self._remember(seen)
         return web.json_response(seen)
 
@@ -179,7 +178,7 @@ class Routes:
         """Create the engines' network, or a probe, as the driver would."""
         body = bodies.parse(call.body)
         asked = bodies.asked_network(body)
-        self._owner.claim(asked.labels.get("galaxy.owner", ""))
+        checked_owner(asked.labels)
         if not self._policy.has_network(asked.name):
             raise RefusedError(f"Name: {asked.name!r} is not the engines' network")
         made = bodies.network(body, frozenset(self._subnets), self._policy)
@@ -188,8 +187,8 @@ class Routes:
     async def delete_network(self, call: Call) -> web.StreamResponse:
         """Remove a network of our making."""
         seen = await self._engines_network(call.found["id"])
-        if not self._owner.has(seen.get("Labels") or {}, self._policy.stack):
-            raise RefusedError(f"the network {seen['Name']} is not of this stack and owner")
+        if not self._policy.is_ours(seen.get("Labels") or {}):
+            raise RefusedError(f"the network {seen['Name']} is not of this stack's making")
         return await self._daemon.relay(call.request, "DELETE", f"/networks/{seen['Id']}")
 
 

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from galaxy_engine.proxy.daemon import Upstream
-from galaxy_engine.proxy.policy import Owner, Policy, RefusedError
+from galaxy_engine.proxy.policy import Policy, RefusedError
 from galaxy_engine.proxy.routes import Call, Routes, find, parameters
 
 MOST_BODY = 256 * 1024
@@ -63,10 +63,10 @@ class Proxy:
 
 
 @contextlib.asynccontextmanager
-async def serving(policy: Policy, owner: Owner, daemon: str, listener: socket) -> AsyncIterator[None]:
+async def serving(policy: Policy, daemon: str, listener: socket) -> AsyncIterator[None]:
     """Serve at the socket for as long as the context lasts."""
     async with Upstream(daemon) as upstream:
-        proxy = Proxy(Routes(policy, owner, upstream))
+        proxy = Proxy(Routes(policy, upstream))
         server = web.Server(proxy.handle, handler_cancellation=True, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=STOP_WITHIN)
         await runner.setup()
@@ -95,12 +95,12 @@ def listen(address: str) -> socket:
     return listener
 
 
-async def serve(policy: Policy, owner: Owner, daemon: str, address: str) -> None:
+async def serve(policy: Policy, daemon: str, address: str) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with serving(policy, owner, daemon, listen(address)):
+    async with serving(policy, daemon, listen(address)):
         log("docker_proxy_started", address=address, daemon=daemon, stack=policy.stack)
         await stopped.wait()
 

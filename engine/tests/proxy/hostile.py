@@ -1,8 +1,10 @@
 """What a backend that was broken into would try: each request is refused, and none changes anything at the daemon."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from galaxy_engine.drivers.docker import containers
@@ -72,7 +74,7 @@ CONFIG: Mapping[str, Any] = {
 }
 LABELS: Mapping[str, str] = {
     "galaxy.stack": "green",
-    "galaxy.owner": "ffffffff-0000-4000-8000-000000000001",
+    "galaxy.owner": "everybody",
     "galaxy.backend": "2",
     "com.docker.compose.project": "blue",
 }
@@ -80,7 +82,7 @@ LABELS: Mapping[str, str] = {
 
 def body(network: str, image: Json) -> Json:
     """Return what the driver sends for the engine."""
-    spec = EngineSpec(ENGINE, "galaxy/game:1", {"GALAXY_TOKEN": "t"})
+    spec = EngineSpec(ENGINE, image["RepoTags"][0], {"GALAXY_TOKEN": "t"})
     return containers.config(spec, image, network, "network", None, {})
 
 
@@ -169,6 +171,11 @@ def calls(foreign: str, network: str) -> tuple[tuple[str, str], ...]:
     )
 
 
+def url(path: str) -> str:
+    """Return the path as it stands in a request."""
+    return quote(path, safe="/:?=&*%.-_")
+
+
 RAW: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
     (
         "two lengths",
@@ -194,3 +201,21 @@ RAW: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
     ),
 )
 """Heads, and what follows them, under which even the driver's own body of a create does not pass."""
+
+
+async def send(proxy: tuple[str, int], method: str, target: str, rest: bytes = b"\r\n") -> tuple[int, bytes]:
+    """Send a request byte by byte as it is written here, and return the answer's status and body; 0 for none."""
+    reader, writer = await asyncio.open_connection(*proxy)
+    writer.write(f"{method} {target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n".encode() + rest)
+    try:
+        answer = await reader.read()
+    except ConnectionResetError:
+        answer = b""
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]) if head else 0, body
+
+
+def framed(body: bytes) -> bytes:
+    """Return the end of a head, and the body."""
+    return b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
