@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from uuid import UUID
 
 import docker
 import pytest
@@ -84,9 +85,9 @@ class MadeStack:
         }
         return {kind: sorted(names) for kind, names in found.items()}
 
-    def engines(self) -> list[Container]:
-        """Return the engines of games, those of checks left out."""
-        wanted = [f"galaxy.stack={self.label}", "galaxy.game", f"{TITLE}=galaxy-game"]
+    def engines(self, game: UUID) -> list[Container]:
+        """Return the engines of a game; those of checks have games of their own."""
+        wanted = [f"galaxy.stack={self.label}", f"galaxy.game={game}", f"{TITLE}=galaxy-game"]
         return list(self._client.containers.list(filters={"label": wanted}))
 
 
@@ -108,24 +109,26 @@ def client(built: None) -> Iterator[docker.DockerClient]:
         yield client
 
 
-async def play(stack: MadeStack) -> None:
-    """Sign in by the code of a mail, and start a game."""
+async def play(stack: MadeStack) -> UUID:
+    """Have two people sign in by the codes of mails and start a game; return its id."""
     sink = Mailpit() if images.pulled(images.MAILPIT) else OwnSink()
     sink.url = f"http://127.0.0.1:{stack.mail}"
 
     async def code(challenge: Challenge) -> str:
         return await sink.code(challenge.email)
 
-    async with Galaxy(f"http://127.0.0.1:{stack.gateway}") as galaxy:
-        await galaxy.sign_in("ada@example.test", code)
-        game = await galaxy.create("Night", "galaxy@0.1.0", max_players=2, schedule={"interval": "1h"})
-        await galaxy.open_enrolment(game.id)
-        await galaxy.join(game.id)
-        await galaxy.machines(game.id, 1)
-        await galaxy.start(game.id)
+    address = f"http://127.0.0.1:{stack.gateway}"
+    async with Galaxy(address) as ada, Galaxy(address) as bob:
+        await asyncio.gather(ada.sign_in("ada@example.test", code), bob.sign_in("bob@example.test", code))
+        game = await ada.create("Night", "galaxy@0.1.0", max_players=2, schedule={"interval": "1h"})
+        await ada.open_enrolment(game.id)
+        await ada.join(game.id)
+        await bob.join(game.id)
+        await ada.start(game.id)
         async with asyncio.timeout(60):
-            while (await galaxy.game(game.id)).state != "running":
+            while (await ada.game(game.id)).state != "running":  # noqa: ASYNC110 - of another process
                 await asyncio.sleep(0.2)
+    return game.id
 
 
 @pytest.mark.parametrize("folder", ["local-dev", "dev-deploy"])
@@ -143,8 +146,8 @@ async def test_stack(folder: str, client: docker.DockerClient, tmp_path: Path) -
         if folder == "dev-deploy":
             with pytest.raises(NotFound):
                 left.reload()
-        await play(stack)
-        [engine] = stack.engines()
+        game = await play(stack)
+        [engine] = stack.engines(game)
         reaches_neither_backend_nor_proxy(stack, client, engine)
         neighbours.check()
         stack.make("clean-engines")

@@ -81,7 +81,8 @@ def listen(address: str) -> socket:
     """Return a socket that listens at `unix:///path` or `host:port`. Raise ValueError or OSError if it cannot."""
     if address.startswith("unix://"):
         path = Path(address.removeprefix("unix://"))
-        path.unlink(missing_ok=True)
+        if path.is_socket():  # of a proxy that was killed
+            path.unlink()
         listener = socket(AF_UNIX, SOCK_STREAM)
         listener.bind(str(path))
         path.chmod(0o660)

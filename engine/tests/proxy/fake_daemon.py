@@ -1,5 +1,6 @@
 """A Docker daemon in memory: what the driver `docker` asks for, and everything else is noted and done with 200."""
 
+import asyncio
 import hashlib
 import itertools
 import json
@@ -26,13 +27,16 @@ class FakeDaemon:
         self.networks: dict[str, Json] = {}
         self.asked: list[str] = []
         self.calls: list[tuple[str, str, bytes]] = []
+        self.endless = False
+        """Whether the stream of events goes on until its reader leaves, which `left` says."""
+        self.left = asyncio.Event()
         self._numbers = itertools.count(1)
         self.address = ""
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Self]:
         """Serve at a free port."""
-        runner = web.ServerRunner(web.Server(self._answer))
+        runner = web.ServerRunner(web.Server(self._answer, handler_cancellation=True))
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -68,10 +72,21 @@ class FakeDaemon:
         body = await request.read()
         self.asked.append(f"{request.method} {request.path_qs}")
         parts = request.path.strip("/").split("/")
+        if parts[0] == "events" and self.endless:
+            return await self._stream(request)
         if request.method == "GET":
             return self._question(request, parts)
         self.calls.append((request.method, request.path_qs, body))
         return self._change(request, parts, json.loads(body or b"{}"))
+
+    async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.left.set()
+        return response
 
     def _question(self, request: web.BaseRequest, parts: list[str]) -> web.Response:
         if parts == ["version"]:

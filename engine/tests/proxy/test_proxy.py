@@ -1,5 +1,6 @@
 """The proxy before a daemon in memory: what the driver does passes, what a hostile backend tries does not."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -77,6 +78,19 @@ async def test_lists_and_events_are_of_the_stack_and_owner(daemon: FakeDaemon, d
     queries = [URL(line.split()[1]).query for line in daemon.asked if "filters" in line]
     filters = [json.loads(query["filters"]) for query in queries]
     assert [set(each["label"]) - {f"galaxy.game={GAME}"} for each in filters] == [narrowed, narrowed]
+
+
+async def test_reader_of_events_leaves(daemon: FakeDaemon, proxy: tuple[str, int]) -> None:
+    """A stream begins before there is an event, and ends at the daemon when its reader leaves."""
+    daemon.endless = True
+    filters = json.dumps({"label": [f"galaxy.owner={OWNER}"]})
+    reader, writer = await asyncio.open_connection(*proxy)
+    writer.write(f"GET {hostile.url('/events?filters=' + filters)} HTTP/1.1\r\nHost: docker\r\n\r\n".encode())
+    async with asyncio.timeout(30):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        assert not daemon.left.is_set()
+        writer.close()
+        await daemon.left.wait()
 
 
 def refused_bodies() -> list[Any]:
