@@ -4,8 +4,8 @@ import asyncio
 import os
 import secrets
 from base64 import b64encode
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -193,6 +193,16 @@ class Stack:
         ]
         found: list[Container] = self.backends[0].container.client.containers.list(all=True, filters={"label": wanted})
         return found
+
+    @contextmanager
+    def tagged(self, image: str, name: str) -> Iterator[None]:
+        """Let an image have another name within the block."""
+        client = self.backends[0].container.client
+        client.images.get(image).tag(name)
+        try:
+            yield
+        finally:
+            client.images.remove(name)
 
     def logs(self) -> str:
         """Return what backends and gateways wrote."""
