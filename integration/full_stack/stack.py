@@ -260,7 +260,7 @@ class Stack:
                 with suppress(APIError):
                     container.remove(force=True, v=True)
         for network in client.networks.list(filters=mine):
-            with suppress(APIError):  # what keeps it is told by whatever failed before
+            with suppress(APIError):  # what keeps it shows in the failure before
                 network.remove()
 
     def _service(
@@ -332,7 +332,7 @@ def _logs(service: Service) -> str:
 
 
 async def _together(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Take steps side by side, each to its end, and raise the first failure."""
+    """Run steps side by side, each to its end, and raise the first failure."""
     for outcome in await asyncio.gather(*steps, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
