@@ -49,11 +49,19 @@ class OrderCommits:
         outcome: asyncio.Future[Put | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(given, outcome))
         if len(self._tasks) < _AT_ONCE:
-            # in a context of its own: the transaction belongs to no single request
-            task = asyncio.create_task(self._drain(), name="order commits", context=contextvars.Context())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin()
         return await outcome
+
+    def _begin(self) -> None:
+        # in a context of its own: the transaction belongs to no single request
+        task = asyncio.create_task(self._drain(), name="order commits", context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if self._waiting and not self._tasks and not task.cancelled():
+            self._begin()  # for a set that came after the task's last look, while it still counted
 
     async def _drain(self) -> None:
         while taken := self._next_sets():

@@ -113,10 +113,7 @@ class Commits:
         outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(turn, outcome))
         if len(self._tasks) < _AT_ONCE:
-            # in a context of its own: the set belongs to no single turn's request
-            task = asyncio.create_task(self._drain(), name="turn commits", context=contextvars.Context())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin()
         return await outcome
 
     @property
@@ -132,6 +129,17 @@ class Commits:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self) -> None:
+        # in a context of its own: the set belongs to no single turn's request
+        task = asyncio.create_task(self._drain(), name="turn commits", context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if self._waiting and not self._tasks and not task.cancelled():
+            self._begin()  # for a turn that came after the task's last look, while it still counted
 
     async def _drain(self) -> None:
         while self._waiting:
@@ -162,7 +170,7 @@ class Commits:
                     self._context.log.warning("turn_set_split", games=len(waiting), exc_info=error)
                     for each in waiting:
                         await self._settle([each])
-                else:
+                elif not waiting[0].outcome.done():
                     waiting[0].outcome.set_exception(error)
             else:
                 for each in waiting:

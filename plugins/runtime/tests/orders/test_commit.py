@@ -74,3 +74,27 @@ async def test_who_stopped_waiting_is_left_out(world: Any, commits: Any) -> None
     assert (await tasks[0]).revision == 1
     await asyncio.gather(*commits._tasks)
     assert await world.rows("SELECT seat FROM runtime_orders") == [(1,)]
+
+
+async def test_a_set_that_comes_as_the_last_transactions_end_is_written() -> None:
+    """Both tasks have looked for the last time, and count no more as those that will write it."""
+    nothing: Any = None
+    commits: Any = commit.OrderCommits(nothing, nothing, nothing)
+    go_on = asyncio.Event()
+
+    async def write(sets: Any) -> dict[Any, Any]:
+        await go_on.wait()
+        return {}
+
+    async def late() -> Any:
+        await go_on.wait()
+        return await commits.put(_set(new_id(), 1))
+
+    commits._write = write
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        for _ in range(2):
+            tasks.create_task(commits.put(_set(new_id(), 1)))
+            await asyncio.sleep(0.01)  # until it is being written
+        tasks.create_task(late())
+        await asyncio.sleep(0.01)
+        go_on.set()
