@@ -175,18 +175,18 @@ class Commits:
             else:
                 for each in waiting:
                     if not each.outcome.done():
-                        each.outcome.set_result(each.turn.made.game_id in committed)
+                        each.outcome.set_result(each.turn.claim.key in committed)
 
-    async def _write(self, turns: Sequence[ComputedTurn]) -> set[UUID]:
-        """Commit those turns whose claims are held, and return their games."""
+    async def _write(self, turns: Sequence[ComputedTurn]) -> set[tuple[UUID, int]]:
+        """Commit those turns whose claims are held, and return the claims' keys."""
         async with self._context.database.transaction() as connection:
             keys = [turn.claim.key for turn in turns]
             held = await queries.lock_held(connection, keys, self._time.shift)
-            moved = [_advanced(turn, held[turn.made.game_id]) for turn in turns if turn.made.game_id in held]
+            moved = [_advanced(turn, held[turn.claim.key]) for turn in turns if turn.claim.key in held]
             if moved:
                 await self._move(connection, moved)
         for turn in turns:
-            if turn.made.game_id not in held:
+            if turn.claim.key not in held:
                 log = self._context.log
                 log.info("turn_claim_superseded", game_id=str(turn.made.game_id), turn=turn.claim.turn)
         return set(held)

@@ -20,7 +20,7 @@ def _commits(write: Any) -> Any:
 
 
 def _turn(game: int) -> Any:
-    return SimpleNamespace(size=1, made=SimpleNamespace(game_id=game))
+    return SimpleNamespace(size=1, claim=SimpleNamespace(key=game))
 
 
 async def test_a_turn_that_comes_as_the_last_transactions_end_is_committed() -> None:
@@ -29,7 +29,7 @@ async def test_a_turn_that_comes_as_the_last_transactions_end_is_committed() -> 
 
     async def write(turns: Any) -> set[int]:
         await go_on.wait()
-        return {each.made.game_id for each in turns}
+        return {each.claim.key for each in turns}
 
     commits = _commits(write)
 
@@ -51,7 +51,7 @@ async def test_a_turn_that_fails_after_its_claim_is_lost_keeps_no_other_from_its
     tasks: list[asyncio.Task[bool]] = []
 
     async def write(turns: Any) -> set[int]:
-        games = {each.made.game_id for each in turns}
+        games = {each.claim.key for each in turns}
         if games == {1}:
             tasks[0].cancel()
             await asyncio.sleep(0)
@@ -65,3 +65,25 @@ async def test_a_turn_that_fails_after_its_claim_is_lost_keeps_no_other_from_its
         async with asyncio.timeout(5):
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(outcomes[0], asyncio.CancelledError) and outcomes[1:] == [True, True]
+
+
+async def test_a_claim_that_was_lost_is_not_committed_with_the_one_after_it(world: Any, monkeypatch: Any) -> None:
+    """Two turns of one game in a set: the fence of each is its own."""
+    await world.plugin.turns.close()
+    game = await world.playing(turn_lease=2, turn_claimed_at=world.clock.now())
+    moved: list[int] = []
+
+    async def move(self: Any, connection: Any, turns: Any) -> None:
+        moved.extend(each.lease for each in turns)
+
+    monkeypatch.setattr(commit.Commits, "_move", move)
+    monkeypatch.setattr(commit, "_advanced", lambda turn, held: turn.claim)
+    commits: Any = commit.Commits(world.plugin._context, world.plugin._cache, world.plugin.time, world.table)
+    turns: list[Any] = [
+        SimpleNamespace(
+            size=1, made=SimpleNamespace(game_id=game), claim=SimpleNamespace(key=(game, lease), lease=lease, turn=0)
+        )
+        for lease in (1, 2)
+    ]
+    outcomes = await asyncio.gather(*(commits.commit(turn) for turn in turns))
+    assert (outcomes, moved) == ([False, True], [2])
