@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from galaxy_contracts.runtime import Submission
 from galaxy_kernel.api import new_id
@@ -82,9 +83,9 @@ async def test_a_set_that_comes_as_the_last_transactions_end_is_written() -> Non
     commits: Any = commit.OrderCommits(nothing, nothing, nothing)
     go_on = asyncio.Event()
 
-    async def write(sets: Any) -> dict[Any, Any]:
+    async def write(sets: Any) -> Any:
         await go_on.wait()
-        return {}
+        return {}, ()
 
     async def late() -> Any:
         await go_on.wait()
@@ -98,3 +99,18 @@ async def test_a_set_that_comes_as_the_last_transactions_end_is_written() -> Non
         tasks.create_task(late())
         await asyncio.sleep(0.01)
         go_on.set()
+
+
+async def test_a_locked_record_holds_up_no_other_game(world: Any, commits: Any) -> None:
+    """Sets of other games are stored meanwhile, and those of the locked one after it, in their order."""
+    locked, *others = [await world.playing() for _ in range(4)]
+    async with asyncio.timeout(8), world.database.transaction() as connection:
+        await connection.execute(text("UPDATE runtime_records SET phase = phase WHERE game_id = :id"), {"id": locked})
+        first, *rest = [asyncio.create_task(commits.put(_set(game, 1))) for game in (locked, *others)]
+        assert [each.revision for each in await asyncio.gather(*rest)] == [1, 1, 1]
+        more = [asyncio.create_task(commits.put(_set(game, 2))) for game in (locked, others[0])]
+        assert (await more[1]).revision == 1
+        assert not first.done() and not more[0].done()
+    async with asyncio.timeout(5):
+        assert [each.revision for each in await asyncio.gather(first, more[0])] == [1, 1]
+    assert not commits._alone
