@@ -5,7 +5,8 @@ they make due, or changes nothing; whoever sent one hears "accepted" only after 
 is unknown, the error is raised to all of them: sent again it is the same set.
 
 A transaction that fails, but not because the database is away, is done again set by set, so that what is wrong with one
-keeps no other from being stored.
+keeps no other from being stored. One of several sets waits for no lock on a record: a set whose record somebody else
+has locked is stored by itself, so that only those of the same game wait with it.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ SETS = 32
 """Sets in one transaction, at most."""
 _AT_ONCE = 2
 """Transactions at once: while one waits for its COMMIT, the next is written."""
+_ALONE = 8
+"""Transactions beside them that wait for a lock: each has a connection."""
 
 
 class _Waiting(msgspec.Struct, frozen=True, eq=False):
@@ -43,17 +46,32 @@ class OrderCommits:
         self._writing: set[UUID] = set()
         """Games of which a set is being written: the next one would only wait for the same lock."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._alone: dict[UUID, asyncio.Task[None]] = {}
+        """By games: what waits for a lock that somebody else has."""
+        self._connections = asyncio.Semaphore(_ALONE)
 
     async def put(self, given: NewSet) -> Put | None:
         """Store a set; return None where its turn takes no orders any more, or the stored revision is another."""
         outcome: asyncio.Future[Put | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(given, outcome))
         if len(self._tasks) < _AT_ONCE:
-            # in a context of its own: the transaction belongs to no single request
-            task = asyncio.create_task(self._drain(), name="order commits", context=contextvars.Context())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin()
         return await outcome
+
+    def _begin(self) -> None:
+        # in a context of its own: the transaction belongs to no single request
+        task = asyncio.create_task(self._drain(), name="order commits", context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not self._tasks and not task.cancelled():
+            self._go_on()  # a set may have come after the task's last look, while it still counted
+
+    def _go_on(self) -> None:
+        if len(self._tasks) < _AT_ONCE and any(each.given.game_id not in self._alone for each in self._waiting):
+            self._begin()
 
     async def _drain(self) -> None:
         while taken := self._next_sets():
@@ -75,7 +93,7 @@ class OrderCommits:
             if each.outcome.done():
                 continue
             game = each.given.game_id
-            if len(taken) < SETS and game not in taken and game not in self._writing:
+            if len(taken) < SETS and not (game in taken or game in self._writing or game in self._alone):
                 taken[game] = each
             else:
                 left.append(each)
@@ -84,7 +102,7 @@ class OrderCommits:
 
     async def _settle(self, waiting: Sequence[_Waiting]) -> None:
         try:
-            stored = await self._write([each.given for each in waiting])
+            stored, passed_over = await self._write([each.given for each in waiting])
         except Exception as error:
             if len(waiting) > 1 and not is_unavailable(error):
                 self._context.log.warning("order_set_split", sets=len(waiting), exc_info=error)
@@ -96,14 +114,32 @@ class OrderCommits:
                     each.outcome.set_exception(error)
         else:
             for each in waiting:
-                if not each.outcome.done():
+                if each.given.game_id in passed_over:
+                    self._begin_alone(each)
+                elif not each.outcome.done():
                     each.outcome.set_result(stored.get(each.given.game_id))
 
-    async def _write(self, sets: Sequence[NewSet]) -> dict[UUID, Put]:
+    def _begin_alone(self, waiting: _Waiting) -> None:
+        game = waiting.given.game_id
+        task = asyncio.create_task(self._settle_alone(waiting), name="order commit", context=contextvars.Context())
+        self._alone[game] = task
+        task.add_done_callback(lambda ended: self._ended_alone(game, ended))
+
+    async def _settle_alone(self, waiting: _Waiting) -> None:
+        async with self._connections:
+            if not waiting.outcome.done():
+                await self._settle([waiting])
+
+    def _ended_alone(self, game: UUID, task: "asyncio.Task[None]") -> None:
+        del self._alone[game]
+        if not task.cancelled():
+            self._go_on()
+
+    async def _write(self, sets: Sequence[NewSet]) -> tuple[dict[UUID, Put], Collection[UUID]]:
         async with self._context.database.transaction() as connection:
-            stored = await queries.put(connection, sets, self._time.shift)
+            stored, passed_over = await queries.put(connection, sets, self._time.shift)
             await self._publish(connection, stored.values())
-        return stored
+        return stored, passed_over
 
     async def _publish(self, connection: Connection, stored: Collection[Put]) -> None:
         """Have memory show what has changed, and the turns run that are due."""

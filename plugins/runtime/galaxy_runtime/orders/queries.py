@@ -1,6 +1,6 @@
 """Every statement about orders, as functions of a connection."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -22,14 +22,24 @@ _COLUMNS = ", ".join(f"r.{name}" for name in Record.__struct_fields__)
 _GAME, _TURN = bindparam("game_id", type_=Uuid), bindparam("turn", type_=Integer)
 _ROWS = bindparam("rows", type_=JSONB)
 
-_LOCK_OPEN = text(f"""
+_OPEN = f"""
     SELECT r.game_id FROM runtime_records AS r
     JOIN jsonb_to_recordset(:rows) AS given (game_id uuid, turn int, seat smallint)
         ON r.game_id = given.game_id AND r.turn = given.turn
     WHERE NOT r.ended AND r.orders_closed_at IS NULL AND (NOT r.playing OR r.skip_next OR r.next_turn_at > {NOW})
         AND given.seat = ANY (r.awaiting)
-    ORDER BY r.game_id FOR UPDATE OF r
+"""  # noqa: S608  constants
+
+_LOCK_OPEN = text(f"""
+    WITH locked AS ({_OPEN} FOR UPDATE OF r) SELECT game_id, true AS locked FROM locked
 """).bindparams(_ROWS, SHIFT)  # noqa: S608  constants
+
+_LOCK_FREE = text(f"""
+    WITH open AS ({_OPEN}), locked AS ({_OPEN} FOR UPDATE OF r SKIP LOCKED)
+    SELECT open.game_id, locked.game_id IS NOT NULL AS locked
+    FROM open LEFT JOIN locked ON locked.game_id = open.game_id
+""").bindparams(_ROWS, SHIFT)  # noqa: S608  constants
+"""For several games: none waits for the lock on another's record."""
 
 _ALL_FINAL = """r.playing AND stored.final AND r.run_when_final AND NOT EXISTS (
     SELECT 1 FROM unnest(r.awaiting) AS waited (seat)
@@ -112,21 +122,30 @@ class Put(msgspec.Struct, frozen=True):
     record: Record
 
 
-async def put(connection: Connection, sets: Sequence[NewSet], shift: timedelta) -> dict[UUID, Put]:
-    """Store sets of different games; return, by game, those whose turns take orders and whose revisions fit."""
+async def put(
+    connection: Connection, sets: Sequence[NewSet], shift: timedelta
+) -> tuple[dict[UUID, Put], Collection[UUID]]:
+    """Store sets of different games; return, by game, those whose turns take orders and whose revisions fit.
+
+    Beside them return the games that were passed over, since somebody else had locked their records: a set that is
+    stored by itself waits for that.
+    """
     rows = {each.game_id: _row(each) for each in sets}
-    found = await connection.execute(_LOCK_OPEN, {"rows": list(rows.values()), "shift": shift})
-    locked = {game_id for (game_id,) in found}
+    statement = _LOCK_OPEN if len(sets) == 1 else _LOCK_FREE
+    found = (await connection.execute(statement, {"rows": list(rows.values()), "shift": shift})).all()
+    locked = {row.game_id for row in found if row.locked}
+    passed_over = {row.game_id for row in found if not row.locked}
     accepted = [each for each in sets if each.game_id in locked]
     if not accepted:
-        return {}
+        return {}, passed_over
     values = {
         "rows": [rows[each.game_id] for each in accepted],
         "sets": [each.document for each in accepted],
         "shift": shift,
     }
     stored = await connection.execute(_PUT, values)
-    return {row.game_id: Put(row.revision, row.trigger == Trigger.FINAL, record_of(row)) for row in stored}
+    puts = {row.game_id: Put(row.revision, row.trigger == Trigger.FINAL, record_of(row)) for row in stored}
+    return puts, passed_over
 
 
 def _row(given: NewSet) -> dict[str, Any]:

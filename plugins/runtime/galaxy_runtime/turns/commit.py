@@ -113,10 +113,7 @@ class Commits:
         outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(turn, outcome))
         if len(self._tasks) < _AT_ONCE:
-            # in a context of its own: the set belongs to no single turn's request
-            task = asyncio.create_task(self._drain(), name="turn commits", context=contextvars.Context())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin()
         return await outcome
 
     @property
@@ -132,6 +129,17 @@ class Commits:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self) -> None:
+        # in a context of its own: the set belongs to no single turn's request
+        task = asyncio.create_task(self._drain(), name="turn commits", context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if self._waiting and not self._tasks and not task.cancelled():
+            self._begin()  # for a turn that came after the task's last look, while it still counted
 
     async def _drain(self) -> None:
         while self._waiting:
@@ -167,18 +175,18 @@ class Commits:
             else:
                 for each in waiting:
                     if not each.outcome.done():
-                        each.outcome.set_result(each.turn.made.game_id in committed)
+                        each.outcome.set_result(each.turn.claim.key in committed)
 
-    async def _write(self, turns: Sequence[ComputedTurn]) -> set[UUID]:
-        """Commit those turns whose claims are held, and return their games."""
+    async def _write(self, turns: Sequence[ComputedTurn]) -> set[tuple[UUID, int]]:
+        """Commit those turns whose claims are held, and return the claims' keys."""
         async with self._context.database.transaction() as connection:
             keys = [turn.claim.key for turn in turns]
             held = await queries.lock_held(connection, keys, self._time.shift)
-            moved = [_advanced(turn, held[turn.made.game_id]) for turn in turns if turn.made.game_id in held]
+            moved = [_advanced(turn, held[turn.claim.key]) for turn in turns if turn.claim.key in held]
             if moved:
                 await self._move(connection, moved)
         for turn in turns:
-            if turn.made.game_id not in held:
+            if turn.claim.key not in held:
                 log = self._context.log
                 log.info("turn_claim_superseded", game_id=str(turn.made.game_id), turn=turn.claim.turn)
         return set(held)

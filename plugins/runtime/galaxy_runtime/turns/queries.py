@@ -190,11 +190,11 @@ _HELD_COLUMNS = (
 )
 _LOCK_HELD = (
     text(f"""
-    SELECT {", ".join(f"r.{name}" for name in _HELD_COLUMNS)}, {NOW} AS now
+    SELECT {", ".join(f"r.{name}" for name in _HELD_COLUMNS)}, r.turn_lease, {NOW} AS now
     FROM runtime_records AS r JOIN {_MINE} ON {_HELD} ORDER BY r.game_id FOR UPDATE OF r
     """)  # noqa: S608  constants
     .bindparams(SHIFT, _IDS, _LEASES)
-    .columns(*(_records[name] for name in _HELD_COLUMNS), column("now", DateTime(timezone=True)))
+    .columns(*(_records[name] for name in (*_HELD_COLUMNS, "turn_lease")), column("now", DateTime(timezone=True)))
 )
 
 _ADVANCE = (
@@ -387,10 +387,10 @@ async def release(connection: Connection, keys: Sequence[tuple[UUID, int]], shif
 
 async def lock_held(
     connection: Connection, keys: Sequence[tuple[UUID, int]], shift: timedelta
-) -> dict[UUID, HeldRecord]:
-    """Lock, in the order of ids, the records whose claims are held, and return them."""
+) -> dict[tuple[UUID, int], HeldRecord]:
+    """Lock, in the order of ids, the records whose claims are held, and return them by the keys of the claims."""
     result = await connection.execute(_LOCK_HELD, {**_keys(keys), "shift": shift})
-    return {row.game_id: _held(row) for row in result}
+    return {(row.game_id, row.turn_lease): _held(row) for row in result}
 
 
 async def advance(connection: Connection, rows: Sequence[Mapping[str, Any]], keep: int) -> list[Record]:

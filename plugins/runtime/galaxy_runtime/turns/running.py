@@ -61,7 +61,12 @@ class Inputs:
     def __init__(self, context: Context[RuntimeSettings], time: DatabaseTime, claims: Sequence[Claim]) -> None:
         """Begin to read."""
         self._context, self._time = context, time
-        self._reading = asyncio.create_task(self._read([claim.key for claim in claims]), name="input of turns")
+        self._reading = asyncio.create_task(self._read_together([claim.key for claim in claims]), name="input of turns")
+
+    @property
+    def reading(self) -> bool:
+        """Whether the statement has not ended."""
+        return not self._reading.done()
 
     async def close(self) -> None:
         """Stop reading."""
@@ -71,12 +76,23 @@ class Inputs:
     async def of(self, claim: Claim) -> Row[Any] | None:
         """Return what a turn is computed from; None when its claim is no longer held.
 
-        One that was left out, since the states of others were large, is read by itself.
+        One that was left out, since the states of others were large, is read by itself. A row is returned once, so that
+        a turn that takes long keeps the states of no others in memory.
         """
         rows = await asyncio.shield(self._reading)
-        return rows.get(claim.game_id) or (await self._read([claim.key])).get(claim.game_id)
+        return rows.pop(claim.game_id, None) or (await self._read([claim.key])).get(claim.game_id)
 
-    async def _read(self, keys: Sequence[tuple[UUID, int]]) -> Mapping[UUID, Row[Any]]:
+    async def _read_together(self, keys: Sequence[tuple[UUID, int]]) -> dict[UUID, Row[Any]]:
+        """Return nothing where reading fails: then each is read by itself, and one's fault is no attempt of another."""
+        try:
+            return await self._read(keys)
+        except Exception as error:
+            if is_unavailable(error):
+                raise
+            self._context.log.warning("turn_inputs_split", games=len(keys), exc_info=error)
+            return {}
+
+    async def _read(self, keys: Sequence[tuple[UUID, int]]) -> dict[UUID, Row[Any]]:
         async with self._context.database.reading() as connection:
             return await queries.read_inputs(connection, keys, _MOST_BYTES, self._time.shift)
 

@@ -105,7 +105,7 @@ class TurnService:
         try:
             async with self._context.database.transaction() as connection:
                 held = await queries.lock_held(connection, [claim.key], self._time.shift)
-                if (record := held.get(claim.game_id)) is not None:
+                if (record := held.get(claim.key)) is not None:
                     await self._stop(connection, claim.game_id, failure, claim.image, claim.turn, record.now)
         except Exception as error:
             if is_unavailable(error):

@@ -48,8 +48,8 @@ class TurnWorker:
         self._running: dict[asyncio.Task[None], Claim] = {}
         self._adjudicating: set[tuple[UUID, int]] = set()
         """Claims of those that hold a slot: they have no answer of their engine yet."""
-        self._inputs: Inputs | None = None
-        """Of the last pass that claimed."""
+        self._inputs: Sequence[Inputs] = ()
+        """Of the last pass that claimed, and those that are being read."""
         self._stopping = False
         self._more = False
         """Whether turns may wait for a free slot: then one that becomes free begins the next pass."""
@@ -60,9 +60,13 @@ class TurnWorker:
             return None
         return await self._claim(now)
 
+    @property
+    def _free(self) -> int:
+        return min(self._context.settings.turn_concurrency - len(self._adjudicating), self._commits.room)
+
     async def _claim(self, now: datetime) -> bool | timedelta | None:
         looked_at = asyncio.get_running_loop().time()
-        free = min(self._context.settings.turn_concurrency - len(self._adjudicating), self._commits.room)
+        free = self._free
         self._more = free <= 0
         if self._more:
             return None
@@ -73,7 +77,7 @@ class TurnWorker:
         found_work(claims)
         self._start(claims)
         if self._more:
-            return len(claims) < free
+            return self._free > 0  # also those that became free meanwhile
         seconds = await self._turns.seconds_until_due(now)
         return None if seconds is None else wait_for_turn(seconds, asyncio.get_running_loop().time() - looked_at)
 
@@ -84,8 +88,8 @@ class TurnWorker:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        if self._inputs is not None:
-            await self._inputs.close()
+        for inputs in self._inputs:
+            await inputs.close()
         await self._commits.close()
         if running:
             await self._turns.release(list(running.values()))
@@ -94,7 +98,8 @@ class TurnWorker:
         """Begin claimed turns, each in a context of its own: they outlive the pass that claimed them."""
         if not claims:
             return
-        self._inputs = inputs = self._runner.read(claims)
+        inputs = self._runner.read(claims)
+        self._inputs = [*(each for each in self._inputs if each.reading), inputs]
         for claim in claims:
             task = asyncio.create_task(
                 self._run(claim, inputs), name=f"turn of {claim.game_id}", context=contextvars.Context()

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import text
 
 from galaxy_contracts.runtime import Submission
 from galaxy_kernel.api import new_id
@@ -74,3 +75,42 @@ async def test_who_stopped_waiting_is_left_out(world: Any, commits: Any) -> None
     assert (await tasks[0]).revision == 1
     await asyncio.gather(*commits._tasks)
     assert await world.rows("SELECT seat FROM runtime_orders") == [(1,)]
+
+
+async def test_a_set_that_comes_as_the_last_transactions_end_is_written() -> None:
+    """Both tasks have looked for the last time, and count no more as those that will write it."""
+    nothing: Any = None
+    commits: Any = commit.OrderCommits(nothing, nothing, nothing)
+    go_on = asyncio.Event()
+
+    async def write(sets: Any) -> Any:
+        await go_on.wait()
+        return {}, ()
+
+    async def late() -> Any:
+        await go_on.wait()
+        return await commits.put(_set(new_id(), 1))
+
+    commits._write = write
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        for _ in range(2):
+            tasks.create_task(commits.put(_set(new_id(), 1)))
+            await asyncio.sleep(0.01)  # until it is being written
+        tasks.create_task(late())
+        await asyncio.sleep(0.01)
+        go_on.set()
+
+
+async def test_a_locked_record_holds_up_no_other_game(world: Any, commits: Any) -> None:
+    """Sets of other games are stored meanwhile, and those of the locked one after it, in their order."""
+    locked, *others = [await world.playing() for _ in range(4)]
+    async with asyncio.timeout(8), world.database.transaction() as connection:
+        await connection.execute(text("UPDATE runtime_records SET phase = phase WHERE game_id = :id"), {"id": locked})
+        first, *rest = [asyncio.create_task(commits.put(_set(game, 1))) for game in (locked, *others)]
+        assert [each.revision for each in await asyncio.gather(*rest)] == [1, 1, 1]
+        more = [asyncio.create_task(commits.put(_set(game, 2))) for game in (locked, others[0])]
+        assert (await more[1]).revision == 1
+        assert not first.done() and not more[0].done()
+    async with asyncio.timeout(5):
+        assert [each.revision for each in await asyncio.gather(first, more[0])] == [1, 1]
+    assert not commits._alone

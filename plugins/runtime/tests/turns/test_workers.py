@@ -6,10 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from turn_play import LONG, made, pass_time
+from turn_play import LONG, made, pass_time, shows
 
 from galaxy_runtime.turns import commit, queries, running
-from galaxy_runtime.turns.workers import wait_for_turn
+from galaxy_runtime.turns.workers import TurnWorker, wait_for_turn
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,52 @@ async def test_large_states_are_read_by_themselves(make_world: Any, monkeypatch:
     for game in games:
         await made(world, game, 1)
     assert sorted(statements) == [1, 1, 3]
+
+
+async def test_what_is_wrong_with_one_input_is_no_attempt_of_another(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the statement for a pass fails each turn reads by itself, and its own fault is its own."""
+    world = await make_world(held=True)
+    games = [await world.playing() for _ in range(3)]
+    read = queries.read_inputs
+
+    async def failing(connection: Any, keys: Any, most_bytes: int, shift: Any) -> Any:
+        if games[0] in {game for game, _ in keys}:
+            raise ValueError("a state that cannot be read")
+        return await read(connection, keys, most_bytes, shift)
+
+    monkeypatch.setattr(queries, "read_inputs", failing)
+    pass_time(world, LONG)
+    for game in games[1:]:
+        await made(world, game, 1)
+    await shows(world, games[0], turn_failure="internal_error", turn_claimed_at=None)
+
+
+async def test_a_slow_turn_keeps_no_other_input_in_memory(make_world: Any) -> None:
+    """What was read for a turn is returned to it, and forgotten."""
+    world = await make_world(held=True)
+    await world.plugin.turns.close()
+    game = await world.playing(turn_lease=1, turn_claimed_at=world.clock.now())
+    inputs: Any = running.Inputs(world.plugin._context, world.plugin.time, [SimpleNamespace(key=(game, 1))])
+    claim: Any = SimpleNamespace(game_id=game, key=(game, 1))
+    assert (await inputs.of(claim)).game_id == game
+    assert inputs._reading.result() == {}
+
+
+async def test_a_slot_that_becomes_free_while_others_are_claimed_is_used_at_once() -> None:
+    """The next pass follows without a wait where turns are left and a turn has ended during the claim."""
+    worker: Any = None
+
+    async def claim(limit: int, until: Any) -> tuple[list[Any], bool]:
+        assert limit == 1
+        worker._adjudicating.clear()
+        return [SimpleNamespace()], True
+
+    nothing: Any = None
+    context: Any = SimpleNamespace(settings=SimpleNamespace(turn_concurrency=2))
+    turns: Any = SimpleNamespace(claim=claim, renew=None)
+    worker = TurnWorker(context, nothing, turns, nothing, commit.Commits(nothing, nothing, nothing, nothing), nothing)
+    worker._adjudicating.add("busy")
+    worker._start = lambda claims: worker._adjudicating.add("claimed")
+    assert await worker._claim(nothing) is True
