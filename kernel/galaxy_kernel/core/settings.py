@@ -50,7 +50,7 @@ class KernelSettings(ProcessSettings):
     http_listen_addr: ListenAddress = "127.0.0.1:8080"
     """Where the HTTP API listens."""
     http_max_body: int = Field(default=262_144, ge=1024)
-    """Largest request body in bytes, unless a route says otherwise."""
+    """Largest request body in bytes, unless a route says otherwise; players' routes take 16 KiB at most."""
     http_max_connections: int = Field(default=4096, ge=16)
     """Most connections to the HTTP API at a time; fewer where the process may not have as many descriptors."""
     http_max_connections_per_client: int = Field(default=512, ge=4)

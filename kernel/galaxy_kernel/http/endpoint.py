@@ -19,8 +19,9 @@ from galaxy_kernel.http.parameters import refuse_query
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.signature import Signature
 
-PUBLIC_BODY = 16_384
-"""Bytes of a body on a route of access `public`, unless the route says otherwise: nobody is known there."""
+USUAL_BODY = 16_384
+"""Bytes of a body on a route of access `public` or `user`, unless the route says otherwise: anybody can sign in."""
+_ANYBODYS = (Access.PUBLIC, Access.USER)
 
 
 class Endpoint:
@@ -33,6 +34,7 @@ class Endpoint:
             "_handler",
             "_json_always",
             "_limit",
+            "_parsing",
             "_recorded",
             "_respond",
             "_serialise",
@@ -41,11 +43,14 @@ class Endpoint:
         *("plugin", "route", "signature"),
     )
 
-    def __init__(self, plugin: str, route: Route, signature: Signature, *, max_body: int) -> None:
+    def __init__(
+        self, plugin: str, route: Route, signature: Signature, *, max_body: int, parsing: body.Parsing
+    ) -> None:
         self.plugin, self.route, self.signature = plugin, route, signature
         self._access, self._handler = route.access, route.handler
         self._audited = route.access is Access.ADMIN and route.method != "GET"
-        usual = min(max_body, PUBLIC_BODY) if route.access is Access.PUBLIC else max_body
+        self._parsing = parsing
+        usual = min(max_body, USUAL_BODY) if route.access in _ANYBODYS else max_body
         self._limit = usual if route.max_body is None else route.max_body
         self._recorded = route.access is Access.ADMIN and route.personal
         self._json_always = demands_json(route)
@@ -123,7 +128,7 @@ class Endpoint:
         else:
             if raw:
                 body.check_media_type(request.headers.get("Content-Type"))
-            arguments["body"] = body.parse(raw, self.signature.body)
+            arguments["body"] = await self._parsing.parse(raw, self.signature.body)
 
 
 def _serialiser(route: Route, signature: Signature) -> Callable[[Any], bytes] | None:
