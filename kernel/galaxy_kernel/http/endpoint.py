@@ -10,7 +10,7 @@ from galaxy_chassis.http.body import read
 from galaxy_chassis.http.problems import FieldError
 from galaxy_chassis.http.response import AnyResponse, empty_response, html_response, json_response
 from galaxy_kernel.http import body
-from galaxy_kernel.http.access import AccessControl
+from galaxy_kernel.http.access import AccessControl, Trust
 from galaxy_kernel.http.audit import audited, target_of
 from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.faults import invalid_request
@@ -68,7 +68,8 @@ class Endpoint:
             user = access.user(headers, client_address)
         elif self._access is Access.ADMIN:
             if self._audited:
-                refuse_foreign_page(headers)
+                trust = access.trust(headers, request.remote or "")
+                refuse_foreign_page(headers, forwarded=trust is not Trust.NONE)
             admin = await access.admin(headers, self.route, client_address)
         elif self._access is Access.INTERNAL:
             access.internal(headers)
