@@ -16,7 +16,7 @@ from galaxy_chassis.config.settings import (
     TypeName,
 )
 from galaxy_chassis.errors import ConfigurationError, Fault
-from galaxy_chassis.http.client_address import WIDEST_TRUST, too_wide
+from galaxy_chassis.http.client_address import trust_warnings
 from galaxy_kernel.database import schema_of
 
 
@@ -75,11 +75,7 @@ class KernelSettings(ProcessSettings):
     @property
     def warnings(self) -> list[Fault]:
         """What is valid, but hardly meant."""
-        wide = [str(network) for network in too_wide(self.trusted_proxies)]
-        if not wide:
-            return []
-        reason = f"{', '.join(wide)} is wider than /{WIDEST_TRUST}: everybody there chooses their client address"
-        return [Fault("BACKEND_TRUSTED_PROXIES", reason)]
+        return trust_warnings("BACKEND_TRUSTED_PROXIES", self.trusted_proxies)
 
     @property
     def dsn(self) -> str:
