@@ -23,6 +23,14 @@ ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 EMAIL = "mira@example.test"
+TURNS = 6
+"""Turns that are played before the picture of a game is taken."""
+WEAKEST = """() => {
+  const ships = (text) => Number(text.match(/, (\\d+)\\)/)?.[1] ?? 999);
+  const options = [...document.querySelectorAll("#to option")];
+  const foreign = options.filter(({ value, text }) => value && !text.includes("(yours"));
+  return foreign.sort((one, other) => ships(one.text) - ships(other.text)).map(({ value }) => value);
+}"""
 _SETTLED = 0.6
 """Seconds for what has no event that we could wait for: the mail's frame, and drawings."""
 
@@ -98,31 +106,31 @@ class Tour:
         self.tab.wait_for_selector("#finish")
 
     def play(self) -> None:
-        """Play three turns, and plan the orders of the fourth."""
-        for turn in range(4):
+        """Play some turns, and plan the orders of the next."""
+        for turn in range(TURNS + 1):
             self.tab.wait_for_selector(f"#finish[data-turn='{turn}']")
-            self.order()
-            if turn < 3:
+            self.attack()
+            if turn < TURNS:
                 self.tab.click("#finish")
-        self.tab.evaluate("scrollTo(0, 0)")
-        self.tab.wait_for_timeout(6_000)  # until the message of the last turn is gone
-        self.shoot("tour-turn")
+        self.tab.wait_for_selector("#said:empty", state="attached")  # the message of the turn before is gone
+        self.tab.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        self.tab.set_viewport_size({"width": 1280, "height": 960})
+        self.shoot("page")
         self.tab.set_viewport_size({"width": 380, "height": 800})
         self.shoot("tour-phone")
         self.tab.set_viewport_size({"width": 1200, "height": 800})
 
-    def order(self) -> None:
-        """Send all ships of the chosen planet, if it has any, to the weakest planet of somebody else."""
-        if self.tab.locator("#from option:checked").inner_text().endswith("(0)"):
-            return
-        options = self.tab.evaluate(
-            "[...document.querySelectorAll('#to option')].map(({value, text}) => [value, text])"
-        )
-        foreign = [(value, text) for value, text in options if value and "(yours," not in text]
-        if foreign:
-            self.tab.select_option("#to", min(foreign, key=lambda each: _ships(each[1]))[0])
+    def attack(self) -> None:
+        """Plan to send most ships of every planet that has some at the weakest planets of others."""
+        for index in range(self.tab.locator("#from option").count()):
+            self.tab.select_option("#from", index=index)
+            ships = int(self.tab.get_attribute("#ships", "max") or 0)
+            if ships < 5:
+                continue
+            targets = self.tab.evaluate(WEAKEST)
+            self.tab.select_option("#to", targets[index % min(3, len(targets))])
+            self.tab.fill("#ships", str(ships - 1))
             self.tab.click("#add")
-            self.tab.wait_for_selector(".plan li")
 
     def read_mails(self) -> None:
         """Look at the mails that `backend dev` keeps."""
@@ -143,11 +151,6 @@ class Tour:
         """Write a picture of what is shown."""
         time.sleep(_SETTLED)
         self.tab.screenshot(path=str(self.target / f"{name}.png"))
-
-
-def _ships(option: str) -> int:
-    count = re.search(r", (\d+)\)", option)
-    return int(count[1]) if count else 0
 
 
 def _banner(dev: "subprocess.Popen[str]") -> str:

@@ -1,4 +1,4 @@
-"""Conditions of the database that pass: what a call in each is answered, and one log line a minute of it."""
+"""Conditions of the database that pass: the answer to a caller for each, and one log line a minute."""
 
 import msgspec
 from structlog.typing import FilteringBoundLogger

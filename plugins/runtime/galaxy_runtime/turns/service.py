@@ -75,10 +75,10 @@ class TurnService:
             claims = await self._decide(connection, due, now)
         return claims, len(due) == limit
 
-    async def seconds_until_due(self) -> float | None:
-        """Return how long until the next turn may be claimed; None when no game plays."""
+    async def seconds_until_due(self, since: datetime) -> float | None:
+        """Return how long after `since` the next turn may be claimed; None when no game plays."""
         async with self._context.database.reading() as connection:
-            return await queries.seconds_until_due(connection, self._context.settings.spread, self._time.shift)
+            return await queries.seconds_until_due(connection, since, self._context.settings.spread, self._time.shift)
 
     async def renew(self, keys: Sequence[tuple[UUID, int]]) -> Collection[tuple[UUID, int]]:
         """Renew the leases of claims, and return the keys of those that are held."""
