@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 import grpc
@@ -12,7 +11,7 @@ import grpc
 from galaxy_chassis.clock import SystemClock
 from galaxy_chassis.doctor import Finding, examined
 from galaxy_chassis.errors import BootError, ConfigurationError
-from galaxy_chassis.http.client_address import too_wide
+from galaxy_chassis.http.client_address import is_private
 from galaxy_chassis.http.problems import Problem
 from galaxy_gateway.forwarding.backends import Backends
 from galaxy_gateway.gateway import configure
@@ -48,9 +47,6 @@ async def examine() -> list[Finding]:
 
 async def _settings(settings: GatewaySettings) -> AsyncIterator[Finding]:
     """Check what needs nobody else."""
-    for network in too_wide(settings.trusted_proxies):
-        detail = f"GATEWAY_TRUSTED_PROXIES: {network} lets strangers choose their client address"
-        yield Finding("proxies", "warning", detail)
     for origin in (*settings.cookie_origins, *settings.cors_origins):
         if origin.startswith("http://") and urlsplit(origin).hostname not in _LOOPBACK:
             yield Finding("origins", "warning", f"{origin} is not HTTPS: whoever is on the way can act as its page")
@@ -62,7 +58,7 @@ async def _settings(settings: GatewaySettings) -> AsyncIterator[Finding]:
         return
     if found is not None:
         yield Finding("certificate", "ok", str(settings.tls_certificate))
-    elif not _is_private(settings.listen_addr):
+    elif not (settings.listen_addr.startswith("localhost:") or is_private(settings.listen_addr)):
         detail = "clients reach this gateway without TLS: set GATEWAY_TLS_CERTIFICATE, or put a TLS proxy in front"
         yield Finding("certificate", "warning", detail)
 
@@ -123,14 +119,3 @@ async def _store(settings: GatewaySettings) -> list[Finding]:
     if scheme == "memory":
         return [Finding("store", "ok", "memory://: right for a gateway that is the only one")]
     return [Finding("store", "ok", f"{scheme}:// answers")]
-
-
-def _is_private(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    if host in _LOOPBACK:
-        return True
-    try:
-        network = ip_network(host)
-    except ValueError:
-        return False
-    return network.is_private and not network.network_address.is_unspecified

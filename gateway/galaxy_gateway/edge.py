@@ -32,8 +32,6 @@ from galaxy_gateway.streams.websocket import bearer_token
 from galaxy_gateway.visit import ORIGIN, Visit
 
 EVENTS = "/api/v1/user/events"
-LONGEST_HEAD = 16_384
-"""Bytes of all headers of a request."""
 
 _CLIENT_GONE = 499
 """nginx's status for a client that hung up before it was answered: for the log only."""
@@ -110,7 +108,6 @@ class Edge:
             return self._preflight(visit)
         if request.method not in METHODS:
             raise method_not_allowed(METHODS)
-        _check_head(request)
         page = self._pages.answer(request.method, request.raw_path, request.headers, visit.context.request_id)
         if page is not None:
             return page
@@ -187,14 +184,6 @@ class Edge:
         self._telemetry.end(trace, operation, status, seconds)
         shown = method if method in METHODS or method == "OPTIONS" else "other"
         log_request(visit.context, shown, None if target is None else target.template, status, seconds)
-
-
-def _check_head(request: BaseRequest) -> None:
-    """Raise 431 for more than `LONGEST_HEAD` bytes of headers: each backend would have to read them too."""
-    size = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
-    if size > LONGEST_HEAD:
-        detail = f"The request's headers are longer than {LONGEST_HEAD:,} bytes altogether."
-        raise Problem(431, "headers_too_large", detail)
 
 
 def _check_not_begun(request: BaseRequest, error: Exception) -> None:

@@ -7,6 +7,7 @@ events may be away at any time, at the start too: `/readyz` shows it, and what d
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from random import Random, SystemRandom
 
 from aiohttp.web import BaseRequest
@@ -63,7 +64,10 @@ def configure(
     """Read the configuration; faults are found by its `check`. Raise ConfigurationError for an unreadable env file."""
     raw = read_environment(environment, root="GATEWAY_", overlay=overlay)
     strict = is_strict(raw["GATEWAY_CONFIG_STRICT"].text) if "GATEWAY_CONFIG_STRICT" in raw else True
-    return load({GATEWAY: GatewaySettings}, raw, root="GATEWAY_", strict=strict, program=GATEWAY)
+    configuration = load({GATEWAY: GatewaySettings}, raw, root="GATEWAY_", strict=strict, program=GATEWAY)
+    settings = configuration.groups.get(GATEWAY)
+    told = settings.warnings if isinstance(settings, GatewaySettings) else ()
+    return replace(configuration, warnings=(*configuration.warnings, *told))
 
 
 class Gateway:

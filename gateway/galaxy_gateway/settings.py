@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from galaxy_chassis.config.process import ProcessSettings
 from galaxy_chassis.config.settings import Duration, ListenAddress, Names, Networks, RequiredBy, StrongSecret, TypeName
 from galaxy_chassis.errors import ConfigurationError, Fault
+from galaxy_chassis.http.client_address import trust_warnings
 from galaxy_gateway.limits.settings import LimitSettings
 from galaxy_gateway.store.opening import check_store_url
 from galaxy_gateway.streams.settings import StreamSettings
@@ -111,6 +112,11 @@ class GatewaySettings(ProcessSettings):
     """Of one client address, or of one IPv6 network of 64 bits."""
     limit: LimitSettings = LimitSettings()
     stream: StreamSettings = StreamSettings()
+
+    @property
+    def warnings(self) -> list[Fault]:
+        """What is valid, but hardly meant."""
+        return trust_warnings("GATEWAY_TRUSTED_PROXIES", self.trusted_proxies)
 
     @property
     def gateway_token(self) -> str:

@@ -71,7 +71,7 @@ async def test_doctor_names_what_is_wrong_and_what_to_do(tmp_path: Path) -> None
     assert {name for name, finding in found.items() if finding["state"] == "failed"} == {
         *("backend", "live", "store", "certificate")
     }
-    assert found["proxies"]["state"] == found["origins"]["state"] == "warning"
+    assert found["configuration"]["state"] == found["origins"]["state"] == "warning"
     for name, word in (
         ("backend", "GATEWAY_BACKEND_URL"),
         ("live", "GATEWAY_PUSH_ADDR"),

@@ -60,3 +60,17 @@ async def test_settings_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> Non
     found = await examine()
     assert {each.check for each in found} == {"configuration"}
     assert any("GATEWAY_TOKEN" in each.detail for each in found)
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize(
+    ("address", "warned"),
+    [
+        *(("localhost:8443", False), ("127.0.0.1:8443", False), ("[::1]:8443", False), ("10.1.2.3:8443", False)),
+        *(("0.0.0.0:8443", True), ("[::]:8443", True), ("198.51.100.7:8443", True)),
+    ],
+)
+async def test_without_tls_on_a_public_address(monkeypatch: pytest.MonkeyPatch, address: str, warned: bool) -> None:
+    """What the internet may reach without TLS is a warning; a private address is not."""
+    monkeypatch.setenv("GATEWAY_LISTEN_ADDR", address)
+    assert ("certificate" in {each.check for each in await examine()}) is warned

@@ -29,3 +29,11 @@ def test_a_backend_that_cannot_be_called_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="GATEWAY_BACKEND_URL"):
         configure({"GATEWAY_TOKEN": TOKEN, "GATEWAY_BACKEND_URL": url}).check("serve")
     configure({"GATEWAY_TOKEN": TOKEN, "GATEWAY_BACKEND_URL": GOOD}).check("serve")
+
+
+def test_trusting_everybody_is_warned_of() -> None:
+    """A trusted network wider than /8 is a warning of the configuration, which `serve`, `config` and `doctor` show."""
+    given = {"GATEWAY_TOKEN": TOKEN, "GATEWAY_BACKEND_URL": GOOD}
+    assert configure(given | {"GATEWAY_TRUSTED_PROXIES": "10.0.0.0/8"}).warnings == ()
+    (warning,) = configure(given | {"GATEWAY_TRUSTED_PROXIES": "10.0.0.0/8,0.0.0.0/0"}).warnings
+    assert str(warning).startswith("GATEWAY_TRUSTED_PROXIES: 0.0.0.0/0 is wider than /8")

@@ -5,6 +5,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import islice
 
+from galaxy_chassis.errors import Fault
+
 Network = IPv4Network | IPv6Network
 
 FORWARDING = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP")
@@ -93,9 +95,13 @@ def _entry(text: str) -> str | None:
     return parse_address(text) if len(text) <= _LONGEST else None  # before the cache, which would keep it
 
 
-def too_wide(networks: Sequence[Network]) -> Sequence[Network]:
-    """Return those whose members are too many to trust: wider than 10.0.0.0/8."""
-    return [network for network in networks if network.prefixlen < WIDEST_TRUST]
+def trust_warnings(variable: str, networks: Sequence[Network]) -> list[Fault]:
+    """Return what is wrong with trusting all members of these networks: some are wider than 10.0.0.0/8."""
+    wide = [str(network) for network in networks if network.prefixlen < WIDEST_TRUST]
+    if not wide:
+        return []
+    reason = f"{', '.join(wide)} is wider than /{WIDEST_TRUST}: everybody there chooses their client address"
+    return [Fault(variable, reason)]
 
 
 class TrustedPeers:

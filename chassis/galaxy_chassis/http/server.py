@@ -21,6 +21,8 @@ from galaxy_chassis.http.protocol import ConnectionFactory
 from galaxy_chassis.http.response import AnyResponse, RawResponse, json_response, problem_response
 from galaxy_chassis.request_context import new_request_id
 
+LONGEST_HEAD = 16_384
+"""Bytes of a request's headers together: whoever is behind the listener has to read them too."""
 _BACKLOG = 1024
 _SOON = {"Retry-After": "1"}
 _ABORT_WITHIN = 1.0
@@ -45,12 +47,13 @@ class HttpServer:
         handler: Callable[[BaseRequest], Awaitable[AnyResponse]],
         *,
         request_timeout: float = 15.0,
+        longest_head: int = LONGEST_HEAD,
         limits: ConnectionLimits | None = None,
         tls: ssl.SSLContext | None = None,
         sees_details: Callable[[BaseRequest], bool] | None = None,
         variable: str = "BACKEND_HTTP_LISTEN_ADDR",
     ) -> None:
-        """Create a server that does not listen yet; `request_timeout` in seconds.
+        """Create a server that does not listen yet; `request_timeout` in seconds, `longest_head` in bytes.
 
         With `tls` it speaks HTTPS alone. `variable` is the setting that `listen_address` comes from, for the message
         when it is taken. `sees_details` decides who sees the details of checks, which name hosts and errors: without
@@ -59,7 +62,7 @@ class HttpServer:
         self._sees_details = sees_details or _from_private_network
         self._limits, self._tls = limits or ConnectionLimits(), tls
         self._listen_address, self._variable, self._handler = listen_address, variable, handler
-        self._request_timeout = request_timeout
+        self._request_timeout, self._longest_head = request_timeout, longest_head
         self.in_flight = InFlightRequests(asyncio.get_running_loop(), request_timeout, self._late)
         self.fixed: dict[str, Fixed] = {}
         """What answers a path in every state: probes, and the API's description once there is one."""
@@ -73,7 +76,7 @@ class HttpServer:
 
     async def start(self) -> None:
         """Listen. Raise BootError, naming the variable, when the address cannot be had."""
-        factory = ConnectionFactory(self._handler, self._limits)
+        factory = ConnectionFactory(self._answer, self._limits)
         factory.guard.fit_descriptors()
         runner = ServerRunner(factory, shutdown_timeout=1.0)
         await runner.setup()
@@ -85,6 +88,14 @@ class HttpServer:
         self._factory, self._runner = factory, runner
         host, port = self._listener.sockets[0].getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def _answer(self, request: BaseRequest) -> AnyResponse:
+        """Refuse a head that is too long, whatever it asks for; else hand over to the handler."""
+        size = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
+        if size > self._longest_head:
+            detail = f"The request's headers are longer than {self._longest_head} bytes altogether."
+            return problem_response(Problem(431, "headers_too_large", detail), new_request_id())
+        return await self._handler(request)
 
     async def _listen(self, factory: ConnectionFactory) -> asyncio.Server | TlsListener:
         """Bind. Not by aiohttp's own site, whose TLS handshakes have no limits."""

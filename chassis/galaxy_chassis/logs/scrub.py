@@ -32,18 +32,38 @@ _EMAIL = re.compile(
 _USERINFO = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{0,30}://)[^\s/]{1,512}@")
 _CREDENTIALS = re.compile(r"\b((?i:bearer|basic))(\s+)(?=\S*[A-Z0-9=])[\w.~+/=-]{6,}")
 _HEADER = re.compile(r"(?i)((?:authorization|cookie)[\"']?\s*[:=]\s*[\"']?)[^\r\n\"']+")
-_NAME = r"(?:passw(?:or)?d|passphrase|secret|token|api_?key)\w{0,32}"
+_NAME = r"(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key)\w{0,32}"
 _ASSIGNED = re.compile(rf"""(?i)({_NAME}(?:["')\]]*\s*=\s*|["']\s*:\s*|:)b?["'(\[]*)(?!\[redacted)[^\s"',;&)\]}}]+""")
 _SAID = re.compile(rf"""(?i)({_NAME}:\s+["']?)(?=[^\s"']*\d|[^\s"']{{16}})[^\s"']{{6,}}""")
 _TOKEN = re.compile(r"gxs_[A-Za-z0-9_-]{16,}")  # a session token, whole or cut; its mark is there to be found by
-_SEPARATOR = r"[^\S\n]|[\-\u2010-\u2015\u2212]"  # between the digits of a code, as people and our mails write it
+_SEPARATOR = r"[^\S\n]|[\-+_\u2010-\u2015\u2212]"  # between the digits of a code, as people and our mails write it
 _DIGITS = rf"\d(?:(?:{_SEPARATOR}){{0,3}}\d){{5,9}}(?!\d)"
-_CODE = re.compile(rf"(?i)(\bcode\b[^\d\n]{{1,30}}){_DIGITS}")
-_CODE_FIRST = re.compile(rf"(?i)()(?<!\d){_DIGITS}(?=[^\d\n]{{1,30}}\bcode\b)")
+_CODE_WORD = r"(?:(?<![^\W_])(?i:code)|(?<=[a-z\d])Code)(?![^\W_])"  # also in sign_in_code and signInCode
+_CODE = re.compile(rf"({_CODE_WORD}[^\d\n]{{1,30}}){_DIGITS}")
+_CODE_FIRST = re.compile(rf"()(?<!\d){_DIGITS}(?=[^\d\n]{{1,30}}{_CODE_WORD})")
+_INVISIBLE = re.compile(  # soft hyphen, joiners, directions, fillers, variation selectors, tags: nobody sees them
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MOST_LAYERS = 3
+"""Times that a text is percent-decoded at most."""
 
 _SECRET_WORDS = frozenset(
-    ("password", "passwd", "passphrase", "secret", "token", "authorization", "cookie", "credential", "credentials")
+    (
+        "password",
+        "passwd",
+        "passphrase",
+        "secret",
+        "token",
+        "authorization",
+        "cookie",
+        "credential",
+        "credentials",
+        "apikey",
+    )
 )
+_KINDS_OF_KEYS = frozenset(("api", "access", "private", "secret", "signing"))
 _HARMLESS_CODES = frozenset(("close", "country", "error", "exit", "grpc", "problem", "return", "smtp", "status"))
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 
@@ -74,17 +94,42 @@ def suspicious(text: str) -> bool:
         or "basic" in lower
         or "cookie" in lower
         or "authoriz" in lower
+        or "%" in lower
+        or (not lower.isascii() and _INVISIBLE.search(lower) is not None)
         or len(lower) > LONGEST
     )
 
 
 def scrub_text(text: str) -> str:
-    """Remove addresses, credentials and labelled secrets from a text."""
+    """Remove addresses, credentials and labelled secrets from a text.
+
+    One that percent-encoding or invisible characters hid comes back without these.
+    """
     if len(text) > LONGEST:
         half = LONGEST // 2
         text = f"{text[:half]} … {len(text) - 2 * half} characters left out … {text[-half:]}"
     if not suspicious(text):
         return text
+    text = _scrubbed(text)
+    plain_text = _undisguised(text)
+    if plain_text == text:
+        return text
+    scrubbed = _scrubbed(plain_text)
+    return text if scrubbed == plain_text else scrubbed
+
+
+def _undisguised(text: str) -> str:
+    """Return a text without what may hide a secret from the patterns and hides it from no reader."""
+    for _ in range(_MOST_LAYERS):
+        if "%" not in text and text.isascii():
+            break
+        before, text = text, _CONTROL.sub(" ", unquote(_INVISIBLE.sub("", text)))
+        if text == before:
+            break
+    return text
+
+
+def _scrubbed(text: str) -> str:
     if "://" in text:
         text = _USERINFO.sub(rf"\1{REDACTED}@", text)
     if "@" in text or "%40" in text:
@@ -99,9 +144,12 @@ def scrub_text(text: str) -> str:
 @lru_cache(maxsize=4096)
 def is_secret_key(key: str) -> bool:
     """Return whether a field of this name holds a secret."""
-    words = re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", key).lower())
+    separated = re.sub(r"([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])", r"\1\3_\2", _undisguised(key))
+    words = re.split(r"[^a-z0-9]+", separated.lower())
     if not _SECRET_WORDS.isdisjoint(words):
         return True
+    if words[-1] == "key":
+        return not _KINDS_OF_KEYS.isdisjoint(words[-2:-1])
     return words[-1] == "code" and _HARMLESS_CODES.isdisjoint(words[-2:-1])
 
 

@@ -85,6 +85,16 @@ async def test_too_many_headers_are_431() -> None:
     assert (head.split()[1], document["code"]) == ("431", "headers_too_large")
 
 
+@pytest.mark.parametrize(("target", "fields", "status"), [(1, 4, "200"), (8000, 4, "200"), (1, 5, "431")])
+async def test_the_sum_of_all_headers_is_limited(target: int, fields: int, status: str) -> None:
+    """Headers that are each short enough are 431 together, and reach no handler."""
+    headers = "".join(f"X-{number}: {'x' * 3900}\r\n" for number in range(fields))
+    sent = f"GET /{'p' * target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
+    head, document = await exchange(served, sent.encode())
+    assert head.split()[1] == status
+    assert document.get("code") == ("headers_too_large" if status == "431" else None)
+
+
 async def test_a_handler_that_raises_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     """A fault of ours below the API is 500 `internal`, with the exception in the log alone."""
     head, document = await exchange(broken, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -124,6 +124,25 @@ def test_addresses_in_errors_of_the_standard_librarys_loggers_go(log: Any) -> No
         (f"/api/v1/user/sessions/{TOKEN}?x=1", "aB3-"),
         (f"{TOKEN[:30]}", "aB3-"),
         (f"x{TOKEN}x", "aB3-"),
+        ("sign_in_code=1234 5678", "5678"),
+        ("?sign_in_code=1234%205678&x=1", "5678"),
+        ("code=1234+5678", "5678"),
+        ("code=1234%C2%A05678", "5678"),
+        ("code=1234%2D5678", "5678"),
+        ("c%6Fde%3D12345678", "5678"),
+        ("code=%31%32%33%34%35%36%37%38", "%38"),
+        ("code=1234%25205678", "5678"),
+        ("signInCode=12345678", "5678"),
+        ("{'emailCode': 12345678}", "5678"),
+        ("1234 5678 is your sign_in_code", "5678"),
+        ("code 1234\u200b5678", "5678"),
+        ("co\u00adde: 12345678", "5678"),
+        ("pass\u200bword=hunter2", "hunter2"),
+        ("pass%77ord%3Dhunter2", "hunter2"),
+        ("sessionToken=hunter2", "hunter2"),
+        ("api-key=hunter2", "hunter2"),
+        ("to ann\u2060@example.org", "ann"),
+        ("g%78s_" + TOKEN[4:], "aB3-"),
     ],
 )
 def test_secrets_in_texts_are_redacted(text: str, secret: str) -> None:
@@ -135,7 +154,8 @@ def test_secrets_in_texts_are_redacted(text: str, secret: str) -> None:
 @pytest.mark.parametrize(
     "key",
     ["password", "smtp_password", "token", "sessionToken", "X-Gateway-Token", "code", "email_code", "client_secret",
-     "authorization", "set-cookie", "credentials", "token_hash"],
+     "authorization", "set-cookie", "credentials", "token_hash", "signInCode", "HTTPToken", "apiKey", "api_key",
+     "privateKey", "pass\u200bword", "sign%5Fin%5Fcode"],
 )  # fmt: skip
 def test_fields_named_like_secrets_are_redacted(key: str) -> None:
     """The value of a field that is named like a secret is not shown, at any depth and of any type."""
@@ -152,7 +172,9 @@ def test_fields_named_like_secrets_are_redacted(key: str) -> None:
      ("event_at", "2030-01-01 @ noon"), ("detail", "error code: 23505"), ("detail", "token expired, sign in again"),
      ("url", "https://example.org/api/v1/public?page=2"),
      ("detail", "status code 404 after 1700000000 s"), ("detail", "smtp code 550 5.1.1"),
-     ("detail", "gxs_short"), ("detail", "basic checks passed")],
+     ("detail", "gxs_short"), ("statusCode", 404), ("idempotency_key", "k1"), ("gameKey", "k1"),
+     ("detail", "100% of 5%20a, nothing%3Dto hide"), ("detail", "codes 12345678"), ("detail", "a\u200bb"),
+     ("detail", "basic checks passed")],
 )  # fmt: skip
 def test_what_is_no_secret_is_kept(key: str, value: Any) -> None:
     """Fields and texts that only look a little like secrets are shown."""
@@ -169,7 +191,34 @@ def test_plain_text_is_kept(text: str) -> None:
 
 @pytest.mark.parametrize("begun", ["", "token: ", "bearer ", "cookie: ", "a://", "code "])
 @pytest.mark.parametrize(
-    "piece", ["a", "a.", "%", "a%", "%4", "%40", "a@", "x@", "'", "'a", '"', "a'", "code ", "token", "://", "a://", " "]
+    "piece",
+    [
+        "a",
+        "a.",
+        "%",
+        "a%",
+        "%4",
+        "%40",
+        "a@",
+        "x@",
+        "'",
+        "'a",
+        '"',
+        "a'",
+        "code ",
+        "token",
+        "://",
+        "a://",
+        " ",
+        "%20",
+        "%25",
+        "%2",
+        "\u200b",
+        "1",
+        "1 ",
+        "code1",
+        "Code",
+    ],
 )
 def test_scrubbing_takes_linear_time(begun: str, piece: str) -> None:
     """A text sixteen times as long takes about sixteen times as long, whatever it repeats; quadratic would be 256."""

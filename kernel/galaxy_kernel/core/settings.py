@@ -16,7 +16,7 @@ from galaxy_chassis.config.settings import (
     TypeName,
 )
 from galaxy_chassis.errors import ConfigurationError, Fault
-from galaxy_chassis.http.client_address import WIDEST_TRUST, too_wide
+from galaxy_chassis.http.client_address import trust_warnings
 from galaxy_kernel.database import schema_of
 
 
@@ -50,7 +50,7 @@ class KernelSettings(ProcessSettings):
     http_listen_addr: ListenAddress = "127.0.0.1:8080"
     """Where the HTTP API listens."""
     http_max_body: int = Field(default=262_144, ge=1024)
-    """Largest request body in bytes, unless a route says otherwise."""
+    """Largest request body in bytes, unless a route says otherwise; players' routes take 16 KiB at most."""
     http_max_connections: int = Field(default=4096, ge=16)
     """Most connections to the HTTP API at a time; fewer where the process may not have as many descriptors."""
     http_max_connections_per_client: int = Field(default=512, ge=4)
@@ -75,11 +75,7 @@ class KernelSettings(ProcessSettings):
     @property
     def warnings(self) -> list[Fault]:
         """What is valid, but hardly meant."""
-        wide = [str(network) for network in too_wide(self.trusted_proxies)]
-        if not wide:
-            return []
-        reason = f"{', '.join(wide)} is wider than /{WIDEST_TRUST}: everybody there chooses their client address"
-        return [Fault("BACKEND_TRUSTED_PROXIES", reason)]
+        return trust_warnings("BACKEND_TRUSTED_PROXIES", self.trusted_proxies)
 
     @property
     def dsn(self) -> str:

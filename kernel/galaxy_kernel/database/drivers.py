@@ -34,6 +34,9 @@ def server_settings(dsn: Dsn, statement_timeout: float) -> dict[str, str]:
         "search_path": ", ".join(dsn.search_path),
         "statement_timeout": str(round(statement_timeout * 1000)),
         "idle_in_transaction_session_timeout": str(round(IDLE_IN_TRANSACTION * 1000)),
+        "idle_session_timeout": "0",  # connections of the pool, and listeners, are idle for as long as they are
+        "lock_timeout": "0",  # waits are bounded by `statement_timeout`, and some have statements without one
+        "synchronous_commit": "on",  # what we acknowledge has to survive a crash of the server
         "timezone": "UTC",
         # throttles and claims read again what others have committed while they waited for a lock
         "default_transaction_isolation": "read committed",
@@ -42,6 +45,9 @@ def server_settings(dsn: Dsn, statement_timeout: float) -> dict[str, str]:
         "intervalstyle": "postgres",
         "bytea_output": "hex",
         "standard_conforming_strings": "on",  # how psycopg2 quotes
+        "extra_float_digits": "1",  # doubles come back as they were written
+        "array_nulls": "on",
+        "transform_null_equals": "off",
     }
 
 

@@ -10,7 +10,7 @@ from galaxy_chassis.http.body import read
 from galaxy_chassis.http.problems import FieldError
 from galaxy_chassis.http.response import AnyResponse, empty_response, html_response, json_response
 from galaxy_kernel.http import body
-from galaxy_kernel.http.access import AccessControl
+from galaxy_kernel.http.access import AccessControl, Trust
 from galaxy_kernel.http.audit import audited, target_of
 from galaxy_kernel.http.call import Call, Response
 from galaxy_kernel.http.faults import invalid_request
@@ -19,8 +19,9 @@ from galaxy_kernel.http.parameters import refuse_query
 from galaxy_kernel.http.route import Access, Route
 from galaxy_kernel.http.signature import Signature
 
-PUBLIC_BODY = 16_384
-"""Bytes of a body on a route of access `public`, unless the route says otherwise: nobody is known there."""
+USUAL_BODY = 16_384
+"""Bytes of a body on a route of access `public` or `user`, unless the route says otherwise: anybody can sign in."""
+_ANYBODYS = (Access.PUBLIC, Access.USER)
 
 
 class Endpoint:
@@ -33,6 +34,7 @@ class Endpoint:
             "_handler",
             "_json_always",
             "_limit",
+            "_parsing",
             "_recorded",
             "_respond",
             "_serialise",
@@ -41,11 +43,14 @@ class Endpoint:
         *("plugin", "route", "signature"),
     )
 
-    def __init__(self, plugin: str, route: Route, signature: Signature, *, max_body: int) -> None:
+    def __init__(
+        self, plugin: str, route: Route, signature: Signature, *, max_body: int, parsing: body.Parsing
+    ) -> None:
         self.plugin, self.route, self.signature = plugin, route, signature
         self._access, self._handler = route.access, route.handler
         self._audited = route.access is Access.ADMIN and route.method != "GET"
-        usual = min(max_body, PUBLIC_BODY) if route.access is Access.PUBLIC else max_body
+        self._parsing = parsing
+        usual = min(max_body, USUAL_BODY) if route.access in _ANYBODYS else max_body
         self._limit = usual if route.max_body is None else route.max_body
         self._recorded = route.access is Access.ADMIN and route.personal
         self._json_always = demands_json(route)
@@ -63,7 +68,8 @@ class Endpoint:
             user = access.user(headers, client_address)
         elif self._access is Access.ADMIN:
             if self._audited:
-                refuse_foreign_page(headers)
+                trust = access.trust(headers, request.remote or "")
+                refuse_foreign_page(headers, forwarded=trust is not Trust.NONE)
             admin = await access.admin(headers, self.route, client_address)
         elif self._access is Access.INTERNAL:
             access.internal(headers)
@@ -123,7 +129,7 @@ class Endpoint:
         else:
             if raw:
                 body.check_media_type(request.headers.get("Content-Type"))
-            arguments["body"] = body.parse(raw, self.signature.body)
+            arguments["body"] = await self._parsing.parse(raw, self.signature.body)
 
 
 def _serialiser(route: Route, signature: Signature) -> Callable[[Any], bytes] | None:

@@ -46,7 +46,7 @@ class Route:
     personal: bool = False
     """For a GET of access `admin`: it shows personal data, and reads of it are recorded in the audit log."""
     max_body: int | None = None
-    """Largest body in bytes; None: `BACKEND_HTTP_MAX_BODY`, on public routes at most 16 KiB."""
+    """Largest body in bytes; None: `BACKEND_HTTP_MAX_BODY`, for `public` and `user` at most 16 KiB."""
     statuses: tuple[int, ...] = ()
     """Further statuses with which it answers as usual, such as 404 with a page; for the documentation."""
     description: str = ""

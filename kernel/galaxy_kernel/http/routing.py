@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from galaxy_kernel.http.body import Parsing
 from galaxy_kernel.http.endpoint import Endpoint
 from galaxy_kernel.http.headers import DECLARED
 from galaxy_kernel.http.route import Access, Route
@@ -16,6 +17,7 @@ def assemble(routes: Iterable[tuple[str, Route]], *, max_body: int) -> Router[En
     """Compile the routes, passed with their plugins' names. Raise PluginError for an invalid one."""
     router: Router[Endpoint] = Router()
     names: dict[str, str] = {}
+    parsing = Parsing()
     for plugin, route in routes:
         check_route(plugin, route)
         if route.name in names:
@@ -23,7 +25,7 @@ def assemble(routes: Iterable[tuple[str, Route]], *, max_body: int) -> Router[En
                 plugin, route, f"plugin {names[route.name]!r} has a route of that name already: rename one of them"
             )
         names[route.name] = plugin
-        endpoint = Endpoint(plugin, route, read_signature(plugin, route), max_body=max_body)
+        endpoint = Endpoint(plugin, route, read_signature(plugin, route), max_body=max_body, parsing=parsing)
         taken = router.add(route.method, route.path, endpoint)
         if taken is not None:
             raise refusal(

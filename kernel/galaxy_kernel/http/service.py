@@ -10,7 +10,7 @@ from aiohttp.web import BaseRequest
 from galaxy_chassis.http.connections import ConnectionLimits
 from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.http.response import AnyResponse, problem_response
-from galaxy_chassis.http.server import HttpServer, answer_fixed, method_not_allowed
+from galaxy_chassis.http.server import LONGEST_HEAD, HttpServer, answer_fixed, method_not_allowed
 from galaxy_chassis.logs import get_logger, log_request, log_unrouted_request
 from galaxy_chassis.request_context import RequestContext, current_request
 from galaxy_kernel.database.conditions import Conditions
@@ -24,6 +24,8 @@ from galaxy_kernel.http.routing import assemble
 
 _log = get_logger("galaxy_kernel.http")
 
+_ADDED = 4096
+"""Bytes that a gateway or proxy may add to the longest head that it takes."""
 _CLIENT_GONE = 499
 """nginx's status for a client that hung up before it was answered: for the log only."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -74,6 +76,7 @@ class HttpService:
             listen_address,
             self._serve,
             request_timeout=request_timeout,
+            longest_head=LONGEST_HEAD + _ADDED,
             limits=limits,
             variable=variable,
             sees_details=lambda request: access.sees_details(request.headers, request.remote or ""),

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from galaxy_chassis.errors import BootError
 from galaxy_kernel.database import Database, check_session, make_engine, refusal_of_settings
+from galaxy_kernel.database.engine import settings_of
 
 SSL_REQUEST = 80877103
 """The code in place of a version by which a client asks for TLS (PostgreSQL, "Message Formats")."""
@@ -48,6 +49,13 @@ DEFAULTS = {
     "search_path": "'elsewhere'",
     "statement_timeout": "7",
     "standard_conforming_strings": "off",
+    "lock_timeout": "7",
+    "idle_session_timeout": "'700ms'",  # long enough for the connection that resets it
+    "idle_in_transaction_session_timeout": "'700ms'",
+    "synchronous_commit": "off",
+    "extra_float_digits": "0",
+    "array_nulls": "off",
+    "transform_null_equals": "on",
 }
 
 
@@ -63,10 +71,13 @@ async def test_other_defaults_of_the_database_change_nothing(dsn: str, setting: 
             )
             async with database.transaction() as connection:
                 row = (await connection.execute(query, {"name": "日本 Łukasz"})).one()
+                look = text("SELECT setting FROM pg_settings WHERE lower(name) = :name")
+                found = (await connection.execute(look, {"name": setting})).scalar_one()
     finally:
         administer(dsn, f"ALTER DATABASE {{}} RESET {setting}")
     assert (row[0], row[1].total_seconds(), bytes(row[2])) == ("日本 Łukasz", 0, b"\x00\xff")
     assert tuple(row[3:]) == ("a\\b", "read committed")
+    assert found == settings_of(database.engine)[setting]
 
 
 @pytest.fixture(params=["SQL_ASCII", "LATIN1"])

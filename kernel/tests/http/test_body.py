@@ -1,7 +1,9 @@
 """Bodies: what is malformed, what is too large, and which field is wrong."""
 
+import asyncio
 import itertools
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,13 +11,15 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field, JsonValue, TypeAdapter
+from pydantic import AfterValidator, Field, JsonValue, TypeAdapter
 
 from galaxy_chassis.http.problems import Problem
-from galaxy_devkit.testing.http import Api, make_route
+from galaxy_devkit.testing.http import SESSION, Api, make_route
 from galaxy_kernel.http import body as bodies
+from galaxy_kernel.http.body import PARSED_AT_ONCE, Parsing
 from galaxy_kernel.http.fields import Timestamp
 from galaxy_kernel.http.model import Model
+from galaxy_kernel.http.route import Access
 
 
 class Cron(Model):
@@ -170,13 +174,35 @@ async def test_a_body_of_one_megabyte_is_413_naming_the_limit(client: Api) -> No
     assert "262144 bytes" in answer.json["detail"]
 
 
-async def test_public_operations_take_little_from_whoever_it_is(serve: Callable[..., Awaitable[Api]]) -> None:
-    """Where nobody is known, a body has 16 KiB, or less where the service is set to take less."""
+@pytest.mark.parametrize("access", ["public", "user"])
+async def test_operations_for_anybody_take_little(serve: Callable[..., Awaitable[Api]], access: str) -> None:
+    """Where anybody may call, a body has 16 KiB, or less where the service is set to take less."""
     body = {"name": "n", "options": "x" * 16_384}
     for max_body, allowed in ((262_144, 16_384), (1024, 1024)):
-        api = await serve(make_route(make, "POST", "/api/v1/public/things"), max_body=max_body)
-        answer = await api("POST", "/api/v1/public/things", json=body)
+        path = f"/api/v1/{access}/things"
+        api = await serve(make_route(make, "POST", path, access=Access(access)), max_body=max_body)
+        answer = await api("POST", path, json=body, headers=SESSION)
         assert (answer.status, f" {allowed} bytes" in answer.json["detail"]) == (413, True)
+
+
+async def test_the_event_loop_goes_on_while_a_large_body_is_parsed() -> None:
+    """What holds up the parser of a body above the size for that holds up nothing else."""
+    went_on = threading.Event()
+
+    def look(value: str) -> str:
+        assert went_on.wait(5), "the event loop stood still"
+        return value
+
+    asyncio.get_running_loop().call_soon(went_on.set)
+    document = "x" * PARSED_AT_ONCE
+    adapter = TypeAdapter(Annotated[str, AfterValidator(look)])
+    assert await Parsing().parse(json.dumps(document).encode(), adapter) == document
+
+
+async def test_faults_of_a_large_body_are_named_as_those_of_a_small_one(client: Api) -> None:
+    """The answer does not show where a body was parsed."""
+    answer = await client("POST", "/api/v1/public/things", json={"name": "n", "count": -1, "options": "x" * 20_000})
+    assert (answer.status, list(answer.faults)) == (422, ["count"])
 
 
 REPEATED = [

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from galaxy_devkit.testing.http import OPERATOR_AUTH, Api, make_route
+from galaxy_devkit.testing.http import GATEWAY_TOKEN, OPERATOR_AUTH, Api, make_route
 from galaxy_kernel.http.call import Call
 from galaxy_kernel.http.foreign import demands_json
 from galaxy_kernel.http.model import Model
@@ -101,6 +101,35 @@ async def test_the_own_page_and_programs_are_served(api: Api, done: list[str], m
     for headers in own:
         assert (await api(method, PATH, headers=OPERATOR_AUTH | JSON | headers)).status == 204, headers
     assert len(done) == len(own)
+
+
+FORWARDED = [
+    ({"X-Forwarded-Host": "ops.example"}, "https://ops.example", True),
+    ({"X-Forwarded-Host": "ops.example"}, "http://ops.example", True),
+    ({"X-Forwarded-Host": "Ops.example:443", "X-Forwarded-Proto": "https"}, "https://ops.example", True),
+    ({"X-Forwarded-Host": "ops.example, inner.example"}, "https://ops.example", True),
+    ({"X-Forwarded-Host": "ops.example", "X-Forwarded-Proto": "https"}, "http://ops.example", False),
+    ({"X-Forwarded-Host": "ops.example"}, "https://evil.example", False),
+    ({"X-Forwarded-Host": "ops.example"}, "https://ops.example.evil.example", False),
+    ({"X-Forwarded-Host": ""}, "https://", False),
+    ({"X-Forwarded-Host": ":443"}, "https://:443", False),
+    ({}, "https://ops.example", False),
+]
+
+
+@pytest.mark.parametrize(("headers", "origin", "own"), FORWARDED)
+async def test_what_a_trusted_proxy_says_of_the_host_is_believed(
+    serve: Callable[..., Awaitable[Api]], headers: dict[str, str], origin: str, own: bool
+) -> None:
+    """Behind a proxy that rewrites `Host`, the origin is held against what the browser asked the proxy for."""
+    route = make_route(change, "DELETE", "/api/v1/admin/thing", access=Access.ADMIN)
+    sent = OPERATOR_AUTH | headers | {"Origin": origin, "Host": "backend.internal"}
+    proxied = await serve(route, proxies=["127.0.0.0/8"])
+    assert (await proxied("DELETE", "/api/v1/admin/thing", headers=sent)).status == (204 if own else 403)
+    direct = await serve(route)
+    assert (await direct("DELETE", "/api/v1/admin/thing", headers=sent)).status == 403
+    by_gateway = await direct("DELETE", "/api/v1/admin/thing", headers=sent | {"X-Gateway-Token": GATEWAY_TOKEN})
+    assert by_gateway.status == (204 if own else 403)
 
 
 @pytest.mark.parametrize("path", [PATH, f"{PATH}/optional"])

@@ -136,6 +136,7 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
             accounts: Any = None,
             outbox: Any = None,
             countries: FakeCountries | None = None,
+            dsn: str | None = None,
             **settings: str,
         ) -> World:
             heard: list[Any] = []
@@ -144,7 +145,7 @@ async def make_world(boot: Boot, clock: ManualClock) -> AsyncIterator[Any]:
             used = {} if countries is None else {COUNTRIES: countries}
             fakes = offering("fakes", {ACCOUNTS: accounts, OUTBOX: outbox, **used})
             environment = {f"BACKEND_AUTH_{name.upper()}": value for name, value in settings.items()}
-            dsn = beside.booted.dsn if beside else None
+            dsn = beside.booted.dsn if beside else dsn
             plugins = (AuthPlugin, fakes, listener(heard))
             booted = await stack.enter_async_context(boot(*plugins, environment=environment, clock=clock, dsn=dsn))
             return World(booted, clock, accounts, outbox, heard)

@@ -1,15 +1,19 @@
 """Sending and redeeming codes: the rules A-1 to A-4, on a real database."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
+import psycopg2
 import pytest
 from structlog.testing import capture_logs
 
 from galaxy_contracts.sessions import SessionStarted
+from galaxy_devkit.testing.postgres import PostgresCluster
 
 
 class Untouchable:
@@ -194,6 +198,34 @@ async def test_50_sends_at_once(world: Any, network: str) -> None:
     assert Counter(status for status, _ in answers) == {202: 1, 429: 49}
     assert {answer["retry_after"] for status, answer in answers if status == 429} == {"60"}
     assert len(world.outbox.messages) == 1
+
+
+OTHER_DEFAULTS = {
+    "default_transaction_isolation": "'serializable'",
+    "lock_timeout": "1",
+    "statement_timeout": "5",
+    "idle_session_timeout": "'700ms'",
+    "search_path": "'elsewhere'",
+}
+
+
+@pytest.mark.parametrize("driver", ["aiopg", "asyncpg", "psycopg"])
+async def test_20_sends_at_once_where_the_database_has_other_defaults(
+    make_world: Any, postgres_cluster: PostgresCluster, driver: str
+) -> None:
+    """The throttle is exact by every driver, whatever isolation and time limits a house gives its databases."""
+    dsn = postgres_cluster.clone()
+    with contextlib.closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
+        for name, value in OTHER_DEFAULTS.items():
+            cursor.execute(f"ALTER DATABASE {urlsplit(dsn).path.removeprefix('/')} SET {name} = {value}")
+        connection.commit()
+    world = await make_world(dsn=dsn.replace("postgres://", f"postgresql+{driver}://"))
+    answers = await asyncio.gather(*(world.send(address=f"192.0.2.{number}") for number in range(20)))
+    assert Counter(status for status, _ in answers) == {202: 1, 429: 19}
+    (message,) = world.outbox.messages
+    challenge, code = message.idempotency_key, message.parameters["code"]
+    confirmed = await asyncio.gather(*(world.confirm(challenge, code) for _ in range(20)))
+    assert Counter(status for status, _ in confirmed) == {201: 1, 401: 19}
 
 
 async def test_50_sends_from_50_networks_at_once(make_world: Any) -> None:

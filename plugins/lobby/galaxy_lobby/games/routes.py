@@ -12,6 +12,8 @@ from galaxy_lobby.games.views import GameSummary, GameView
 from galaxy_lobby.headers import TAGGED, idempotency_key, revalidated
 
 PATH = "/api/v1/user/games"
+MAX_BODY = 48 * 1024
+"""Bytes: options and policy options of the largest size, and the rest."""
 ONE = f"{PATH}/{{game_id}}"
 MISSING, OWNER = "404 not_found", "403 owner_only"
 
@@ -72,9 +74,10 @@ def routes(games: GameService, reader: GameReader) -> Sequence[Route]:
             user,
             201,
             errors=(*closed, reused),
+            max_body=MAX_BODY,
             headers=("Location",),
         ),
         Route("GET", PATH, list_games, "lobby.list", "List games.", user, headers=TAGGED),
         Route("GET", ONE, show, "lobby.show", "Show a game.", user, errors=(MISSING,), headers=TAGGED),
-        Route("PATCH", ONE, edit, "lobby.edit", "Change a draft.", user, errors=drafts),
+        Route("PATCH", ONE, edit, "lobby.edit", "Change a draft.", user, errors=drafts, max_body=MAX_BODY),
     )
