@@ -158,7 +158,7 @@ async def test_out_of_memory_twice_in_a_row_is_enough(make_world: Any, monkeypat
     game = await world.playing()
     pass_time(world, LONG)
     for attempt, seconds in enumerate((1, 5, 25, 25), start=1):
-        await shows(world, game, turn_attempts=attempt, turn_claimed_at=None)
+        await shows(world, game, turn_attempts=attempt, turn_claimed_at=None, playing=True)
         pass_time(world, timedelta(seconds=seconds))
     await shows(world, game, playing=False)
     assert [failure.code for _, failure in world.table.halts] == [OutOfMemory.code]
