@@ -1,4 +1,4 @@
-"""Turns gathered into sets, and what becomes of a set that cannot be committed."""
+"""Turns gathered into sets, and the outcomes of a set that cannot be committed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
