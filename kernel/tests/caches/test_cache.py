@@ -85,6 +85,17 @@ def test_a_load_keeps_its_versions_for_an_interval() -> None:
     assert cache.values() == []
 
 
+def test_after_a_load_that_was_abandoned_changes_are_not_kept() -> None:
+    """A change that was seen already is passed over unread, as before that load."""
+    cache = new_cache()
+    cache.finish_load({}, {})
+    cache.begin_load()
+    cache.abandon_load()
+    cache.receive(Change(1, cache.name, encode_key("a"), '{"key":"a","version":1}', ""))
+    cache.receive(Change(1, cache.name, encode_key("a"), "unreadable", ""))
+    assert cache.values() == [Row("a", 1)]
+
+
 class Coherence(RuleBasedStateMachine):
     """A table with its feed, and one replica's memory: its own writes at once, the others' by the feed, loads whenever.
 

@@ -85,6 +85,30 @@ async def test_only_work_that_has_lost_its_lease_is_cancelled() -> None:
     assert [(line["event"], line["key"]) for line in lines] == [("lease_lost", "b")]
 
 
+async def test_work_that_is_slow_to_stop_costs_no_other_its_lease() -> None:
+    """While work whose lease was lost cleans up, the leases of the rest are renewed as ever."""
+    rows = Rows()
+    keeper = LeaseKeeper(rows.renew, lease=timedelta(seconds=0.6))
+    cleaning, cleaned = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        async with keeper.keep("b"):
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                cleaning.set()
+                await cleaned.wait()
+
+    async with asyncio.timeout(20), keeper.keep("a"):
+        losing = asyncio.create_task(work())
+        rows.lost.add("b")
+        await cleaning.wait()
+        await rows.renewed(2)
+        cleaned.set()
+        with pytest.raises(LeaseLostError):
+            await losing
+
+
 async def test_a_lease_that_cannot_be_renewed_ends_in_time() -> None:
     """While renewals fail, work goes on until its lease ends, and not longer."""
     rows = Rows()

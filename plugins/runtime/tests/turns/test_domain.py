@@ -133,6 +133,25 @@ def test_clock_after(held: HeldRecord, finished: bool) -> None:
         assert clock.anchor == held.anchor
 
 
+def test_a_game_that_begins_its_interval_again_skips_no_tick() -> None:
+    """The tick that a forced turn replaced is gone with the grid that it was on."""
+    held = HeldRecord(
+        game_id=new_id(),
+        now=NOW,
+        seats={},
+        awaiting=(),
+        trigger=Trigger.FINAL,
+        schedule=Schedule(interval=timedelta(hours=6)),
+        anchor=NOW - timedelta(hours=7),
+        due_at=NOW - timedelta(hours=1),
+        skip_next=True,
+        suspended=False,
+    )
+    clock, missed = clock_after(held, finished=False)
+    due = NOW + timedelta(hours=6)
+    assert (clock.skip_next, clock.next_turn_at, clock.tick_at, missed) == (False, due, due, 0)
+
+
 @given(seats=SEATS, data=st.data())
 def test_count_missed(seats: Seats, data: st.DataObject) -> None:
     """Only awaited seats of scheduled turns change: one more for the absent, none for the others."""

@@ -158,10 +158,27 @@ async def test_out_of_memory_twice_in_a_row_is_enough(make_world: Any, monkeypat
     game = await world.playing()
     pass_time(world, LONG)
     for attempt, seconds in enumerate((1, 5, 25, 25), start=1):
-        await shows(world, game, turn_attempts=attempt, turn_claimed_at=None)
+        await shows(world, game, turn_attempts=attempt, turn_claimed_at=None, playing=True)
         pass_time(world, timedelta(seconds=seconds))
     await shows(world, game, playing=False)
     assert [failure.code for _, failure in world.table.halts] == [OutOfMemory.code]
+
+
+async def test_a_fault_of_our_own_is_a_failed_attempt(make_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The game is paused and told the type of the error, but not what it says."""
+    world = await make_world(turn_attempts="1")
+
+    async def cause(*_: Any) -> Exception:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(world.engines, "cause", cause)
+    _broken(world, _failing)
+    game = await world.playing()
+    pass_time(world, LONG)
+    await shows(world, game, playing=False)
+    [(_, failure)] = world.table.halts
+    assert failure.code == "internal_error"
+    assert "ZeroDivisionError" in failure.message and "secret" not in failure.message
 
 
 async def test_verified_turns_are_run_twice(make_world: Any) -> None:
