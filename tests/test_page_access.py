@@ -29,12 +29,12 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
 async def serious(person: Person, where: str) -> list[str]:
     """Return what axe-core finds on a page that is serious or worse, in light and in dark."""
     found = []
-    for scheme in ("light", "dark"):
+    for scheme, rules in (("light", RULES), ("dark", ["cat.color"])):  # the dark page differs in colours alone
         await person.tab.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         if not await person.tab.evaluate("'axe' in window"):
             await person.tab.evaluate(AXE)
-        result = await person.tab.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
-        assert len(result["passes"]) > 10
+        result = await person.tab.evaluate("rules => axe.run(document, {runOnly: rules})", rules)
+        assert "color-contrast" in {each["id"] for each in result["passes"]}
         found += [
             f"{where}, {scheme}: {each['id']}: {node['html'][:200]}: {node['failureSummary'][:300]}"
             for each in result["violations"]
