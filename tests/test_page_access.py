@@ -130,7 +130,15 @@ async def test_pointing_and_pinching(backend: Backend) -> None:
         for planet in (own, other):
             await ada.tab.locator(f"#{planet} .hit").scroll_into_view_if_needed()
             await ada.tab.locator(f"#{planet} .hit").tap()
-        assert await ada.tab.locator("#to").input_value() == str(other).removeprefix("planet-")
+        to, chosen = ada.tab.locator("#to"), str(other).removeprefix("planet-")
+        assert await to.input_value() == chosen
+        await ada.tab.locator(f"#{own} .hit").scroll_into_view_if_needed()
+        grip = await ada.tab.locator(f"#{own} .hit").bounding_box()
+        await ada.tab.mouse.move(grip["x"] + grip["width"] / 2, grip["y"] + grip["height"] / 2)
+        await ada.tab.mouse.down()
+        await ada.tab.mouse.move(grip["x"] + 40, grip["y"] + 30, steps=5)
+        await ada.tab.mouse.up()
+        assert await to.input_value() == chosen
         await ada.tab.locator(".map").scroll_into_view_if_needed()
         box = await ada.tab.locator(".map").bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
