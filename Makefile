@@ -4,13 +4,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 MEMBERS := contracts migrations chassis kernel devkit engine game gateway client web $(wildcard plugins/*)
 PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
-CODE   := $(MEMBERS) tests tools bench conftest.py
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
+CODE   := $(MEMBERS) tests integration tools bench conftest.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run play test check format revision bench endurance docs proto lock wheels clean
+.PHONY: help setup run play test integration check format revision bench endurance docs proto lock wheels clean actionlint test-tools dev-deploy
 
 help: ## show what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 setup: $(VENV)/.installed ## install everything into .venv
 
@@ -27,7 +28,7 @@ $(VENV)/.installed: $(BIN)/uv locks/dev.txt $(PROJECTS)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(addprefix -e ./,$(MEMBERS))
 	@touch $@
 
-run: setup ## everything, embedded: Postgres, mail page, backend
+run: setup ## everything, embedded: Postgres, mail page, backend, gateway, engines
 	@exec $(BIN)/backend dev
 
 play: setup ## a whole game between two scripted players, and its story
@@ -38,6 +39,9 @@ WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 test: setup ## every test that this machine can run
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
+integration: setup ## the whole product in containers, a stack for each scenario
+	@$(BIN)/pytest -n 2 --dist worksteal integration $(PYTEST_ARGS)
+
 check: setup ## format, lint, types (of the page too), import contracts, generated docs
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "make check: run make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet $(CODE)
@@ -46,6 +50,19 @@ check: setup ## format, lint, types (of the page too), import contracts, generat
 	@$(BIN)/python tools/docs.py --check
 	@$(BIN)/python tools/proto.py --check
 	@tools/types.sh
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec tools/*/compose.yaml
+	@! command -v actionlint >/dev/null || actionlint $(WORKFLOWS)
+
+actionlint: ## lint the CI workflows with actionlint, or with Go, which fetches it
+	@if command -v actionlint >/dev/null; then actionlint $(WORKFLOWS); \
+	else go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 $(WORKFLOWS); fi
+
+test-tools: ## install what the tests need besides Python, on Debian or Ubuntu as root
+	@tools/test-tools.sh
+
+dev-deploy: ## bring what is checked out to the shared environment on this machine
+	@$(MAKE) --no-print-directory -C tools/dev-deploy up
 
 format: setup ## put the code in form
 	@$(BIN)/ruff format --quiet $(CODE)
@@ -60,8 +77,9 @@ bench: setup ## measure
 endurance: setup ## kill processes and connections, and check that nothing is lost
 	@$(BIN)/python -m bench.endurance $(ENDURANCE_ARGS)
 
-docs: setup ## write the generated parts of the docs
+docs: setup ## write the generated parts of the docs, and build the site into site/
 	@$(BIN)/python tools/docs.py
+	@$(BIN)/python tools/website.py
 
 proto: setup ## write the code of the gRPC protocols
 	@$(BIN)/python tools/proto.py
@@ -74,4 +92,4 @@ wheels: setup ## build a wheel of every distribution into dist/
 	@ls dist
 
 clean: ## remove what was made here, the data of make run included
-	@rm -rf $(VENV) .galaxy dist web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .galaxy dist site web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

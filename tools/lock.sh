@@ -2,6 +2,7 @@
 # Writes the lock files: every dependency pinned with its hashes, without download addresses, for Python 3.11 and later.
 # With --upgrade everything moves to its newest version, without it only what is new or no longer fits.
 #   locks/uv.txt   what brings everything else   locks/run.txt   a deployment of everything   locks/dev.txt   development
+#   locks/backend.txt, locks/gateway.txt, locks/mail-sink.txt   what the images of tools/docker hold
 set -eu
 cd "$(dirname "$0")/.."
 uv=.venv/bin/uv
@@ -18,3 +19,8 @@ echo 'uv' | "$uv" pip compile --quiet --universal --python-version 3.11 --genera
     --no-annotate --no-header - -o locks/uv.txt
 compile pyproject.toml -o locks/run.txt
 compile pyproject.toml $projects --all-extras --group pyproject.toml:dev --group pyproject.toml:drivers -c locks/run.txt -o locks/dev.txt
+backend="kernel engine plugins/*"
+# shellcheck disable=SC2086 # a list of folders
+compile $(for member in $backend; do echo "$member/pyproject.toml"; done) -c locks/run.txt -o locks/backend.txt
+compile gateway/pyproject.toml web/pyproject.toml -c locks/run.txt -o locks/gateway.txt
+compile plugins/mail/pyproject.toml --extra dev -c locks/dev.txt -o locks/mail-sink.txt

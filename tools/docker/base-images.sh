@@ -2,11 +2,12 @@
 # Have the base images of our Dockerfiles at hand, also where no registry can be reached: what is here stays, else it is
 # pulled, else loaded from the cache, else made from Debian's packages with mmdebstrap and cached.
 #
-#   tools/docker/base-images.sh [IMAGE…]
+#   tools/docker/base-images.sh [IMAGE…]      without a name, the bases of our Dockerfiles
 #
 # What is made here stands in for the image of that name; it is not the same, and is for tests alone.
 set -euo pipefail
 
+here=$(cd "$(dirname "$0")" && pwd)
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/galaxy-backend/images"
 certificates=/etc/ssl/certs/ca-certificates.crt
 work=$(mktemp -d "${TMPDIR:-/tmp}/base-images.XXXXXX")
@@ -41,6 +42,15 @@ python_3_11_slim_bookworm() {
         --customize-hook='ln -s /usr/bin/python3 "$1"/usr/local/bin/python3'
     docker import --change 'CMD ["python3"]' "$work/root.tar" python:3.11-slim-bookworm
 }
+
+# stand_in NAME IMAGE: what a Dockerfile of stand-ins/ makes on top of Debian.
+stand_in() {
+    have debian:bookworm-slim
+    DOCKER_BUILDKIT=0 docker build --quiet --file "$here/stand-ins/$1.Dockerfile" --tag "$2" "$here/stand-ins" >/dev/null
+}
+
+postgres_15_bookworm() { stand_in postgres postgres:15-bookworm; }
+redis_7_bookworm() { stand_in redis redis:7-bookworm; }
 
 make() {
     local recipe=${1//[:\/.-]/_}

@@ -49,8 +49,6 @@ class EngineSpec(msgspec.Struct, frozen=True):
     environment: Mapping[str, str]
     """Such as GALAXY_TOKEN. The driver sets PORT."""
     limits: Limits = Limits()
-    labels: Mapping[str, str] = {}
-    """Further labels, such as the stack's; the driver adds those of the identity."""
     port: int | None = None
     """What PORT is to be; None leaves it to the driver."""
 

@@ -36,8 +36,15 @@ class Drivers:
             return ProcessDriver(owner, settings.process_dir or default_process_dir())
         from galaxy_engine.drivers.docker import DockerDriver  # noqa: PLC0415
 
-        docker = settings.docker
-        return DockerDriver(owner, docker.host, docker.network, reach=settings.reach, credentials=docker.config)
+        docker, stack = settings.docker, settings.stack.stack_label
+        return DockerDriver(
+            owner,
+            docker.host,
+            docker.network,
+            reach=settings.reach,
+            credentials=docker.config,
+            labels={"galaxy.stack": stack} if stack else {},
+        )
 
 
 def default_process_dir() -> Path:

@@ -30,11 +30,11 @@ _STATES: Mapping[str, EngineState] = {
 }
 
 
-def labels(spec: EngineSpec) -> dict[str, str]:
-    """Return the labels of the engine's container: those that tell whose it is go over the others."""
+def labels(spec: EngineSpec, further: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels of the engine's container: those that tell whose it is go over `further` ones."""
     port = {} if spec.port is None else {PORT_LABEL: str(spec.port)}
     return {
-        **spec.labels,
+        **further,
         **port,
         "galaxy.backend": "1",
         "galaxy.owner": spec.id.owner,
@@ -57,7 +57,9 @@ def port(found: Mapping[str, str]) -> int:
     return int(text) if text.isdecimal() else PORT
 
 
-def config(spec: EngineSpec, image: Json, network: str, reach: Reach, user: str | None) -> Json:
+def config(
+    spec: EngineSpec, image: Json, network: str, reach: Reach, user: str | None, further: Mapping[str, str]
+) -> Json:
     """Return what the daemon is to create. `user`: None leaves the image's."""
     listens = PORT if spec.port is None else spec.port
     exposed = _tcp(listens)
@@ -65,7 +67,7 @@ def config(spec: EngineSpec, image: Json, network: str, reach: Reach, user: str 
     container: Json = {
         "Image": spec.image,
         "Env": [f"{name}={value}" for name, value in environment.items()],
-        "Labels": labels(spec),
+        "Labels": labels(spec, further),
         "ExposedPorts": {exposed: {}},
         "Healthcheck": {"Test": ["NONE"]},  # the image's would cost a process every few seconds
         "HostConfig": {

@@ -4,9 +4,10 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from uuid import UUID
 
 from aiodocker import Docker, DockerError
@@ -56,18 +57,20 @@ class DockerDriver:
         patience: timedelta = timedelta(minutes=5),
         container: str | None = None,
         credentials: Path | None = None,
+        labels: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Describe the host without touching it.
 
         `timeout`: within which the daemon must answer a call. `patience`: how long a pull may make no progress.
         `container`: the id of the container that this process is in, found out unless given. `credentials`: a Docker
-        `config.json` with logins to registries, read at each pull; None: images are pulled without a login.
+        `config.json` with logins to registries, read at each pull; None: images are pulled without a login. `labels`:
+        further ones, such as the stack's, on every container and network.
         """
-        self._owner = owner
+        self._owner, self._labels = owner, labels
         self._reach: Reach = reach
         self._daemon = Daemon(host, timeout)
         self._images = Images(self._daemon, patience, credentials)
-        self._networks = Networks(self._daemon, network, owner, reach, container or own_container())
+        self._networks = Networks(self._daemon, network, owner, reach, container or own_container(), labels)
         self._timeout = timeout
 
     async def check(self) -> None:
@@ -91,7 +94,7 @@ class DockerDriver:
         wanted = containers.NOBODY if users.number(user) == 0 else None
         for attempt in range(ATTEMPTS):
             await asyncio.sleep(POLL * attempt)
-            config = containers.config(spec, image, network, self._reach, wanted)
+            config = containers.config(spec, image, network, self._reach, wanted, self._labels)
             made = await self._create(spec, config)
             holder = await self._inspect(made or spec.id.name)
             if holder is None:

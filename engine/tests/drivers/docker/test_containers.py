@@ -24,10 +24,11 @@ def of(host: DockerHost, variant: str, **environment: str) -> EngineSpec:
 
 
 @pytest.mark.parametrize("stack", [{}, {"galaxy.stack": "blue"}], ids=["no stack", "stack"])
-async def test_labels(driver: DockerDriver, host: DockerHost, stack: dict[str, str]) -> None:
+async def test_labels(host: DockerHost, stack: dict[str, str]) -> None:
     """A container carries whose, which game's and which generation's it is, and the stack where there is one."""
-    spec = msgspec.structs.replace(a_spec(host), labels={**stack, "galaxy.owner": "somebody"})
+    spec, driver = a_spec(host), host.driver(labels={**stack, "galaxy.owner": "somebody"})
     engine = await driver.launch(spec)
+    await driver.close()
     info = await host.inspect(engine.handle)
     assert info["Name"] == f"/galaxy-{host.owner[:8]}-{spec.id.game_id}-1"
     assert info["Config"]["Labels"] == {

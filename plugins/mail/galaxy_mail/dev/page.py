@@ -179,13 +179,13 @@ async def _harden(_: web.Request, response: web.StreamResponse) -> None:
 
 
 @asynccontextmanager
-async def serving_page(store: MailStore, port: int, *, smtp_port: int) -> AsyncIterator[int]:
-    """Serve the page on 127.0.0.1; return the port."""
+async def serving_page(store: MailStore, port: int, *, smtp_port: int, host: str = "127.0.0.1") -> AsyncIterator[int]:
+    """Serve the page, for browsers that reach it as this machine; return the port."""
     application = MailPage(store, smtp_port=smtp_port).application()
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await web.TCPSite(runner, host, port).start()
         yield runner.addresses[0][1]
     finally:
         store.close()  # event streams end by themselves

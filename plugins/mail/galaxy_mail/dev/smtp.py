@@ -1,7 +1,8 @@
-"""A mail server that accepts everything and delivers nothing."""
+"""A mail server that accepts everything, or what it is told to, and delivers nothing."""
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -12,6 +13,8 @@ from galaxy_mail.dev.store import MailStore
 
 SIZE_LIMIT = 32 << 20
 """Bytes of the largest mail, as announced by EHLO (RFC 1870)."""
+
+_ANYBODY = re.compile(r".*", re.DOTALL)
 
 _log = logging.getLogger("galaxy_mail.dev")
 
@@ -40,8 +43,22 @@ class Pipelining:
 class _Handler(Pipelining):
     """The hooks of aiosmtpd."""
 
-    def __init__(self, store: MailStore) -> None:
-        self._store = store
+    def __init__(self, store: MailStore, recipients: re.Pattern[str]) -> None:
+        self._store, self._recipients = store, recipients
+
+    async def handle_RCPT(  # noqa: N802  aiosmtpd's
+        self,
+        server: SMTP,  # noqa: ARG002
+        session: Session,  # noqa: ARG002
+        envelope: Envelope,
+        address: str,
+        rcpt_options: list[str],
+    ) -> str:
+        if not self._recipients.fullmatch(address):
+            return "550 5.1.1 this sink was told to refuse this recipient"
+        envelope.rcpt_tos.append(address)
+        envelope.rcpt_options.extend(rcpt_options)
+        return "250 2.1.5 accepted"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802, ARG002  aiosmtpd's
         content = envelope.original_content or b""
@@ -54,10 +71,12 @@ class _Handler(Pipelining):
 
 
 @asynccontextmanager
-async def serving_smtp(store: MailStore, port: int) -> AsyncIterator[int]:
-    """Accept mails on 127.0.0.1 in the running loop; return the port."""
+async def serving_smtp(
+    store: MailStore, port: int, *, host: str = "127.0.0.1", recipients: re.Pattern[str] = _ANYBODY
+) -> AsyncIterator[int]:
+    """Accept mails to `recipients` in the running loop; return the port."""
     logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's, which writes addresses at `info`
-    loop, handler = asyncio.get_running_loop(), _Handler(store)
+    loop, handler = asyncio.get_running_loop(), _Handler(store, recipients)
     conversations: set[SMTP] = set()
 
     def begin() -> SMTP:
@@ -73,7 +92,7 @@ async def serving_smtp(store: MailStore, port: int) -> AsyncIterator[int]:
         conversations.add(conversation)
         return conversation
 
-    server = await loop.create_server(begin, "127.0.0.1", port)
+    server = await loop.create_server(begin, host, port)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -78,13 +78,11 @@ class EngineHost:
 
     async def spec(self, state: EngineState, generation: int, image: str) -> EngineSpec:
         """Return an engine of a game as it should be."""
-        label = self._context.settings.stack.stack_label
         return EngineSpec(
             id=EngineId(await self.owner(), state.game_id, generation),
             image=image,
             environment={"GALAXY_TOKEN": self.token(state.game_id, generation)},
             limits=self.drivers.limits,
-            labels={"galaxy.stack": label} if label else {},
         )
 
     def describe_of(self, version_id: UUID) -> Describe | None:

@@ -1,0 +1,1 @@
+"""The whole product in containers, for scenarios: one isolated stack each."""
