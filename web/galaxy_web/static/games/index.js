@@ -24,11 +24,26 @@
 /** @type {Record<string, () => Promise<Engine>>} */
 const ENGINES = { galaxy: () => import("./galaxy.js") };
 
+/** Set while the page was loaded again because a view was lost on the way; browsers keep that a module was. */
+const RELOADED = "galaxy.view-reloaded";
+
 /**
- * Return the view of an engine, null where it has none, or where that cannot be loaded.
+ * Return the view of an engine, null where it has none, or where that cannot be loaded: the page is loaded again once,
+ * before anything is planned in it.
  * @param {string | null} version as `engine@version`
+ * @returns {Promise<Engine | null>}
  */
 export async function engineView(version) {
   const load = ENGINES[(version ?? "").split("@")[0]];
-  return load ? load().catch(() => null) : null;
+  if (!load) return null;
+  try {
+    const view = await load();
+    sessionStorage.removeItem(RELOADED);
+    return view;
+  } catch {
+    if (sessionStorage.getItem(RELOADED)) return null;
+    sessionStorage.setItem(RELOADED, "1");
+    location.reload();
+    return new Promise(() => {});
+  }
 }

@@ -30,7 +30,8 @@ export async function inbox(root) {
   function item(each) {
     const own = t(each.kind, each.payload);
     const text = own === each.kind ? (summaries.get(each.kind) ?? each.kind) : own;
-    const link = each.payload.game_id ? h("a", { href: `#/games/${each.payload.game_id}` }, text) : text;
+    const read = () => !each.read_at && post(`notifications/${each.id}/read`).catch(() => {});
+    const link = each.payload.game_id ? h("a", { href: `#/games/${each.payload.game_id}`, onclick: read }, text) : text;
     return h("li", { class: each.read_at ? "card" : "card unread" }, link, " ", h("small", { class: "faint" }, when(each.created_at)));
   }
 }

@@ -17,8 +17,9 @@ export async function watch(root, id) {
   /** @type {number | null} */
   let chosen = null;
   let drawn = "";
+  let over = false;
   await draw();
-  const timer = setInterval(() => document.hidden || void refresh(), EVERY);
+  const timer = setInterval(() => document.hidden || over || void refresh(), EVERY);
   return { refresh, close: () => clearInterval(timer) };
 
   async function refresh() {
@@ -41,6 +42,7 @@ export async function watch(root, id) {
     show(body, report === null ? h("p", { class: "card" }, t("The game has not begun.")) : reportCard(game, turn, report, choose),
       h("section", { class: "card" }, h("h2", {}, t("Players")), h("ul", { class: "plain seats" }, game.seats.map(player))));
     drawn = key;
+    over = game.state === "finished" || game.state === "cancelled";
   }
 }
 
