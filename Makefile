@@ -28,7 +28,7 @@ $(VENV)/.installed: $(BIN)/uv locks/dev.txt $(PROJECTS)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(addprefix -e ./,$(MEMBERS))
 	@touch $@
 
-run: setup ## everything, embedded: Postgres, mail page, backend
+run: setup ## everything, embedded: Postgres, mail page, backend, gateway, engines
 	@exec $(BIN)/backend dev
 
 play: setup ## a whole game between two scripted players, and its story
@@ -42,13 +42,14 @@ test: setup ## every test that this machine can run
 integration: setup ## the whole product in containers, a stack for each scenario
 	@$(BIN)/pytest -n 2 --dist worksteal integration $(PYTEST_ARGS)
 
-check: setup ## format, lint, types, import contracts, generated docs
+check: setup ## format, lint, types (of the page too), import contracts, generated docs
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "make check: run make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/mypy $(foreach member,$(MEMBERS),-p galaxy_$(notdir $(member))) -p bench
 	@report=$$($(BIN)/lint-imports --no-cache) || { echo "$$report" >&2; exit 1; }; echo "$$report" | tail -n 1
 	@$(BIN)/python tools/docs.py --check
 	@$(BIN)/python tools/proto.py --check
+	@tools/types.sh
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec tools/*/compose.yaml
 	@! command -v actionlint >/dev/null || actionlint $(WORKFLOWS)
@@ -76,8 +77,9 @@ bench: setup ## measure
 endurance: setup ## kill processes and connections, and check that nothing is lost
 	@$(BIN)/python -m bench.endurance $(ENDURANCE_ARGS)
 
-docs: setup ## write the generated parts of the docs
+docs: setup ## write the generated parts of the docs, and build the site into site/
 	@$(BIN)/python tools/docs.py
+	@$(BIN)/python tools/website.py
 
 proto: setup ## write the code of the gRPC protocols
 	@$(BIN)/python tools/proto.py
@@ -90,4 +92,4 @@ wheels: setup ## build a wheel of every distribution into dist/
 	@ls dist
 
 clean: ## remove what was made here, the data of make run included
-	@rm -rf $(VENV) .galaxy dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .galaxy dist site web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

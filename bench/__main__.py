@@ -32,6 +32,10 @@ MEASURES = (
     "push",
     "launch",
     "restored",
+    "turns",
+    "claims",
+    "lag",
+    "orders",
 )
 """Each is the module `bench.<name>`, with a function `measure(*, quick: bool) -> list[Figure]`."""
 

@@ -2,7 +2,9 @@
 
 The backend is `backend serve` without telemetry, as is the gateway, whose limits are on but so high that nobody reaches
 them; counted in memory. nginx (Debian's, one worker, kept connections to the backend) forwards and does nothing else.
-The load, the backend and the gateway share the machine. The delay is what a proxy adds to one request after another.
+The load, the backend and the gateway share the machine, so that the rate depends on what else runs there. The CPU time
+of a call, in the gateway's process, and in the backend's when that is asked alone, depends on it less. The delay is
+what a proxy adds to one request after another.
 """
 
 import os
@@ -58,6 +60,7 @@ async def measure(*, quick: bool) -> list[Figure]:
             taken = await interleave(rounds, **sides)
     figures = [
         taken.figure("S-20", "GET through the gateway", "/s", "rate", against="the backend alone", goal=0.6),
+        taken.figure("-", "CPU time of a GET in the gateway's process", "us", "cpu", against="the backend alone"),
         taken.figure("-", "median of one GET after another, through the gateway", "us", "delay"),
         taken.figure(
             "-", "median of one GET after another, the backend alone", "us", "delay", ours="the backend alone"
@@ -68,10 +71,14 @@ async def measure(*, quick: bool) -> list[Figure]:
     return figures
 
 
-async def _round(served: Served, seconds: float, port: int = 0) -> Values:
-    """Load a port, of the backend itself when 0; `delay` is the median of single requests in microseconds."""
-    port = port or served.port
-    values = await loaded(port, served.pid, PATH, TOKEN, seconds)
+async def _round(served: Served, seconds: float, port: int = 0, pid: int = 0) -> Values:
+    """Load a port, of the backend itself when 0.
+
+    `delay` is the median of single requests, `cpu` what a request costs the process `pid`, both in microseconds.
+    """
+    port, pid = port or served.port, pid or served.pid
+    values = await loaded(port, pid, PATH, TOKEN, seconds)
+    values["cpu"] = 1e6 / values["by_cpu"]
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         took = []
         for _ in range(_SAMPLES):
@@ -83,13 +90,13 @@ async def _round(served: Served, seconds: float, port: int = 0) -> Values:
 
 
 async def _gateway_round(served: Served, seconds: float) -> Values:
-    async with gateway(served) as port:
-        return await _round(served, seconds, port)
+    async with gateway(served) as (port, pid):
+        return await _round(served, seconds, port, pid)
 
 
 @asynccontextmanager
-async def gateway(served: Served, **settings: str) -> AsyncIterator[int]:
-    """Run `gateway serve` before a backend; the block gets its port."""
+async def gateway(served: Served, **settings: str) -> AsyncIterator[tuple[int, int]]:
+    """Run `gateway serve` before a backend; the block gets its port and its process's id."""
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
@@ -103,8 +110,8 @@ async def gateway(served: Served, **settings: str) -> AsyncIterator[int]:
         **settings,
     }
     command = (sys.executable, "-m", "galaxy_gateway", "serve")
-    async with serving(*command, environment=environment, port=port):
-        yield port
+    async with serving(*command, environment=environment, port=port) as process:
+        yield port, process.pid
 
 
 async def _nginx_round(served: Served, seconds: float) -> Values:

@@ -3,7 +3,9 @@
 *Mails*: the drain of `bench.outbox`, and the time of one claim of 500 in its transaction, COMMIT included, while so
 many are due and as many were sent before. *Accounts*, each signed in once: a `backend serve` with whatever is
 installed, from its start until it is ready, the memory that it holds then, and its answers to an authenticated GET.
-Every line is compared with the one for 1,000; unlike elsewhere, more is worse for times and memory.
+*Games*, each live, of four seats and asleep until tomorrow: the same start, and from the memory of the largest and the
+smallest how much a game takes, and how many 1 GB holds (`docs/capacity.md`; the last one is computed). Every line is
+compared with the one for 1,000; unlike elsewhere, more is worse for times and memory.
 """
 
 import random
@@ -12,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from bench import deliveries, postgres
+from bench import deliveries, games, postgres
 from bench.http import PATH
 from bench.load import loaded
 from bench.process import alone
@@ -52,12 +54,27 @@ async def measure(*, quick: bool) -> list[Figure]:
         drained = await _taken(sizes, rounds, partial(_drain, dsn))
         claimed = await _taken(sizes, rounds, partial(_claim, dsn))
         served = await _taken(sizes, rounds, partial(_serve, dsn, 1.0 if quick else 3.0))
+        hosted = await _taken(sizes, rounds, partial(_host, dsn))
     return [
         *_figures(drained, sizes, "mails", "drain", "mails/s", "rate"),
         *_figures(claimed, sizes, "mails", f"claim of {BATCH}", "ms", "claim"),
         *_figures(served, sizes, "accounts", "ready after the start", "s", "took"),
         *_figures(served, sizes, "accounts", "memory", "MB", "resident"),
         *_figures(served, sizes, "accounts", "authenticated GET, by server CPU", "/CPU s", "by_cpu"),
+        *_figures(hosted, sizes, "live games", "ready after the start", "s", "took"),
+        *_figures(hosted, sizes, "live games", "memory", "MB", "resident"),
+        *_a_game(hosted, sizes),
+    ]
+
+
+def _a_game(hosted: Rounds, sizes: tuple[int, ...]) -> list[Figure]:
+    """Return what one live game takes of memory, and how many fit into 1 GB: computed from the measured sizes."""
+    least, most = (hosted.median(f"{size:,}", "resident") for size in (sizes[0], sizes[-1]))
+    each = (most - least) / (sizes[-1] - sizes[0])
+    fit = (1_000 - least) / each + sizes[0]
+    return [
+        Figure("-", "memory of a live game of four seats, caches and all", "kB", 1_000 * each),
+        Figure("-", "sleeping games in 1 GB, computed", "games", fit),
     ]
 
 
@@ -115,3 +132,9 @@ async def _serve(dsn: str, seconds: float, count: int) -> Values:
         memory = served.resident
         values = await loaded(served.port, served.pid, PATH, TOKEN, seconds)
     return {"took": served.took, "resident": memory, **values}
+
+
+async def _host(dsn: str, count: int) -> Values:
+    await games.fill(dsn, count, [games.GAMES, games.MEMBERS, games.RECORDS])
+    async with backend(dsn, {**postgres.QUIET, "BACKEND_RUNTIME_DRIVER": "process"}) as served:
+        return {"took": served.took, "resident": served.resident}

@@ -54,7 +54,7 @@ async def hammer(port: int, path: str, token: str, n: int, seconds: float) -> di
     """Ask on `n` connections for some seconds; return how many answers came, and in how many seconds."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
     loop = asyncio.get_running_loop()
-    clients = [(await loop.create_connection(lambda: _Client(request), "127.0.0.1", port))[1] for _ in range(n)]
+    clients = [(await loop.create_connection(lambda: Client(request), "127.0.0.1", port))[1] for _ in range(n)]
     started = time.perf_counter()
     for client in clients:
         client.ask()
@@ -67,7 +67,9 @@ async def hammer(port: int, path: str, token: str, n: int, seconds: float) -> di
     return {"requests": float(sum(client.answers for client in clients)), "seconds": took}
 
 
-class _Client(asyncio.Protocol):
+class Client(asyncio.Protocol):
+    """One connection that sends the same request again and again, one at a time."""
+
     def __init__(self, request: bytes) -> None:
         self.answers = 0
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -90,7 +90,7 @@ async def ours(dsn: str, count: int) -> Values:
     async def submit(number: int) -> UUID:
         intent = Intent(kind=KIND.name, idempotency_key=f"key {number}", payload=_PAYLOAD, recipients=(account,))
         async with database.transaction() as connection:
-            return await queries.submit(connection, new_id(), catalogue.check(intent), request_id())
+            return (await queries.submit(connection, [catalogue.check(intent)], request_id()))[0]
 
     try:
         await _at_once(AT_ONCE, lambda _: database.ping())

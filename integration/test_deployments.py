@@ -3,11 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import aiohttp
 import mmdb_writer
 import pytest
 from full_stack import images
 from full_stack.people import game_of, play
-from full_stack.stack import Shape
+from full_stack.stack import Shape, Stack
 from netaddr import IPSet
 
 from conftest import Stacks
@@ -17,20 +18,40 @@ SCHEMAS = Path(__file__).parent / "schemas"
 
 async def test_countries_are_counted(stacks: Stacks, tmp_path: Path) -> None:
     """Whoever comes over the gateway is counted in the country of their address, which operators see."""
-    database = mmdb_writer.MMDBWriter(database_type="test-country", ip_version=4, ipv4_compatible=False)
-    private = IPSet(["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"])  # where Docker's networks are
-    database.insert_network(private, {"country": {"iso_code": "NO"}})
+    database = mmdb_writer.MMDBWriter(6, "GeoLite2-Country", ipv4_compatible=True)
+    database.insert_network(IPSet(["81.2.69.0/24"]), {"country": {"iso_code": "NO"}})
     database.to_db_file(str(tmp_path / "countries.mmdb"))
-    settings = {"BACKEND_GEOIP_DB_PATH": "/countries.mmdb"}
-    stack = await stacks(Shape(settings=settings, files=((tmp_path / "countries.mmdb", "/countries.mmdb"),)))
+    shape = Shape(
+        settings={"BACKEND_GEOIP_DB_PATH": "/countries.mmdb"},
+        files=((tmp_path / "countries.mmdb", "/countries.mmdb"),),
+        gateway_settings={"GATEWAY_TRUSTED_PROXIES": "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"},  # Docker's networks
+    )
+    stack = await stacks(shape)
+    token, account = await _signed_in_from("81.2.69.142", stack)
+    url = f"{stack.gateways[0].url}/api/v1/user/account"
+    async with aiohttp.ClientSession(headers=_from("81.2.69.142", token)) as client, client.get(url) as answer:
+        assert (await answer.json())["declared_country"] == "NO"
     operator = await stack.operator()
-    ada = await stack.sign_in("ada@example.test")
-    account = await ada.account()
     async with asyncio.timeout(30):
-        while not (found := await operator.get(f"/users/{account.id}/countries"))["items"]:
+        while not (found := await operator.get(f"/users/{account}/countries"))["items"]:
             await asyncio.sleep(0.2)
     assert [each["country"] for each in found["items"]] == ["NO"]
-    assert (await operator.get(f"/users/{account.id}"))["declared_country"] == "NO"
+
+
+async def _signed_in_from(address: str, stack: Stack) -> tuple[str, str]:
+    """Sign in over a proxy that names the client; return the token and the account's id."""
+    public = f"{stack.gateways[0].url}/api/v1/public/auth"
+    async with aiohttp.ClientSession(headers=_from(address)) as client:
+        async with client.post(f"{public}/send-email-code", json={"email": "ada@example.test"}) as answer:
+            challenge = (await answer.json())["challenge_id"]
+        body = {"challenge_id": challenge, "code": await stack.mail.code("ada@example.test")}
+        async with client.post(f"{public}/confirm-email-code", json=body) as answer:
+            session = await answer.json()
+    return session["session_token"], session["account"]["id"]
+
+
+def _from(address: str, token: str = "") -> dict[str, str]:
+    return {"X-Forwarded-For": address, **({"Authorization": f"Bearer {token}"} if token else {})}
 
 
 @pytest.fixture(scope="session")

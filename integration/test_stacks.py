@@ -126,7 +126,7 @@ async def play(stack: MadeStack) -> UUID:
         await bob.join(game.id)
         await ada.start(game.id)
         async with asyncio.timeout(60):
-            while (await ada.game(game.id)).state != "running":  # noqa: ASYNC110 - of another process
+            while (await ada.game(game.id)).state != "running":
                 await asyncio.sleep(0.2)
     return game.id
 

@@ -1,26 +1,14 @@
 """The players' page in a real browser, before `backend dev` as a newcomer runs it."""
 
 import asyncio
-import os
 import re
-import shutil
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
+from page_people import CHROMIUM, NARROW, WIDE, Backend, Person, free_port, people, playwright
 
-playwright = pytest.importorskip("playwright.async_api", reason="the package playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update",
-    "--disable-sync",
-]  # fmt: skip
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 320, "height": 640}
 GAME_OVER = "#result"
 _MOST_TURNS = 11
 
@@ -31,107 +19,12 @@ pytestmark = [
 ]
 
 
-class Person:
-    """Somebody with a browser of their own."""
-
-    def __init__(self, tab: Any, page: str, mails: str) -> None:
-        self.tab, self.page, self.mails = tab, page, mails
-        self.errors: list[str] = []
-        tab.on("pageerror", lambda error: self.errors.append(str(error)))
-        tab.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)
-        tab.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
-
-    async def sign_in(self, email: str) -> None:
-        await self.tab.goto(self.page)
-        await self.tab.fill("#email", email)
-        await self.tab.keyboard.press("Enter")
-        await self.tab.wait_for_selector("#code")
-        async with aiohttp.ClientSession() as http, http.get(f"{self.mails}/api/code", params={"to": email}) as answer:
-            await self.tab.fill("#code", (await answer.text()).strip())
-        await self.tab.keyboard.press("Enter")
-        await self.tab.wait_for_selector("#bar nav")
-
-    async def create(self, *, seats: int, machines: int, public: bool = False) -> None:
-        """Create a game on three planets a player and of ten turns; its lobby is shown afterwards."""
-        await self.tab.goto(f"{self.page}#/create")
-        await self.tab.wait_for_selector("#seats", timeout=60_000)  # the engine is checked first
-        await self.tab.fill("#seats", str(seats))
-        await self.tab.fill("#machines", str(machines))
-        await self.tab.get_by_label("Planets for each player").fill("3")
-        await self.tab.get_by_label("The last turn").fill("10")
-        if public:
-            await self.tab.select_option("#visibility", "public")
-        await self.tab.get_by_role("button", name="Create").click()
-        await self.tab.wait_for_selector("#state")
-
-    async def start(self) -> None:
-        await self.tab.click("#start")
-        await self.tab.wait_for_selector("#finish", timeout=30_000)
-
-    async def send_to(self, target: str) -> None:
-        """Choose where all ships of the chosen planet go to, and add the order."""
-        await self.tab.select_option("#to", target)
-        await self.tab.click("#add")
-        await self.tab.wait_for_selector(".plan li")
-
-    async def widest(self) -> tuple[int, int]:
-        """Return the width of the document and of the window."""
-        width, window = await self.tab.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        return int(width), int(window)
-
-    def expected(self, pattern: str) -> None:
-        """Forget errors of the console that a test causes on purpose."""
-        self.errors = [each for each in self.errors if not re.search(pattern, each)]
-
-
-@asynccontextmanager
-async def backend(folder: Path) -> AsyncIterator[tuple[str, str]]:
-    """Run `backend dev` on free ports; yield the addresses of the page and of the mails."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "galaxy_kernel", "dev", "--any-ports", "--data", str(folder)),
-        env={"PATH": os.environ["PATH"], "BACKEND_LOG_LEVEL": "error"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    banner = ""
-    try:
-        async with asyncio.timeout(60):
-            while "/turns/0/report" not in banner:
-                line = await process.stdout.readline()
-                assert line, banner
-                banner += line.decode()
-        yield _address(banner, "Gateway"), _address(banner, "Mail page")
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        await process.wait()
-
-
-def _address(banner: str, label: str) -> str:
-    found = re.search(rf"{label} +(http://\S+)", banner)
-    assert found is not None, banner
-    return found[1]
-
-
-@asynccontextmanager
-async def people(page: str, mails: str, *sizes: dict[str, int], **context: Any) -> AsyncIterator[list[Person]]:
-    """Open a browser with a person for each size; afterwards none of them may have met an error."""
-    async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        try:
-            persons = []
-            for size in sizes:
-                opened = await browser.new_context(viewport=size, locale="en-GB", **context)
-                opened.set_default_timeout(15_000)
-                persons.append(Person(await opened.new_page(), page, mails))
-            yield persons
-            for person in persons:
-                person.expected(r"status of 401")  # before the sign-in, the page asks who is signed in
-                person.expected(r"status of 409")  # what it asks while a turn is run
-                assert person.errors == []
-        finally:
-            await browser.close()
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """One backend for all tests here: each has people of its own."""
+    running = Backend(tmp_path_factory.mktemp("page") / "data")
+    yield running
+    running.stop()
 
 
 async def planets(person: Person) -> list[dict[str, str]]:
@@ -171,10 +64,10 @@ async def play(person: Person) -> int:
     raise AssertionError("the game did not end")
 
 
-async def test_a_whole_game_on_a_phone(tmp_path: Path) -> None:
+async def test_a_whole_game_on_a_phone(backend: Backend) -> None:
     """One person plays two machines from the sign-in to the result, 320 px wide, without an error or a violation."""
-    async with backend(tmp_path / "data") as (page, mails), people(page, mails, NARROW) as [ada]:
-        await ada.sign_in("ada@example.test")
+    async with people(backend, NARROW) as [ada]:
+        await ada.sign_in("ada@phone.test")
         await ada.create(seats=3, machines=2)
         await ada.start()
         assert await ada.tab.locator(".planet").count() >= 2
@@ -183,19 +76,19 @@ async def test_a_whole_game_on_a_phone(tmp_path: Path) -> None:
         assert await play(ada) > 0
         text = await ada.tab.inner_text(GAME_OVER)
         assert "Winner:" in text
-        await ada.tab.goto(page)
+        await ada.goto(backend.page)
         await playwright.expect(ada.tab.locator("h2", has_text="Ended")).to_be_visible()
 
 
-async def test_two_people_and_a_session_that_ends(tmp_path: Path) -> None:
+async def test_two_people_and_a_session_that_ends(backend: Backend) -> None:
     """Bob plays Ada's public game without a map, live; a lost connection heals; the end of a session is seen."""
-    async with backend(tmp_path / "data") as (page, mails), people(page, mails, WIDE, WIDE, WIDE) as [ada, bob, again]:
-        await ada.sign_in("ada@example.test")
-        await bob.sign_in("bob@example.test")
+    async with people(backend, WIDE, WIDE, WIDE) as [ada, bob, again]:
+        await ada.sign_in("ada@two.test")
+        await bob.sign_in("bob@two.test")
         await bob.tab.route("**/games/galaxy.js", lambda route: route.abort())
-        await ada.create(seats=2, machines=0, public=True)
-        await bob.tab.goto(f"{page}#/open")
-        await bob.tab.locator(".game").click()
+        await ada.create(seats=2, machines=0, public=True, name="Rigel <b>2</b>")
+        await bob.goto(f"{backend.page}#/open")
+        await bob.tab.locator(".game", has_text="Rigel <b>2</b>").click()
         await bob.tab.click("#join")
         await ada.start()
         await bob.tab.wait_for_selector("#finish[data-turn='0']")
@@ -209,14 +102,110 @@ async def test_two_people_and_a_session_that_ends(tmp_path: Path) -> None:
             await person.tab.wait_for_selector("#finish[data-turn='1']")
         await again.tab.context.add_cookies(await ada.tab.context.cookies())
         await again.tab.route("**/api/v1/user/events", lambda route: route.abort())
-        await again.tab.goto(page)
+        await again.goto(backend.page)
         lost = again.tab.locator("#connection")
         await playwright.expect(lost).to_have_text("Connection lost. Trying again …")
         await again.tab.unroute("**/api/v1/user/events")
         await playwright.expect(lost).to_be_hidden(timeout=20_000)
-        await ada.tab.goto(f"{page}#/account")
+        await ada.goto(f"{backend.page}#/account")
         await ada.tab.click("#sign-out")
         for person in (ada, again):
             await person.tab.wait_for_selector("#email")
         for person in (bob, again):
             person.expected(r"ERR_FAILED")
+
+
+async def test_a_spectator_follows_a_public_game(backend: Backend) -> None:
+    """Who has the link of a public game sees its turns come, without signing in; a private game is not shown."""
+    async with people(backend, WIDE, NARROW) as [ada, eve]:
+        await ada.sign_in("ada@public.test")
+        await ada.create(seats=2, machines=1, public=True, name="Vega for all")
+        link = await ada.tab.locator("#watch").inner_text()
+        await eve.goto(link)
+        await playwright.expect(eve.tab.locator("h1")).to_have_text("Vega for all")
+        await ada.start()
+        turn = eve.tab.locator("#report-turn")
+        await playwright.expect(turn).to_have_text("Turn 0")
+        await ada.tab.click("#finish")
+        await playwright.expect(turn).to_have_text("Turn 1")
+        await eve.tab.click("#turn‹")
+        await playwright.expect(turn).to_have_text("Turn 0")
+        assert "planet" in await eve.tab.locator(".report").inner_text()
+        width, window = await eve.widest()
+        assert width <= window
+        await ada.create(seats=2, machines=1)
+        await eve.goto(f"{backend.page}#/watch/{ada.game}")
+        await playwright.expect(eve.tab.get_by_role("alert")).to_contain_text("does not exist")
+        eve.expected("status of 404")
+
+
+async def test_an_invitation_and_a_time_zone(backend: Backend) -> None:
+    """Who is invited by address joins from the start page, and sees deadlines in the zone of the account."""
+    async with people(backend, WIDE, NARROW, timezone_id="Europe/Vienna") as [ada, bob]:
+        await bob.sign_in("bob@invited.test")
+        await ada.sign_in("ada@invited.test")
+        await ada.create(seats=2, machines=0, name="Deneb")
+        await ada.tab.fill("#invitee", "bob@invited.test")
+        await ada.press("Enter")
+        await bob.tab.get_by_role("button", name="Join").click()
+        await ada.start()
+        await bob.tab.wait_for_selector("#finish[data-turn='0']")
+        shown = bob.tab.locator("time.deadline")
+        vienna = (await shown.inner_text()).partition(" · ")[0]
+        await bob.open("account", "#time-zone")
+        await bob.tab.select_option("#time-zone", "Asia/Tokyo")
+        await bob.tab.get_by_role("button", name="Save").click()
+        await bob.open(f"games/{ada.game}", "#finish")
+        tokyo = (await shown.inner_text()).partition(" · ")[0]
+        assert tokyo != vienna
+        assert await bob.tab.locator("#finish").is_enabled()
+
+
+async def test_two_tabs_agree(backend: Backend) -> None:
+    """What is sent in one tab is shown in the other; a plan that was overtaken there is not sent over it."""
+    async with people(backend, WIDE) as [ada]:
+        await ada.sign_in("ada@tabs.test")
+        await ada.create(seats=2, machines=1)
+        await ada.start()
+        other = Person(await ada.tab.context.new_page(), backend)
+        await other.open(f"games/{ada.game}", "#finish")
+        [target, *_] = [each["value"] for each in await planets(ada)]
+        await ada.send_to(target)
+        await ada.tab.click("#send")
+        await playwright.expect(other.tab.locator("#plan-state")).to_have_text("Sent")
+        assert await other.tab.locator(".plan li").count() == 1
+        for person in (ada, other):
+            await person.tab.locator(".plan button").click()
+            await playwright.expect(person.tab.locator("#plan-state")).to_have_text("Not sent yet")
+        await ada.tab.click("#send")
+        await playwright.expect(ada.tab.locator("#plan-state")).to_have_text("Sent")
+        await other.tab.click("#send")
+        await playwright.expect(other.tab.locator("#said")).to_contain_text("changed elsewhere")
+        await playwright.expect(other.tab.locator("#plan-state")).to_have_text("Sent")
+        other.expected("status of 412")
+        assert other.errors == []
+
+
+async def test_the_backend_is_killed_in_mid_turn(tmp_path: Path) -> None:
+    """Orders that were sent before a kill -9 count, and the open page shows the new turn once the backend is back."""
+    environment = {"GATEWAY_LISTEN_ADDR": f"127.0.0.1:{free_port()}"}
+    killed = Backend(tmp_path / "data", environment)
+    async with people(killed, WIDE) as [ada]:
+        await ada.sign_in("ada@example.test")
+        await ada.create(seats=2, machines=1)
+        await ada.start()
+        [target, *_] = [each["value"] for each in await planets(ada)]
+        await ada.send_to(target)
+        async with ada.tab.expect_response(lambda answer: answer.request.method == "PUT") as kept:
+            await ada.tab.click("#finish")
+        assert (await kept.value).status == 200
+        await asyncio.to_thread(killed.stop, signal.SIGKILL)
+        await playwright.expect(ada.tab.locator("#connection")).to_have_text("Connection lost. Trying again …")
+        back = await asyncio.to_thread(Backend, tmp_path / "data", environment)
+        try:
+            await ada.tab.wait_for_selector("#finish[data-turn='1']", timeout=60_000)
+            await playwright.expect(ada.tab.locator("#connection")).to_be_hidden(timeout=30_000)
+            assert await ada.tab.locator(".fleet, .planet.own").count() >= 2
+        finally:
+            await asyncio.to_thread(back.stop)
+            ada.expected("ERR_|status of 50")

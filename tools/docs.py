@@ -2,7 +2,8 @@
 
 Generated: `docs/configuration.md`; the table between `<!-- settings -->` and `<!-- /settings -->` in the README of each
 plugin and of the gateway; the table of operations between `<!-- operations -->` and `<!-- /operations -->` in
-`docs/api.md`; that of metrics in `docs/runbook.md`. In `docs/writing-a-plugin.md`: the tables between such marks of the
+`docs/api.md`, and that of the kinds of notifications; that of metrics in `docs/runbook.md`; the drawings in
+`docs/images` and the dashboards in `docs/grafana`. In `docs/writing-a-plugin.md`: the tables between such marks of the
 names hooks, signatures, facts and testing, and the files of the example, which are those that `backend new-plugin`
 writes: the blocks of code with `title="<path>"`. `docs/alerts.yaml` is written by hand and checked.
 """
@@ -13,6 +14,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import catalogue
+import dashboards
+import documented
+import drawings
+import kinds
 import reference
 
 from galaxy_chassis.config.loading import Variable, describe
@@ -47,11 +52,13 @@ def main() -> None:
         stale = [path for path, text in _documents() if not path.exists() or path.read_text("utf-8") != text]
         for path in stale:
             sys.stderr.write(f"{path.relative_to(ROOT)} is out of date with the code: run make docs\n")
-        faults = list(catalogue.faults_of_alerts())
+        faults = [f"docs/alerts.yaml: {fault}" for fault in catalogue.faults_of_alerts()]
+        faults += [*dashboards.faults(), *documented.undocumented()]
         for fault in faults:
-            sys.stderr.write(f"docs/alerts.yaml: {fault}\n")
+            sys.stderr.write(f"{fault}\n")
         sys.exit(1 if stale or faults else 0)
     for path, text in _documents():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")
 
 
@@ -68,7 +75,11 @@ def _documents() -> Iterator[tuple[Path, str]]:
     yield catalogue.RUNBOOK, _between(catalogue.RUNBOOK, "metrics", catalogue.table())
     yield from _guide()
     api = ROOT / "docs/api.md"
-    yield api, _between(api, "operations", _operations(assembly))
+    yield api, _replaced(_between(api, "operations", _operations(assembly)), api, "kinds", kinds.table())
+    for name, drawing in drawings.drawings().items():
+        yield ROOT / "docs/images" / name, drawing
+    for name, dashboard in dashboards.files().items():
+        yield ROOT / "docs/grafana" / name, dashboard
 
 
 def _guide() -> Iterator[tuple[Path, str]]:

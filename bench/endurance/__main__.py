@@ -9,11 +9,17 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from bench.endurance import boot, caches, mail
+from bench.endurance import boot, caches, days, mail, turns
 from bench.endurance.verdict import Verdict, document, lines
 from galaxy_chassis.logs import configure_logging
 
-SCENARIOS: dict[str, Callable[..., Awaitable[Verdict]]] = {"boot": boot.run, "mail": mail.run, "caches": caches.run}
+SCENARIOS: dict[str, Callable[..., Awaitable[Verdict]]] = {
+    "boot": boot.run,
+    "mail": mail.run,
+    "caches": caches.run,
+    "turns": turns.run,
+    "days": days.run,
+}
 
 
 def main() -> int:

@@ -71,6 +71,12 @@ class Notifications(Protocol):
         One statement. Raise `ValueError` with every fault of the intent, by field, before anything is written.
         """
 
+    async def submit_many(self, connection: Connection, intents: Sequence[Intent]) -> list[UUID]:
+        """Store several intents as `submit` does each, in one statement; return their ids in the same order.
+
+        Raise `ValueError` with the faults of the first intent that has any, before anything is written.
+        """
+
 
 class AdminChannelState(msgspec.Struct, frozen=True):
     """Whether the admin channel is on, and since when."""

@@ -230,6 +230,10 @@ class FakeNotifications:
             self.intents.append(intent)
         return self._ids[key]
 
+    async def submit_many(self, connection: Connection, intents: Sequence[Intent]) -> list[UUID]:
+        """Keep several."""
+        return [await self.submit(connection, intent) for intent in intents]
+
 
 class FakeAdminChannel:
     """An `AdminChannel` that keeps the mails."""

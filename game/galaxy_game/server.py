@@ -29,6 +29,12 @@ REQUEST_TIME = 30.0
 """Seconds for the rest of a request whose first bytes have come, and for the reader of an answer."""
 IDLE_TIME = 600.0
 """Seconds for which a connection is kept without a request."""
+USAGE = """galaxy-game: the reference engine. It is an HTTP server and takes no arguments; its settings are variables:
+  PORT                 where it listens (8080)
+  GALAXY_LISTEN_HOST   the address (all addresses)
+  GALAXY_TOKEN         what calls must bear, if it is set
+Hold it against the engine contract: galaxy-engine check "$(command -v galaxy-game)"
+"""
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed"}
 _SEAT = re.compile(r"/v1/seats/([1-9][0-9]{0,2})/(orders|validate|options|suggest)")
 
@@ -204,6 +210,10 @@ async def serve(host: str, port: int, token: str) -> None:
 
 def main() -> None:
     """Serve on $PORT (8080) of $GALAXY_LISTEN_HOST (all addresses), with $GALAXY_TOKEN where there is one."""
+    if sys.argv[1:]:
+        wanted = sys.argv[1:] in (["-h"], ["--help"])
+        (sys.stdout if wanted else sys.stderr).write(USAGE)
+        sys.exit(0 if wanted else 2)
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(message)s")
     port = os.environ.get("PORT") or "8080"
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:

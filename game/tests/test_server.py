@@ -233,6 +233,15 @@ def test_process(process: subprocess.Popen[str], free_port: int) -> None:
     assert "stopped" in process.stdout.readline()
 
 
+@pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("serve", 2)])
+def test_arguments(argument: str, status: int) -> None:
+    """There are none: instead of serving, it says how it is set up."""
+    command = [sys.executable, "-m", "galaxy_game.server", argument]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == status
+    assert "GALAXY_TOKEN" in (done.stdout if status == 0 else done.stderr)
+
+
 def test_bad_port() -> None:
     """An invalid port is reported in one line."""
     for port in ("x", "99999"):

@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-import aiohttp
 from aiohttp.web import BaseRequest, StreamResponse
 from multidict import CIMultiDict
 
 from galaxy_chassis.http.response import SERVER, AnyResponse, RawResponse
 from galaxy_gateway import cors
 from galaxy_gateway.forwarding import headers as fields
-
-WHOLE = 262_144
-"""Bytes up to which an answer is read before it is written, in one piece; a longer one is streamed."""
+from galaxy_gateway.forwarding.response import BUFFERED, Response
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
@@ -34,28 +31,25 @@ class Answer:
         return RawResponse(self.status, "\r\n".join(lines) + "\r\n", self.body, request_id)
 
 
-async def whole(response: aiohttp.ClientResponse) -> Answer:
+async def whole(response: Response) -> Answer:
     """Return the backend's answer with all of its body."""
     return Answer(response.status, fields.to_client(response.headers), await response.read())
 
 
-def is_short(response: aiohttp.ClientResponse) -> bool:
-    """Return whether an answer's announced length is small enough to be read as a whole."""
-    length = response.content_length
-    return length is not None and length <= WHOLE
+def is_short(response: Response) -> bool:
+    """Return whether an answer is read before it is written, in one piece: else it is streamed."""
+    return response.length is not None and response.length <= BUFFERED
 
 
-async def stream(
-    response: aiohttp.ClientResponse, request: BaseRequest, request_id: str, own: Mapping[str, str]
-) -> AnyResponse:
+async def stream(response: Response, request: BaseRequest, request_id: str, own: Mapping[str, str]) -> AnyResponse:
     """Pass on an answer's body as it comes, no faster than the client reads it. Raise when either side is gone."""
     headers = fields.to_client(response.headers)
     cors.add(headers, own)
     headers["X-Request-Id"], headers["Server"] = request_id, SERVER
-    answer = StreamResponse(status=response.status, reason=response.reason, headers=headers)
-    answer.content_length = response.content_length
+    answer = StreamResponse(status=response.status, headers=headers)
+    answer.content_length = response.length
     await answer.prepare(request)
-    async for chunk in response.content.iter_any():
+    async for chunk in response.pieces():
         await answer.write(chunk)
     await answer.write_eof()
     return answer

@@ -141,7 +141,9 @@ class Edge:
             counted = await self._count(visit, self._policies.of_address(visit.address))
             visit.caller = await self._callers.ask(visit.token)
         policies = self._policies.of(visit.request.method, target.path, visit.address, visit.account_id)
-        await self._count(visit, {policy: key for policy, key in policies.items() if policy not in counted})
+        if counted:
+            policies = {policy: key for policy, key in policies.items() if policy not in counted}
+        await self._count(visit, policies)
 
     def _token(self, visit: Visit) -> str | None:
         """Return the token of a request's header, or of its cookie. Raise 403 `origin_refused` for a foreign page's."""

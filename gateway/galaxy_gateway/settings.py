@@ -18,6 +18,7 @@ from galaxy_gateway.streams.settings import StreamSettings
 
 GATEWAY = "gateway"
 """The name under which the gateway's settings, checks and log lines stand."""
+_NETLOC = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 _ADDRESS = re.compile(r"[A-Za-z0-9._\-\[\]:]+:[0-9]{1,5}")
 _DEFAULT_PORT = re.compile(r"^http:.*:80$|^https:.*:443$")
 """Ports that browsers leave out of an `Origin`."""
@@ -29,9 +30,13 @@ def _check_backend(url: str) -> str:
     if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
         return url
     plain = parts.username is None and not parts.query and not parts.fragment and parts.path in ("", "/")
-    if parts.scheme in ("http", "https") and parts.hostname and plain:
+    if parts.scheme in ("http", "https") and parts.hostname and plain and _NETLOC.fullmatch(parts.netloc):
+        _ = parts.port  # raises ValueError for one out of range
         return url
-    raise ValueError("expected http://HOST:PORT, https://HOST:PORT or unix:///PATH, without a path, user or query")
+    raise ValueError(
+        "expected http://HOST:PORT, https://HOST:PORT or unix:///PATH, without a path, user or query, and the name of "
+        "the host in ASCII (`xn--…` for others)"
+    )
 
 
 def _check_backends(urls: tuple[str, ...]) -> tuple[str, ...]:

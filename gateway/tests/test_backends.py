@@ -103,7 +103,7 @@ async def test_a_backend_that_does_not_even_refuse_is_passed_over(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine that is off answers no connection: its calls have not begun, so that changes pass as well."""
-    monkeypatch.setattr("galaxy_gateway.forwarding.backends.CONNECT_WITHIN", 1.0)
+    monkeypatch.setattr("galaxy_gateway.forwarding.pool.CONNECT_WITHIN", 1.0)
     with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as silent, ExitStack() as stack:
         for _ in range(4):  # as many as its queue holds, and more
             queued = stack.enter_context(closing(socket.socket()))

@@ -3,12 +3,13 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that a mail may take."""
 _CODE = re.compile(r"\b(\d{4}) ?(\d{4})\b")
 
@@ -38,7 +39,7 @@ class Sink:
         """Wait for a mail whose subject has these words; return the newest."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                for mail in await self.mails(to):
+                for mail in await self._found(to):
                     if subject in mail.subject:
                         return mail
                 await asyncio.sleep(0.1)
@@ -47,10 +48,15 @@ class Sink:
         """Wait for a mail with a sign-in code, and return the newest code."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                for mail in await self.mails(to):
+                for mail in await self._found(to):
                     if found := _CODE.search(mail.text):
                         return "".join(found.groups())
                 await asyncio.sleep(0.1)
+
+    async def _found(self, to: str) -> list[Mail]:
+        with suppress(aiohttp.ClientError):  # it may have been started just now
+            return await self.mails(to)
+        return []
 
     async def _get(self, path: str, **query: str) -> Any:
         async with aiohttp.ClientSession(self.url) as client, client.get(path, params=query) as answer:

@@ -4,8 +4,8 @@ import asyncio
 import os
 import secrets
 from base64 import b64encode
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -14,14 +14,14 @@ from typing import Any, Self
 import aiohttp
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
-from full_stack import images
-from full_stack.sink import Mailpit, OwnSink, Sink
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.network import Network
 
+from full_stack import images
+from full_stack.sink import Mailpit, OwnSink, Sink
 from galaxy_client import Galaxy
 from galaxy_client.models import Challenge
 
@@ -30,8 +30,8 @@ testcontainers_config.ryuk_disabled = (
 )
 
 LABEL = "galaxy.stack"
-"""The label of everything a stack makes, engines included; its value begins with `integration-<pid of the test run>-`."""
-PATIENCE = 60.0
+"""The label of everything a stack makes, engines included; its value is `integration-<pid>-<random>`."""
+PATIENCE = 120.0
 """Seconds in which a stack must be ready; what stands in for an image may be slow."""
 ENGINE = "galaxy@1.0.0"
 OPERATOR = "root"
@@ -46,6 +46,7 @@ class Shape:
     image: images.Image = images.BACKEND
     settings: Mapping[str, str] = field(default_factory=dict)
     """Of the backends, beside those of every stack."""
+    gateway_settings: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[tuple[Path, str]] = ()
     """Files that the backends see, and where."""
     schema: Path | None = None
@@ -113,7 +114,8 @@ class Operator:
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Ask below `/api/v1/admin`; return status and document."""
         login = b64encode(f"{OPERATOR}:{self._password}".encode()).decode()
-        headers = {"Authorization": f"Basic {login}"}
+        # Also without a body: what a page of another site could send as a form is refused.
+        headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
         async with (
             aiohttp.ClientSession(headers=headers) as client,
             client.request(method, f"{self._backend.url}/api/v1/admin{path}", json=body) as answer,
@@ -192,6 +194,16 @@ class Stack:
         found: list[Container] = self.backends[0].container.client.containers.list(all=True, filters={"label": wanted})
         return found
 
+    @contextmanager
+    def tagged(self, image: str, name: str) -> Iterator[None]:
+        """Let an image have another name within the block."""
+        client = self.backends[0].container.client
+        client.images.get(image).tag(name)
+        try:
+            yield
+        finally:
+            client.images.remove(name)
+
     def logs(self) -> str:
         """Return what backends and gateways wrote."""
         return "\n".join(f"== {service.name}\n{_logs(service)}" for service in (*self.backends, *self.gateways))
@@ -242,11 +254,13 @@ class Stack:
     def _down(self) -> None:
         client = DockerClient().client
         mine = {"label": f"{LABEL}={self.label}"}
-        for container in client.containers.list(all=True, filters=mine):
-            with suppress(NotFound):  # the backend removes engines too
-                container.remove(force=True, v=True)
+        # Again until there are none: a backend starts and removes engines until it is gone itself.
+        while found := client.containers.list(all=True, filters=mine):
+            for container in found:
+                with suppress(APIError):
+                    container.remove(force=True, v=True)
         for network in client.networks.list(filters=mine):
-            with suppress(APIError):  # what keeps it is told by whatever failed before
+            with suppress(APIError):  # what keeps it shows in the failure before
                 network.remove()
 
     def _service(
@@ -306,6 +320,7 @@ class Stack:
             "GATEWAY_REDIS_URL": "redis://redis:6379/0",
             "GATEWAY_OTEL_TRACES_EXPORTER": "none",
             "GATEWAY_OTEL_METRICS_EXPORTER": "none",
+            **self._shape.gateway_settings,
         }
         return self._service(f"gateway-{number}", images.GATEWAY.tag, 8090, environment, read_only=True)
 
@@ -317,7 +332,7 @@ def _logs(service: Service) -> str:
 
 
 async def _together(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Take steps side by side, each to its end, and raise the first failure."""
+    """Run steps side by side, each to its end, and raise the first failure."""
     for outcome in await asyncio.gather(*steps, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome

@@ -1,6 +1,6 @@
 """The HTTP client of a process: one session for all its calls, with shared connections, time limits and tracing."""
 
-import secrets
+from random import Random
 from types import SimpleNamespace
 
 import aiohttp
@@ -12,6 +12,8 @@ TIMEOUT = aiohttp.ClientTimeout(total=30.0, sock_connect=5.0)
 """Limits of a call, in seconds, unless it brings its own: all of it, and each attempt to connect."""
 CONNECTIONS = 256
 """Connections at a time; further calls wait for one, within their time."""
+
+_bits = Random().getrandbits  # noqa: S311 - span ids need not be secret
 
 
 class HttpClient:
@@ -39,15 +41,20 @@ class HttpClient:
 
 
 def make_session() -> aiohttp.ClientSession:
-    """Return a session with time limits, without cookies, whose calls carry trace and request id of their caller."""
+    """Return a session with time limits, without cookies, whose calls carry trace and request id of their caller.
+
+    A call is sent once, whatever its method: whoever makes it knows whether it may be repeated.
+    """
     tracing = aiohttp.TraceConfig()
     tracing.on_request_start.append(_add_ids)
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=CONNECTIONS),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=TIMEOUT,
         trace_configs=[tracing],
     )
+    session._retry_connection = False  # else aiohttp sends a GET, PUT or DELETE again on its own
+    return session
 
 
 async def _add_ids(
@@ -67,4 +74,4 @@ def traceparent_of(trace_id: str) -> str:
     span = get_current_span().get_span_context()
     if span.is_valid:
         return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
-    return f"00-{trace_id}-{secrets.token_hex(8)}-00" if trace_id else ""
+    return f"00-{trace_id}-{_bits(64) or 1:016x}-00" if trace_id else ""  # no span id is zero

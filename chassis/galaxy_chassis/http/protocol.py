@@ -10,7 +10,7 @@ from typing import Any, cast
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 
-from galaxy_chassis.http.connections import PROGRESS, ConnectionGuard, ConnectionLimits
+from galaxy_chassis.http.connections import PROGRESS, ConnectionGuard, ConnectionLimits, Guarded
 from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.http.response import RawResponse, problem_response
 from galaxy_chassis.request_context import new_request_id
@@ -32,11 +32,17 @@ _RESET = struct.pack("ii", 1, 0)
 class Connection(RequestHandler):
     """One client connection. A head that aiohttp cannot parse is answered with a problem; its bytes are not logged."""
 
-    __slots__ = ("_discards", "_guard", "_unread_at", "_unread_size", "head_begun_at", "opened_at", "peer", "socket")
+    __slots__ = (
+        *("_before", "_discards", "_guard", "_unread_at", "_unread_size"),
+        *("head_begun_at", "opened_at", "peer", "socket"),
+    )
 
-    def __init__(self, manager: "ConnectionFactory", guard: ConnectionGuard, **options: Any) -> None:
+    def __init__(
+        self, manager: "ConnectionFactory", guard: ConnectionGuard, before: Guarded | None, **options: Any
+    ) -> None:
+        """`before` is what the guard has counted for it so far: its TLS handshake."""
         super().__init__(manager, **options)
-        self._guard = guard
+        self._guard, self._before = guard, before
         self._discards = False
         self._unread_at: float | None = None
         self._unread_size = 0
@@ -53,6 +59,9 @@ class Connection(RequestHandler):
         self.opened_at = self._loop.time()
         name = transport.get_extra_info("peername")
         self.peer = str(name[0]) if isinstance(name, tuple) else ""
+        if self._before is not None:
+            self._guard.remove(self._before)
+            self._before = None
         if self._guard.admit(self):
             super().connection_made(transport)
         else:
@@ -173,10 +182,12 @@ class ConnectionFactory(Server):
         self._limits = limits
         self.guard = ConnectionGuard(limits, self._loop)
 
-    def __call__(self) -> RequestHandler:
+    def __call__(self, before: Guarded | None = None) -> RequestHandler:
+        """Return a connection, which takes the place of what the guard has counted `before`."""
         return Connection(
             self,
             self.guard,
+            before,
             loop=self._loop,
             keepalive_timeout=self._limits.idle,
             access_log=None,  # None switches it off; ours is written in server

@@ -14,6 +14,7 @@ from galaxy_chassis.errors import BootError
 from galaxy_chassis.health import Probes, without_details
 from galaxy_chassis.http.client_address import FORWARDING, is_private
 from galaxy_chassis.http.connections import ConnectionLimits
+from galaxy_chassis.http.handshakes import TlsListener, listening_sockets
 from galaxy_chassis.http.inflight import InFlightRequests
 from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.http.protocol import ConnectionFactory
@@ -66,7 +67,7 @@ class HttpServer:
         """Why requests are turned away; None while they are served."""
         self._factory: ConnectionFactory | None = None
         self._runner: ServerRunner | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: asyncio.Server | TlsListener | None = None
         self.address = listen_address
         """Where it listens, `HOST:PORT`; once started, with the port it got."""
 
@@ -85,17 +86,12 @@ class HttpServer:
         host, port = self._listener.sockets[0].getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    async def _listen(self, factory: ConnectionFactory) -> asyncio.Server:
-        """Bind. Not by aiohttp's own site: that has no time limit for TLS handshakes, which the guard does not see."""
+    async def _listen(self, factory: ConnectionFactory) -> asyncio.Server | TlsListener:
+        """Bind. Not by aiohttp's own site, whose TLS handshakes have no limits."""
         host, port = split_address(self._listen_address)
-        return await asyncio.get_running_loop().create_server(
-            factory,
-            host,
-            port,
-            backlog=_BACKLOG,
-            ssl=self._tls,
-            ssl_handshake_timeout=None if self._tls is None else self._limits.head,
-        )
+        if self._tls is None:
+            return await asyncio.get_running_loop().create_server(factory, host, port, backlog=_BACKLOG)
+        return TlsListener(await listening_sockets(host, port, _BACKLOG), factory, self._tls)
 
     def serve_probe(self, path: str, probe: ProbeDocument) -> None:
         """Answer GET on `path` with what `probe` returns, in every state of the server, without an access line.

@@ -6,6 +6,7 @@ differently is refused, so that what was judged here is what the backend reads.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from galaxy_chassis.http.problems import Problem, not_found
@@ -33,6 +34,7 @@ class Target:
     """The path for logs and metrics: whatever is not a word of the API is left out, since it may be a secret."""
 
 
+@lru_cache(maxsize=1024)
 def parse(raw: str) -> Target:
     """Return the target of a request line.
 

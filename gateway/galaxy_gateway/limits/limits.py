@@ -7,6 +7,7 @@ round trip, and a request that one of them refuses is counted by none.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 from galaxy_chassis.http.problems import Problem, throttled
 from galaxy_gateway.limits.metrics import LimitMetrics
@@ -18,6 +19,8 @@ from galaxy_gateway.store.store import Demand, Spending, Store
 from galaxy_gateway.unavailable import limits_unavailable
 
 _MICROSECONDS = 1_000_000
+_REMEMBERED = 8_192
+"""Names of clients that are not computed again for each request; the one not used for longest is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ class Limits:
 
     def __init__(self, store: Store, local: MemoryStore, names: Names, metrics: LimitMetrics) -> None:
         """Count in `store`, and in `local` what is only read while the store is away."""
-        self._store, self._local, self._names, self._metrics = store, local, names, metrics
+        self._store, self._local, self._metrics = store, local, metrics
+        self._demand = lru_cache(maxsize=_REMEMBERED)(partial(_demand, names))
 
     async def check(self, keys: Mapping[Policy, str], *, unsafe: bool) -> Verdict:
         """Count a request under its policies, each with the name of the client for whom it counts.
@@ -58,7 +62,7 @@ class Limits:
         """
         if not keys:
             return Verdict(True, {})
-        demands = [policy.demand(self._names.of("limit", policy.name, key)) for policy, key in keys.items()]
+        demands = list(map(self._demand, keys, keys.values()))
         verdict = _verdict(tuple(keys), await self._spend(demands, unsafe=unsafe))
         if verdict.refused_by is not None:
             self._metrics.refused(verdict.refused_by.name)
@@ -75,17 +79,27 @@ class Limits:
         return await self._local.spend(demands)
 
 
+def _demand(names: Names, policy: Policy, key: str) -> Demand:
+    """Return what one request of a client demands of a policy."""
+    return policy.demand(names.of("limit", policy.name, key))
+
+
 def _verdict(policies: tuple[Policy, ...], spending: Spending) -> Verdict:
-    debts = dict(zip(policies, spending.debts, strict=True))
+    debts = spending.debts
     fields = {
-        "RateLimit-Policy": ", ".join(f'"{policy.name}";q={policy.quota};w={policy.window}' for policy in policies),
-        "RateLimit": ", ".join(_left(policy, debt) for policy, debt in debts.items()),
+        "RateLimit-Policy": _described(policies),
+        "RateLimit": ", ".join(map(_left, policies, debts)),
     }
     if spending.allowed:
         return Verdict(True, fields)
-    waits = {policy: policy.wait(debt) for policy, debt in debts.items() if policy.left(debt) == 0}
+    waits = {policy: policy.wait(debt) for policy, debt in zip(policies, debts, strict=True) if not policy.left(debt)}
     longest = max(waits, key=lambda policy: waits[policy])
     return Verdict(False, fields, waits[longest] / _MICROSECONDS, longest)
+
+
+@lru_cache(maxsize=64)
+def _described(policies: tuple[Policy, ...]) -> str:
+    return ", ".join(f'"{policy.name}";q={policy.quota};w={policy.window}' for policy in policies)
 
 
 def _left(policy: Policy, debt: int) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from galaxy_chassis.http.connections import network_of
 from galaxy_gateway.limits.settings import LimitSettings
@@ -22,12 +22,17 @@ class Policy:
 
     name: str
     quota: int
+    """0 where nothing counts."""
     window: int
+    interval: int = field(init=False, compare=False)
+    """Microseconds in which one unit refills, rounded up: never more than the quota in a window."""
 
-    @property
-    def interval(self) -> int:
-        """Microseconds in which one unit refills, rounded up: never more than the quota in a window."""
-        return -(-self.window * _MICROSECONDS // self.quota)
+    def __post_init__(self) -> None:
+        interval = -(-self.window * _MICROSECONDS // self.quota) if self.quota else 0
+        object.__setattr__(self, "interval", interval)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def demand(self, key: str) -> Demand:
         """Return the demand of one request."""
@@ -73,7 +78,7 @@ class Policies:
         `path` is the path as it came, without its query.
         """
         network = network_of(address)
-        keys = dict(self.of_address(address))
+        keys = {self._address: network} if self._address.quota else {}
         if self._account.quota and account_id is not None:
             keys[self._account] = account_id
         for each in self._classes:

@@ -52,15 +52,17 @@ class MemoryStore:
     async def spend(self, demands: Sequence[Demand]) -> Spending:
         """See Store."""
         now = self._now()
-        debts = tuple(debt_at(self._full_at.get(demand.key), now, demand) for demand in demands)
-        if not all(map(affordable, debts, demands)):
-            return Spending(False, debts)
-        debts = tuple(debt + demand.interval for debt, demand in zip(debts, demands, strict=True))
+        full_at = self._full_at
+        debts = [debt_at(full_at.get(demand.key), now, demand) for demand in demands]
         for debt, demand in zip(debts, demands, strict=True):
-            self._full_at[demand.key] = now + debt
-            self._full_at.move_to_end(demand.key)
+            if not affordable(debt, demand):
+                return Spending(False, tuple(debts))
+        for place, demand in enumerate(demands):
+            debts[place] += demand.interval
+            full_at[demand.key] = now + debts[place]
+            full_at.move_to_end(demand.key)
             self._purge_allowances(now)
-        return Spending(True, debts)
+        return Spending(True, tuple(debts))
 
     async def claim(self, key: str, owner: bytes, fingerprint: bytes, lease: float) -> Claim:
         """See Store."""

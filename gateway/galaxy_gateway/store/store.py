@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+
+class Demand(msgspec.Struct, frozen=True):
     """One unit of an allowance, which a request is about to spend."""
 
     key: str
@@ -20,8 +21,7 @@ class Demand:
     """Microseconds in which an empty allowance refills: the quota times the interval."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spending:
+class Spending(msgspec.Struct, frozen=True):
     """The result of spending one unit of each allowance, or of none of them."""
 
     allowed: bool

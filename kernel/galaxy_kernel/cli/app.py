@@ -5,8 +5,11 @@ name, a function is a command, a plugin's class stands for its hook `backend_com
 plugin, which works without such an entry point but is then not listed by `--help`.
 """
 
+import ast
 import os
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -115,7 +118,22 @@ def _contributed() -> dict[str, EntryPoint]:
 
 
 def _summary(point: EntryPoint) -> str:
-    return "" if point.dist is None else str(point.dist.metadata["Summary"])
+    """Return a function's own summary, or else that of its distribution."""
+    return _docstring(point).partition("\n")[0] or ("" if point.dist is None else str(point.dist.metadata["Summary"]))
+
+
+def _docstring(point: EntryPoint) -> str:
+    """Return the doc string of the function that an entry point names, from its file: nothing is imported."""
+    package, *rest = point.module.split(".")
+    try:
+        spec = find_spec(package)
+        places = (spec and (spec.submodule_search_locations or [str(Path(spec.origin or "").parent)])) or ()
+        [path] = [path for place in places if (path := Path(place, *(rest or [package])).with_suffix(".py")).is_file()]
+        tree = ast.parse(path.read_text("utf-8"))
+    except (ImportError, OSError, ValueError, SyntaxError):
+        return ""  # what is damaged is still listed: when it is run, the error is shown
+    named = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == point.attr]
+    return (ast.get_docstring(named[0]) or "") if named else ""
 
 
 def _load(name: str) -> Any:

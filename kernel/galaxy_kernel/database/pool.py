@@ -1,9 +1,13 @@
 """The pool of connections, which knows how many tasks wait for one."""
 
+import logging
 from typing import Any
 
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.util.queue import AsyncAdaptedQueue
+
+# SQLAlchemy logs what a pool does under the module of its class: this one is to be as quiet as its own.
+logging.getLogger(__name__).setLevel(logging.WARNING)
 
 
 class WaitingQueue(AsyncAdaptedQueue[Any]):

@@ -72,6 +72,19 @@ def test_old_versions_are_forgotten() -> None:
     assert cache._versions == {}
 
 
+def test_a_load_keeps_its_versions_for_an_interval() -> None:
+    """Also where they are lower than those before it, as after a fail-over: older changes stay without effect."""
+    cache = new_cache()
+    cache.finish_load({}, {})
+    cache.receive(Change(5, cache.name, encode_key("a"), None, ""))
+    cache.forget_old_versions()
+    cache.begin_load()
+    cache.finish_load({}, {encode_key("b"): 3})
+    cache.forget_old_versions()
+    cache.receive(Change(2, cache.name, encode_key("b"), '{"key":"b","version":1}', ""))
+    assert cache.values() == []
+
+
 class Coherence(RuleBasedStateMachine):
     """A table with its feed, and one replica's memory: its own writes at once, the others' by the feed, loads whenever.
 

@@ -5,16 +5,18 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from galaxy_chassis.clock import ManualClock
 from galaxy_chassis.health import Probes
 from galaxy_kernel.caches.cache import Cache
+from galaxy_kernel.caches.feed import RETENTION
 from galaxy_kernel.caches.registry import LAG_LIMIT, Caches
 from galaxy_kernel.database import is_unavailable
 from galaxy_kernel.errors import PluginError
@@ -419,6 +421,48 @@ async def test_readiness(world: Any) -> None:
     assert await report() == (False, {("lobby", "cache:g"): "ok", ("kernel", "feed"): "failed"})
     await caches.poll()
     assert await report() == (True, {("lobby", "cache:g"): "ok", ("kernel", "feed"): "ok"})
+
+
+async def test_what_is_dropped_or_scrubbed_is_in_no_earlier_change(world: Any) -> None:
+    """The feed keeps nothing of a row that is gone, or of the personal data that was removed from one."""
+    replica = await world.replica(run=False)
+    kept, gone, person = world.item("kept"), world.item("gone"), world.item("Ada")
+    for item in (kept, gone, person):
+        await replica.write(item)
+    await replica.delete(gone.id)
+    nobody = world.item("nobody", version=2, key=person.id)
+    async with replica.database.transaction() as connection:
+        await world.upsert(connection, nobody)
+        await replica.items.put(connection, nobody, scrubbed=True)
+    with world.admin() as cursor:
+        cursor.execute("SELECT payload FROM feed_changes ORDER BY id")
+        payloads = [payload for (payload,) in cursor]
+    assert [payload and msgspec.json.decode(payload)["name"] for payload in payloads] == ["kept", None, "nobody"]
+
+
+async def test_each_look_at_the_feed_tells_the_time_and_forgets_in_time(world: Any) -> None:
+    """The server's time is passed on with our own at the look; versions of deleted keys stay for a retention."""
+    writer = await world.replica(run=False)
+    clock, times = ManualClock(), list[tuple[float, float]]()
+    on_time = lambda at, started: times.append((at, started))  # noqa: E731
+    caches = Caches(writer.database, writer.feed, writer.wakeups, clock, on_time=on_time)
+    items: Cache[UUID, Any] = Cache(name="test.items", table=world.items, row=world.Item, key=lambda item: item.id)
+    caches.register("test", [items])
+    await caches.load()
+    item = world.item()
+    await writer.write(item)
+    await writer.delete(item.id)
+    moment = timedelta(seconds=1)
+    for step, kept in ((RETENTION - moment, 1), (moment, 1), (RETENTION - moment, 1), (moment, 0)):
+        clock.advance(step)
+        await caches.poll()
+        assert len(items._versions) == kept
+    with world.admin() as cursor:
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
+        now = float(cursor.fetchone()[0])
+    assert times[-1][1] == clock.monotonic()
+    assert [at for at, _ in times] == sorted(at for at, _ in times)
+    assert now - 60 < times[0][0] and times[-1][0] <= now
 
 
 class Watcher:

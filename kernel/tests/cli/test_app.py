@@ -105,6 +105,18 @@ def test_a_function_is_a_command(site: Site, capsys: pytest.CaptureFixture[str])
     assert "Inspect a thing." in Ran(capsys, "inspect", "--help").out
 
 
+def test_a_function_is_listed_by_its_own_summary(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Several commands of one distribution would all read the same otherwise; what has none has the distribution's."""
+    site.install("space-tools", "t_listed", FUNCTION, "galaxy.commands inspect inspect")
+    site.install("space-engines", "t_listed_group", GROUP, "galaxy.commands engines app")
+    site.install("space-broken", "t_listed_broken", "def broken(:", "galaxy.commands broken broken")
+    listed = " ".join(Ran(capsys, "--help").out.split())
+    assert "inspect Inspect a thing." in listed
+    assert "engines About it." in listed
+    assert "broken About it." in listed
+    assert {"t_listed", "t_listed_group"}.isdisjoint(sys.modules)
+
+
 @pytest.mark.parametrize("listed", [True, False], ids=["with entry point", "hook alone"])
 def test_a_plugins_hook_is_a_group(site: Site, capsys: pytest.CaptureFixture[str], listed: bool) -> None:
     """`backend_commands` works with an entry point for the class, and without one, when it is not listed."""

@@ -1,6 +1,7 @@
 """The pool that counts who waits."""
 
 import asyncio
+import logging
 
 from galaxy_kernel.database import Database, make_engine
 from galaxy_kernel.database.pool import WaitingPool
@@ -24,3 +25,8 @@ async def test_those_who_wait_for_a_connection_are_counted(empty_database: str) 
     await asyncio.gather(*waiting)
     assert pool.waiting == 0
     await database.close()
+
+
+def test_a_pool_is_as_quiet_as_those_of_sqlalchemy() -> None:
+    """What SQLAlchemy logs of each connection is not an event of ours."""
+    assert not logging.getLogger(f"{WaitingPool.__module__}.{WaitingPool.__qualname__}").isEnabledFor(logging.INFO)

@@ -187,7 +187,7 @@ REPEATED = [
     (b'{"name" : "n", "name"\n:"n"}', ["name"]),
     (b'{"name": "n", "options": {":x": 1, ":x": 2}}', ["options.:x"]),
     (b'{"name": "n", "options": {"": 1, "": 2}}', ["options."]),
-    (b'{"name": "n", "options": {"a": 1, "a": 2, "b": 3, "b": 4, "a": 5}}', ["options.a", "options.b"]),
+    (b'{"name": "n", "options": {"a": 1, "a": 2, "b": 3, "c": 0, "b": 4, "a": 5}}', ["options.a", "options.b"]),
 ]
 
 

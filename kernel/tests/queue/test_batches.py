@@ -187,6 +187,25 @@ async def test_a_cut_connection_is_waited_for(setting: Setting) -> None:
     assert [result.claim.attempt for result in setting.recorded] == [1, 1, 1]
 
 
+async def test_the_database_is_waited_for_as_long_as_the_leases_last(setting: Setting) -> None:
+    """After the end of its leases a set is given up, with the error: by then its rows may be another worker's."""
+    ids = await setting.add(3)
+    now, attempts = 0.0, 0
+
+    async def work(_connection: Connection, claims: Sequence[Claim]) -> list[Result]:
+        nonlocal now, attempts
+        attempts += 1
+        now = claims[0].deadline + attempts - 1.5  # a moment before the end, then one after it
+        raise ConnectionResetError
+
+    async with asyncio.timeout(20):
+        with pytest.raises(ConnectionResetError):
+            await setting.batches(work, monotonic=lambda: now).run()
+    assert attempts == 2
+    assert setting.recorded == []
+    assert await setting.states() == dict.fromkeys(ids, "pending")
+
+
 async def test_a_set_that_lost_to_another_transaction_is_done_again(setting: Setting) -> None:
     """A deadlock costs no row its attempt, and no set is halved for it."""
     ids = await setting.add(3)

@@ -511,3 +511,31 @@ async def test_claiming_waits_for_the_senders(setting: Setting) -> None:
     let_go.set()
     await running
     assert await setting.states() == {("sent", 1, False)}
+
+
+async def test_no_result_waits_for_a_send_that_takes_long(setting: Setting) -> None:
+    """Of more results than one statement records, the rest follow at once, though a sender is still busy."""
+    await setting.add(12)
+    let_go, gathered = asyncio.Event(), asyncio.Event()
+    complete = setting.queue.complete
+
+    async def late(connection: Connection, results: Collection[Result]) -> set[UUID]:
+        await gathered.wait()
+        return await complete(connection, results)
+
+    async def send(claim: Claim) -> Result:
+        setting.sent.append(claim.id)
+        if len(setting.sent) == 1:
+            await let_go.wait()
+        elif len(setting.sent) == 12:
+            gathered.set()
+        return Result(claim, Outcome.DONE)
+
+    setting.queue.complete = late  # type: ignore[method-assign]
+    running = asyncio.create_task(setting.pump(send, batch=3).run())
+    async with asyncio.timeout(20):
+        while list((await setting.rows()).values()).count(SENT) < 11:
+            await asyncio.sleep(0.01)
+    let_go.set()
+    await running
+    assert await setting.states() == {SENT}

@@ -253,19 +253,22 @@ async def test_every_outcome_in_one_statement(database: Database) -> None:
 
 
 async def test_history_has_the_times_of_the_attempt(database: Database) -> None:
-    """The worker's own measurement, applied to the database's clock, dates the attempt."""
+    """The worker's own measurement, by the database's clock, dates the attempt; else its claim and completion do."""
     now = 1000.0
     queue = make_queue(monotonic=lambda: now)
     async with database.transaction() as connection:
-        await add(connection)
-        [claim] = await queue.claim(connection, 1)
+        await add(connection, 2)
+        claim, untimed = await queue.claim(connection, 2)
         now = 1060.0
         result = Result(claim, Outcome.DONE, "queued", 250, started=1010.0, finished=1013.0)
-        await queue.complete(connection, [result])
-        row = (await connection.execute(select(tries, text("clock_timestamp() AS now")))).one()
+        await queue.complete(connection, [result, Result(untimed, Outcome.DONE)])
+        found = await connection.execute(select(tries, text("clock_timestamp() AS now")))
+        attempts = {row.job_id: row for row in found}
+    row, other = attempts[claim.id], attempts[untimed.id]
     assert row.finished_at - row.started_at == pytest.approx(timedelta(seconds=3), abs=timedelta(milliseconds=100))
     assert row.now - row.finished_at == pytest.approx(timedelta(seconds=47), abs=timedelta(seconds=5))
     assert (row.outcome, row.code, row.detail) == ("sent", 250, "queued")
+    assert other.finished_at - other.started_at == pytest.approx(timedelta(seconds=60), abs=timedelta(milliseconds=100))
 
 
 async def test_details_cannot_break_the_row(database: Database) -> None:

@@ -58,13 +58,15 @@ async def test_send_answers_alike_for_everybody(world: Any) -> None:
     assert known["account"]["id"] != blocked["account"]["id"]
 
 
-async def test_mail_goes_with_the_challenge(world: Any) -> None:
-    """The mail goes to the address as typed, in the language asked for, and ends with its code."""
+async def test_mail_goes_with_the_challenge(make_world: Any) -> None:
+    """The mail goes to the address as typed, in the language asked for, and ends with its code; it says when."""
+    world = await make_world(code_ttl="270s")
     status, answer = await world.send("Ada@Example.test", locale="de-at")
     message = world.outbox.messages[0]
     assert status == 202
     assert (message.kind, message.recipient, message.language) == ("auth.sign_in_code", "Ada@Example.test", "de-AT")
-    assert message.expires_at == world.clock.now() + timedelta(minutes=5)
+    assert message.expires_at == world.clock.now() + timedelta(seconds=270)
+    assert message.parameters["minutes"] == 5
     assert message.expires_at.isoformat().replace("+00:00", "Z") == answer["expires_at"]
     assert world.outbox.kinds["auth.sign_in_code"].secret
 

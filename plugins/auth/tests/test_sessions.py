@@ -8,7 +8,10 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import event
+from structlog.testing import capture_logs
 
+from galaxy_auth import queries
+from galaxy_auth import sessions as sessions_module
 from galaxy_auth.plugin import AuthPlugin
 from galaxy_contracts.accounts import ACCOUNTS
 from galaxy_contracts.mail import OUTBOX
@@ -67,6 +70,15 @@ async def test_idle_expiry(world: Any, written: bool) -> None:
     assert await world.works(token)
     world.clock.advance(timedelta(days=30))
     assert not await world.works(token)
+
+
+async def test_a_short_idle_time_is_measured_finely(make_world: Any) -> None:
+    """A session that is in use does not end because its uses were too close to each other to be noted."""
+    world = await make_world(session_idle_ttl="10m")
+    token = (await world.sign_in())["session_token"]
+    for minutes in (4, 7):
+        world.clock.advance(timedelta(minutes=minutes))
+        assert await world.works(token)
 
 
 async def test_blocked_and_deleted_accounts_are_out_at_once(world: Any) -> None:
@@ -219,3 +231,70 @@ async def test_uses_are_written_at_the_stop(boot: Boot, make_world: Any) -> None
     async with world.database.reading() as connection:
         row = (await connection.exec_driver_sql("SELECT last_seen_at FROM device_sessions")).scalar_one()
     assert row == world.clock.now()
+
+
+async def last_uses(world: Any) -> set[Any]:
+    """Return the times of last use in the table."""
+    async with world.database.reading() as connection:
+        return set((await connection.exec_driver_sql("SELECT last_seen_at FROM device_sessions")).scalars())
+
+
+async def test_uses_and_ends_go_in_sets(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many sessions were used or have expired, a pass takes so many, and says whether there are more."""
+    monkeypatch.setattr(sessions_module, "BATCH", 2)
+    tokens = [(await world.sign_in())["session_token"] for _ in range(3)]
+    world.clock.advance(timedelta(hours=1))
+    assert [await world.works(token) for token in tokens] == [True] * 3
+    assert [await world.sessions.touch() for _ in range(3)] == [True, False, False]
+    assert await last_uses(world) == {world.clock.now()}
+    world.clock.advance(timedelta(days=91))
+    assert [await world.sessions.prune() for _ in range(3)] == [True, False, False]
+    assert await world.count("device_sessions") == 0
+
+
+async def test_a_use_while_uses_are_written_is_written_next(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is later than what is being written, and is not forgotten with it; what cannot be written fails no stop."""
+    token = (await world.sign_in())["session_token"]
+    world.clock.advance(timedelta(hours=1))
+    assert await world.works(token)
+    write = queries.touch_sessions
+
+    async def meanwhile(connection: Any, seen: Any) -> Any:
+        world.clock.advance(timedelta(hours=1))
+        assert world.sessions.authenticate(token, client_address="") is not None
+        return await write(connection, seen)
+
+    async def lost(*_: Any) -> Any:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(queries, "touch_sessions", meanwhile)
+    await world.sessions.touch()
+    monkeypatch.setattr(queries, "touch_sessions", lost)
+    with capture_logs() as lines:
+        await world.sessions.close()
+    assert [(line["sessions"], line["error"]) for line in lines if line["event"] == "last_uses_lost"] == [
+        (1, "ConnectionResetError")
+    ]
+    monkeypatch.setattr(queries, "touch_sessions", write)
+    await world.sessions.touch()
+    assert await last_uses(world) == {world.clock.now()}
+
+
+async def test_the_latest_use_counts_wherever_it_was(make_world: Any) -> None:
+    """A replica that knows of an earlier use than the table neither ends the session by it nor writes it."""
+    one = await make_world()
+    other = await make_world(beside=one)
+    token = (await one.sign_in())["session_token"]
+    await one.until(lambda: other.sessions.authenticate(token, client_address="") is not None)
+    one.clock.advance(timedelta(hours=1))
+    assert other.sessions.authenticate(token, client_address="") is not None
+    one.clock.advance(timedelta(days=20))
+    latest = one.clock.now()
+    assert await one.works(token)
+    await one.sessions.touch()
+    [caches] = [each for name, each in other.booted.kernel.assembly.plugins.call("backend_caches") if name == "auth"]
+    await one.until(lambda: [each.last_seen_at for each in caches[0].values()] == [latest])
+    await other.sessions.touch()
+    assert await last_uses(one) == {latest}
+    one.clock.advance(timedelta(days=29))
+    assert other.sessions.authenticate(token, client_address="") is not None

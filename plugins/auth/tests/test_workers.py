@@ -55,6 +55,24 @@ async def test_pruning_waits_for_uses_not_written_yet(world: Any) -> None:
     assert await world.works(token)
 
 
+async def test_what_no_throttle_counts_goes(world: Any) -> None:
+    """A wrong code is kept for an hour, and the mark of a network for sixty days after its last sign-in."""
+    challenge, code = await world.challenge()
+    assert (await world.confirm(challenge, f"{(int(code.replace(' ', '')) + 1) % 10**8:08d}"))[0] == 401
+    assert (await world.confirm(challenge, code))[0] == 201
+    for table, kept in (
+        ("auth_wrong_codes", timedelta(hours=1)),
+        ("auth_known_networks", timedelta(days=60, hours=-1)),
+    ):
+        world.clock.advance(kept)
+        await prune(world)
+        assert await world.count(table) == 1
+        world.clock.advance(timedelta(seconds=1))
+        await prune(world)
+        assert await world.count(table) == 0
+        world.clock.advance(timedelta(seconds=-1))
+
+
 async def test_workers(world: Any) -> None:
     """Every replica writes its own uses; one of them prunes."""
     workers = dict(world.booted.kernel.assembly.plugins.call("backend_workers"))["auth"]

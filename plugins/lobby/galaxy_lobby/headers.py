@@ -21,6 +21,10 @@ _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _REVISION = re.compile(r'(?:W/)?"?(\d{1,9})"?')
 _REVALIDATED = "private, no-cache"
 _FOR_EVER = "private, max-age=31536000, immutable"
+_SHARED_STATE = "public, max-age=5"
+"""A cache before us asks at most this often, however many people look."""
+_SHARED_DOCUMENT = "public, max-age=86400, immutable"
+"""A day: what is withdrawn does not stay in the caches of others for long."""
 
 
 def idempotency_key(headers: Mapping[str, str]) -> str | None:
@@ -46,16 +50,19 @@ def expected_revision(headers: Mapping[str, str]) -> int | None:
     return int(found[1])
 
 
-def revalidated(call: Call, model: M) -> Response[M]:
-    """Return an answer with a weak tag of what it says: 304 for who has it already."""
+def revalidated(call: Call, model: M, *, shared: bool = False) -> Response[M]:
+    """Return an answer with a weak tag of what it says: 304 for who has it already.
+
+    `shared` is for what everybody may see: caches between us and its readers may keep it too.
+    """
     digest = hashlib.sha256(model.model_dump_json().encode()).hexdigest()[:24]
-    return _tagged(call, model, f'W/"{digest}"', _REVALIDATED)
+    return _tagged(call, model, f'W/"{digest}"', _SHARED_STATE if shared else _REVALIDATED)
 
 
-def immutable(call: Call, document: bytes) -> Response[RawJson]:
+def immutable(call: Call, document: bytes, *, shared: bool = False) -> Response[RawJson]:
     """Return a document that never changes: 304 for who has it already, and no need to ask again."""
     digest = hashlib.sha256(document).hexdigest()[:24]
-    return _tagged(call, RawJson(document), f'"{digest}"', _FOR_EVER)
+    return _tagged(call, RawJson(document), f'"{digest}"', _SHARED_DOCUMENT if shared else _FOR_EVER)
 
 
 def _tagged(call: Call, value: T, tag: str, caching: str) -> Response[T]:

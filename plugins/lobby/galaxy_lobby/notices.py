@@ -1,6 +1,6 @@
 """What players are told (SPEC L-5): the kinds, what each carries, and submitting them with a transition."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -160,16 +160,27 @@ class Notices:
         once: object = None,
         **payload: Any,
     ) -> None:
-        """Submit a notification to accounts; nothing where there are none.
+        """Submit a notification to accounts, as `intent_of` makes it; nothing where there are none."""
+        if recipients:
+            intent = intent_of(kind, game, recipients, once=once, **payload)
+            await self._context.require(NOTIFICATIONS).submit(connection, intent)
 
-        `once` is what makes it one: the turn or the row that it is about; by default the game's own count of changes.
-        """
-        if not recipients:
-            return
-        intent = Intent(
-            kind=kind.name,
-            idempotency_key=f"{game.id}:{kind.name.partition('.')[2]}:{game.version if once is None else once}",
-            payload={"game_id": game.id, "game": game.name, **payload},
-            recipients=tuple(recipients),
-        )
-        await self._context.require(NOTIFICATIONS).submit(connection, intent)
+    async def tell_all(self, connection: Connection, intents: Sequence[Intent]) -> None:
+        """Submit several notifications, in one statement."""
+        if intents:
+            await self._context.require(NOTIFICATIONS).submit_many(connection, intents)
+
+
+def intent_of(
+    kind: NotificationKind, game: Game, recipients: Collection[UUID], *, once: object = None, **payload: Any
+) -> Intent:
+    """Return a notification about a game.
+
+    `once` is what makes it one: the turn or the row that it is about; by default the game's own count of changes.
+    """
+    return Intent(
+        kind=kind.name,
+        idempotency_key=f"{game.id}:{kind.name.partition('.')[2]}:{game.version if once is None else once}",
+        payload={"game_id": game.id, "game": game.name, **payload},
+        recipients=tuple(recipients),
+    )

@@ -27,6 +27,8 @@ from galaxy_lobby.orders import routes as order_routes
 from galaxy_lobby.orders.service import OrderService
 from galaxy_lobby.positions.service import PositionService
 from galaxy_lobby.settings import LobbySettings
+from galaxy_lobby.spectators import routes as spectator_routes
+from galaxy_lobby.spectators.service import SpectatorService
 from galaxy_lobby.store import GameStore
 from galaxy_lobby.tables import metadata
 from galaxy_lobby.transitions import routes as transition_routes
@@ -53,7 +55,7 @@ class LobbyPlugin:
         self._transitions = TransitionService(context, store, self._members, told)
         self._deletions = DeletionService(context, store, self._members, self._transitions, self._invitations)
         self._positions = PositionService(context, store, told)
-        self._orders = OrderService(context, store)
+        self._orders, self._spectators = OrderService(context, store), SpectatorService(context, store)
 
     def backend_migrations(self) -> Migrations:
         return Migrations("galaxy_lobby.migrations", metadata)
@@ -78,6 +80,7 @@ class LobbyPlugin:
             *membership_routes.routes(self._members, self._reader),
             *invitation_routes.routes(self._invitations, self._reader),
             *order_routes.routes(self._orders),
+            *spectator_routes.routes(self._spectators),
         )
 
     def backend_workers(self) -> Sequence[Worker]:

@@ -392,7 +392,10 @@ def test_any_history(runner: asyncio.Runner, postgres_cluster: PostgresCluster, 
     Lives.world = runner.run(world_in(stack, abandon_after=str(ABANDON_AFTER)))
     try:
         checked = settings(
-            max_examples=20, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=settings.default.max_examples // 5,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         )
         run_state_machine_as_test(Lives, settings=checked)
     finally:

@@ -41,6 +41,8 @@ RUNNING = {
     "lobby.report": (404, 200, 404, 404),
     "lobby.public_report": (200, 200, 404, 404),
 }
+EVERYBODY = {"lobby.watch", "lobby.watch_report"}
+"""Shown without signing in, and of public games alone: `spectators/test_routes.py` is about them."""
 OPERATORS = {"lobby.admin_pause": 200, "lobby.admin_resume": 409, "lobby.admin_cancel": 200}
 
 
@@ -77,7 +79,7 @@ async def cast(world: Any, *, running: bool) -> tuple[dict[str, Any], str, str]:
 
 def test_the_matrix_is_whole(world_routes: dict[str, Any]) -> None:
     """Every route of the plugin has its line."""
-    assert set(world_routes) == {*ENROLLING, *RUNNING, *OPERATORS}
+    assert set(world_routes) == {*ENROLLING, *RUNNING, *OPERATORS, *EVERYBODY}
 
 
 @pytest.fixture
@@ -100,12 +102,12 @@ async def test_what_each_role_may_do(world: Any, world_routes: dict[str, Any], r
 
 
 async def test_nobody_gets_in(world: Any, world_routes: dict[str, Any]) -> None:
-    """Without a session every route answers 401, before it looks at anything."""
+    """Without a session every route answers 401, before it looks at anything; what everybody may see is not there."""
     people, game, invitation = await cast(world, running=False)
-    for route in world_routes.values():
+    for name, route in world_routes.items():
         path, body = request(world, route, game, str(people["member"].id), invitation)
         async with world.booted.client.request(route.method, path, **body) as response:
-            assert response.status == 401, route.name
+            assert response.status == (404 if name in EVERYBODY else 401), name
 
 
 async def test_operators(world: Any, world_routes: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from opentelemetry.metrics import NoOpMeter
+from opentelemetry.metrics import Meter, NoOpMeter
 from sqlalchemy import select, text
 
 from galaxy_chassis.clock import ManualClock
@@ -92,7 +92,7 @@ class Rig:
         self.outbox.register(MailKind("test.welcome", "mail_owner"))
         self.outbox.register(MailKind("test.code", "mail_owner", secret=True))
 
-    def deliverer(self, transport: Transport) -> Deliverer:
+    def deliverer(self, transport: Transport, meter: Meter | None = None) -> Deliverer:
         return Deliverer(
             self.database,
             self.queue,
@@ -102,7 +102,7 @@ class Rig:
             clock=self.clock,
             random=random.Random(1),
             log=self.log,
-            meter=NoOpMeter("test"),
+            meter=meter or NoOpMeter("test"),
         )
 
     async def enqueue(self, recipient: str = "ada@example.test", **changed: Any) -> UUID:

@@ -155,6 +155,7 @@ TRANSIENT, PERMANENT, DOWN, US = "transient", "permanent", "down", "about us"
         ("MAIL", "451 4.3.0 disk", US, 451),
         ("MAIL", "500 what", US, 500),
         ("MAIL", "499 what", US, 499),
+        ("MAIL", "400 what", US, 400),
         ("MAIL", "552 5.3.4 too large", PERMANENT, 552),
         ("MAIL", "drop", US, None),
         ("MAIL", "hang", US, None),
@@ -164,6 +165,7 @@ TRANSIENT, PERMANENT, DOWN, US = "transient", "permanent", "down", "about us"
         ("RCPT", "421 4.7.0 enough", US, 421),
         ("RCPT", "500 what", PERMANENT, 500),
         ("RCPT", "499 what", TRANSIENT, 499),
+        ("RCPT", "400 what", TRANSIENT, 400),
         ("RCPT", "hang", US, None),
         ("RCPT", "drop", US, None),
         ("DATA", "554 5.5.1 no", PERMANENT, 554),
@@ -271,12 +273,13 @@ async def test_check_keeps_the_connection(relay: Any, transport_to: Any) -> None
     assert relay.connections == 1 and relay.verbs().count("NOOP") == 2
 
 
-async def test_a_cancelled_check_leaves_no_connection(relay: Any, transport_to: Any) -> None:
-    """A check that is cancelled in the middle closes its connection."""
+@pytest.mark.parametrize("verb", ["EHLO", "NOOP"])
+async def test_a_cancelled_check_leaves_no_connection(relay: Any, transport_to: Any, verb: str) -> None:
+    """A check that is cancelled in the middle, or while it connects, closes its connection."""
     transport = transport_to(relay.port)
-    relay.script["NOOP"] = ["hang"]
+    relay.script[verb] = ["hang"]
     task = asyncio.create_task(transport.check())
-    while "NOOP" not in relay.verbs():
+    while verb not in relay.verbs():
         await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.wait([task])

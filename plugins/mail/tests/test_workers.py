@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import structlog
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from sqlalchemy import select, text, update
 
 from galaxy_chassis.request_context import current_request
@@ -49,6 +51,32 @@ async def test_transient_refusals_are_retried_with_the_same_bytes(rig: Any, rela
     await deliverer.run()
     assert len(relay.messages) == 2 and len(set(relay.messages)) == 1
     assert await rig.attempts(delivery) == [(1, "retrying", 451), (2, "retrying", None), (3, "sent", 250)]
+
+
+async def test_attempts_and_the_relay_are_measured(rig: Any, relay: Any, transport_to: Any) -> None:
+    """Each attempt counts once, by outcome and kind, and the relay is up until it refuses us."""
+    reader = InMemoryMetricReader()
+    meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("test")
+    deliverer = rig.deliverer(transport_to(relay.port), meter)
+
+    def measured(name: str) -> dict[tuple[Any, ...], float]:
+        data: Any = reader.get_metrics_data()
+        metrics = data.resource_metrics[0].scope_metrics[0].metrics
+        points = [point for each in metrics if each.name == name for point in each.data.data_points]
+        return {tuple(point.attributes.values()): point.value for point in points}
+
+    await rig.enqueue()
+    relay.script["."] = ["451 4.3.0 later"]
+    for _ in range(2):
+        await deliverer.run()
+        await rig.pass_time(hours=1)
+    attempts = {("retrying", "test.welcome"): 1, ("sent", "test.welcome"): 1}
+    assert (measured("mail.attempts"), measured("mail.relay_up")) == (attempts, {(): 1})
+    relay.script["GREETING"] = "554 5.7.1 go away"
+    relay.cut_all()
+    await rig.enqueue()
+    await deliverer.run()
+    assert (measured("mail.attempts"), measured("mail.relay_up")) == (attempts, {(): 0})
 
 
 async def test_attempts_run_out(rig: Any, relay: Any, deliverer: Any) -> None:

@@ -1,7 +1,6 @@
 """Stored intents, and the reasons for not delivering a route. No I/O."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 from uuid import UUID
@@ -36,13 +35,13 @@ class Destination(msgspec.Struct, frozen=True):
     channel: Channel
 
 
-@dataclass(frozen=True, slots=True)
-class ValidatedIntent:
-    """An intent that passed every check."""
+class ValidatedIntent(msgspec.Struct, frozen=True):
+    """An intent that passed every check, as it is stored."""
 
+    id: UUID
     kind: str
-    idempotency_key: str
-    payload: str
+    key: str
+    payload: msgspec.Raw
     """JSON."""
     routes: Sequence[Destination]
 

@@ -38,23 +38,27 @@ _n, _r, _m = notifications.c, notification_routes.c, notification_mutes.c
 
 _SUBMIT = (
     text("""
-    WITH intent AS (
+    WITH given AS (
+        SELECT * FROM json_to_recordset(CAST(:intents AS json))
+            AS given (id uuid, kind text, key text, payload jsonb, routes json)
+    ), intents AS (
         INSERT INTO notifications (id, kind, idempotency_key, payload, request_id)
-        VALUES (CAST(:id AS uuid), :kind, :key, CAST(:payload AS jsonb), :request_id)
+        SELECT id, kind, key, payload, :request_id FROM given
         ON CONFLICT (kind, idempotency_key) DO NOTHING
         RETURNING id
     ), routes AS (
         INSERT INTO notification_routes (id, notification_id, kind, account_id, channel, request_id)
-        SELECT route.id, intent.id, :kind, route.account_id, route.channel, :request_id
-        FROM intent, json_to_recordset(CAST(:routes AS json)) AS route (id uuid, account_id uuid, channel text)
+        SELECT route.id, given.id, given.kind, route.account_id, route.channel, :request_id
+        FROM given, json_to_recordset(given.routes) AS route (id uuid, account_id uuid, channel text)
+        WHERE given.id IN (SELECT id FROM intents)
     )
-    SELECT id FROM intent
-    UNION ALL
-    SELECT id FROM notifications WHERE kind = :kind AND idempotency_key = :key
-    LIMIT 1
+    SELECT given.id AS given, coalesce(intents.id, (
+        SELECT n.id FROM notifications AS n WHERE n.kind = given.kind AND n.idempotency_key = given.key
+    )) AS id
+    FROM given LEFT JOIN intents ON intents.id = given.id
 """)
-    .bindparams(*(bindparam(name, type_=Text) for name in ("id", "kind", "key", "payload", "request_id", "routes")))
-    .columns(Column("id", Uuid))
+    .bindparams(bindparam("intents", type_=Text), bindparam("request_id", type_=Text))
+    .columns(Column("given", Uuid), Column("id", Uuid))
 )
 _BY_KEY = select(_n.id).where(_n.kind == bindparam("kind"), _n.idempotency_key == bindparam("key"))
 
@@ -92,23 +96,18 @@ _FORGET_PAYLOADS = text("""
 """).bindparams(bindparam("accounts", type_=ARRAY(Uuid)))
 
 
-async def submit(connection: Connection, notification: UUID, intent: ValidatedIntent, request: str) -> UUID:
-    """Store an intent and its routes; return its id, or that of the one with the same key.
+async def submit(connection: Connection, intents: Sequence[ValidatedIntent], request: str) -> list[UUID]:
+    """Store intents and their routes; return the id of each, or that of the one with the same key.
 
-    One statement; a second one only after losing a race, when the first could not yet see the winner's rows.
+    One statement; one more for each intent that lost a race, since the first could not yet see the winner's rows.
     """
-    parameters = {
-        "id": str(notification),
-        "kind": intent.kind,
-        "key": intent.idempotency_key,
-        "payload": intent.payload,
-        "request_id": request,
-        "routes": msgspec.json.encode(intent.routes).decode(),
-    }
-    found: UUID | None = (await connection.execute(_SUBMIT, parameters)).scalar()
-    if found is not None:
-        return found
-    by_key = {"kind": intent.kind, "key": intent.idempotency_key}
+    parameters = {"intents": msgspec.json.encode(intents).decode(), "request_id": request}
+    stored = {row.given: row.id for row in await connection.execute(_SUBMIT, parameters)}
+    return [stored[intent.id] or await _by_key(connection, intent) for intent in intents]
+
+
+async def _by_key(connection: Connection, intent: ValidatedIntent) -> UUID:
+    by_key = {"kind": intent.kind, "key": intent.key}
     return UUID(str((await connection.execute(_BY_KEY, by_key)).scalar_one()))
 
 

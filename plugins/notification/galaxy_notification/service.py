@@ -2,7 +2,7 @@
 
 What happens if the process dies between any two lines:
 
-- `submit` is one statement on the caller's connection: the intent and every route commit or roll back with their cause.
+- Submitting is one statement on the caller's connection: intents and all routes commit or roll back with their cause.
   A caller that died before receiving the id submits again with the same key and gets it.
 - Everything else here is one transaction. Waking the worker follows the COMMIT and may be lost with the process: the
   worker of any replica checks by itself every `BACKEND_NOTIFICATION_WORKER_INTERVAL`.
@@ -68,8 +68,13 @@ class NotificationService:
 
     async def submit(self, connection: Connection, intent: Intent) -> UUID:
         """Store an intent and its routes; see the contract. Raise IntentError, a ValueError."""
-        checked = self._catalogue.check(intent)
-        found = await queries.submit(connection, new_id(), checked, request_id())
+        [found] = await self.submit_many(connection, [intent])
+        return found
+
+    async def submit_many(self, connection: Connection, intents: Sequence[Intent]) -> list[UUID]:
+        """Store several intents; see the contract. Raise IntentError, a ValueError."""
+        checked = [self._catalogue.check(intent) for intent in intents]
+        found = await queries.submit(connection, checked, request_id())
         self._context.wakeups.after_commit(connection, DELIVER)
         return found
 

@@ -64,6 +64,34 @@ async def test_the_loser_of_a_race_hears_the_winners_id(world: Any) -> None:
     assert await loser == first
 
 
+async def test_several_intents_are_one_statement(world: Any) -> None:
+    """Each gets its own id and routes; one whose key is there, before or twice in the set, gets that intent's id."""
+    account = world.account()
+    old = await world.submit(account, key="old")
+
+    def an_intent(key: str) -> Intent:
+        payload = {"game": "A", "turn": 1}
+        return Intent(kind=TURN_READY, idempotency_key=key, payload=payload, recipients=[account.id])
+
+    async with world.database.transaction() as connection:
+        keys = ("new", "old", "other", "new")
+        found = await world.notifications.submit_many(connection, [an_intent(key) for key in keys])
+    assert found[1] == old and found[0] == found[3] and len(set(found)) == 3
+    for each in set(found):
+        await world.settled(each)
+        assert len(await world.routes(each)) == 2
+
+
+async def test_one_fault_refuses_the_set(world: Any) -> None:
+    """Nothing of a set is written when one of its intents is malformed."""
+    fields: dict[str, Any] = {"kind": TURN_READY, "payload": {"game": "A", "turn": 1}, "recipients": [new_id()]}
+    intents = [Intent(**fields, idempotency_key=key) for key in ("good", "")]
+    async with world.database.transaction() as connection:
+        with pytest.raises(IntentError):
+            await world.notifications.submit_many(connection, intents)
+    assert (await world.ask("GET", ADMIN))[1]["total"] == 0
+
+
 async def test_every_fault_is_named(world: Any) -> None:
     """A malformed intent is refused with all of its faults, by field, and nothing is written."""
     intent = Intent(kind=TURN_READY, idempotency_key="", payload={"turn": "seven", "colour": "red"}, recipients=["ada"])

@@ -5,6 +5,7 @@ from typing import Any
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from galaxy_devkit.testing import Measured
 from galaxy_push.metrics import Metrics
 
 
@@ -30,3 +31,16 @@ def test_each_number_is_handed_over_once() -> None:
         ("push.cut_off", "blocked"): 1,
         ("push.replays", "resync"): 2,
     }
+
+
+async def test_what_subscribers_receive_is_counted(backend: Any, gateway: Any) -> None:
+    """Events read, events and frames received, and who is subscribed now."""
+    measured = Measured(backend.booted)
+    async with gateway.subscribed(backend.address):
+        await backend.publish(1, 2, 3)
+        await gateway.heard(3)
+        await backend.until(lambda: measured.values("push.sent") == {(): 3})
+        assert measured.values("push.read") == {(): 3}
+        assert measured.values("push.frames") == {(): len(gateway.frames)}
+        assert measured.values("push.subscribers") == {(): 1}
+    await backend.until(lambda: measured.values("push.subscribers") == {(): 0})

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from galaxy_contracts.accounts import AccountDeleted
 from galaxy_contracts.proto.push_pb2 import ReplayRequest, ReplayResponse
 from galaxy_contracts.sessions import SessionsRevoked
-from galaxy_devkit.testing import GATEWAY_TOKEN
+from galaxy_devkit.testing import GATEWAY_TOKEN, Measured
 from galaxy_push import queries, replays
 from galaxy_push.domain import MAX_REPLAYED, parse_range
 
@@ -180,6 +180,7 @@ async def test_any_range_has_its_events(backend: Any, data: st.DataObject) -> No
 async def test_what_was_trimmed_asks_for_a_resync(make_backend: Any) -> None:
     """Behind what was trimmed there are no events and a resync; from the last trimmed one on it is a replay."""
     backend = await make_backend(retention="1m")
+    measured = Measured(backend.booted)
     start = await publish_all(backend, MINE, MINE)
     await backend.age("2 minutes")
     await backend.trim()
@@ -189,6 +190,7 @@ async def test_what_was_trimmed_asks_for_a_resync(make_backend: Any) -> None:
     assert (behind.resync_required, len(behind.events), behind.more) == (True, 0, False)
     answer = await replay(backend, after=moved(start, 2))
     assert (answer.resync_required, numbers(answer)) == (False, [3])
+    await backend.until(lambda: measured.values("push.replays") == {("resync",): 1, ("answered",): 1})
 
 
 async def test_cursors_that_are_not_of_this_stream_ask_for_a_resync(backend: Any) -> None:
@@ -273,7 +275,7 @@ async def test_replay_and_stream_meet_without_gap_or_double(backend: Any, gatewa
 async def test_too_many_replays_are_refused(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the number that may wait a replay is RESOURCE_EXHAUSTED at once; one given up leaves its place."""
     monkeypatch.setattr(replays, "WAITING", 3)
-    served = backend.plugin._replays
+    served, measured = backend.plugin._replays, Measured(backend.booted)
     end = await backend.end()
     for _ in range(replays.AT_ONCE):
         await served._table.acquire()
@@ -289,6 +291,7 @@ async def test_too_many_replays_are_refused(backend: Any, monkeypatch: pytest.Mo
             served._table.release()
         assert [answer.resync_required for answer in await asyncio.gather(*waiting)] == [False, False]
     assert served._waiting == 0
+    await backend.until(lambda: measured.values("push.replays") == {("refused",): 1, ("answered",): 2})
 
 
 async def test_a_thousand_clients_resume_at_once(backend: Any, gateway: Any) -> None:
@@ -312,9 +315,11 @@ async def test_a_database_that_is_away_is_unavailable(backend: Any, monkeypatch:
         raise ConnectionRefusedError
 
     monkeypatch.setattr(queries, "replay", lost)
+    measured = Measured(backend.booted)
     code, sentence = await refusal(backend, after=await backend.end())
     assert code is grpc.StatusCode.UNAVAILABLE
     assert "database" in sentence
+    await backend.until(lambda: measured.values("push.replays") == {("unavailable",): 1})
 
 
 async def test_a_replay_is_read_from_its_indexes(backend: Any) -> None:

@@ -10,7 +10,7 @@ from opentelemetry.metrics import NoOpMeter
 from sqlalchemy import text
 
 from galaxy_chassis.clock import SystemClock
-from galaxy_devkit.testing import Boot, ManualClock
+from galaxy_devkit.testing import Boot, ManualClock, Measured
 from galaxy_push import queries
 from galaxy_push.hub import Hub
 from galaxy_push.metrics import Metrics
@@ -122,6 +122,7 @@ async def test_subscribers_at_the_table_leave_connections_to_others(make_backend
 async def test_who_falls_too_far_behind_is_cut_off(make_backend: Any, lag: int) -> None:
     """A subscriber that was up to date and reads slower than events come is cut off, with the number it is behind."""
     backend = await make_backend(max_lag=str(lag), write_timeout="1m")
+    measured = Measured(backend.booted)
     async with backend.call() as slow:
         await slow.read()
         await backend.publish(0)
@@ -132,3 +133,4 @@ async def test_who_falls_too_far_behind_is_cut_off(make_backend: Any, lag: int) 
         code, sentence = await backend.ended(slow)
     assert code.name == "RESOURCE_EXHAUSTED"
     assert "BACKEND_PUSH_MAX_LAG" in sentence
+    await backend.until(lambda: measured.values("push.cut_off") == {("lagging",): 1})

@@ -19,6 +19,8 @@ export class Plan {
     this.faults = [];
     /** @type {() => void} */
     this.onchange = () => {};
+    /** The last question to the engine, and what it said. @type {{asked: string, verdict: Promise<any>}} */
+    this.last = { asked: "", verdict: Promise.resolve(null) };
   }
 
   /** Read what the server has. What is planned for the same turn and not sent is kept. */
@@ -60,11 +62,42 @@ export class Plan {
     this.faults = [];
     this.onchange();
     if (asked.length === 0) return;
-    const verdict = await post(`games/${this.game}/orders/validate`, { turn: this.turn, orders: asked }).catch(() => null);
+    const verdict = await this.ask(asked);
     if (asked !== this.orders || !verdict) return;
     if (Array.isArray(verdict.forecast)) this.forecast = new Map(verdict.forecast.map((/** @type {any} */ row) => [row.index, row]));
     this.faults = verdict.errors ?? [];
     this.onchange();
+  }
+
+  /**
+   * Return what the engine says of orders, null where it cannot say. What was asked last is not asked again.
+   * @param {any[]} orders
+   */
+  ask(orders) {
+    const body = { turn: this.turn, orders };
+    const asked = JSON.stringify(body);
+    if (asked !== this.last.asked) {
+      this.last = { asked, verdict: post(`games/${this.game}/orders/validate`, body).catch(() => this.forget(asked)) };
+    }
+    return this.last.verdict;
+  }
+
+  /** @param {string} asked */
+  forget(asked) {
+    if (this.last.asked === asked) this.last = { asked: "", verdict: Promise.resolve(null) };
+    return null;
+  }
+
+  /**
+   * Return what the engine says of one more order: what it forecasts, or what is wrong with it.
+   * @param {any} order
+   * @returns {Promise<{forecast: any, fault: string | null}>}
+   */
+  async preview(order) {
+    const verdict = await this.ask([...this.orders, order]);
+    const own = (/** @type {any} */ row) => row.index === this.orders.length;
+    const forecast = Array.isArray(verdict?.forecast) ? verdict.forecast.find(own) : null;
+    return { forecast, fault: (verdict?.errors ?? []).find(own)?.message ?? null };
   }
 
   /** Send the orders in place of the former ones. @param {boolean} final */

@@ -7,7 +7,7 @@
  */
 /** @typedef {(root: HTMLElement, ...parts: string[]) => Promise<View> | View} Open */
 
-/** @type {[RegExp, Open][]} */
+/** @type {[RegExp, Open, boolean][]} */
 const routes = [];
 /** @type {View | null} */
 let current = null;
@@ -17,9 +17,20 @@ let visit = 0;
  * Name the view of an address.
  * @param {string} pattern with `*` for a part, which the view gets
  * @param {Open} open
+ * @param {{everybody?: boolean}} [access] whether one may look without signing in
  */
-export function route(pattern, open) {
-  routes.push([new RegExp(`^${pattern.replaceAll("*", "([^/]+)")}$`), open]);
+export function route(pattern, open, { everybody = false } = {}) {
+  routes.push([new RegExp(`^${pattern.replaceAll("*", "([^/]+)")}$`), open, everybody]);
+}
+
+/** Return whether the view of the current address needs no session. */
+export const isForEverybody = () => routes.some(([pattern, , everybody]) => everybody && pattern.test(address()));
+
+/** Close the view that is shown. */
+export function close() {
+  visit++;
+  current?.close?.();
+  current = null;
 }
 
 export const address = () => location.hash.replace(/^#\/?/, "");
@@ -32,9 +43,8 @@ export function go(path) {
 
 /** Show the view of the current address. */
 export async function open() {
-  const mine = ++visit;
-  current?.close?.();
-  current = null;
+  close();
+  const mine = visit;
   const root = document.createElement("div");
   const [found, view] = matched(address());
   document.getElementById("view")?.replaceChildren(root);

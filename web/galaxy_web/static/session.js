@@ -2,6 +2,7 @@
 
 import { confirmCode, get, remove } from "./api.js";
 import { speak } from "./texts.js";
+import { useZone } from "./time.js";
 
 /** @typedef {{id: string, email: string, display_name: string, language: string, time_zone: string}} Account */
 
@@ -16,6 +17,7 @@ export async function load() {
 /** @param {Account | null} account */
 export function use(account) {
   session.account = account;
+  useZone(account?.time_zone);
   if (account) speak([account.language]);
 }
 

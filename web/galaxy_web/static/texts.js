@@ -33,6 +33,7 @@ export function t(text, places = {}) {
 /** Words for what the API says by codes. @type {Record<string, string>} */
 const ENGLISH = {
   "code:code_wrong": "That is not the code of the mail. Check it and try again.",
+  "code:not_found": "It does not exist, or you may not see it.",
   "code:orders_changed": "These orders were changed elsewhere. What is stored now is shown.",
   "code:turn_over": "That turn is over; a new one has begun.",
   "code:turn_running": "The turn is being run. Orders are open again in a moment.",

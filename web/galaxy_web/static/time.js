@@ -3,12 +3,28 @@
 import { h } from "./dom.js";
 import { spoken, t } from "./texts.js";
 
+/** @type {string | undefined} */
+let zone;
+
+/**
+ * Show times in a zone, that of the browser where it is none or one that the browser does not know.
+ * @param {string} [name] of the IANA database
+ */
+export function useZone(name) {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: name });
+    zone = name;
+  } catch {
+    zone = undefined;
+  }
+}
+
 /**
  * Return a time in the reader's zone and language.
  * @param {string} time ISO 8601
  */
 export function when(time) {
-  return new Intl.DateTimeFormat(spoken(), { dateStyle: "medium", timeStyle: "short" }).format(new Date(time));
+  return new Intl.DateTimeFormat(spoken(), { dateStyle: "medium", timeStyle: "short", timeZone: zone }).format(new Date(time));
 }
 
 /**

@@ -94,8 +94,43 @@ class GameView(GameSummary):
     """By seat; before the start those who have joined, in their order."""
 
 
+class PublicSeatView(Model):
+    """A seat, or somebody who waits for the start, as everybody sees them."""
+
+    seat: int | None
+    """From 1; null before the start."""
+    name: str
+    state: MemberState
+    machine: bool
+    """Whether the engine plays it."""
+
+
+class PublicGameView(Model):
+    """A public game, as everybody sees it."""
+
+    id: UUID
+    name: str
+    state: GameState
+    turn: int | None
+    """Of the last position, from 0; null before the first."""
+    phase: str | None
+    next_turn_at: Timestamp | None
+    """When the next turn runs; null while it does not."""
+    enrolled: int
+    """Seats that are taken."""
+    max_players: int
+    engine_version: str | None
+    """As `engine@version`; null where it was removed."""
+    result: dict[str, Any] | None
+    """What the engine says of the end."""
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    seats: list[PublicSeatView]
+    """By seat; before the start those who have joined, in their order."""
+
+
 class GameViews:
-    """Shows games to accounts."""
+    """Shows games to accounts, and public ones to everybody."""
 
     def __init__(self, context: Context[LobbySettings]) -> None:
         self._context = context
@@ -125,6 +160,26 @@ class GameViews:
             started_at=game.started_at,
             finished_at=game.finished_at,
             seats=[_seat(account_id, game, each, status) for each in members],
+        )
+
+    def public(self, game: Game, members: Sequence[Membership], result: dict[str, Any] | None) -> PublicGameView:
+        """Return a public game as people see it who are not signed in."""
+        status = self._status(game)
+        version = self._context.require(ENGINE_VERSIONS).get(game.engine_version_id)
+        return PublicGameView(
+            id=game.id,
+            name=game.name,
+            state=game.state,
+            turn=game.turn,
+            phase=game.phase,
+            next_turn_at=_next_turn_at(game, status),
+            enrolled=game.enrolled,
+            max_players=game.max_players,
+            engine_version=None if version is None else version.name,
+            result=result,
+            started_at=game.started_at,
+            finished_at=game.finished_at,
+            seats=[_public_seat(each) for each in members],
         )
 
     def _status(self, game: Game) -> GameStatus:
@@ -173,6 +228,10 @@ def _next_turn_at(game: Game, status: GameStatus) -> datetime | None:
 
 def _with_awaiting(awaiting: tuple[int, ...]) -> GameStatus:
     return GameStatus(turn=-1, awaiting=awaiting, orders_closed=False, phase=None, next_turn_at=None)
+
+
+def _public_seat(member: Membership) -> PublicSeatView:
+    return PublicSeatView(seat=member.seat, name=member.name, state=member.state, machine=member.machine)
 
 
 def _seat(account_id: UUID, game: Game, member: Membership, status: GameStatus) -> SeatView:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, Text, Uuid, bindparam, func, select, text
+from sqlalchemy import ARRAY, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from galaxy_kernel.api import Connection, request_id
@@ -13,11 +13,14 @@ from galaxy_lobby.caches import in_order
 from galaxy_lobby.domain import LIVE, Game, Membership
 from galaxy_lobby.positions.domain import Outcome
 from galaxy_lobby.queries import MEMBERSHIP
-from galaxy_lobby.tables import memberships
 
-_m = memberships.c
-
-_MEMBERS = select(*MEMBERSHIP).where(_m.game_id == func.any(bindparam("games", type_=ARRAY(Uuid))), _m.state.in_(LIVE))
+_MEMBERS = text(f"""
+    SELECT CAST(coalesce(json_agg(m), '[]') AS text) FROM (
+        SELECT {", ".join(column.name for column in MEMBERSHIP)} FROM memberships
+        WHERE game_id = ANY(:games) AND state IN ({", ".join(f"'{state}'" for state in LIVE)})
+    ) AS m
+""").bindparams(bindparam("games", type_=ARRAY(Uuid)))  # noqa: S608  constants
+"""As one JSON document: a turn reads each of its game's members, which is quicker than as rows."""
 
 _CHANGE_GAMES = text("""
     UPDATE games AS g SET state = new.state, pause_reason = new.pause_reason, state_changed_at = new.state_changed_at,
@@ -39,6 +42,7 @@ _CHANGE_MEMBERS = text("""
     WHERE m.id = new.id
 """).bindparams(bindparam("rows", type_=JSONB), bindparam("request_id", type_=Text), bindparam("now", type_=Text))
 
+_MEMBERSHIPS = msgspec.json.Decoder(list[Membership])
 _OF_GAME = (
     *("id", "state", "pause_reason", "state_changed_at", "turn", "phase", "awaiting", "next_turn_at", "idle_turns"),
     *("started_at", "finished_at"),
@@ -49,8 +53,8 @@ _OF_MEMBER = ("id", "state", "missed", "missed_in_row")
 async def find_members_of(connection: Connection, game_ids: Collection[UUID]) -> dict[UUID, list[Membership]]:
     """Return who is in each of these games."""
     found: dict[UUID, list[Membership]] = defaultdict(list)
-    for row in await connection.execute(_MEMBERS, {"games": list(game_ids)}):
-        member = Membership(*row)
+    document = (await connection.execute(_MEMBERS, {"games": list(game_ids)})).scalar_one()
+    for member in _MEMBERSHIPS.decode(document):
         found[member.game_id].append(member)
     return {game_id: in_order(members) for game_id, members in found.items()}
 

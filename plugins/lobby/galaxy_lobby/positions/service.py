@@ -9,15 +9,16 @@ The caller holds the records of the games. Whoever changes who plays a game that
 so nothing read here can change before the COMMIT.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from galaxy_contracts.notification import Intent
 from galaxy_contracts.runtime import RUNTIME, Failure, PositionMade
 from galaxy_kernel.api import Connection, Context
 from galaxy_lobby import notices
 from galaxy_lobby.domain import PLAYING, Game, accounts_of
-from galaxy_lobby.notices import Notices
+from galaxy_lobby.notices import Notices, intent_of
 from galaxy_lobby.positions import queries
 from galaxy_lobby.positions.domain import Outcome, UnexpectedPositionError, apply
 from galaxy_lobby.queries import lock_games
@@ -52,7 +53,8 @@ class PositionService:
         for game, outcome in zip(written, outcomes, strict=True):
             if outcome.abandoned:
                 await self._context.require(RUNTIME).suspend(connection, game.id)
-            await self._tell(connection, game, outcome)
+        pairs = zip(written, outcomes, strict=True)
+        await self._notices.tell_all(connection, [each for pair in pairs for each in _intents(*pair)])
 
     async def start_failed(self, connection: Connection, game_id: UUID, failure: Failure) -> None:
         """Note that a game could not be started; see the contract."""
@@ -88,22 +90,6 @@ class PositionService:
         payload = {"turn": turn, "next_turn_at": game.next_turn_at}
         await self._notices.tell(connection, notices.DEADLINE_NEAR, game, told, once=turn, **payload)
 
-    async def _tell(self, connection: Connection, game: Game, outcome: Outcome) -> None:
-        tell, turn, due = self._notices.tell, game.turn or 0, game.next_turn_at
-        everybody = accounts_of([], *outcome.members, game.owner_id)
-        if outcome.started:
-            await tell(connection, notices.STARTED, game, everybody, once=turn, next_turn_at=due)
-        if outcome.missed:
-            await tell(connection, notices.TURN_MISSED, game, outcome.missed, once=turn - 1, turn=turn - 1)
-        if outcome.eliminated:
-            await tell(connection, notices.ELIMINATED, game, outcome.eliminated, once=turn, turn=turn)
-        if outcome.ready:
-            await tell(connection, notices.TURN_READY, game, outcome.ready, once=turn, turn=turn, next_turn_at=due)
-        if outcome.abandoned:
-            await tell(connection, notices.PAUSED, game, everybody, reason="abandoned")
-        if game.state == "finished":
-            await tell(connection, notices.FINISHED, game, everybody, once=turn, turn=turn)
-
     async def _locked(self, connection: Connection, game_id: UUID, *states: str) -> Game:
         """Return a game whose record the caller holds. Raise UnexpectedPositionError in another state."""
         game = await self._store.lock(connection, game_id)
@@ -113,3 +99,21 @@ class PositionService:
 
     async def _everybody(self, connection: Connection, game: Game) -> tuple[UUID, ...]:
         return accounts_of(await self._store.members(connection, game), game.owner_id)
+
+
+def _intents(game: Game, outcome: Outcome) -> Iterator[Intent]:
+    """Yield what is reported to players of a position."""
+    turn, due = game.turn or 0, game.next_turn_at
+    everybody = accounts_of([], *outcome.members, game.owner_id)
+    if outcome.started and everybody:
+        yield intent_of(notices.STARTED, game, everybody, once=turn, next_turn_at=due)
+    if outcome.missed:
+        yield intent_of(notices.TURN_MISSED, game, outcome.missed, once=turn - 1, turn=turn - 1)
+    if outcome.eliminated:
+        yield intent_of(notices.ELIMINATED, game, outcome.eliminated, once=turn, turn=turn)
+    if outcome.ready:
+        yield intent_of(notices.TURN_READY, game, outcome.ready, once=turn, turn=turn, next_turn_at=due)
+    if outcome.abandoned and everybody:
+        yield intent_of(notices.PAUSED, game, everybody, reason="abandoned")
+    if game.state == "finished" and everybody:
+        yield intent_of(notices.FINISHED, game, everybody, once=turn, turn=turn)

@@ -1,14 +1,16 @@
 """Every statement about orders, as functions of a connection."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Boolean, Integer, Interval, LargeBinary, Row, SmallInteger, Text, Uuid, bindparam, select, text
+from sqlalchemy import ARRAY, Integer, Interval, LargeBinary, Row, Uuid, bindparam, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 
-from galaxy_contracts.runtime import StoredOrders, Submission
-from galaxy_kernel.api import Connection, request_id
+from galaxy_contracts.runtime import StoredOrders, Submission, Trigger
+from galaxy_kernel.api import Connection
 from galaxy_runtime.caches import Record
 from galaxy_runtime.database_time import NOW, SHIFT
 from galaxy_runtime.orders.domain import LEASE, OpenTurn
@@ -18,55 +20,55 @@ from galaxy_runtime.tables import runtime_orders, runtime_records
 _o, _r = runtime_orders.c, runtime_records.c
 _COLUMNS = ", ".join(f"r.{name}" for name in Record.__struct_fields__)
 _GAME, _TURN = bindparam("game_id", type_=Uuid), bindparam("turn", type_=Integer)
+_ROWS = bindparam("rows", type_=JSONB)
 
-_ALL_FINAL = """NOT EXISTS (
+_LOCK_OPEN = text(f"""
+    SELECT r.game_id FROM runtime_records AS r
+    JOIN jsonb_to_recordset(:rows) AS given (game_id uuid, turn int, seat smallint)
+        ON r.game_id = given.game_id AND r.turn = given.turn
+    WHERE NOT r.ended AND r.orders_closed_at IS NULL AND (NOT r.playing OR r.skip_next OR r.next_turn_at > {NOW})
+        AND given.seat = ANY (r.awaiting)
+    ORDER BY r.game_id FOR UPDATE OF r
+""").bindparams(_ROWS, SHIFT)  # noqa: S608  constants
+
+_ALL_FINAL = """r.playing AND stored.final AND r.run_when_final AND NOT EXISTS (
     SELECT 1 FROM unnest(r.awaiting) AS waited (seat)
-    WHERE waited.seat <> ALL (r.final) AND waited.seat <> :seat
+    WHERE waited.seat <> ALL (r.final) AND waited.seat <> stored.seat
         AND NOT coalesce(CAST(r.seats -> CAST(waited.seat AS text) ->> 'machine' AS boolean), false)
         AND NOT coalesce(CAST(r.seats -> CAST(waited.seat AS text) ->> 'vacant' AS boolean), false))"""
-"""Whether every other awaited seat with a player has final orders."""
+"""Whether every other awaited seat with a player has final orders, in a game that waits for no more."""
 
 _PUT = text(f"""
-    WITH record AS (
-        SELECT game_id, epoch, turn FROM runtime_records AS r
-        WHERE game_id = :game_id AND turn = :turn AND NOT ended AND orders_closed_at IS NULL
-            AND (NOT playing OR skip_next OR next_turn_at > {NOW}) AND :seat = ANY (awaiting)
-        FOR UPDATE
+    WITH given AS (
+        SELECT * FROM ROWS FROM (
+            jsonb_to_recordset(:rows) AS (
+                game_id uuid, turn int, seat smallint, final boolean, expected int, account_id uuid, request_id text),
+            unnest(CAST(:sets AS bytea[]))
+        ) AS given (game_id, turn, seat, final, expected, account_id, request_id, orders)
     ), stored AS (
         INSERT INTO runtime_orders AS o (game_id, epoch, turn, seat, orders, final, revision, account_id, submitted_at,
             request_id)
-        SELECT game_id, epoch, turn, :seat, :orders, :final, 1, :account_id, {NOW}, :request_id FROM record
-        WHERE coalesce(:expected, 0) = 0 OR EXISTS (
-            SELECT 1 FROM runtime_orders AS o
-            WHERE o.game_id = record.game_id AND o.epoch = record.epoch AND o.turn = record.turn AND o.seat = :seat)
+        SELECT g.game_id, r.epoch, g.turn, g.seat, g.orders, g.final, 1, g.account_id, {NOW}, g.request_id
+        FROM given AS g JOIN runtime_records AS r ON r.game_id = g.game_id
+        LEFT JOIN runtime_orders AS old
+            ON old.game_id = g.game_id AND old.epoch = r.epoch AND old.turn = g.turn AND old.seat = g.seat
+        WHERE g.expected IS NULL OR g.expected = coalesce(old.revision, 0)
         ON CONFLICT (game_id, epoch, turn, seat) DO UPDATE SET orders = excluded.orders, final = excluded.final,
             revision = o.revision + 1, account_id = excluded.account_id, submitted_at = excluded.submitted_at,
             request_id = excluded.request_id
-        WHERE :expected IS NULL OR o.revision = :expected
-        RETURNING revision
+        RETURNING o.game_id, o.seat, o.final, o.revision
     )
     UPDATE runtime_records AS r SET
-        sent = CASE WHEN :seat = ANY (r.sent) THEN r.sent ELSE r.sent || CAST(:seat AS smallint) END,
-        final = CASE WHEN NOT :final THEN array_remove(r.final, CAST(:seat AS smallint))
-            WHEN :seat = ANY (r.final) THEN r.final ELSE r.final || CAST(:seat AS smallint) END,
-        next_turn_at = CASE WHEN r.playing AND :final AND r.run_when_final AND {_ALL_FINAL} THEN {NOW}
-            ELSE r.next_turn_at END,
-        trigger = CASE WHEN r.playing AND :final AND r.run_when_final AND {_ALL_FINAL} THEN 'final' ELSE r.trigger END,
-        final_seat = CASE WHEN r.playing AND :final AND r.run_when_final AND {_ALL_FINAL} THEN :seat
-            ELSE r.final_seat END
-    FROM stored WHERE r.game_id = :game_id
+        sent = CASE WHEN stored.seat = ANY (r.sent) THEN r.sent ELSE r.sent || stored.seat END,
+        final = CASE WHEN NOT stored.final THEN array_remove(r.final, stored.seat)
+            WHEN stored.seat = ANY (r.final) THEN r.final ELSE r.final || stored.seat END,
+        next_turn_at = CASE WHEN {_ALL_FINAL} THEN {NOW} ELSE r.next_turn_at END,
+        trigger = CASE WHEN {_ALL_FINAL} THEN 'final' ELSE r.trigger END,
+        final_seat = CASE WHEN {_ALL_FINAL} THEN stored.seat ELSE r.final_seat END
+    FROM stored WHERE r.game_id = stored.game_id
     RETURNING stored.revision, r.trigger, {_COLUMNS}
-""").bindparams(  # noqa: S608  constants
-    _GAME,
-    _TURN,
-    SHIFT,
-    bindparam("seat", type_=SmallInteger),
-    bindparam("orders", type_=LargeBinary),
-    bindparam("final", type_=Boolean),
-    bindparam("expected", type_=Integer),
-    bindparam("account_id", type_=Uuid),
-    bindparam("request_id", type_=Text),
-)
+""").bindparams(_ROWS, SHIFT, bindparam("sets", type_=ARRAY(LargeBinary)))  # noqa: S608  constants
+"""The records are locked, by a statement before this one: so nobody else changes these sets meanwhile."""
 
 _BORROW = text("""
     WITH taken AS (
@@ -90,6 +92,17 @@ _OPEN_TURN = text(f"""
 """).bindparams(_GAME, SHIFT)  # noqa: S608  constants
 
 
+class NewSet(msgspec.Struct, frozen=True, kw_only=True):
+    """A set that the engine has accepted, to be stored."""
+
+    game_id: UUID
+    seat: int
+    submission: Submission
+    document: bytes
+    """Its orders, as they are kept."""
+    request_id: str
+
+
 class Put(msgspec.Struct, frozen=True):
     """A set that was stored."""
 
@@ -99,23 +112,34 @@ class Put(msgspec.Struct, frozen=True):
     record: Record
 
 
-async def put(
-    connection: Connection, game_id: UUID, seat: int, submission: Submission, document: bytes, shift: timedelta
-) -> Put | None:
-    """Store a set while its turn takes orders; None where it does not, or the stored revision is another."""
+async def put(connection: Connection, sets: Sequence[NewSet], shift: timedelta) -> dict[UUID, Put]:
+    """Store sets of different games; return, by game, those whose turns take orders and whose revisions fit."""
+    rows = {each.game_id: _row(each) for each in sets}
+    found = await connection.execute(_LOCK_OPEN, {"rows": list(rows.values()), "shift": shift})
+    locked = {game_id for (game_id,) in found}
+    accepted = [each for each in sets if each.game_id in locked]
+    if not accepted:
+        return {}
     values = {
-        "game_id": game_id,
-        "turn": submission.turn,
-        "seat": seat,
-        "orders": document,
-        "final": submission.final,
-        "expected": submission.expected_revision,
-        "account_id": submission.account_id,
-        "request_id": request_id(),
+        "rows": [rows[each.game_id] for each in accepted],
+        "sets": [each.document for each in accepted],
         "shift": shift,
     }
-    row = (await connection.execute(_PUT, values)).one_or_none()
-    return None if row is None else Put(row.revision, row.trigger == "final", record_of(row))
+    stored = await connection.execute(_PUT, values)
+    return {row.game_id: Put(row.revision, row.trigger == Trigger.FINAL, record_of(row)) for row in stored}
+
+
+def _row(given: NewSet) -> dict[str, Any]:
+    submission = given.submission
+    return {
+        "game_id": str(given.game_id),
+        "turn": submission.turn,
+        "seat": given.seat,
+        "final": submission.final,
+        "expected": submission.expected_revision,
+        "account_id": str(submission.account_id),
+        "request_id": given.request_id,
+    }
 
 
 async def borrow(connection: Connection, game_id: UUID, turn: int) -> Row[Any] | None:

@@ -2,8 +2,9 @@
 
 What a crash leaves behind, by where the process dies: while the engine is asked, nothing, and an engine that takes
 orders by the call of a turn holds a set that nobody will use, since a turn loads it again; a lease on its memory ends
-by itself, and a turn waits for that. In the commit, all or nothing: the set, its mark in the record, and a turn that it
-makes due. After it, the set counts, whether or not its player heard so; sent again it is the same set.
+by itself, and a turn waits for that. In the commit (`orders.commit`), all or nothing: the set, its mark in the record,
+and a turn that it makes due. After it, the set counts, whether or not its player heard so; sent again it is the same
+set.
 """
 
 import asyncio
@@ -18,14 +19,15 @@ from msgspec import Raw
 from galaxy_contracts.runtime import Question, Receipt, StoredOrders, Submission
 from galaxy_engine.failures import EngineFailure, EngineRefused, EngineTimeout
 from galaxy_engine.messages import Options, Orders, Verdict
-from galaxy_kernel.api import Cache, Connection, Context, KeyedLocks, Problem, conflict, invalid, not_found
+from galaxy_kernel.api import Cache, Connection, Context, KeyedLocks, Problem, conflict, invalid, not_found, request_id
 from galaxy_runtime.caches import Record
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.engines.domain import Engine, Engines, broke_off
 from galaxy_runtime.errors import engine_busy, engine_failed, orders_changed, orders_refused
 from galaxy_runtime.orders import queries
+from galaxy_runtime.orders.commit import OrderCommits
 from galaxy_runtime.orders.domain import LEASE, PATIENCE, OpenTurn, encoded, refused_orders
-from galaxy_runtime.records.service import TURN_WORKER
+from galaxy_runtime.orders.queries import NewSet
 from galaxy_runtime.settings import RuntimeSettings
 
 T = TypeVar("T")
@@ -44,6 +46,7 @@ class OrderService:
         self, context: Context[RuntimeSettings], cache: Cache[UUID, Record], time: DatabaseTime, engines: Engines
     ) -> None:
         self._context, self._cache, self._time, self._engines = context, cache, time, engines
+        self._commits = OrderCommits(context, cache, time)
         self._locks = KeyedLocks()
 
     async def put(self, game_id: UUID, seat: int, submission: Submission) -> Receipt:
@@ -53,11 +56,8 @@ class OrderService:
         verdict = await self._judge(game_id, seat, Orders(submission.turn, tuple(submission.orders)))
         if not verdict.accepted:
             raise orders_refused(refused_orders(verdict))
-        async with self._context.database.transaction() as connection:
-            stored = await queries.put(connection, game_id, seat, submission, document, self._time.shift)
-            if stored is not None:
-                await self._publish(connection, stored)
-        if stored is None:
+        given = NewSet(game_id=game_id, seat=seat, submission=submission, document=document, request_id=request_id())
+        if (stored := await self._commits.put(given)) is None:
             raise await self._why_not(game_id, seat, submission.turn)
         return Receipt(turn=submission.turn, revision=stored.revision, final=submission.final)
 
@@ -148,14 +148,6 @@ class OrderService:
     async def _give_back(self, game_id: UUID, lease: int) -> None:
         async with self._context.database.transaction() as connection:
             await queries.give_back(connection, game_id, lease)
-
-    async def _publish(self, connection: Connection, stored: queries.Put) -> None:
-        """Have memory show what has changed, and the turn run if it is due."""
-        known = self._cache.get(stored.record.game_id)
-        if known is None or (known.sent, known.final) != (stored.record.sent, stored.record.final):
-            await self._cache.put(connection, stored.record)
-        if stored.runs:
-            self._context.wakeups.after_commit(connection, TURN_WORKER)
 
     async def _check_open(self, game_id: UUID, turn: int, seat: int) -> None:
         """Return if a seat may order for a turn: by memory, or else by the database. Raise the problem if not."""

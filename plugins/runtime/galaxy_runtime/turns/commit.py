@@ -36,6 +36,8 @@ SET = 32
 """Games in one transaction, at most."""
 _SET_BYTES = 8 * 1024 * 1024
 """Bytes of states and reports in one, unless a single game has more: each costs the driver several times its size."""
+_MOST_WAITING = 4 * SET
+"""Turns that may wait for their commit before no more are claimed."""
 _AT_ONCE = 2
 """Transactions at once: beyond two they gain next to nothing."""
 _AGAIN = 0.2
@@ -117,6 +119,13 @@ class Commits:
             task.add_done_callback(self._tasks.discard)
         return await outcome
 
+    @property
+    def room(self) -> int:
+        """How many more turns may wait to be committed; none while those that do have the bytes of a full set."""
+        if sum(each.turn.size for each in self._waiting) > _SET_BYTES:
+            return 0
+        return max(_MOST_WAITING - len(self._waiting), 0)
+
     async def close(self) -> None:
         """Stop; what was not committed is taken up by whoever claims it next."""
         tasks = tuple(self._tasks)
@@ -153,7 +162,7 @@ class Commits:
                     self._context.log.warning("turn_set_split", games=len(waiting), exc_info=error)
                     for each in waiting:
                         await self._settle([each])
-                else:
+                elif not waiting[0].outcome.done():
                     waiting[0].outcome.set_exception(error)
             else:
                 for each in waiting:

@@ -57,6 +57,7 @@ _DUE_COLUMNS = (
     *("policy_options", "trigger", "skip_next", "next_turn_at", "due_at", "absent", "made_at", "postponed"),
     *("turn_attempts", "turn_failure"),
 )
+_INPUT_COLUMNS = ("game_id", "turn", "epoch", "seats", "awaiting", "absent", "seed", "trigger", "final_seat")
 _records = runtime_records.c
 
 _DUE = (
@@ -74,9 +75,9 @@ _SOONEST = (
     SELECT CAST(extract(epoch FROM least(
         (SELECT min(next_turn_at) FROM runtime_records WHERE playing AND next_turn_at > {NOW}),
         (SELECT min({_CLAIMABLE}) FROM runtime_records AS r WHERE r.playing AND r.next_turn_at <= {NOW})
-    ) - {NOW}) AS float8)
+    ) - :since) AS float8)
     """)  # noqa: S608  constants
-    .bindparams(SHIFT, _SPREAD)
+    .bindparams(SHIFT, _SPREAD, bindparam("since", type_=DateTime(timezone=True)))
     .columns(column("seconds", Float))
 )
 
@@ -129,27 +130,33 @@ _RENEW = (
 )
 """A record that somebody has locked is held all the same; its lease is renewed the next time."""
 
-_INPUT = (
+_INPUTS = (
     text(f"""
-    SELECT r.turn, r.epoch, r.seats, r.awaiting, r.absent, r.seed, r.trigger, r.final_seat,
-        CAST(extract(epoch FROM r.order_lease_until - {NOW}) AS float8) AS order_lease, t.state,
+    WITH held AS (
+        SELECT r.game_id, r.turn, r.epoch, r.seats, r.awaiting, r.absent, r.seed, r.trigger, r.final_seat,
+            CAST(extract(epoch FROM r.order_lease_until - {NOW}) AS float8) AS order_lease, t.state,
+            coalesce(sum(octet_length(t.state)) OVER (
+                ORDER BY r.game_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+        FROM runtime_records AS r JOIN {_MINE} ON {_HELD}
+        JOIN runtime_turns AS t ON t.game_id = r.game_id AND t.turn = r.turn AND t.superseded_at IS NULL
+    )
+    SELECT game_id, turn, epoch, seats, awaiting, absent, seed, trigger, final_seat, order_lease, state,
         (SELECT array_agg(o.seat ORDER BY o.seat) FROM runtime_orders AS o
-            WHERE o.game_id = r.game_id AND o.epoch = r.epoch AND o.turn = r.turn) AS order_seats,
+            WHERE o.game_id = held.game_id AND o.epoch = held.epoch AND o.turn = held.turn) AS order_seats,
         (SELECT array_agg(o.orders ORDER BY o.seat) FROM runtime_orders AS o
-            WHERE o.game_id = r.game_id AND o.epoch = r.epoch AND o.turn = r.turn) AS order_sets
-    FROM runtime_records AS r
-    JOIN runtime_turns AS t ON t.game_id = r.game_id AND t.turn = r.turn AND t.superseded_at IS NULL
-    WHERE r.game_id = :game_id AND r.turn_lease = :lease AND r.turn_claimed_at IS NOT NULL
+            WHERE o.game_id = held.game_id AND o.epoch = held.epoch AND o.turn = held.turn) AS order_sets
+    FROM held WHERE before <= :bytes
     """)  # noqa: S608  constants
-    .bindparams(SHIFT, bindparam("game_id", type_=Uuid), bindparam("lease", type_=Integer))
+    .bindparams(SHIFT, _IDS, _LEASES, bindparam("bytes", type_=Integer))
     .columns(
-        *(_records[name] for name in ("turn", "epoch", "seats", "awaiting", "absent", "seed", "trigger", "final_seat")),
+        *(_records[name] for name in _INPUT_COLUMNS),
         column("order_lease", Float),
         column("state", LargeBinary),
         column("order_seats", ARRAY(SmallInteger)),
         column("order_sets", ARRAY(LargeBinary)),
     )
 )
+"""As many as have no more than `bytes` of states before them: the first always."""
 
 _ORDER_LEASE = text(
     f"SELECT CAST(extract(epoch FROM order_lease_until - {NOW}) AS float8)"  # noqa: S608  constants
@@ -302,9 +309,12 @@ async def lock_due(
     return [_due(row) for row in rows], rows[0].now if rows else None
 
 
-async def seconds_until_due(connection: Connection, spread: timedelta, shift: timedelta) -> float | None:
-    """Return how long until the next turn may be claimed; None when no game plays."""
-    seconds: float | None = (await connection.execute(_SOONEST, {"spread": spread, "shift": shift})).scalar_one()
+async def seconds_until_due(
+    connection: Connection, since: datetime, spread: timedelta, shift: timedelta
+) -> float | None:
+    """Return how long after `since` the next turn may be claimed; None when no game plays."""
+    values = {"since": since, "spread": spread, "shift": shift}
+    seconds: float | None = (await connection.execute(_SOONEST, values)).scalar_one()
     return seconds
 
 
@@ -334,10 +344,15 @@ async def renew(connection: Connection, keys: Sequence[tuple[UUID, int]], shift:
     return [(row.game_id, row.turn_lease) for row in result]
 
 
-async def read_input(connection: Connection, held: Claim, shift: timedelta) -> Row[Any] | None:
-    """Return what a claimed turn is computed from; None when the claim is no longer held."""
-    values = {"game_id": held.game_id, "lease": held.lease, "shift": shift}
-    return (await connection.execute(_INPUT, values)).one_or_none()
+async def read_inputs(
+    connection: Connection, keys: Sequence[tuple[UUID, int]], most_bytes: int, shift: timedelta
+) -> dict[UUID, Row[Any]]:
+    """Return what claimed turns are computed from, by game; without those whose claims are no longer held.
+
+    No more than some of them when the states have more than `most_bytes`, but one at least.
+    """
+    result = await connection.execute(_INPUTS, {**_keys(keys), "bytes": most_bytes, "shift": shift})
+    return {row.game_id: row for row in result}
 
 
 async def order_lease(connection: Connection, game_id: UUID, shift: timedelta) -> float | None:
@@ -422,7 +437,7 @@ def _claimed(row: Row[Any]) -> Claim:
 
 
 def _due(row: Row[Any]) -> DueRecord:
-    values = {name: getattr(row, name) for name in _DUE_COLUMNS}
+    values = dict(zip(_DUE_COLUMNS, row, strict=False))  # "now" comes after them
     values |= {name: tuple(values[name]) for name in ("awaiting", "sent", "final")}
     values["absent"] = None if row.absent is None else tuple(row.absent)
     values["seats"], values["schedule"] = seats_from(row.seats), schedule_from(row.schedule)

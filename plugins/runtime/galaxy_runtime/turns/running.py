@@ -6,9 +6,10 @@ snapshot again. A claim that is no longer ours changes nothing: every statement 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Row
 
@@ -22,7 +23,7 @@ from galaxy_kernel.api import Context, LeaseLostError, Problem, is_unavailable, 
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.domain import seats_from
 from galaxy_runtime.engines.domain import Engine, Engines
-from galaxy_runtime.errors import ENGINE_STOPPED, ENGINE_WAKING
+from galaxy_runtime.errors import ENGINE_STOPPED, ENGINE_WAKING, UnknownZoneError
 from galaxy_runtime.metrics import TurnMetrics
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.turns import queries
@@ -40,6 +41,8 @@ _PATIENCE = timedelta(seconds=10)
 _NO_ENGINE = timedelta(seconds=5)
 _NO_ENGINE_DELAYS = {ENGINE_WAKING: timedelta(seconds=1), ENGINE_STOPPED: timedelta(seconds=10)}
 """After which a turn is tried again that could not have an engine, by the problem's code."""
+_MOST_BYTES = 8 * 1024 * 1024
+"""Of states read in one statement, unless a single one has more: each costs the driver several times its size."""
 _ORDER_LEASE_LOOK = 0.1
 """Seconds between two looks at whether orders are still being judged."""
 
@@ -50,6 +53,32 @@ class NoEngineError(Exception):
     def __init__(self, delay: timedelta, reason: str) -> None:
         super().__init__(reason)
         self.delay = delay
+
+
+class Inputs:
+    """What the turns of one pass are computed from, read in one statement while they wait for it."""
+
+    def __init__(self, context: Context[RuntimeSettings], time: DatabaseTime, claims: Sequence[Claim]) -> None:
+        """Begin to read."""
+        self._context, self._time = context, time
+        self._reading = asyncio.create_task(self._read([claim.key for claim in claims]), name="input of turns")
+
+    async def close(self) -> None:
+        """Stop reading."""
+        self._reading.cancel()
+        await asyncio.wait([self._reading])
+
+    async def of(self, claim: Claim) -> Row[Any] | None:
+        """Return what a turn is computed from; None when its claim is no longer held.
+
+        One that was left out, since the states of others were large, is read by itself.
+        """
+        rows = await asyncio.shield(self._reading)
+        return rows.get(claim.game_id) or (await self._read([claim.key])).get(claim.game_id)
+
+    async def _read(self, keys: Sequence[tuple[UUID, int]]) -> Mapping[UUID, Row[Any]]:
+        async with self._context.database.reading() as connection:
+            return await queries.read_inputs(connection, keys, _MOST_BYTES, self._time.shift)
 
 
 class TurnRunner:
@@ -67,14 +96,24 @@ class TurnRunner:
         self._context, self._time, self._engines = context, time, engines
         self._turns, self._commits, self._metrics = turns, commits, metrics
 
-    async def run(self, claim: Claim) -> None:
-        """Run a claimed turn to its end: committed, given back, or found to be another's."""
+    def read(self, claims: Sequence[Claim]) -> Inputs:
+        """Begin to read what claimed turns are computed from."""
+        return Inputs(self._context, self._time, claims)
+
+    async def run(self, claim: Claim, inputs: Inputs, computed: Callable[[], None]) -> None:
+        """Run a claimed turn to its end: committed, given back, or found to be another's.
+
+        `computed` is called when it has its engine's answer, and waits for its commit.
+        """
         begun = self._context.clock.monotonic()
         try:
-            done = await self._attempt(claim)
+            done = await self._attempt(claim, inputs, computed)
         except NoEngineError as waiting:
             self._context.log.info("turn_engine_missing", game_id=str(claim.game_id), reason=str(waiting))
             await self._turns.give_back(claim, waiting.delay)
+        except UnknownZoneError as error:  # gone since the claim
+            self._context.log.error("turn_without_time_zone", game_id=str(claim.game_id), time_zone=error.zone)
+            await self._turns.give_back(claim, RETRY_DELAYS[-1])
         except Exception as error:
             if is_unavailable(error) and not isinstance(error, EngineFailure):  # whose cause may be a lost connection
                 raise  # nothing can be written: the lease ends, and the turn is claimed again
@@ -82,10 +121,8 @@ class TurnRunner:
         else:
             self._metrics.ran(self._context.clock.monotonic() - begun, committed=done)
 
-    async def _attempt(self, claim: Claim) -> bool:
-        async with self._context.database.reading() as connection:
-            row = await queries.read_input(connection, claim, self._time.shift)
-        if row is None:
+    async def _attempt(self, claim: Claim, inputs: Inputs, computed: Callable[[], None]) -> bool:
+        if (row := await inputs.of(claim)) is None:
             return False
         given, begun = _input_of(claim, row), self._context.clock.monotonic()
         engine = await self._open(claim)
@@ -97,6 +134,7 @@ class TurnRunner:
         except EngineFailure as failure:
             raise await self._engines.cause(claim.game_id, engine.generation, failure) from None
         duration = timedelta(seconds=self._context.clock.monotonic() - begun)
+        computed()
         return await self._commits.commit(_computed(claim, row, given, engine, adjudicated, duration))
 
     async def _open(self, claim: Claim) -> Engine:

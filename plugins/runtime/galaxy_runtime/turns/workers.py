@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from galaxy_kernel.api import Context, LeaseKeeper, LeaseLostError, Worker, found_work, request_context
@@ -18,13 +19,15 @@ from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.turns.commit import Commits
 from galaxy_runtime.turns.domain import LEASE
 from galaxy_runtime.turns.queries import Claim
-from galaxy_runtime.turns.running import TurnRunner
+from galaxy_runtime.turns.running import Inputs, TurnRunner
 from galaxy_runtime.turns.service import TurnService
 
 INTERVAL = timedelta(seconds=1)
 """Longest wait between two passes: so late is a turn whose wake-up got lost."""
 _SHORTEST_WAIT = 0.02
 """Seconds between two passes that claim nothing though a turn is due: its record is locked."""
+_RESOLUTION = 0.001
+"""Seconds by which a timer may be early: a pass that is too early claims nothing."""
 
 
 class TurnWorker:
@@ -43,9 +46,13 @@ class TurnWorker:
         self._runner, self._commits, self._metrics = runner, commits, metrics
         self._keeper: LeaseKeeper[tuple[UUID, int]] = LeaseKeeper(turns.renew, lease=LEASE)
         self._running: dict[asyncio.Task[None], Claim] = {}
+        self._adjudicating: set[tuple[UUID, int]] = set()
+        """Claims of those that hold a slot: they have no answer of their engine yet."""
+        self._inputs: Inputs | None = None
+        """Of the last pass that claimed."""
         self._stopping = False
         self._more = False
-        """Whether turns may wait for a free slot: then a turn that ends begins the next pass."""
+        """Whether turns may wait for a free slot: then one that becomes free begins the next pass."""
 
     async def run(self) -> bool | timedelta | None:
         """Claim as many due turns as there are free slots, and start them; return when the next pass is due."""
@@ -54,7 +61,8 @@ class TurnWorker:
         return await self._claim(now)
 
     async def _claim(self, now: datetime) -> bool | timedelta | None:
-        free = self._context.settings.turn_concurrency - len(self._running)
+        looked_at = asyncio.get_running_loop().time()
+        free = min(self._context.settings.turn_concurrency - len(self._adjudicating), self._commits.room)
         self._more = free <= 0
         if self._more:
             return None
@@ -63,12 +71,11 @@ class TurnWorker:
             await self._turns.release(claims)
             return None
         found_work(claims)
-        for claim in claims:
-            self._start(claim)
+        self._start(claims)
         if self._more:
             return len(claims) < free
-        seconds = await self._turns.seconds_until_due()
-        return None if seconds is None else timedelta(seconds=max(seconds, _SHORTEST_WAIT))
+        seconds = await self._turns.seconds_until_due(now)
+        return None if seconds is None else wait_for_turn(seconds, asyncio.get_running_loop().time() - looked_at)
 
     async def close(self) -> None:
         """Stop what runs, and return its claims."""
@@ -77,32 +84,52 @@ class TurnWorker:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        if self._inputs is not None:
+            await self._inputs.close()
         await self._commits.close()
         if running:
             await self._turns.release(list(running.values()))
 
-    def _start(self, claim: Claim) -> None:
-        # in a context of its own: the turn outlives the pass that claimed it
-        task = asyncio.create_task(self._run(claim), name=f"turn of {claim.game_id}", context=contextvars.Context())
-        self._running[task] = claim
-        task.add_done_callback(self._ended)
+    def _start(self, claims: Sequence[Claim]) -> None:
+        """Begin claimed turns, each in a context of its own: they outlive the pass that claimed them."""
+        if not claims:
+            return
+        self._inputs = inputs = self._runner.read(claims)
+        for claim in claims:
+            task = asyncio.create_task(
+                self._run(claim, inputs), name=f"turn of {claim.game_id}", context=contextvars.Context()
+            )
+            self._running[task] = claim
+            self._adjudicating.add(claim.key)
+            task.add_done_callback(self._ended)
         self._metrics.running(len(self._running))
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        del self._running[task]
+        self._computed(self._running.pop(task))
         self._metrics.running(len(self._running))
+
+    def _computed(self, claim: Claim) -> None:
+        """Free the slot of a turn that needs its engine no more."""
+        self._adjudicating.discard(claim.key)
         if self._more:
             self._context.wakeups.event(TURN_WORKER).set()
 
-    async def _run(self, claim: Claim) -> None:
+    async def _run(self, claim: Claim, inputs: Inputs) -> None:
         with request_context(self._context.plugin):
             try:
                 async with self._keeper.keep(claim.key):
-                    await self._runner.run(claim)
+                    await self._runner.run(claim, inputs, partial(self._computed, claim))
             except LeaseLostError:
                 self._context.log.info("turn_claim_lost", game_id=str(claim.game_id), turn=claim.turn)
             except Exception as error:  # the lease ends, and the turn is claimed again
                 self._context.log.error("turn_interrupted", game_id=str(claim.game_id), turn=claim.turn, exc_info=error)
+
+
+def wait_for_turn(seconds: float, passed: float) -> timedelta:
+    """Return how long to wait for a turn that is due so many seconds after the last look, of which some have passed."""
+    if seconds <= 0:
+        return timedelta(seconds=_SHORTEST_WAIT)
+    return timedelta(seconds=max(seconds - passed, 0) + _RESOLUTION)
 
 
 def workers(turns: TurnWorker) -> Sequence[Worker]:

@@ -60,7 +60,7 @@ def _dies_at(monkeypatch: pytest.MonkeyPatch, world: Any, holder: Any, name: str
 BEFORE = [
     (queries, "lock_due"),
     (queries, "claim"),
-    (queries, "read_input"),
+    (queries, "read_inputs"),
     (running, "adjudicate"),
     (queries, "lock_held"),
     (queries, "advance"),
@@ -70,7 +70,7 @@ BEFORE = [
 ]
 AFTER = [
     (queries, "claim"),
-    (queries, "read_input"),
+    (queries, "read_inputs"),
     (running, "adjudicate"),
     (commit.Commits, "_tell"),
     (commit.Commits, "_write"),

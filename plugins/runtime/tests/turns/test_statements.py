@@ -62,12 +62,12 @@ async def test_the_longest_due_come_first_and_locked_ones_not_at_all(world: Any)
         due, _ = await queries.lock_due(connection, now - timedelta(hours=2), 5, timedelta(0), shift)
         assert [each.game_id for each in due] == [games[2]]
     async with world.database.reading() as connection:
-        assert (await queries.seconds_until_due(connection, timedelta(0), shift) or 0) < -10_000
+        assert (await queries.seconds_until_due(connection, now, timedelta(0), shift) or 0) < -10_000
     for game in games:
         async with world.database.transaction() as connection:
             await world.runtime.end(connection, game)
     async with world.database.reading() as connection:
-        assert await queries.seconds_until_due(connection, timedelta(0), shift) is None
+        assert await queries.seconds_until_due(connection, now, timedelta(0), shift) is None
 
 
 async def test_the_claim_uses_its_index(world: Any) -> None:

@@ -3,15 +3,28 @@
 import { s } from "../dom.js";
 import { t } from "../texts.js";
 import { points } from "./shapes.js";
+import { ships } from "./words.js";
 
 const UNIT = 10;
 const SIGHT = 7;
+/** Where a planet's name and its ships are written, outside of what marks it. */
+const [NAME, SHIPS] = [11.5, 15.5];
+
+/**
+ * @typedef {object} Use
+ * @property {number | null} source
+ * @property {number | null} target
+ * @property {any[]} planned Orders to send ships.
+ * @property {number} current The planet that the keyboard is at.
+ * @property {((planet: any, byKey: boolean) => void) | null} pick Null where nothing may be ordered.
+ * @property {(planet: any) => void} visit Called when the keyboard goes to another planet.
+ */
 
 /** @param {any[]} planets */
 export function extent(planets) {
   const xs = planets.map((each) => each.x * UNIT);
   const ys = planets.map((each) => each.y * UNIT);
-  const [x, y] = [Math.min(...xs) - 25, Math.min(...ys) - 20];
+  const [x, y] = [Math.min(...xs) - 25, Math.min(...ys) - 28];
   return { x, y, width: Math.max(...xs) + 25 - x, height: Math.max(...ys) + 25 - y };
 }
 
@@ -19,7 +32,7 @@ export function extent(planets) {
  * Return everything on the map.
  * @param {any} data of a report
  * @param {number | null} me
- * @param {{source: number | null, target: number | null, planned: any[], pick: ((planet: any) => void) | null}} use
+ * @param {Use} use
  */
 export function layers(data, me, use) {
   const planets = new Map(data.planets.map((/** @type {any} */ each) => [each.number, each]));
@@ -34,7 +47,7 @@ export function layers(data, me, use) {
   ];
 }
 
-/** @param {any} each @param {any} data @param {number | null} me @param {any} use */
+/** @param {any} each @param {any} data @param {number | null} me @param {Use} use */
 function planet(each, data, me, use) {
   const [x, y] = [each.x * UNIT, each.y * UNIT];
   const old = each.seen !== data.turn;
@@ -42,21 +55,42 @@ function planet(each, data, me, use) {
   const chosen = each.number === use.source ? " source" : each.number === use.target ? " target" : "";
   const body = each.owner ? s("polygon", { class: `seat seat-${each.owner}`, points: points(each.owner, x, y, radius) })
     : s("circle", { class: "neutral", cx: x, cy: y, r: radius - 1 });
-  const label = `${each.name}: ${holder(each, data, me)}, ${t("industry {n}", { n: each.industry })}, ${t("{n} ships", { n: each.ships })}` +
+  const label = `${each.name}: ${holder(each, data, me)}, ${t("industry {n}", { n: each.industry })}, ${ships(each.ships)}` +
     (old ? `, ${t("seen on turn {n}", { n: each.seen })}` : "");
-  const pick = () => use.pick?.(each);
+  const pick = () => use.pick?.(each, false);
   const press = (/** @type {KeyboardEvent} */ event) => {
-    if (event.key !== "Enter" && event.key !== " ") return;
+    const chosen = event.key === "Enter" || event.key === " ";
+    if (!chosen && !(event.key in WAYS)) return;
     event.preventDefault();
-    pick();
+    if (chosen) use.pick?.(each, true);
+    else use.visit(beside(each, data.planets, WAYS[event.key]));
   };
   return s("g", {
     id: `planet-${each.number}`, class: `planet${old ? " old" : ""}${chosen}${each.owner === me ? " own" : ""}`,
-    ...(use.pick ? { role: "button", tabindex: 0, onclick: pick, onkeydown: press, "aria-pressed": String(chosen !== "") } : { role: "img" }),
+    "aria-label": label, tabindex: each.number === use.current ? 0 : -1, onkeydown: press,
+    ...(use.pick ? { role: "button", onclick: pick, "aria-pressed": String(chosen !== "") } : { role: "img" }),
   }, s("title", {}, label), s("circle", { class: "hit", cx: x, cy: y, r: 10 }),
   each.owner === me && s("circle", { class: "ring", cx: x, cy: y, r: radius + 2 }), body,
-  s("text", { x, y: y - radius - 3, class: "name", "aria-hidden": "true" }, each.name),
-  s("text", { x, y: y + radius + 7, class: "ships", "aria-hidden": "true" }, each.ships));
+  s("text", { x, y: y - NAME, class: "name", "aria-hidden": "true" }, each.name),
+  s("text", { x, y: y + SHIPS, class: "ships", "aria-hidden": "true" }, each.ships));
+}
+
+const WAYS = /** @type {Record<string, [number, number]>} */ ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] });
+
+/**
+ * Return the planet beside another one on a way: near, and rather ahead than aside; the same one where there is none.
+ * @param {any} from
+ * @param {any[]} planets
+ * @param {[number, number]} way
+ */
+function beside(from, planets, way) {
+  const cost = (/** @type {any} */ to) => {
+    const [dx, dy] = [to.x - from.x, to.y - from.y];
+    const ahead = dx * way[0] + dy * way[1];
+    return ahead <= 0 ? Infinity : ahead + 2 * Math.abs(dx * way[1] + dy * way[0]);
+  };
+  const [best] = planets.map((to) => /** @type {[number, any]} */ ([cost(to), to])).sort((one, other) => one[0] - other[0]);
+  return best && best[0] < Infinity ? best[1] : from;
 }
 
 /** @param {any} each @param {any} data @param {number | null} me */
@@ -90,7 +124,7 @@ function planned(order, planets) {
 /** @param {any} each */
 function stranger(each) {
   const [x, y] = [each.x * UNIT, each.y * UNIT];
-  const label = t("About {n} ships of seat {seat}", { n: each.about, seat: each.owner }) + (each.approaching ? `, ${t("approaching")}` : "");
+  const label = t("About {fleet} of seat {seat}", { fleet: ships(each.about), seat: each.owner }) + (each.approaching ? `, ${t("approaching")}` : "");
   return s("g", { class: "stranger", role: "img", "aria-label": label }, s("title", {}, label),
     s("polygon", { class: `seat seat-${each.owner}`, points: points(each.owner, x, y, 3) }),
     s("text", { x, y: y + 6.5, "aria-hidden": "true" }, `~${each.about}${each.approaching ? " !" : ""}`));

@@ -50,11 +50,13 @@ function profile(me) {
   const name = h("input", { id: "display-name", value: me.display_name, maxlength: 30, required: true });
   const language = h("select", { id: "language" }, Object.entries(LANGUAGES).map(([tag, each]) => h("option", { value: tag, lang: tag }, each)));
   language.value = me.language.slice(0, 2) in LANGUAGES ? me.language.slice(0, 2) : "en";
+  const zones = [...new Set([me.time_zone, "UTC", ...Intl.supportedValuesOf("timeZone")])].sort();
+  const zone = h("select", { id: "time-zone", value: me.time_zone }, zones.map((each) => h("option", { value: each }, each.replaceAll("_", " "))));
   const save = async () => {
-    use(await patch("account", { display_name: name.value, language: language.value }));
+    use(await patch("account", { display_name: name.value, language: language.value, time_zone: zone.value }));
     say(t("Saved."));
     dispatchEvent(new HashChangeEvent("hashchange"));
   };
   return h("section", { class: "card" }, h("p", { class: "faint" }, me.email),
-    form({ fields: [field(t("Display name"), name), field(t("Language"), language)], button: t("Save"), send: save }));
+    form({ fields: [field(t("Display name"), name), field(t("Language"), language), field(t("Time zone"), zone, t("Deadlines here and in mails are shown in it."))], button: t("Save"), send: save }));
 }

@@ -1,14 +1,14 @@
 /** A game: its lobby before the start; then the board, orders, reports turn by turn, the result. */
 
-import { all, get } from "../api.js";
+import { all, get, unless } from "../api.js";
 import { h, show } from "../dom.js";
 import { engineView } from "../games/index.js";
 import { Plan } from "../plan.js";
 import { t } from "../texts.js";
-import { deadline } from "../time.js";
 import { lobby } from "./lobby.js";
-import { manage, seatList } from "./manage.js";
+import { manage, seatList, spectatorsLink } from "./manage.js";
 import { ordersPanel } from "./orders.js";
+import { heading, outcome, reportCard } from "./shown.js";
 
 const SOON = 500;
 
@@ -50,17 +50,18 @@ export async function game(root, id) {
     if (shown.turn === null) {
       drawn = "";
       show(foot);
-      show(head, headline(shown));
+      show(head, heading(shown));
       return lobby(body, shown, refresh);
     }
-    const playing = shown.state === "running" && shown.awaiting.includes(shown.seat) && !shown.orders_closed;
-    if (playing) await plan.load().catch(() => {});
-    const turn = chosen === null || chosen > shown.turn ? shown.turn : chosen;
+    const awaited = shown.state === "running" && shown.awaiting.includes(shown.seat) && !shown.orders_closed;
+    const playing = awaited && (await plan.load().then(() => true, unless(409, false)));
+    if (chosen !== null && chosen >= shown.turn) chosen = null;
+    const turn = chosen ?? shown.turn;
     const key = [shown.turn, turn, shown.state, shown.seat, playing, shown.orders_closed].join();
     if (key !== drawn && (await position(shown, turn, playing))) drawn = key;
-    show(head, headline(shown), result(shown));
+    show(head, heading(shown), outcome(shown));
     show(foot, h("details", { open: foot.querySelector("details")?.open }, h("summary", {}, t("Players and more")),
-      seatList(shown, refresh), manage(shown, refresh)));
+      seatList(shown, refresh), spectatorsLink(shown), manage(shown, refresh)));
   }
 
   /** Draw a position; return whether all of it could be had. @param {any} shown @param {number} turn @param {boolean} playing */
@@ -68,7 +69,7 @@ export async function game(root, id) {
     const current = turn === shown.turn && playing;
     const [engine, report, options, versions] = await Promise.all([
       engineView(shown.engine_version), reportOf(shown, turn),
-      current ? get(`games/${id}/orders/options`).catch((error) => (error.status === 409 ? {} : null)) : null,
+      current ? get(`games/${id}/orders/options`).catch((error) => (error.status === 409 ? {} : null)) : {},
       current ? all("engine-versions") : [],
     ]);
     const context = { game: shown, data: report.data, options, plan: current ? plan : null };
@@ -80,38 +81,22 @@ export async function game(root, id) {
       panel?.update();
     };
     show(body, h("div", { class: "play" }, board?.element,
-      h("div", {}, panel?.element ?? waiting(shown, turn), reportCard(shown, turn, report))));
-    return !current || options !== null;
+      h("div", {}, panel?.element ?? waiting(shown, turn), reportCard(shown, turn, report, choose))));
+    return options !== null;
+  }
+
+  /** @param {number} turn */
+  function choose(turn) {
+    chosen = turn;
+    return refresh();
   }
 
   /** @param {any} shown @param {number} turn */
   async function reportOf(shown, turn) {
-    const open = await get(`games/${id}/turns/${turn}/public`).catch(() => ({ text: "" }));
-    const own = shown.seat === null ? null : await get(`games/${id}/turns/${turn}/report`).catch(() => null);
+    const open = await get(`games/${id}/turns/${turn}/public`).catch(unless(404, { text: "" }));
+    const own = shown.seat === null ? null : await get(`games/${id}/turns/${turn}/report`).catch(unless(404, null));
     return own ? { ...own, open: open.text } : { ...open, open: "" };
   }
-
-  /** @param {any} shown @param {number} turn @param {any} report */
-  function reportCard(shown, turn, report) {
-    const to = (/** @type {number} */ number) => () => {
-      chosen = number === shown.turn ? null : number;
-      return refresh();
-    };
-    const step = (/** @type {string} */ text, /** @type {string} */ label, /** @type {number} */ number) =>
-      h("button", { id: `turn${text}`, type: "button", "aria-label": label, disabled: number < 0 || number > shown.turn, onclick: to(number) }, text);
-    return h("section", { class: "card", "aria-label": t("Report") },
-      h("div", { class: "row" }, step("‹", t("The turn before"), turn - 1), h("h2", { id: "report-turn" }, t("Turn {n}", { n: turn })),
-        step("›", t("The turn after"), turn + 1)),
-      told(report.text || t("The engine has nothing to report.")),
-      report.open && h("details", {}, h("summary", {}, t("What everybody knows")), told(report.open)));
-  }
-}
-
-/** Return a report: lines of prose are broken where they must be, those of tables are not. @param {string} text */
-function told(text) {
-  const isTable = (/** @type {string} */ part) => (part.match(/\S {2,}\S/g) ?? []).length > 3;
-  return h("div", { class: "report" }, text.split(/\n{2,}/).map((part) =>
-    isTable(part) ? h("pre", { tabindex: 0 }, part) : h("pre", { class: "prose" }, part)));
 }
 
 /**
@@ -129,22 +114,4 @@ function waiting(game, turn) {
   if (game.state !== "running" || turn !== game.turn) return null;
   if (game.orders_closed) return h("p", { class: "card" }, t("The turn is being run …"));
   return h("p", { class: "card" }, game.seat === null ? t("You are watching this game.") : t("Nothing to order this turn."));
-}
-
-/** @param {any} game */
-function headline(game) {
-  const turn = game.turn === null ? null : ` · ${t("turn {n}", { n: game.turn })}`;
-  const next = game.next_turn_at && h("p", {}, t("Next turn:"), " ", deadline(game.next_turn_at));
-  return h("div", {}, h("h1", {}, game.name), h("p", { id: "state", class: "faint" }, t(`state:${game.state}`), turn,
-    game.final && ` · ${t("you have finished this turn")}`), next);
-}
-
-/** @param {any} game */
-function result(game) {
-  if (!game.result) return null;
-  const named = (/** @type {number} */ seat) => game.seats.find((/** @type {any} */ each) => each.seat === seat)?.name ?? t("seat {n}", { n: seat });
-  const winners = (game.result.winners ?? []).map(named);
-  const won = (game.result.winners ?? []).includes(game.seat);
-  return h("section", { class: "card result", id: "result" }, h("h2", {}, won ? t("You have won!") : t("The game is over")),
-    winners.length > 0 && h("p", {}, t("Winner: {names}", { names: winners.join(", ") })), game.result.text && h("p", {}, game.result.text));
 }

@@ -4,7 +4,7 @@ import { post, remove } from "../api.js";
 import { button, field, form, h, say, show } from "../dom.js";
 import { go } from "../router.js";
 import { t } from "../texts.js";
-import { seatList } from "./manage.js";
+import { seatList, spectatorsLink } from "./manage.js";
 
 /** @param {HTMLElement} root @param {any} game @param {() => Promise<any>} refresh */
 export function lobby(root, game, refresh) {
@@ -25,10 +25,11 @@ export function lobby(root, game, refresh) {
   const typed = open ? /** @type {HTMLInputElement} */ (document.getElementById("invitee")).value : "";
   show(root, h("section", { class: "card" },
     h("p", {}, t("{n} of {m} seats taken", { n: game.enrolled, m: game.max_players }), ". ",
-      enrolling && game.enrolled < game.min_players && t("{n} are needed to start.", { n: game.min_players })),
+      enrolling && game.enrolled < game.min_players && t("Players needed to start: {n}.", { n: game.min_players })),
     game.state === "starting" && h("p", { class: "badge" }, t("The game is being started …")),
     game.failure && h("p", { class: "fault" }, t("It could not be started: {failure}", { failure: game.failure })),
     seatList(game, refresh),
+    spectatorsLink(game),
     h("div", { class: "buttons" },
       game.owned && game.state === "draft" && button(t("Open for players"), act(() => post(`${path}/open-enrolment`))),
       !inside && game.state === "enrolling" && button(t("Join"), act(() => post(`${path}/join`)), { id: "join", class: "button" }),

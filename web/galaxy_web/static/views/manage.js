@@ -1,7 +1,7 @@
 /** Who sits where, and what the owner and the players of a running game can do. */
 
 import { post, remove } from "../api.js";
-import { button, h } from "../dom.js";
+import { button, h, say } from "../dom.js";
 import { t } from "../texts.js";
 
 /** @param {any} game @param {() => Promise<any>} refresh */
@@ -21,6 +21,18 @@ export function seatList(game, refresh) {
   }));
 }
 
+/** Return the link under which everybody may watch a public game. @param {any} game */
+export function spectatorsLink(game) {
+  if (game.visibility !== "public" || game.state === "draft") return null;
+  const link = `${location.origin}/#/watch/${game.id}`;
+  const copy = async () => {
+    await navigator.clipboard.writeText(link);
+    say(t("Copied."));
+  };
+  return h("p", {}, t("Everybody may watch this game:"), " ", h("a", { href: `#/watch/${game.id}`, id: "watch" }, link), " ",
+    navigator.clipboard && button(t("Copy"), copy, { class: "quiet" }));
+}
+
 /** @param {any} game @param {() => Promise<any>} refresh */
 export function manage(game, refresh) {
   const act = (/** @type {string} */ word, /** @type {string} */ question = "") => async () => {
@@ -28,10 +40,15 @@ export function manage(game, refresh) {
     await post(`games/${game.id}/${word}`);
     await refresh();
   };
+  const later = async () => {
+    await post(`games/${game.id}/extend`, { by: "1h" });
+    await refresh();
+  };
   const live = game.state === "running" || game.state === "paused";
   const me = game.seats.find((/** @type {any} */ each) => each.you);
   return h("div", { class: "buttons" },
     game.owned && game.state === "running" && button(t("Run the turn now"), act("force-next-turn", t("Run the turn now, for everybody?"))),
+    game.owned && game.state === "running" && game.next_turn_at && button(t("An hour more for this turn"), later),
     game.owned && game.state === "running" && button(t("Pause"), act("pause")),
     game.owned && game.state === "paused" && button(t("Resume"), act("resume")),
     live && me?.state === "playing" && button(t("Resign"), act("resign", t("Give up your seat for good?")), { class: "danger" }),

@@ -1,8 +1,7 @@
 /** Orders: planned, said by the engine to be right or wrong, sent. Works for any engine. */
 
-import { button, field, form, h, show } from "../dom.js";
-import { schemaForm } from "../schema.js";
-import { say } from "../dom.js";
+import { button, field, form, h, say, show } from "../dom.js";
+import { parsed, schemaForm } from "../schema.js";
 import { t } from "../texts.js";
 
 /**
@@ -66,7 +65,7 @@ export function ordersPanel(context, { engine, schema, done }) {
     const text = h("textarea", { id: "raw", rows: 4, spellcheck: "false" });
     const fields = [field(t("All orders, as JSON"), text)];
     const send = async () => {
-      const orders = JSON.parse(text.value);
+      const orders = parsed(text.value);
       if (!Array.isArray(orders)) throw new Error(t("Write a list of orders: [ … ]"));
       await plan.change(orders);
     };

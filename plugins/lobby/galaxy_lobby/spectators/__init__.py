@@ -1,0 +1,1 @@
+"""Public games as everybody sees them, without signing in (SPEC V-5)."""
