@@ -8,7 +8,7 @@ WORKFLOWS := $(wildcard .github/workflows/*.yml)
 CODE   := $(MEMBERS) tests integration tools bench conftest.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run play test integration check format revision bench endurance docs proto lock wheels clean actionlint test-tools dev-deploy
+.PHONY: help setup run play test integration check format revision bench endurance docs proto lock wheels clean test-tools dev-deploy
 
 help: ## show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -52,11 +52,7 @@ check: setup ## format, lint, types (of the page too), import contracts, generat
 	@tools/types.sh
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec tools/*/compose.yaml
-	@! command -v actionlint >/dev/null || actionlint $(WORKFLOWS)
-
-actionlint: ## lint the CI workflows with actionlint, or with Go, which fetches it
-	@if command -v actionlint >/dev/null; then actionlint $(WORKFLOWS); \
-	else go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 $(WORKFLOWS); fi
+	@tools/actionlint.sh
 
 test-tools: ## install what the tests need besides Python, on Debian or Ubuntu as root
 	@tools/test-tools.sh

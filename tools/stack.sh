@@ -11,7 +11,8 @@ set -euo pipefail
 : "${STACK:?}"
 root=$(cd "$(dirname "$0")/.." && pwd)
 export TAG=${TAG:-$STACK}
-env_file=${ENV_FILE:-.env}
+# Outside of the checkout, which CI cleans before each deployment.
+env_file=${ENV_FILE:-${XDG_CONFIG_HOME:-$HOME/.config}/galaxy-backend/$STACK.env}
 mailpit=axllent/mailpit:v1.27
 patience=180 # seconds within which everything must be ready
 
@@ -54,6 +55,7 @@ secrets() {
     local new="$env_file.$$"
     (
         umask 077
+        mkdir -p "$(dirname "$env_file")"
         for name in POSTGRES_PASSWORD BACKEND_SECRET_KEY GATEWAY_TOKEN ADMIN_PASSWORD; do
             echo "$name=$(random)"
         done >"$new"
