@@ -4,13 +4,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 MEMBERS := contracts migrations chassis kernel devkit engine game gateway client web $(wildcard plugins/*)
 PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
 CODE   := $(MEMBERS) tests integration tools bench conftest.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run play test integration check format revision bench endurance docs proto lock wheels clean
+.PHONY: help setup run play test integration check format revision bench endurance docs proto lock wheels clean actionlint test-tools dev-deploy
 
 help: ## show what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 setup: $(VENV)/.installed ## install everything into .venv
 
@@ -49,6 +50,19 @@ check: setup ## format, lint, types (of the page too), import contracts, generat
 	@$(BIN)/python tools/docs.py --check
 	@$(BIN)/python tools/proto.py --check
 	@tools/types.sh
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec tools/*/compose.yaml
+	@! command -v actionlint >/dev/null || actionlint $(WORKFLOWS)
+
+actionlint: ## lint the CI workflows with actionlint, or with Go, which fetches it
+	@if command -v actionlint >/dev/null; then actionlint $(WORKFLOWS); \
+	else go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 $(WORKFLOWS); fi
+
+test-tools: ## install what the tests need besides Python, on Debian or Ubuntu as root
+	@tools/test-tools.sh
+
+dev-deploy: ## bring what is checked out to the shared environment on this machine
+	@$(MAKE) --no-print-directory -C tools/dev-deploy up
 
 format: setup ## put the code in form
 	@$(BIN)/ruff format --quiet $(CODE)

@@ -123,7 +123,7 @@ async def bare(network: str, count: int) -> Values:
 
         async def launch() -> tuple[str, str]:
             spec = _spec(owner, IMAGE)
-            config = containers.config(spec, image, found["Id"], "network", None)
+            config = containers.config(spec, image, found["Id"], "network", None, {})
             container = await docker.containers.create(config, name=spec.id.name)
             await container.start()
             [attached] = (await container.show())["NetworkSettings"]["Networks"].values()

@@ -90,6 +90,10 @@ def _sweep(client: docker.DockerClient) -> None:
         if _abandoned(network.attrs["Labels"][LABEL]):
             with suppress(APIError):
                 network.remove()
+    for volume in client.volumes.list(filters=mine):
+        if _abandoned(volume.attrs["Labels"][LABEL]):
+            with suppress(APIError):
+                volume.remove()
 
 
 def _abandoned(label: str) -> bool:

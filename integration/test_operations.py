@@ -4,6 +4,9 @@ import asyncio
 from typing import Any
 
 import aiohttp
+import pytest
+from full_stack import images
+from full_stack.people import game_of
 from full_stack.stack import PATIENCE, Operator, Stack
 
 
@@ -63,24 +66,27 @@ async def test_a_refused_mail_is_a_dead_letter_that_can_be_sent_again(stack: Sta
     assert (await operator.ask("POST", f"/mail/deliveries/{sent['items'][0]['id']}/resend"))[0] == 409
 
 
-async def test_failed_pulls_are_told_while_the_channel_is_on(stack: Stack) -> None:
-    """An image that cannot be pulled raises a mail to the operators; with the channel off, the route is skipped."""
+@pytest.mark.parametrize(("enabled", "state"), [(True, "sent"), (False, "skipped")])
+async def test_a_failed_pull_is_told_while_the_channel_is_on(stack: Stack, enabled: bool, state: str) -> None:
+    """An image that is gone when a game starts raises a mail to the operators; with the channel off, it is skipped."""
     operator = await stack.operator()
-    for enabled, version in ((True, "7.0.0"), (False, "7.0.1")):
-        assert (await operator.ask("PUT", "/notifications/admin-channel", {"enabled": enabled}))[0] == 200
-        body = {"engine": "nowhere", "version": version, "image": f"127.0.0.1:9/nowhere:{version}"}
+    assert (await operator.ask("PUT", "/notifications/admin-channel", {"enabled": enabled}))[0] == 200
+    image = f"127.0.0.1:9/{stack.label}:1"
+    with stack.tagged(images.GAME.tag, image):
+        body = {"engine": "vanishing", "version": "1.0.0", "image": image}
         status, made = await operator.ask("POST", "/engine-versions", body)
         assert status == 201, made
-        status, answer = await operator.ask("POST", f"/engine-versions/{made['id']}/check")
-        assert status == 202, answer
-        routes = await until(
-            operator,
-            "/notifications?kind=runtime.image_pull_failed",
-            lambda found, enabled=enabled: (
-                found["total"] == (1 if enabled else 2)
-                and all(route["state"] in ("sent", "skipped") for each in found["items"] for route in each["routes"])
-            ),
-        )
-        newest = max(routes["items"], key=lambda each: each["created_at"])
-        assert [route["state"] for route in newest["routes"]] == ["sent" if enabled else "skipped"]
-    assert "7.0.0" in (await stack.mail.mail("operators@example.test")).text
+        assert (await operator.ask("POST", f"/engine-versions/{made['id']}/check"))[0] == 202
+        await until(operator, f"/engine-versions/{made['id']}", lambda shown: shown["describe"] is not None)
+    ada = await stack.sign_in("ada@example.test")
+    assert (await game_of([ada], machines=1, engine="vanishing")).state == "start_failed"
+    told = await until(
+        operator,
+        "/notifications?kind=runtime.image_pull_failed",
+        lambda found: found["total"] == 1 and found["items"][0]["routes"][0]["state"] not in ("pending", "retrying"),
+    )
+    assert [route["state"] for route in told["items"][0]["routes"]] == [state]
+    if enabled:
+        assert image in (await stack.mail.mail("operators@example.test")).text
+    else:
+        assert await stack.mail.mails("operators@example.test") == []

@@ -84,8 +84,23 @@ class Person:
         tab.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)
         tab.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
 
+    async def goto(self, address: str) -> None:
+        """Go to an address.
+
+        Chromium drops what it is loading when an interface of the machine comes or goes, as those of containers do in
+        other tests. The page tries again by itself; a navigation does not.
+        """
+        for tries in range(5):
+            try:
+                await self.tab.goto(address)
+            except playwright.Error as error:
+                if "ERR_NETWORK_CHANGED" not in str(error) or tries == 4:
+                    raise
+            else:
+                return
+
     async def sign_in(self, email: str) -> None:
-        await self.tab.goto(self.page)
+        await self.goto(self.page)
         await self.tab.fill("#email", email)
         await self.tab.keyboard.press("Enter")
         await self.tab.wait_for_selector("#code")
@@ -96,12 +111,12 @@ class Person:
 
     async def open(self, view: str, selector: str, **wanted: Any) -> None:
         """Go to a view, and wait for what it shows."""
-        await self.tab.goto(f"{self.page}#/{view}")
+        await self.goto(f"{self.page}#/{view}")
         await self.tab.wait_for_selector(selector, **wanted)
 
     async def create(self, *, seats: int, machines: int, public: bool = False, name: str = "Vega") -> None:
         """Create a game on three planets a player and of ten turns; its lobby is shown afterwards."""
-        await self.tab.goto(f"{self.page}#/create")
+        await self.goto(f"{self.page}#/create")
         await self.tab.wait_for_selector("#seats", timeout=60_000)  # the engine is checked first
         await self.tab.fill("#name", name)
         await self.tab.fill("#seats", str(seats))
@@ -165,6 +180,7 @@ async def people(backend: Backend, *sizes: dict[str, int], **context: Any) -> As
             for person in persons:
                 person.expected(r"status of 401")  # before the sign-in, the page asks who is signed in
                 person.expected(r"status of 409")  # what it asks while a turn is run
+                person.expected(r"ERR_NETWORK_CHANGED")  # see `goto`
                 assert person.errors == [], person.errors
         finally:
             await browser.close()

@@ -76,7 +76,7 @@ async def test_a_whole_game_on_a_phone(backend: Backend) -> None:
         assert await play(ada) > 0
         text = await ada.tab.inner_text(GAME_OVER)
         assert "Winner:" in text
-        await ada.tab.goto(backend.page)
+        await ada.goto(backend.page)
         await playwright.expect(ada.tab.locator("h2", has_text="Ended")).to_be_visible()
 
 
@@ -87,7 +87,7 @@ async def test_two_people_and_a_session_that_ends(backend: Backend) -> None:
         await bob.sign_in("bob@two.test")
         await bob.tab.route("**/games/galaxy.js", lambda route: route.abort())
         await ada.create(seats=2, machines=0, public=True, name="Rigel <b>2</b>")
-        await bob.tab.goto(f"{backend.page}#/open")
+        await bob.goto(f"{backend.page}#/open")
         await bob.tab.locator(".game", has_text="Rigel <b>2</b>").click()
         await bob.tab.click("#join")
         await ada.start()
@@ -102,12 +102,12 @@ async def test_two_people_and_a_session_that_ends(backend: Backend) -> None:
             await person.tab.wait_for_selector("#finish[data-turn='1']")
         await again.tab.context.add_cookies(await ada.tab.context.cookies())
         await again.tab.route("**/api/v1/user/events", lambda route: route.abort())
-        await again.tab.goto(backend.page)
+        await again.goto(backend.page)
         lost = again.tab.locator("#connection")
         await playwright.expect(lost).to_have_text("Connection lost. Trying again …")
         await again.tab.unroute("**/api/v1/user/events")
         await playwright.expect(lost).to_be_hidden(timeout=20_000)
-        await ada.tab.goto(f"{backend.page}#/account")
+        await ada.goto(f"{backend.page}#/account")
         await ada.tab.click("#sign-out")
         for person in (ada, again):
             await person.tab.wait_for_selector("#email")
@@ -121,7 +121,7 @@ async def test_a_spectator_follows_a_public_game(backend: Backend) -> None:
         await ada.sign_in("ada@public.test")
         await ada.create(seats=2, machines=1, public=True, name="Vega for all")
         link = await ada.tab.locator("#watch").inner_text()
-        await eve.tab.goto(link)
+        await eve.goto(link)
         await playwright.expect(eve.tab.locator("h1")).to_have_text("Vega for all")
         await ada.start()
         turn = eve.tab.locator("#report-turn")
@@ -134,9 +134,31 @@ async def test_a_spectator_follows_a_public_game(backend: Backend) -> None:
         width, window = await eve.widest()
         assert width <= window
         await ada.create(seats=2, machines=1)
-        await eve.tab.goto(f"{backend.page}#/watch/{ada.game}")
+        await eve.goto(f"{backend.page}#/watch/{ada.game}")
         await playwright.expect(eve.tab.get_by_role("alert")).to_contain_text("does not exist")
         eve.expected("status of 404")
+
+
+async def test_an_invitation_and_a_time_zone(backend: Backend) -> None:
+    """Who is invited by address joins from the start page, and sees deadlines in the zone of the account."""
+    async with people(backend, WIDE, NARROW, timezone_id="Europe/Vienna") as [ada, bob]:
+        await bob.sign_in("bob@invited.test")
+        await ada.sign_in("ada@invited.test")
+        await ada.create(seats=2, machines=0, name="Deneb")
+        await ada.tab.fill("#invitee", "bob@invited.test")
+        await ada.press("Enter")
+        await bob.tab.get_by_role("button", name="Join").click()
+        await ada.start()
+        await bob.tab.wait_for_selector("#finish[data-turn='0']")
+        shown = bob.tab.locator("time.deadline")
+        vienna = (await shown.inner_text()).partition(" · ")[0]
+        await bob.open("account", "#time-zone")
+        await bob.tab.select_option("#time-zone", "Asia/Tokyo")
+        await bob.tab.get_by_role("button", name="Save").click()
+        await bob.open(f"games/{ada.game}", "#finish")
+        tokyo = (await shown.inner_text()).partition(" · ")[0]
+        assert tokyo != vienna
+        assert await bob.tab.locator("#finish").is_enabled()
 
 
 async def test_two_tabs_agree(backend: Backend) -> None:

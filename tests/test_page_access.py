@@ -59,7 +59,7 @@ async def every_page(ada: Person, game: str, lobby: str) -> list[str]:
 async def test_axe_finds_nothing_serious(backend: Backend) -> None:
     """On no page, in English and in German, light and dark, with orders planned and every fold open."""
     async with people(backend, WIDE, NARROW) as [ada, eve]:
-        await eve.tab.goto(backend.page)
+        await eve.goto(backend.page)
         await eve.tab.wait_for_selector("#email")
         found = await serious(eve, "sign-in")
         await eve.tab.fill("#email", "eve@axe.test")
@@ -151,6 +151,20 @@ async def test_pointing_and_pinching(backend: Backend) -> None:
         assert width <= window
 
 
+async def test_a_file_that_does_not_arrive(backend: Backend) -> None:
+    """A page of which a file is lost on the way says so and loads again, and a lost call is made again."""
+    async with people(backend, WIDE) as [ada]:
+        await ada.tab.route("**/router.js", lambda route: route.abort(), times=1)
+        await ada.goto(backend.page)
+        await playwright.expect(ada.tab.locator("#view")).to_contain_text("could not be loaded")
+        await ada.tab.wait_for_selector("#email")
+        await ada.tab.route("**/send-email-code", lambda route: route.abort(), times=1)
+        await ada.tab.fill("#email", "ada@lost.test")
+        await ada.press("Enter")
+        await ada.tab.wait_for_selector("#code")
+        ada.expected("ERR_FAILED")
+
+
 FORM = """async ({files, schema, given}) => {
   const { schemaForm } = await import(files + "schema.js");
   const form = schemaForm(schema, "Order");
@@ -181,9 +195,9 @@ SCHEMA = {
 async def test_forms_of_engines(backend: Backend) -> None:
     """References, lists, enumerations and what may be null become fields, the rest JSON; values come back as set."""
     async with people(backend, WIDE) as [ada]:
-        await ada.tab.goto(backend.page)
+        await ada.goto(backend.page)
         await ada.tab.wait_for_selector("#email")
-        files = await ada.tab.evaluate("document.querySelector('script').src.replace('app.js', '')")
+        files = await ada.tab.evaluate("document.querySelector('script').src.replace('start.js', '')")
         given: dict[str, Any] = {"to": 3, "cargo": [{"of": "tea"}, {"of": "tin"}], "note": "<b>", "free": [1]}
         made = await ada.tab.evaluate(FORM, {"files": files, "schema": SCHEMA, "given": given})
         kept = made["value"]

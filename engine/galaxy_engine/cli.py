@@ -100,6 +100,39 @@ def check(
         raise typer.Exit(FAILED)
 
 
+@app.command("docker-proxy")
+def docker_proxy(
+    stack: Annotated[str, typer.Option(help="The stack: BACKEND_STACK_LABEL of the backends that are served.")],
+    network: Annotated[list[str], typer.Option(help="The engines' network; may be repeated.")],
+    image: Annotated[
+        list[str],
+        typer.Option(metavar="REPOSITORY", help="What may run; with a / in the end, all below. May be repeated."),
+    ],
+    listen: Annotated[str, typer.Option(help="HOST:PORT or unix:///PATH.")] = "127.0.0.1:2375",
+    daemon: Annotated[str, typer.Option(help="Where the daemon listens.")] = "unix:///var/run/docker.sock",
+    max_memory: Annotated[int, typer.Option(min=1, help="Bytes that one engine may use at most.")] = 1024**3,
+    max_cpus: Annotated[float, typer.Option(min=0.01, help="CPUs that one engine may use at most.")] = 4,
+    max_pids: Annotated[int, typer.Option(min=1, help="Processes of one engine at most.")] = 1024,
+    max_tmpfs: Annotated[int, typer.Option(min=1, help="Bytes of one engine's /tmp at most.")] = 256 * 1024**2,
+) -> None:
+    """Stand between a backend and the Docker daemon: only what engines need passes.
+
+    The proxy alone holds the daemon's socket. It acts on containers of its stack alone, and creates none that
+    could harm the host.
+    """
+    from galaxy_engine.drivers.driver import Limits  # noqa: PLC0415
+    from galaxy_engine.proxy.policy import Policy  # noqa: PLC0415
+    from galaxy_engine.proxy.server import serve  # noqa: PLC0415
+
+    most = Limits(memory=max_memory, cpus=max_cpus, pids=max_pids, tmpfs=max_tmpfs)
+    try:
+        policy = Policy.checked(stack, tuple(image), tuple(network), most)
+        asyncio.run(serve(policy, daemon, listen))
+    except (ValueError, OSError) as exc:
+        sys.stderr.write(f"galaxy-engine docker-proxy: {exc}\n")
+        raise typer.Exit(USAGE) from None
+
+
 def main() -> None:
     """Run the command."""
     app(prog_name="galaxy-engine")

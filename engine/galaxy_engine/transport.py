@@ -66,6 +66,8 @@ class Transport:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
         )
+        # else aiohttp sends a GET, PUT or DELETE twice for each time we send it
+        self._session._retry_connection = False
 
     async def __aenter__(self) -> Self:
         return self

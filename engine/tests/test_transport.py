@@ -58,8 +58,9 @@ async def test_a_connection_closed_meanwhile_is_not_a_failure(serve, transport) 
     assert len(connections) == 3
 
 
-async def test_an_engine_that_always_closes_is_asked_twice(serve, transport) -> None:
-    """Then it is an engine_error."""
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+async def test_an_engine_that_always_closes_is_asked_twice(serve, transport, method: str) -> None:
+    """Then it is an engine_error; aiohttp repeats nothing beyond that, whatever the method."""
     requests = []
 
     async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
@@ -67,7 +68,7 @@ async def test_an_engine_that_always_closes_is_asked_twice(serve, transport) -> 
         writer.transport.abort()
 
     with pytest.raises(EngineError, match="was not answered"):
-        await exchange(transport, await serve(answer), (b"{}",))
+        await transport.exchange(method, await serve(answer), "/v1/x", headers={}, seconds=10, largest=limits.MIB)
     assert len(requests) == 2
 
 

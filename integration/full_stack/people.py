@@ -1,5 +1,6 @@
 """What people do in a game of the reference engine, by the client alone."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,11 +8,11 @@ from galaxy_client import Galaxy
 from galaxy_client.models import Game
 
 
-async def game_of(people: Sequence[Galaxy], *, machines: int = 0, **spec: Any) -> Game:
-    """Have the first person create a game that all join, and wait until it runs."""
+async def game_of(people: Sequence[Galaxy], *, machines: int = 0, engine: str = "galaxy", **spec: Any) -> Game:
+    """Have the first person create a game that all join and start it; return it once that has succeeded or failed."""
     owner, seats = people[0], len(people) + machines
     spec = {"schedule": {"interval": "1d"}, "run_when_final": True, "options": {"planets": min(4 * seats, 10)}, **spec}
-    game = await owner.create("Andromeda", await _engine(owner), max_players=seats, **spec)
+    game = await owner.create("Andromeda", await _version(owner, engine), max_players=seats, **spec)
     await owner.open_enrolment(game.id)
     for person in people:
         await person.join(game.id)
@@ -44,9 +45,10 @@ async def play(people: Sequence[Galaxy], game: Game, *, until: int) -> Game:
     return shown
 
 
-async def _engine(person: Galaxy) -> str:
-    """Wait until the backend has looked at its engine; return the version's name."""
+async def _version(person: Galaxy, engine: str) -> str:
+    """Wait until the backend has looked at an engine; return the name of its newest version."""
     while True:
-        for version in await person.engine_versions():
-            if version.players is not None:
-                return str(version.name)
+        known = [each for each in await person.engine_versions() if each.engine == engine and each.players is not None]
+        if known:
+            return str(max(known, key=lambda each: each.version).name)
+        await asyncio.sleep(0.2)

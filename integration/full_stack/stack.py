@@ -4,8 +4,8 @@ import asyncio
 import os
 import secrets
 from base64 import b64encode
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -194,6 +194,16 @@ class Stack:
         found: list[Container] = self.backends[0].container.client.containers.list(all=True, filters={"label": wanted})
         return found
 
+    @contextmanager
+    def tagged(self, image: str, name: str) -> Iterator[None]:
+        """Let an image have another name within the block."""
+        client = self.backends[0].container.client
+        client.images.get(image).tag(name)
+        try:
+            yield
+        finally:
+            client.images.remove(name)
+
     def logs(self) -> str:
         """Return what backends and gateways wrote."""
         return "\n".join(f"== {service.name}\n{_logs(service)}" for service in (*self.backends, *self.gateways))
@@ -250,7 +260,7 @@ class Stack:
                 with suppress(APIError):
                     container.remove(force=True, v=True)
         for network in client.networks.list(filters=mine):
-            with suppress(APIError):  # what keeps it is told by whatever failed before
+            with suppress(APIError):  # what keeps it shows in the failure before
                 network.remove()
 
     def _service(
@@ -322,7 +332,7 @@ def _logs(service: Service) -> str:
 
 
 async def _together(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Take steps side by side, each to its end, and raise the first failure."""
+    """Run steps side by side, each to its end, and raise the first failure."""
     for outcome in await asyncio.gather(*steps, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome

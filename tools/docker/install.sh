@@ -7,6 +7,7 @@ missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need dockerd docker.io
 need docker docker.io
+docker compose version >/dev/null 2>&1 || need docker-compose docker-compose
 need docker-registry docker-registry
 need mmdebstrap mmdebstrap
 need busybox busybox-static

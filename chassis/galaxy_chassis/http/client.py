@@ -41,15 +41,20 @@ class HttpClient:
 
 
 def make_session() -> aiohttp.ClientSession:
-    """Return a session with time limits, without cookies, whose calls carry trace and request id of their caller."""
+    """Return a session with time limits, without cookies, whose calls carry trace and request id of their caller.
+
+    A call is sent once, whatever its method: whoever makes it knows whether it may be repeated.
+    """
     tracing = aiohttp.TraceConfig()
     tracing.on_request_start.append(_add_ids)
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=CONNECTIONS),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=TIMEOUT,
         trace_configs=[tracing],
     )
+    session._retry_connection = False  # else aiohttp sends a GET, PUT or DELETE again on its own
+    return session
 
 
 async def _add_ids(

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Optional
 
 import pytest
 from annotated_types import Ge
@@ -61,6 +61,30 @@ def test_variables_follow_plugin_and_group() -> None:
         "BACKEND_SMTP_HOST",
         "BACKEND_SMTP_PASSWORD",
         "BACKEND_SMTP_TLS_MODE",
+    ]
+
+
+def test_types_are_named_for_people() -> None:
+    """Also where a setting may be left out, however that is written."""
+
+    class Everything(Settings):
+        """Each type, with a default and without one."""
+
+        number: int = 1
+        few: int | None = None
+        share: Optional[float] = None  # noqa: UP045 - settings may be written like that
+        secret: SecretStr | None = None
+        file: Path | None = None
+        on: bool = False
+        name: str | None = None
+        mode: Literal["a", "b"] | None = None
+        pause: Duration | None = None
+        wait: Annotated[Duration, Ge(timedelta(0))] = timedelta(0)
+
+    types = [(variable.path[0], variable.type) for variable in describe("test", Everything)]
+    assert types == [
+        *(("number", "integer"), ("few", "integer"), ("share", "number"), ("secret", "secret"), ("file", "path")),
+        *(("on", "boolean"), ("name", "text"), ("mode", "one of a, b"), ("pause", "duration"), ("wait", "duration")),
     ]
 
 

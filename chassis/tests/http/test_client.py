@@ -123,6 +123,30 @@ async def test_calls_end_in_time(server: Server, client: HttpClient) -> None:
         await get(client, f"{server.url}/never", timeout=aiohttp.ClientTimeout(total=0.05))
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+async def test_a_call_is_sent_once(client: HttpClient, method: str) -> None:
+    """A kept connection that is closed in place of an answer is an error: the call may have had its effect."""
+    calls = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for first in (True, False):
+            await reader.readuntil(b"\r\n\r\n")
+            calls.append(first)
+            if first and len(calls) == 1:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                continue
+            writer.transport.abort()
+            return
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
+        url = "http://{}:{}".format(*listener.sockets[0].getsockname())
+        async with client.session.request(method, url):
+            pass
+        with pytest.raises((aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)):
+            await client.session.request(method, url)
+    assert calls == [True, False]
+
+
 async def test_the_session_lives_as_long_as_the_client() -> None:
     """It is made once, when first asked for, and is gone after the close; a client that nobody used is closed too."""
     client = HttpClient()

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiodocker
 import image
 import pytest
-from hosts import DockerHost, Host, ProcessHost
+from hosts import DockerHost, Host, ProcessHost, ProxiedHost
 
 from galaxy_engine.drivers.driver import EngineDriver
 from galaxy_engine.testing.fixtures import no_docker
@@ -50,14 +50,24 @@ async def docker_engines(
 
 
 @pytest.fixture
+async def proxied_engines(
+    docker_host: str, docker_network: str, docker_images: dict[str, str]
+) -> AsyncIterator[ProxiedHost]:
+    """The same behind the proxy."""
+    host = ProxiedHost(docker_host, docker_network, docker_images)
+    yield host
+    await host.close()
+
+
+@pytest.fixture
 def process_engines(tmp_path: Path) -> ProcessHost:
     """This machine as a place for engines."""
     return ProcessHost(tmp_path)
 
 
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+@pytest.fixture(params=["process", pytest.param("proxied", marks=pytest.mark.docker)])
 def host(request: pytest.FixtureRequest) -> Host:
-    """Each place where engines run."""
+    """Each place where engines run. Docker is behind the proxy here, and before it in the files of `docker`."""
     host: Host = request.getfixturevalue(f"{request.param}_engines")
     return host
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
+from socket import socket
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -16,6 +17,8 @@ from aiodocker.containers import DockerContainer
 from galaxy_engine.drivers.docker import DockerDriver
 from galaxy_engine.drivers.driver import EngineDriver, EngineId, EngineSpec, Limits, Observed
 from galaxy_engine.drivers.process import ProcessDriver
+from galaxy_engine.proxy.policy import MOST, Policy
+from galaxy_engine.proxy.server import listen, serving
 
 SCRIPT = Path(__file__).with_name("engine.sh")
 
@@ -112,6 +115,32 @@ class DockerHost:
             with contextlib.suppress(aiodocker.DockerError):
                 await container.delete(force=True)
         await self.docker.close()
+
+
+class ProxiedHost(DockerHost):
+    """A Docker daemon behind the proxy: all that a driver does must pass."""
+
+    name = "proxied"
+
+    def __init__(self, host: str, network: str, images: Mapping[str, str]) -> None:
+        super().__init__(host, network, images)
+        self._closed = asyncio.Event()
+        listener = listen("127.0.0.1:0")  # which takes connections already
+        self._address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        self._proxy = asyncio.create_task(self._serve(listener))
+
+    def driver(self, owner: str | None = None, **settings: Any) -> DockerDriver:
+        return DockerDriver(owner or self.owner, self._address, self.network, **settings)
+
+    async def _serve(self, listener: socket) -> None:
+        policy = Policy.checked("suite", ("galaxy-test/", "127.0.0.1:1/galaxy-test/"), (self.network,), MOST)
+        async with serving(policy, self.host, listener):
+            await self._closed.wait()
+
+    async def close(self) -> None:
+        self._closed.set()
+        await self._proxy
+        await super().close()
 
 
 def a_spec(host: Host, *, owner: str | None = None, limits: Limits | None = None, **environment: str) -> EngineSpec:

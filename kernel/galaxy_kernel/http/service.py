@@ -12,9 +12,8 @@ from galaxy_chassis.http.problems import Problem
 from galaxy_chassis.http.response import AnyResponse, problem_response
 from galaxy_chassis.http.server import HttpServer, answer_fixed, method_not_allowed
 from galaxy_chassis.logs import get_logger, log_request, log_unrouted_request
-from galaxy_chassis.logs.pacing import Pace
 from galaxy_chassis.request_context import RequestContext, current_request
-from galaxy_kernel.database import is_busy, is_unavailable, reason, sqlstate
+from galaxy_kernel.database.conditions import Conditions
 from galaxy_kernel.http.access import AccessControl, Trust
 from galaxy_kernel.http.docs import description_pages
 from galaxy_kernel.http.endpoint import Endpoint
@@ -81,8 +80,7 @@ class HttpService:
         )
         self._access, self._max_body = access, max_body
         self._observer = observer
-        self._paces = {"database_unavailable": Pace(), "database_busy": Pace()}
-        """One line a minute of each: a database that is full for an hour would have one for every request."""
+        self._conditions = Conditions(_log)
         self._fixed = self.server.fixed
         self._router: Router[Endpoint] = Router()
         self._in_flight = self.server.in_flight
@@ -182,25 +180,9 @@ class HttpService:
 
     def _problem_of(self, error: BaseException, endpoint: Endpoint) -> Problem:
         """Return the problem for an unexpected exception, and log it under the request id."""
-        if is_unavailable(error):
-            self._log_condition("database_unavailable", error, endpoint)
-            detail = "Postgres cannot serve this just now; no change is known to have happened. Try again."
-            return Problem(503, "database_unavailable", detail, headers={"Retry-After": "2"})
-        if is_busy(error):
-            self._log_condition("database_busy", error, endpoint)
-            detail = "Others kept Postgres from this for too long; nothing has changed. Try again."
-            return Problem(503, "database_busy", detail, headers={"Retry-After": "1"})
+        condition = self._conditions.noted(error, route=endpoint.route.name)
+        if condition is not None:
+            headers = {"Retry-After": str(condition.retry_after)}
+            return Problem(503, condition.code, condition.detail, headers=headers)
         _log.error("request_failed", plugin=endpoint.plugin, route=endpoint.route.name, exc_info=error)
         return Problem(500, "internal", "The service failed at this request. Quote the request_id to its operators.")
-
-    def _log_condition(self, event: str, error: BaseException, endpoint: Endpoint) -> None:
-        held_back = self._paces[event].due()
-        if held_back is not None:
-            _log.warning(
-                event,
-                route=endpoint.route.name,
-                error=type(error).__name__,
-                sqlstate=sqlstate(error),
-                reason=reason(error),
-                held_back=held_back,
-            )

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from galaxy_chassis.errors import BootError
 from galaxy_chassis.logs import get_logger
 from galaxy_chassis.request_context import RequestContext, current_request, new_request_id
+from galaxy_kernel.database.conditions import Conditions
 from galaxy_kernel.errors import PhaseError, PluginError
 from galaxy_kernel.rpc.service import RpcService
 
@@ -174,6 +175,7 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
         self._checks: dict[asyncio.Task[Any], None] = {}
         """Health checks without the token, the oldest first."""
         self._watches = 0
+        self._conditions = Conditions(_log)
         self.crowded_out = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -288,6 +290,17 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
 
         return make(run, handler.request_deserializer, handler.response_serializer)
 
+    def _status_of(self, error: Exception, call: "_Call") -> tuple[grpc.StatusCode, str]:
+        """Return the status for an unexpected exception, and log it: UNAVAILABLE, which a client tries again, for
+        conditions of the database.
+        """
+        condition = self._conditions.noted(error, plugin=call.plugin, method=call.method)
+        if condition is not None:
+            return grpc.StatusCode.UNAVAILABLE, condition.detail
+        _log.error("rpc_failed", plugin=call.plugin, method=call.method, exc_info=error)
+        detail = f"The service failed at this call. Quote the request id {call.request_id} to its operators."
+        return grpc.StatusCode.INTERNAL, detail
+
     async def _run(
         self, behaviour: Callable[..., Any], request: Any, context: Any, call: "_Call", tasks: "set[asyncio.Task[Any]]"
     ) -> Any:
@@ -310,11 +323,7 @@ class _Calls(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has 
                 raise
             await context.abort(grpc.StatusCode.UNAVAILABLE, _STOPPING)
         except Exception as error:
-            _log.error("rpc_failed", plugin=call.plugin, method=call.method, exc_info=error)
-            await context.abort(
-                grpc.StatusCode.INTERNAL,
-                f"The service failed at this call. Quote the request id {call.request_id} to its operators.",
-            )
+            await context.abort(*self._status_of(error, call))
         finally:
             tasks.discard(task)
             if not self.unary and not self._streams:

@@ -27,6 +27,14 @@ SERVICE = "galaxy.test.v1.Echo"
 AUTHORISED = (("x-gateway-token", TOKEN),)
 
 
+class DatabaseAwayError(Exception):
+    """What a driver raises, as far as we look at it."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__("the server is away")
+        self.sqlstate = code
+
+
 class Echo:
     """A servicer with one method of each kind that can also fail, hang and refuse."""
 
@@ -35,11 +43,12 @@ class Echo:
         self.entered = asyncio.Event()
         self.go_on = asyncio.Event()
         self.closed = asyncio.Event()
+        self.error: Exception = ValueError("the secret plans of ann@example.org")
 
     async def say(self, request: bytes, context: Any) -> bytes:
         self.works.append(request_context.current_request.get())
         if request == b"fail":
-            raise ValueError("the secret plans of ann@example.org")
+            raise self.error
         if request == b"refuse":
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such thing")
         if request == b"wait":
@@ -229,6 +238,24 @@ async def test_a_failure_is_internal_and_logged_with_its_plugin() -> None:
     assert line["request_id"] in details
     assert "secret plans" in line["exception"]
     assert "ann@example.org" not in line["exception"]
+
+
+@pytest.mark.parametrize(
+    ("code", "event"),
+    [("57P03", "database_unavailable"), ("53100", "database_unavailable"), ("40P01", "database_busy")],
+)
+async def test_a_condition_of_the_database_is_unavailable_and_one_line(code: str, event: str) -> None:
+    """What HTTP answers with 503 is UNAVAILABLE, which gateways try again; a minute of it is one line, untraced."""
+    echo = Echo()
+    echo.error = DatabaseAwayError(code)
+    with logged() as lines:
+        async with running(made(echo)) as channel:
+            for _ in range(3):
+                status, details = await code_of(unary(channel, b"fail"))
+                assert status is grpc.StatusCode.UNAVAILABLE and "Postgres" in details
+    about = [line for line in lines if line["level"] in ("warning", "error")]
+    assert [(line["event"], line["sqlstate"], line["plugin"]) for line in about] == [(event, code, "echo")]
+    assert "exception" not in about[0]
 
 
 async def test_a_refusal_of_the_servicer_stays_as_it_is() -> None:

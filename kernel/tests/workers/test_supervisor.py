@@ -20,6 +20,7 @@ from galaxy_kernel.errors import PluginError
 from galaxy_kernel.passes import found_work
 from galaxy_kernel.tables import metadata
 from galaxy_kernel.wakeups import Wakeups
+from galaxy_kernel.workers import supervisor as supervisor_module
 from galaxy_kernel.workers.supervisor import Span, Supervised, Supervisor, takes_term
 from galaxy_kernel.workers.worker import Worker
 
@@ -48,21 +49,29 @@ class NoWaiting(random.Random):
         return 0.0
 
 
+class Longest(random.Random):
+    """Always draws the longest delay."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
 def supervise(
     run: Callable[[], Awaitable[Any]],
     database: Database,
     clock: Clock | None = None,
     span: Span = lambda *_: nullcontext(),
+    source: random.Random | None = None,
     **options: Any,
 ) -> Supervised:
-    """Return a worker under supervision, which does not run yet; it does not wait after a failure."""
+    """Return a worker under supervision, which does not run yet; unless `source` says so it never waits to retry."""
     return Supervised(
         "test",
         Worker("test.worker", run, **({"interval": timedelta(milliseconds=5)} | options)),
         database=database,
         wakeups=Wakeups(database, silent=True),
         clock=clock or ManualClock(),
-        random=NoWaiting(),
+        random=source or NoWaiting(),
         log=structlog.get_logger(),
         span=span,
     )
@@ -308,6 +317,29 @@ async def test_a_task_that_ends_is_started_again(empty_database: str) -> None:
     ended = [line for line in lines if line["event"] == "worker_ended"]
     assert ended
     assert (ended[0]["plugin"], ended[0]["worker"], ended[0]["log_level"]) == ("test", "test.worker", "critical")
+
+
+async def test_failures_in_a_row_are_repeated_ever_later(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 0.2 s on each wait is twice the one before, up to 30 s: after a pass that failed and a task that ended."""
+    delays = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0]
+    waited: list[float] = []
+
+    async def fail() -> None:
+        raise ConnectionResetError
+
+    async def wait(event: asyncio.Event, seconds: float) -> bool:
+        waited.append(seconds)
+        if len(waited) == len(delays):
+            failing.stop()
+        await asyncio.sleep(0)
+        return event.is_set()
+
+    async with replica(empty_database) as database:
+        failing, ending = (supervise(fail, database, source=Longest()) for _ in range(2))
+        monkeypatch.setattr(supervisor_module, "wait_for_event", wait)
+        await failing.run()
+        assert waited == pytest.approx(delays)
+        assert [ending.ended(ZeroDivisionError()) for _ in delays] == pytest.approx(delays)
 
 
 async def test_a_task_cancelled_by_somebody_else_is_started_again(empty_database: str) -> None:

@@ -72,6 +72,15 @@ async def test_idle_expiry(world: Any, written: bool) -> None:
     assert not await world.works(token)
 
 
+async def test_a_short_idle_time_is_measured_finely(make_world: Any) -> None:
+    """A session that is in use does not end because its uses were too close to each other to be noted."""
+    world = await make_world(session_idle_ttl="10m")
+    token = (await world.sign_in())["session_token"]
+    for minutes in (4, 7):
+        world.clock.advance(timedelta(minutes=minutes))
+        assert await world.works(token)
+
+
 async def test_blocked_and_deleted_accounts_are_out_at_once(world: Any) -> None:
     """A token is refused by its account's state in memory, before any session is revoked."""
     token = (await world.sign_in())["session_token"]

@@ -14,8 +14,18 @@ ORDERS_CHANGED = "orders_changed"
 ENGINE_WAKING = "engine_waking"
 ENGINE_STOPPED = "engine_stopped"
 ENGINE_BUSY = "engine_busy"
+TIME_ZONE_UNKNOWN = "time_zone_unknown"
 WAKING_RETRY = 5
 """Seconds after which to ask again for an engine that is being started."""
+
+
+class UnknownZoneError(Problem):
+    """This process's zone database lacks the zone of a schedule, which the one that took the schedule has."""
+
+    def __init__(self, zone: str) -> None:
+        detail = f"The time zone {zone} of the game's schedule is unknown here; nothing was changed. Try again."
+        super().__init__(503, TIME_ZONE_UNKNOWN, detail, headers={"Retry-After": str(WAKING_RETRY)})
+        self.zone = zone
 
 
 def turn_over(turn: int) -> Problem:

@@ -128,7 +128,16 @@ class RuntimePlugin:
         )
 
     def _turn_worker(self, context: Context[RuntimeSettings], engines: Engines) -> TurnWorker:
-        turns = TurnService(context, self._cache, self.time, self._table, self._policies, self._records, self._notices)
+        turns = TurnService(
+            context,
+            self._cache,
+            self.time,
+            self._table,
+            self._policies,
+            self._records,
+            self._notices,
+            self._clocks.missing_zones,
+        )
         commits = Commits(context, self._cache, self.time, self._table)
         runner = TurnRunner(context, self.time, engines, turns, commits, self._metrics)
         return TurnWorker(context, self._clocks, turns, runner, commits, self._metrics)

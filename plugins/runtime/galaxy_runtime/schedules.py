@@ -15,6 +15,7 @@ from cronsim import CronSim, CronSimError
 
 from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import FieldError
+from galaxy_runtime.errors import UnknownZoneError
 
 LONGEST_WAIT = timedelta(days=366)
 """A schedule that has no tick for so long is a mistake."""
@@ -52,12 +53,20 @@ def next_tick(
 
 
 def ticks(schedule: Schedule, anchor: datetime, after: datetime) -> Iterator[datetime]:
-    """Yield the ticks later than `after`, each later than the one before."""
+    """Yield the ticks later than `after`, each later than the one before. Raise UnknownZoneError."""
     if schedule.interval is not None:
         return _grid(schedule.interval, anchor, after)
     if schedule.cron is None or schedule.time_zone is None:
         raise ValueError("a schedule has an interval, or a cron expression with its time zone")
-    return _cron(schedule.cron, ZoneInfo(schedule.time_zone), after)
+    return _cron(schedule.cron, zone_of(schedule.time_zone), after)
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return a zone. Raise UnknownZoneError where this process's zone database does not have it."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown, not a name, the name of a folder
+        raise UnknownZoneError(name) from None
 
 
 def _grid(interval: timedelta, anchor: datetime, after: datetime) -> Iterator[datetime]:
@@ -110,8 +119,8 @@ def _cron_faults(schedule: Schedule, now: datetime, shortest: timedelta) -> list
     if schedule.time_zone is None:
         return [FieldError("schedule.time_zone", "is needed for cron, for example Europe/Vienna")]
     try:
-        zone = ZoneInfo(schedule.time_zone)
-    except (KeyError, ValueError, OSError):  # unknown, not a name, the name of a folder
+        zone = zone_of(schedule.time_zone)
+    except UnknownZoneError:
         return [FieldError("schedule.time_zone", "is not the name of a time zone")]
     expression = schedule.cron or ""
     if len(expression) > _LONGEST_EXPRESSION or len(expression.split()) != 5:

@@ -46,8 +46,11 @@ export function unless(status, value) {
   };
 }
 
-/** Called when the session turns out to have ended. @type {{signedOut: () => void, changed: () => void}} */
-export const listeners = { signedOut: () => {}, changed: () => {} };
+/**
+ * Called when the session turns out to have ended, when another tab changed something, and when the server answered.
+ * @type {{signedOut: () => void, changed: () => void, reached: () => void}}
+ */
+export const listeners = { signedOut: () => {}, changed: () => {}, reached: () => {} };
 tabs.onmessage = () => listeners.changed();
 
 /**
@@ -62,20 +65,38 @@ async function call(method, path, body, more = {}) {
   const headers = { Accept: "application/json", ...more };
   if (method !== "GET") headers["Idempotency-Key"] = `"${key()}"`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  let answer;
-  try {
-    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-  } catch {
-    throw new ApiError(0, {});
-  }
-  const text = await answer.text();
+  const [answer, text] = await sent(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   const document = text === "" ? null : parsed(text);
   if (answer.ok) {
+    listeners.reached();
     if (method !== "GET") tabs.postMessage(path);
     return document;
   }
   if (answer.status === 401 && path.startsWith(USER)) listeners.signedOut();
   throw new ApiError(answer.status, document ?? {});
+}
+
+/** Milliseconds until what got no answer is sent again: connections break when a network comes or goes. */
+const PAUSES = [300, 1500];
+
+/**
+ * Return the answer to a request, with its text. One that gets none is sent again; its Idempotency-Key has it carried
+ * out once. Raise ApiError where there is no answer.
+ * @param {string} path
+ * @param {RequestInit} request
+ * @returns {Promise<[Response, string]>}
+ */
+async function sent(path, request) {
+  for (let tries = 0; ; tries++) {
+    try {
+      const answer = await fetch(path, request);
+      const stillRunning = tries > 0 && answer.status === 409 && answer.headers.has("Retry-After");
+      if (!stillRunning || tries >= PAUSES.length) return [answer, await answer.text()];
+    } catch {
+      if (tries >= PAUSES.length) throw new ApiError(0, {});
+    }
+    await new Promise((resolve) => setTimeout(resolve, PAUSES[tries]));
+  }
 }
 
 /** @param {string} text */

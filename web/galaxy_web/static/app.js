@@ -17,8 +17,8 @@ import { watch } from "./views/watch.js";
 const TITLE = "Galaxy";
 const bar = /** @type {HTMLElement} */ (document.getElementById("bar"));
 const connection = /** @type {HTMLElement} */ (document.getElementById("connection"));
-/** @type {(() => void) | null} */
-let stop = null;
+/** @type {ReturnType<typeof follow> | null} */
+let stream = null;
 let unread = 0;
 
 route("", games);
@@ -33,7 +33,7 @@ route("watch/*", watch, { everybody: true });
 export function begin() {
   drawBar();
   if (session.account !== null) {
-    stop ??= follow({ message, state });
+    stream ??= follow({ message, state });
     void count();
   } else if (!isForEverybody()) {
     close();
@@ -63,7 +63,7 @@ function failed(error) {
 
 function drawBar() {
   const link = (/** @type {string} */ path, /** @type {string} */ text) =>
-    h("a", { href: `#/${path}`, "aria-current": address() === path ? "page" : null }, text);
+    h("a", { id: `to-${path || "mine"}`, href: `#/${path}`, "aria-current": address() === path ? "page" : null }, text);
   const inboxText = unread ? t("Inbox ({n})", { n: unread }) : t("Inbox");
   const links = [link("", t("My games")), link("open", t("Open games")), link("create", t("New game"))];
   const own = [link("inbox", inboxText), link("account", session.account?.display_name ?? "")];
@@ -115,8 +115,8 @@ function state(now) {
 listeners.signedOut = () => {
   const known = session.account !== null;
   use(null);
-  stop?.();
-  stop = null;
+  stream?.stop();
+  stream = null;
   connection.hidden = true;
   if (known) {
     say(t("You are signed out."));
@@ -124,6 +124,7 @@ listeners.signedOut = () => {
   }
 };
 listeners.changed = () => void look();
+listeners.reached = () => before === "lost" && stream?.hurry(); // the server is back
 
 addEventListener("hashchange", () => void begin());
 addEventListener("focus", () => void look());

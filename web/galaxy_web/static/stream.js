@@ -7,28 +7,33 @@
 
 const SILENCE = 45_000;
 const LONGEST_WAIT = 30_000;
+const SHORTEST_WAIT = 3_000;
 
 /**
- * Follow the events until `stop` is called.
+ * Follow the events until `stop` is called. `hurry` has a lost connection tried at once, unless that was done just now.
  * @param {{message: (message: Message) => void, state: (state: "live" | "lost" | "ended") => void}} to
- * @returns {() => void} stop
+ * @returns {{stop: () => void, hurry: () => void}}
  */
 export function follow(to) {
   const stopping = new AbortController();
   let last = "";
   let wait = 3000;
   let failures = 0;
+  let tried = 0;
   /** @type {() => void} */
   let wake = () => {};
   void run();
   addEventListener("online", hurry);
-  return () => {
+  return { hurry, stop };
+
+  function stop() {
     removeEventListener("online", hurry);
     stopping.abort();
-  };
+  }
 
   async function run() {
     while (!stopping.signal.aborted) {
+      tried = Date.now();
       const status = await connection().catch(() => 0);
       if (stopping.signal.aborted) return;
       if (status === 401) return to.state("ended");
@@ -39,7 +44,7 @@ export function follow(to) {
   }
 
   function hurry() {
-    wake();
+    if (Date.now() - tried >= SHORTEST_WAIT) wake();
   }
   /** @param {number} milliseconds */
   function pause(milliseconds) {

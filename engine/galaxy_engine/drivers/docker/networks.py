@@ -28,7 +28,8 @@ MAX_ENDPOINTS = 900
 CONSENT = ("galaxy.isolation", "off")
 ATTEMPTS = 5
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_PROBE = "galaxy-probe-"
+PROBE = "galaxy-probe-"
+"""Begins the names of networks that are made for a moment, to see which subnet the daemon chooses."""
 _ICC = "com.docker.network.bridge.enable_icc"
 _MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 _BRIDGE_NAME = "com.docker.network.bridge.name"
@@ -140,28 +141,39 @@ class Networks:
         return next((f"{text}; {remedy}" for wrong, text in problems if wrong), None)
 
     async def _create(self) -> None:
-        options = {_BRIDGE_NAME: bridge_name(self._name), _ICC: "true" if self._shared else "false"}
-        if self._published:
-            options[_MASQUERADE] = "false"
-        config = {
-            "Name": self._name,
-            "CheckDuplicate": True,
-            "Driver": "bridge",
-            "Internal": not self._published,
-            "IPAM": {"Config": [_without_gateway(await self._free_subnet())]},
-            "Options": options,
-            "Labels": self._labels,
-        }
+        subnet = await self._free_subnet()
+        config = network_config(self._name, subnet, self._labels, shared=self._shared, published=self._published)
         await self._daemon.call(lambda docker: docker.networks.create(config))
 
     async def _free_subnet(self) -> str:
         """Return a subnet that the daemon would choose: it alone knows which are free on its host."""
-        await self._remove(await self._find(_PROBE, prefix=True))  # left by a backend that was killed here
-        config = {"Name": f"{_PROBE}{secrets.token_hex(6)}", "Internal": True, "Labels": self._labels}
+        await self._remove(await self._find(PROBE, prefix=True))  # left by a backend that was killed here
+        config = probe_config(f"{PROBE}{secrets.token_hex(6)}", self._labels)
         probe = (await self._daemon.call(lambda docker: docker.networks.create(config))).id
         seen: Json = await self._daemon.call(lambda docker: docker._query_json(f"networks/{probe}"))
         await self._delete(probe)
         return str(seen["IPAM"]["Config"][0]["Subnet"])
+
+
+def network_config(name: str, subnet: str, labels: Mapping[str, str], *, shared: bool, published: bool) -> Json:
+    """Return what the daemon is to create as the engines' network."""
+    options = {_BRIDGE_NAME: bridge_name(name), _ICC: "true" if shared else "false"}
+    if published:
+        options[_MASQUERADE] = "false"
+    return {
+        "Name": name,
+        "CheckDuplicate": True,
+        "Driver": "bridge",
+        "Internal": not published,
+        "IPAM": {"Config": [_without_gateway(subnet)]},
+        "Options": options,
+        "Labels": dict(labels),
+    }
+
+
+def probe_config(name: str, labels: Mapping[str, str]) -> Json:
+    """Return what the daemon is to create to show which subnet it chooses."""
+    return {"Name": name, "Internal": True, "Labels": dict(labels)}
 
 
 def _without_gateway(subnet: str) -> Json:

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 
 from galaxy_contracts.schedules import Schedule
-from galaxy_runtime.schedules import next_tick, ticks
+from galaxy_runtime.errors import UnknownZoneError
+from galaxy_runtime.schedules import next_tick, ticks, zone_of
 
 LEAP = timedelta(minutes=10)
 """By how much the database's clock may gain on the process's between two passes."""
@@ -58,6 +60,33 @@ class ClockWatch:
         if gained > LEAP:
             return Look.FORWARD
         return Look.BACK if gained < -LEAP else Look.STEADY
+
+
+class MissingZones:
+    """Time zones that games go by and this process's zone database does not have, each with one of its games."""
+
+    def __init__(self) -> None:
+        self._games: dict[str, UUID] = {}
+
+    def lacks(self, schedule: Schedule, game_id: UUID) -> bool:
+        """Whether the schedule's zone is missing just now; note that, and which game needs it."""
+        if schedule.time_zone is None or _known(schedule.time_zone):
+            return False
+        self._games.setdefault(schedule.time_zone, game_id)
+        return True
+
+    def sentence(self) -> str:
+        """Return what is missing and for whom, without what has been installed meanwhile; empty where nothing is."""
+        self._games = {zone: game for zone, game in self._games.items() if not _known(zone)}
+        return ", ".join(f"{zone} (game {game})" for zone, game in sorted(self._games.items()))
+
+
+def _known(zone: str) -> bool:
+    try:
+        zone_of(zone)
+    except UnknownZoneError:
+        return False
+    return True
 
 
 class CronClock(msgspec.Struct, frozen=True, kw_only=True):

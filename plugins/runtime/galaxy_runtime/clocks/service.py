@@ -3,6 +3,9 @@
 What a crash leaves behind: games are moved in sets, each set one transaction with what the owner of the games makes of
 it; where it was, and from when on a backend runs again, is noted with the last set. So a crash in between repeats the
 rest: what was moved is not due any more, and not moved again. Two replicas take turns, by the lock of one row.
+
+A game whose ticks cannot be computed keeps the one it has, and keeps no other from theirs: the set goes on without it,
+and the zone database is not noted, so that the next start computes the rest.
 """
 
 import asyncio
@@ -14,7 +17,7 @@ from uuid import UUID
 from galaxy_kernel.api import Cache, Connection, Context, Health, is_unavailable
 from galaxy_runtime.caches import Record
 from galaxy_runtime.clocks import queries
-from galaxy_runtime.clocks.domain import ClockWatch, Look, ticks_again, zone_database
+from galaxy_runtime.clocks.domain import ClockWatch, CronClock, Look, MissingZones, ticks_again, zone_database
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.records.domain import moved, remind_at
 from galaxy_runtime.settings import RuntimeSettings
@@ -44,6 +47,7 @@ class ClockService:
     ) -> None:
         self._context, self._cache, self._time, self._table = context, cache, time, table
         self._watch, self._zones, self._begun = ClockWatch(), zones, False
+        self.missing_zones = MissingZones()
 
     async def look(self) -> datetime | None:
         """Look at the clock, once a pass; return the time up to which turns may be claimed, None while held."""
@@ -67,9 +71,11 @@ class ClockService:
         return now
 
     async def health(self) -> Health:
-        """Return whether turns are held since the clock has leapt."""
+        """Return whether turns are held since the clock has leapt, or games wait for a time zone."""
         if self._watch.suspicious:
             return Health("degraded", "the database's clock has leapt forward: turns wait for a second look at it")
+        if missing := self.missing_zones.sentence():
+            return Health("degraded", f"this process's zone database lacks {missing}: install a current tzdata")
         return Health()
 
     async def _begin(self) -> None:
@@ -111,25 +117,41 @@ class ClockService:
 
     async def _zones_changed(self, seen: str, zones: str) -> None:
         """Compute the ticks of cron expressions again, under other rules of time zones."""
-        count, after = 0, _FIRST
+        count, left, after = 0, 0, _FIRST
         while after is not None:
             async with self._context.database.transaction() as connection:
-                moved_games, after = await self._tick_again(connection, after)
-                if after is None:
+                moved_games, failed, after = await self._tick_again(connection, after)
+                left += failed
+                if after is None and not left:
                     await queries.note_zones(connection, zones)
             count += moved_games
-        self._context.log.warning("time_zones_changed", before=seen, now=zones, games_moved=count)
+        self._context.log.warning("time_zones_changed", before=seen, now=zones, games_moved=count, games_left=left)
 
-    async def _tick_again(self, connection: Connection, after: UUID) -> tuple[int, UUID | None]:
-        """Compute the ticks of a set of games with ids above `after`; return how many moved, and where to go on."""
+    async def _tick_again(self, connection: Connection, after: UUID) -> tuple[int, int, UUID | None]:
+        """Compute the ticks of a set of games with ids above `after`; return how many moved and failed, and the next.
+
+        The next is where to go on, None at the end.
+        """
         clocks = await queries.lock_cron(connection, after, _SET, self._time.shift)
-        count = 0
+        count = failed = 0
         for game_id, clock in clocks:
-            if (ticks := ticks_again(clock)) is not None:
+            try:
+                ticks = ticks_again(clock)
+            except Exception as error:
+                failed += 1
+                self._uncomputed(game_id, clock, error)
+                continue
+            if ticks is not None:
                 reminder = remind_at(clock.made_at or clock.now, ticks[1])
                 row = {"game_id": game_id, "next_turn_at": ticks[0], "tick_at": ticks[1], "remind_at": reminder}
                 count += await self._move(connection, partial(queries.move_ticks, connection, [row]), ZONE_CHANGED)
-        return count, clocks[-1][0] if len(clocks) == _SET else None
+        return count, failed, clocks[-1][0] if len(clocks) == _SET else None
+
+    def _uncomputed(self, game_id: UUID, clock: CronClock, error: Exception) -> None:
+        missing, zone = self.missing_zones.lacks(clock.schedule, game_id), clock.schedule.time_zone
+        self._context.log.error(
+            "tick_computation_failed", game_id=str(game_id), time_zone=zone, exc_info=None if missing else error
+        )
 
     async def _move(self, connection: Connection, move: Callable[[], Awaitable[Sequence[Record]]], reason: str) -> bool:
         """Move a locked game's tick with what its owner makes of it; where that raises, the tick stays as it was."""

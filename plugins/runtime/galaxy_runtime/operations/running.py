@@ -24,7 +24,7 @@ from galaxy_kernel.api import (
 )
 from galaxy_runtime.caches import Record
 from galaxy_runtime.engines.domain import Engine, Engines
-from galaxy_runtime.errors import ENGINE_STOPPED
+from galaxy_runtime.errors import ENGINE_STOPPED, UnknownZoneError
 from galaxy_runtime.metrics import OPERATION_DURATION, OPERATIONS
 from galaxy_runtime.operations import queries
 from galaxy_runtime.operations.domain import LEASE, MOST_STARTS, TRANSIENT, Claim
@@ -99,6 +99,10 @@ class OperationRunner:
             except LeaseLostError as error:
                 self._context.log.warning("operation_left", operation=str(claim.id), reason=str(error))
                 return
+            except UnknownZoneError as error:
+                log, zone = self._context.log, error.zone
+                log.error("operation_without_time_zone", game_id=str(claim.game_id), time_zone=zone)
+                return  # as below
             except Exception as error:
                 if not is_unavailable(error):
                     self._context.log.error("operation_broken", operation=str(claim.id), exc_info=error)

@@ -23,7 +23,7 @@ from galaxy_kernel.api import Context, LeaseLostError, Problem, is_unavailable, 
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.domain import seats_from
 from galaxy_runtime.engines.domain import Engine, Engines
-from galaxy_runtime.errors import ENGINE_STOPPED, ENGINE_WAKING
+from galaxy_runtime.errors import ENGINE_STOPPED, ENGINE_WAKING, UnknownZoneError
 from galaxy_runtime.metrics import TurnMetrics
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.turns import queries
@@ -83,7 +83,7 @@ class Inputs:
         return rows.pop(claim.game_id, None) or (await self._read([claim.key])).get(claim.game_id)
 
     async def _read_together(self, keys: Sequence[tuple[UUID, int]]) -> dict[UUID, Row[Any]]:
-        """Return nothing where reading fails: then each is read by itself, and one's fault costs no other an attempt."""
+        """Return nothing where that fails: each is read by itself then, and one's fault costs no other an attempt."""
         try:
             return await self._read(keys)
         except Exception as error:
@@ -127,6 +127,9 @@ class TurnRunner:
         except NoEngineError as waiting:
             self._context.log.info("turn_engine_missing", game_id=str(claim.game_id), reason=str(waiting))
             await self._turns.give_back(claim, waiting.delay)
+        except UnknownZoneError as error:  # gone since the claim
+            self._context.log.error("turn_without_time_zone", game_id=str(claim.game_id), time_zone=error.zone)
+            await self._turns.give_back(claim, RETRY_DELAYS[-1])
         except Exception as error:
             if is_unavailable(error) and not isinstance(error, EngineFailure):  # whose cause may be a lost connection
                 raise  # nothing can be written: the lease ends, and the turn is claimed again

@@ -5,6 +5,8 @@ process that dies later leaves it with its lease, and the attempt counted, so th
 its limit too. Who is absent stands in the record from the first claim on. A postponement, a halt or a skipped tick is
 committed with what the game's owner makes of it.
 
+A game by a time zone that this process does not know is not claimed, and looked at again later, by whichever replica.
+
 An owner that raises rolls back its game's part alone, which is looked at again later.
 """
 
@@ -16,6 +18,7 @@ from galaxy_contracts.runtime import Failure
 from galaxy_contracts.turns import Postpone
 from galaxy_kernel.api import Cache, Connection, Context, is_unavailable
 from galaxy_runtime.caches import Record
+from galaxy_runtime.clocks.domain import MissingZones
 from galaxy_runtime.clocks.queries import postpone
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.domain import seats_json
@@ -53,9 +56,11 @@ class TurnService:
         policies: Policies,
         records: RecordService,
         notices: Notices,
+        missing_zones: MissingZones,
     ) -> None:
         self._context, self._cache, self._time = context, cache, time
         self._table, self._policies, self._records, self._notices = table, policies, records, notices
+        self._missing_zones = missing_zones
 
     async def claim(self, limit: int, until: datetime) -> tuple[list[Claim], bool]:
         """Claim turns that are due at `until`, a time just past that is known not to be a leap of the clock.
@@ -112,7 +117,10 @@ class TurnService:
         attempts = self._context.settings.turn_attempts
         run: dict[UUID, tuple[int, ...]] = {}
         ticks: dict[UUID, datetime] = {}
+        waiting = {each.game_id for each in due if self._missing_zones.lacks(each.schedule, each.game_id)}
         for record in due:
+            if record.game_id in waiting:
+                continue
             outcome = self._decided(record, now, attempts)
             if isinstance(outcome, Claimed):
                 run[record.game_id] = outcome.absent
@@ -120,6 +128,9 @@ class TurnService:
                 ticks[record.game_id] = outcome.tick.at
             else:
                 await self._apart(connection, record, outcome, now)
+        if waiting:
+            self._context.log.error("turns_without_time_zone", games=[str(game_id) for game_id in sorted(waiting)])
+            await queries.look_again(connection, waiting, RETRY_DELAYS[-1], self._time.shift)
         if ticks:
             await self._cache.put_many(connection, await queries.skip(connection, ticks))
         return await self._claim(connection, run)

@@ -2,7 +2,9 @@
 
 import asyncio
 import zoneinfo
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from turn_play import LONG, made, pass_time, record, send, shows, told, wake
 
 from galaxy_contracts.runtime import Launch, SeatPlayer
 from galaxy_contracts.schedules import Schedule
-from galaxy_kernel.api import new_id
+from galaxy_kernel.api import Problem, new_id
 from galaxy_runtime.clocks import workers as clock_workers
 from galaxy_runtime.clocks.domain import ClockWatch, Look, zone_database
 from galaxy_runtime.clocks.service import ClockService
@@ -194,6 +196,82 @@ async def test_other_rules_of_time_zones_move_ticks_of_cron(make_world: Any, mon
     assert [(each, until) for each, until, _ in other.table.moved] == [(game, expected)]
     assert await world.rows("SELECT time_zones FROM runtime_installation") == [(zone_database(),)]
     assert interval not in {each for each, _, _ in other.table.moved}
+
+
+@pytest.fixture
+def install_mars(tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """Return what adds the zone Mars/Olympus to this process's zone database, for the test."""
+    before = zoneinfo.TZPATH
+
+    def install() -> None:
+        (tmp_path / "Mars").mkdir()
+        (tmp_path / "Mars" / "Olympus").write_bytes(_zone_file("UTC"))
+        zoneinfo.reset_tzpath([str(tmp_path), *before])
+
+    yield install
+    zoneinfo.reset_tzpath(before)
+    zoneinfo.ZoneInfo.clear_cache()
+
+
+def _zone_file(name: str) -> bytes:
+    for folder in zoneinfo.TZPATH:
+        if (Path(folder) / name).is_file():
+            return (Path(folder) / name).read_bytes()
+    return resources.files("tzdata.zoneinfo").joinpath(name).read_bytes()
+
+
+_ON_MARS = """UPDATE runtime_records SET schedule = jsonb_set(schedule, '{time_zone}', '"Mars/Olympus"')
+    WHERE game_id = :game"""
+
+
+async def test_a_zone_that_a_replica_lacks_stops_no_other_game_when_ticks_move(make_world: Any) -> None:
+    """Other games' ticks are computed again, the one game is named, and the next start computes what is left."""
+    world = await make_world()
+    lost, other_game = [await _by_cron(world, "0 18 * * *", "Europe/Vienna") for _ in range(2)]
+    tick = await record(world, lost, "tick_at")
+    moved = "UPDATE runtime_records SET next_turn_at = :at, tick_at = :at"
+    await world.execute(moved, at=tick + timedelta(hours=1))
+    await world.execute(_ON_MARS, game=lost)
+    await world.until(lambda: world.plugin._clocks._begun)
+    await world.execute("UPDATE runtime_installation SET time_zones = '2001a'")
+    replica = await make_world(beside=world)
+    await world.until(lambda: replica.plugin._clocks._begun)
+    assert [each for each, _, _ in replica.table.moved] == [other_game]
+    assert await record(world, lost, "tick_at") == tick + timedelta(hours=1)
+    assert await world.rows("SELECT time_zones FROM runtime_installation") == [("2001a",)]
+    health = await replica.plugin._clocks.health()
+    assert health.state == "degraded" and f"Mars/Olympus (game {lost})" in health.detail
+
+
+async def test_a_turn_waits_for_its_time_zone_and_runs_once_it_is_there(
+    world: Any, install_mars: Callable[[], None]
+) -> None:
+    """It is neither run nor stopped, attempts are not counted, other games go on; the check names it until then."""
+    game, other_game = await _by_cron(world, "0 18 * * *", "Europe/Vienna"), await world.playing(interval=DAY)
+    await world.execute(_ON_MARS, game=game)
+    pass_time(world, DAY)
+    await made(world, other_game, 1)
+    await world.until(lambda: bool(world.plugin._clocks.missing_zones.sentence()))
+    assert str(game) in (await world.plugin._clocks.health()).detail
+    install_mars()
+    assert (await world.plugin._clocks.health()).state == "ok"
+    pass_time(world, timedelta(minutes=1))
+    assert (await made(world, game, 1)).next_turn_at.hour == 18
+    assert await record(world, game, "playing", "turn_failure") == (True, None)
+    assert world.table.halts == []
+
+
+async def test_what_a_person_asks_of_a_game_by_an_unknown_zone_is_refused_for_now(world: Any) -> None:
+    """Resuming such a game is answered 503 with a code, not 500, and changes nothing."""
+    game = await _by_cron(world, "0 18 * * *", "Europe/Vienna")
+    async with world.database.transaction() as connection:
+        await world.runtime.suspend(connection, game)
+    await world.execute(_ON_MARS, game=game)
+    with pytest.raises(Problem) as refused:
+        async with world.database.transaction() as connection:
+            await world.runtime.resume(connection, game)
+    assert (refused.value.status, refused.value.code) == (503, "time_zone_unknown")
+    assert await record(world, game, "playing") is False
 
 
 def test_zone_database(tmp_path: Path) -> None:

@@ -1,13 +1,172 @@
-"""Turns that are computed are committed in sets, and none is forgotten."""
+"""Turns gathered into sets, and sets that cannot be committed."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID, uuid4
 
+import pytest
 import structlog
 from structlog.testing import capture_logs
 
 from galaxy_runtime.turns import commit
+from galaxy_runtime.turns.commit import Commits, ComputedTurn
+
+Write = Callable[[Sequence[ComputedTurn]], Awaitable[set[UUID]]]
+
+
+def computed(state: int = 1, report: int = 0) -> ComputedTurn:
+    """Make a turn with a state and a report of so many bytes."""
+    position: Any = SimpleNamespace(state=bytes(state), reports={1: bytes(report)})
+    made: Any = SimpleNamespace(game_id=uuid4(), position=position)
+    claim: Any = SimpleNamespace(game_id=made.game_id, key=made.game_id, turn=0)
+    return ComputedTurn(claim=claim, made=made, orders={}, stored=frozenset())
+
+
+def games(turns: Sequence[ComputedTurn]) -> set[UUID]:
+    """Return the games of turns."""
+    return {turn.made.game_id for turn in turns}
+
+
+class Sets(Commits):
+    """Commits into no database: `write` stands for the transaction."""
+
+    def __init__(self, write: Write | None = None) -> None:
+        context: Any = SimpleNamespace(log=structlog.get_logger())
+        nothing: Any = None
+        super().__init__(context, nothing, nothing, nothing)
+        self.sets: list[list[ComputedTurn]] = []
+        self.write = write
+
+    async def _write(self, turns: Sequence[ComputedTurn]) -> set[UUID]:
+        self.sets.append(list(turns))
+        return games(turns) if self.write is None else await self.write(turns)
+
+    async def all(self, turns: Sequence[ComputedTurn]) -> list[Any]:
+        """Commit turns that are ready together; return the outcomes, errors among them."""
+        return await asyncio.gather(*map(self.commit, turns), return_exceptions=True)
+
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("turns", "sizes"),
+    [
+        ([computed() for _ in range(65)], [32, 32, 1]),
+        ([computed(5 * MIB), computed(1, 3 * MIB - 1), computed(), computed(9 * MIB), computed()], [2, 1, 1, 1]),
+    ],
+    ids=["by number", "by size"],
+)
+async def test_a_set_has_a_bound(turns: list[ComputedTurn], sizes: list[int]) -> None:
+    """32 games, or 8 MiB of states and reports unless one game has more; those that waited longest go first."""
+    commits = Sets()
+    assert await commits.all(turns) == [True] * len(turns)
+    assert [len(each) for each in commits.sets] == sizes
+    assert [turn for each in commits.sets for turn in each] == turns
+
+
+async def test_two_sets_are_written_at_once() -> None:
+    """A third waits; games whose claims are lost are told apart from those committed."""
+    under_way = most = 0
+
+    async def write(turns: Sequence[ComputedTurn]) -> set[UUID]:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return games(turns[1:])
+
+    outcomes = await Sets(write).all([computed() for _ in range(96)])
+    assert most == 2
+    assert outcomes == [False, *[True] * 31] * 3
+
+
+async def test_a_set_is_tried_again_and_then_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the database is away, so often and no more; then each game by itself, and its error is its own."""
+    monkeypatch.setattr(commit, "_AGAIN", 0)
+    monkeypatch.setattr(commit, "_TRIES", 3)
+    turns = [computed(), computed()]
+
+    async def write(written: Sequence[ComputedTurn]) -> set[UUID]:
+        if turns[1] in written:
+            raise ConnectionResetError
+        return games(written)
+
+    commits = Sets(write)
+    first, second = await commits.all(turns)
+    assert first is True and isinstance(second, ConnectionResetError)
+    assert [len(each) for each in commits.sets] == [2] * 3 + [1] * 4
+
+
+async def test_an_error_that_will_not_pass_splits_at_once() -> None:
+    """What is wrong with one game is tried once for the set and once for the game."""
+    turns = [computed() for _ in range(3)]
+
+    async def write(written: Sequence[ComputedTurn]) -> set[UUID]:
+        if turns[1] in written:
+            raise ZeroDivisionError
+        return games(written)
+
+    commits = Sets(write)
+    outcomes = await commits.all(turns)
+    assert [type(outcome) for outcome in outcomes] == [bool, ZeroDivisionError, bool]
+    assert [len(each) for each in commits.sets] == [3, 1, 1, 1]
+
+
+async def test_who_stopped_waiting_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn whose lease ended during an attempt is not in the next one."""
+    monkeypatch.setattr(commit, "_AGAIN", 0)
+    turns, waiting = [computed(), computed()], list[asyncio.Task[bool]]()
+
+    async def write(written: Sequence[ComputedTurn]) -> set[UUID]:
+        if len(written) == 1:
+            return games(written)
+        waiting[0].cancel()
+        await asyncio.wait([waiting[0]])
+        raise ConnectionResetError
+
+    commits = Sets(write)
+    waiting += [asyncio.create_task(commits.commit(turn)) for turn in turns]
+    assert await waiting[1] is True
+    assert commits.sets == [turns, turns[1:]]
+
+
+async def test_an_error_that_nobody_waits_for_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn whose lease ended while its set failed has no outcome, and those behind it are committed."""
+    monkeypatch.setattr(commit, "_AT_ONCE", 1)
+    monkeypatch.setattr(commit, "SET", 1)
+    turns, waiting = [computed(), computed()], list[asyncio.Task[bool]]()
+
+    async def write(written: Sequence[ComputedTurn]) -> set[UUID]:
+        if written == turns[1:]:
+            return games(written)
+        waiting[0].cancel()
+        await asyncio.wait([waiting[0]])
+        raise ZeroDivisionError
+
+    commits = Sets(write)
+    waiting += [asyncio.create_task(commits.commit(turn)) for turn in turns]
+    async with asyncio.timeout(5):
+        assert await waiting[1] is True
+
+
+async def test_closing_leaves_nothing_running() -> None:
+    """What was not committed is cancelled with its set."""
+
+    async def write(written: Sequence[ComputedTurn]) -> set[UUID]:
+        await asyncio.Event().wait()
+        return set()
+
+    commits = Sets(write)
+    waiting = asyncio.create_task(commits.commit(computed()))
+    while not commits.sets:
+        await asyncio.sleep(0)
+    await commits.close()
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "turn commits"] == []
+    waiting.cancel()
 
 
 def _commits(write: Any) -> Any:

@@ -145,6 +145,25 @@ async def test_two_different_answers_quarantine_at_once(make_world: Any) -> None
     assert await record(world, game, "turn_attempts") == 1
 
 
+async def test_out_of_memory_twice_in_a_row_is_enough(make_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third time would end the same; other failures are tried as often as is set, the later ones after 25 s each."""
+    world = await make_world(turn_attempts="9")
+    causes = iter([None, None, None, OutOfMemory("killed"), OutOfMemory("killed")])
+
+    async def cause(game_id: UUID, generation: int, failure: Exception) -> Exception:
+        return next(causes) or failure
+
+    monkeypatch.setattr(world.engines, "cause", cause)
+    _broken(world, _failing)
+    game = await world.playing()
+    pass_time(world, LONG)
+    for attempt, seconds in enumerate((1, 5, 25, 25), start=1):
+        await shows(world, game, turn_attempts=attempt, turn_claimed_at=None)
+        pass_time(world, timedelta(seconds=seconds))
+    await shows(world, game, playing=False)
+    assert [failure.code for _, failure in world.table.halts] == [OutOfMemory.code]
+
+
 async def test_verified_turns_are_run_twice(make_world: Any) -> None:
     """An engine that keeps its word goes on."""
     world = await make_world(verify="1")

@@ -24,7 +24,7 @@ const [NAME, SHIPS] = [11.5, 15.5];
 export function extent(planets) {
   const xs = planets.map((each) => each.x * UNIT);
   const ys = planets.map((each) => each.y * UNIT);
-  const [x, y] = [Math.min(...xs) - 25, Math.min(...ys) - 20];
+  const [x, y] = [Math.min(...xs) - 25, Math.min(...ys) - 28];
   return { x, y, width: Math.max(...xs) + 25 - x, height: Math.max(...ys) + 25 - y };
 }
 
