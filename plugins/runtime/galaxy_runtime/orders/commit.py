@@ -5,8 +5,8 @@ they make due, or changes nothing; whoever sent one hears "accepted" only after 
 is unknown, the error is raised to all of them: sent again it is the same set.
 
 A transaction that fails, but not because the database is away, is done again set by set, so that what is wrong with one
-keeps no other from being stored. One of several sets waits for no lock on a record: a set whose record somebody else
-has locked is stored by itself, so that only those of the same game wait with it.
+keeps no other from being stored. It waits for no lock on a record: a set whose record somebody else has locked is
+stored by itself, beside the others, so that only those of the same game wait with it.
 """
 
 import asyncio
@@ -100,9 +100,9 @@ class OrderCommits:
         self._waiting = left
         return list(taken.values())
 
-    async def _settle(self, waiting: Sequence[_Waiting]) -> None:
+    async def _settle(self, waiting: Sequence[_Waiting], *, wait: bool = False) -> None:
         try:
-            stored, passed_over = await self._write([each.given for each in waiting])
+            stored, passed_over = await self._write([each.given for each in waiting], wait=wait)
         except Exception as error:
             if len(waiting) > 1 and not is_unavailable(error):
                 self._context.log.warning("order_set_split", sets=len(waiting), exc_info=error)
@@ -128,16 +128,16 @@ class OrderCommits:
     async def _settle_alone(self, waiting: _Waiting) -> None:
         async with self._connections:
             if not waiting.outcome.done():
-                await self._settle([waiting])
+                await self._settle([waiting], wait=True)
 
     def _ended_alone(self, game: UUID, task: "asyncio.Task[None]") -> None:
         del self._alone[game]
         if not task.cancelled():
             self._go_on()
 
-    async def _write(self, sets: Sequence[NewSet]) -> tuple[dict[UUID, Put], Collection[UUID]]:
+    async def _write(self, sets: Sequence[NewSet], *, wait: bool) -> tuple[dict[UUID, Put], Collection[UUID]]:
         async with self._context.database.transaction() as connection:
-            stored, passed_over = await queries.put(connection, sets, self._time.shift)
+            stored, passed_over = await queries.put(connection, sets, self._time.shift, wait=wait)
             await self._publish(connection, stored.values())
         return stored, passed_over
 

@@ -39,7 +39,7 @@ _LOCK_FREE = text(f"""
     SELECT open.game_id, locked.game_id IS NOT NULL AS locked
     FROM open LEFT JOIN locked ON locked.game_id = open.game_id
 """).bindparams(_ROWS, SHIFT)  # noqa: S608  constants
-"""For several games: none waits for the lock on another's record."""
+"""Without waiting for locks."""
 
 _ALL_FINAL = """r.playing AND stored.final AND r.run_when_final AND NOT EXISTS (
     SELECT 1 FROM unnest(r.awaiting) AS waited (seat)
@@ -123,15 +123,15 @@ class Put(msgspec.Struct, frozen=True):
 
 
 async def put(
-    connection: Connection, sets: Sequence[NewSet], shift: timedelta
+    connection: Connection, sets: Sequence[NewSet], shift: timedelta, *, wait: bool
 ) -> tuple[dict[UUID, Put], Collection[UUID]]:
     """Store sets of different games; return, by game, those whose turns take orders and whose revisions fit.
 
-    Beside them return the games that were passed over, since somebody else had locked their records: a set that is
-    stored by itself waits for that.
+    Beside them return the games that were passed over, since somebody else had locked their records, unless told to
+    wait: for the lock of a single one.
     """
     rows = {each.game_id: _row(each) for each in sets}
-    statement = _LOCK_OPEN if len(sets) == 1 else _LOCK_FREE
+    statement = _LOCK_OPEN if wait else _LOCK_FREE
     found = (await connection.execute(statement, {"rows": list(rows.values()), "shift": shift})).all()
     locked = {row.game_id for row in found if row.locked}
     passed_over = {row.game_id for row in found if not row.locked}

@@ -83,7 +83,7 @@ class Inputs:
         return rows.pop(claim.game_id, None) or (await self._read([claim.key])).get(claim.game_id)
 
     async def _read_together(self, keys: Sequence[tuple[UUID, int]]) -> dict[UUID, Row[Any]]:
-        """Return nothing where reading fails: then each is read by itself, and one's fault is no attempt of another."""
+        """Return nothing where that fails: each is read by itself then, and one's fault costs no other an attempt."""
         try:
             return await self._read(keys)
         except Exception as error:

@@ -27,9 +27,9 @@ async def commits(world: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     made.written = []  # type: ignore[attr-defined]
     put = queries.put
 
-    async def noted(connection: Any, sets: Any, shift: Any) -> Any:
+    async def noted(connection: Any, sets: Any, shift: Any, **named: Any) -> Any:
         made.written.append([each.game_id for each in sets])  # type: ignore[attr-defined]
-        return await put(connection, sets, shift)
+        return await put(connection, sets, shift, **named)
 
     monkeypatch.setattr(queries, "put", noted)
     return made
@@ -83,7 +83,7 @@ async def test_a_set_that_comes_as_the_last_transactions_end_is_written() -> Non
     commits: Any = commit.OrderCommits(nothing, nothing, nothing)
     go_on = asyncio.Event()
 
-    async def write(sets: Any) -> Any:
+    async def write(sets: Any, **named: Any) -> Any:
         await go_on.wait()
         return {}, ()
 
@@ -103,14 +103,20 @@ async def test_a_set_that_comes_as_the_last_transactions_end_is_written() -> Non
 
 async def test_a_locked_record_holds_up_no_other_game(world: Any, commits: Any) -> None:
     """Sets of other games are stored meanwhile, and those of the locked one after it, in their order."""
-    locked, *others = [await world.playing() for _ in range(4)]
+    games = [await world.playing() for _ in range(5)]
+    locked, others = games[:3], games[3:]
     async with asyncio.timeout(8), world.database.transaction() as connection:
-        await connection.execute(text("UPDATE runtime_records SET phase = phase WHERE game_id = :id"), {"id": locked})
-        first, *rest = [asyncio.create_task(commits.put(_set(game, 1))) for game in (locked, *others)]
-        assert [each.revision for each in await asyncio.gather(*rest)] == [1, 1, 1]
-        more = [asyncio.create_task(commits.put(_set(game, 2))) for game in (locked, others[0])]
-        assert (await more[1]).revision == 1
-        assert not first.done() and not more[0].done()
+        await connection.execute(
+            text("UPDATE runtime_records SET phase = phase WHERE game_id = ANY (:ids)"), {"ids": locked}
+        )
+        first = []
+        for game in locked:  # each by itself
+            first.append(asyncio.create_task(commits.put(_set(game, 1))))
+            await asyncio.sleep(0.05)
+        second = [asyncio.create_task(commits.put(_set(game, 2))) for game in games]
+        assert [each.revision for each in await asyncio.gather(*second[3:])] == [1] * len(others)
+        assert not any(each.done() for each in first + second[:3])
     async with asyncio.timeout(5):
-        assert [each.revision for each in await asyncio.gather(first, more[0])] == [1, 1]
+        assert [each.revision for each in await asyncio.gather(*first, *second[:3])] == [1] * 6
+    await asyncio.sleep(0)
     assert not commits._alone
