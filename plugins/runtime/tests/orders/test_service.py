@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from aiohttp import web
 from engine_doubles import DoubleEngine
+from sqlalchemy import text
 
 from galaxy_contracts.runtime import Submission
 from galaxy_engine.limits import ORDERS_COUNT
@@ -97,8 +98,9 @@ async def test_a_suspended_game_keeps_orders(world: Any) -> None:
         await _put(world, game, seat, final=True)
     async with world.database.transaction() as connection:
         await world.runtime.resume(connection, game)
-    rows = await world.rows("SELECT trigger, next_turn_at <= now() FROM runtime_records WHERE game_id = :id", id=game)
-    assert rows == [("final", True)]
+        # within the transaction: after it the turn runs
+        due = text("SELECT trigger, next_turn_at <= now() FROM runtime_records WHERE game_id = :id")
+        assert (await connection.execute(due, {"id": game})).one() == ("final", True)
 
 
 async def test_another_revision_is_refused(world: Any) -> None:
