@@ -46,13 +46,16 @@ export async function open() {
   close();
   const mine = visit;
   const root = document.createElement("div");
+  const focused = document.activeElement;
   const [found, view] = matched(address());
   document.getElementById("view")?.replaceChildren(root);
   const opened = await view(root, ...found.slice(1));
   if (mine !== visit) return opened.close?.();
   current = opened;
   const main = document.getElementById("view");
-  if (main && !main.contains(document.activeElement)) main.focus({ preventScroll: true });
+  const left = document.activeElement === focused || document.activeElement === document.body;
+  // Who has gone on with the keyboard while the view was being opened stays where they are.
+  if (main && left && !main.contains(document.activeElement)) main.focus({ preventScroll: true });
 }
 
 /** @param {string} path @returns {[RegExpMatchArray, Open]} */
