@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ class Mail:
     text: str
 
 
-class Sink:
+class Sink(ABC):
     """What scenarios ask of a sink. Mails to others than `@example.test` are refused with 550."""
 
     environment: Mapping[str, str] = {}
@@ -31,9 +32,9 @@ class Sink:
     def __init__(self) -> None:
         self.url = ""
 
+    @abstractmethod
     async def mails(self, to: str) -> list[Mail]:
         """Return the mails to an address, the newest first."""
-        raise NotImplementedError
 
     async def mail(self, to: str, subject: str = "") -> Mail:
         """Wait for a mail whose subject has these words; return the newest."""
