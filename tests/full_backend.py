@@ -65,7 +65,7 @@ class Mailbox:
 
     async def mail_to(self, address: str) -> EmailMessage:
         """Wait for the newest mail to an address."""
-        async with asyncio.timeout(10), self.arrived:
+        async with asyncio.timeout(30), self.arrived:
             await self.arrived.wait_for(lambda: any(mail["To"] == address for mail in self.mails))
         return next(mail for mail in reversed(self.mails) if mail["To"] == address)
 

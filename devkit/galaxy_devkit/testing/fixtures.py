@@ -9,9 +9,15 @@ import pytest
 from galaxy_chassis.clock import ManualClock
 from galaxy_devkit.postgres.server import available
 from galaxy_devkit.testing.http import Api, Serve, serving
-from galaxy_devkit.testing.kernel import Boot, make_boot
+from galaxy_devkit.testing.kernel import Boot, log_plainly, make_boot
 from galaxy_devkit.testing.postgres import PostgresCluster
 from galaxy_kernel.http.route import Route
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> None:
+    """Log plainly, also after a test that has set the defaults of structlog again."""
+    log_plainly()
 
 
 @pytest.fixture(scope="session")

@@ -28,15 +28,6 @@ from galaxy_kernel.database.locks import Term
 from galaxy_kernel.workers.worker import NextPass, Worker
 from galaxy_migrations.comparison import drift
 
-if not structlog.is_configured():  # its own default renders the locals of every frame, which can take a minute
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
-        ]
-    )
-
 SECRET_KEY = "a secret key for tests, of more than 32 bytes"
 GATEWAY_TOKEN = "a gateway token for tests, of more than 32 bytes"
 
@@ -171,6 +162,18 @@ def make_boot(cluster: PostgresCluster) -> Boot:
                 await asyncio.to_thread(cluster.drop, fresh)
 
     return boot
+
+
+def log_plainly() -> None:
+    """Configure structlog unless somebody has: its default renders the locals of every frame, for a minute."""
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso"),
+                structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+            ]
+        )
 
 
 def _assemble(plugins: tuple[type[Any], ...], environment: Mapping[str, str]) -> Assembly:

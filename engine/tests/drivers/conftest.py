@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,9 +34,12 @@ def docker_network(docker_host: str) -> Iterator[str]:
 
 
 async def remove_networks(host: str, prefix: str) -> None:
-    """Remove the networks whose names begin so."""
+    """Remove the networks whose names begin so, and what is still on them."""
     async with aiodocker.Docker(host) as docker:
         for network in await docker.networks.list(filters={"name": prefix}):
+            for container in (await docker._query_json(f"networks/{network['Id']}"))["Containers"]:
+                with suppress(aiodocker.DockerError):  # it is being removed
+                    await docker.containers.container(container).delete(force=True)
             await docker._query_json(f"networks/{network['Id']}", "DELETE")
 
 
