@@ -71,6 +71,18 @@ async def test_a_plugin_that_is_not_installed(stacks: Stacks, image_without_geo:
     assert shown.ended or shown.turn == 1
 
 
+async def test_a_turkish_database(stacks: Stacks) -> None:
+    """Where the database folds I to another letter than we do, an address is still one account's, and goes with it."""
+    stack = await stacks(Shape(initdb="--locale-provider=icu --icu-locale=tr"))
+    assert await stack.sql("SELECT lower('ISIK')") == "ısık"
+    ada = await stack.sign_in("ISIK@example.test")
+    account = await ada.account()
+    operator = await stack.operator()
+    assert [each["id"] for each in (await operator.get("/users?email=isik@example.test"))["items"]] == [str(account.id)]
+    await ada.delete_account()
+    assert (await operator.get("/mail/deliveries?recipient=isik@example.test"))["total"] == 0
+
+
 @pytest.mark.parametrize("schema", sorted(SCHEMAS.glob("*.sql")), ids=lambda path: path.stem)
 async def test_an_upgrade_keeps_what_is_there(stacks: Stacks, schema: Path) -> None:
     """A database of an earlier version comes up by itself, with the account that it held."""

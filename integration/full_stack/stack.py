@@ -47,6 +47,8 @@ class Shape:
     settings: Mapping[str, str] = field(default_factory=dict)
     """Of the backends, beside those of every stack."""
     gateway_settings: Mapping[str, str] = field(default_factory=dict)
+    initdb: str = ""
+    """Further options of Postgres' initdb."""
     files: Sequence[tuple[Path, str]] = ()
     """Files that the backends see, and where."""
     schema: Path | None = None
@@ -276,7 +278,12 @@ class Stack:
         return Service(name, container, port)
 
     def _postgres(self) -> dict[str, str]:
-        return {"POSTGRES_USER": "galaxy", "POSTGRES_PASSWORD": self._secret, "POSTGRES_DB": "galaxy"}
+        return {
+            "POSTGRES_USER": "galaxy",
+            "POSTGRES_PASSWORD": self._secret,
+            "POSTGRES_DB": "galaxy",
+            "POSTGRES_INITDB_ARGS": self._shape.initdb,
+        }
 
     def _backend(self, number: int) -> Service:
         socket = os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock"

@@ -11,7 +11,7 @@ from galaxy_kernel.database.errors import reason
 from galaxy_kernel.database.transactions import Database
 
 _ENCODING = "UTF8"
-_SETTINGS = text("SELECT lower(name), setting FROM pg_settings")
+_SETTINGS = text("SELECT name, setting FROM pg_settings")
 _POOLER = (
     "a pooler drops the settings of our connections: connect to Postgres itself, "
     "since LISTEN and session locks need that"
@@ -24,7 +24,8 @@ async def check_session(database: Database) -> None:
     """Check a session. Raise BootError, which names the variable, and the driver's own error where there is none."""
     async with database.reading() as connection:
         rows = (await connection.execute(_SETTINGS)).all()
-    found = {str(name): str(setting) for name, setting in rows}
+    # Folded here: in a Turkish database lower('IntervalStyle') begins with another letter.
+    found = {str(name).lower(): str(setting) for name, setting in rows}
     encoding = found.get("server_encoding", "")
     if encoding != _ENCODING:
         raise BootError(

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The stand-in for the image `postgres`: understands POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB as that does.
+# The stand-in for the image `postgres`: understands POSTGRES_USER, _PASSWORD, _DB and _INITDB_ARGS as
+# that does.
 set -eu
 [ "${1-}" != postgres ] || shift
 bin=$(echo /usr/lib/postgresql/*/bin)
@@ -14,7 +15,7 @@ if [ ! -s "$data/PG_VERSION" ]; then
     printf '%s\n' "$POSTGRES_PASSWORD" >"$passwords"
     chown postgres "$passwords"
     as_postgres "$bin/initdb" --pgdata="$data" --username="$user" --pwfile="$passwords" --encoding=UTF8 \
-        --locale=C.UTF-8 --auth-local=trust --auth-host=scram-sha-256 --no-sync >/dev/null
+        --locale=C.UTF-8 --auth-local=trust --auth-host=scram-sha-256 --no-sync ${POSTGRES_INITDB_ARGS-} >/dev/null
     rm "$passwords"
     echo 'host all all all scram-sha-256' >>"$data/pg_hba.conf"
     [ "${POSTGRES_DB:-$user}" = postgres ] ||
