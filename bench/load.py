@@ -8,6 +8,7 @@ import asyncio
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from typing import cast
 
 from bench.process import alone, cpu_seconds
@@ -55,6 +56,14 @@ async def hammer(port: int, path: str, token: str, n: int, seconds: float) -> di
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
     loop = asyncio.get_running_loop()
     clients = [(await loop.create_connection(lambda: Client(request), "127.0.0.1", port))[1] for _ in range(n)]
+    return await driven(clients, seconds)
+
+
+async def driven(clients: "Sequence[Client]", seconds: float) -> dict[str, float]:
+    """Let connected clients ask for so long; return how many `requests` were answered in how many `seconds`.
+
+    Raise what the first of them that failed raised.
+    """
     started = time.perf_counter()
     for client in clients:
         client.ask()

@@ -17,7 +17,7 @@ import asyncpg
 from aiohttp import web
 
 from bench import games, postgres
-from bench.load import CONNECTIONS, Client
+from bench.load import CONNECTIONS, Client, driven
 from bench.process import alone, cpu_seconds, free_port, serving
 from bench.rounds import Figure, Run, Values, interleave
 
@@ -72,16 +72,7 @@ async def send(port: int, seconds: float) -> dict[str, float]:
         )
         make = partial(Client, head.encode() + _BODY)
         clients.append((await loop.create_connection(make, "127.0.0.1", port))[1])
-    began = loop.time()
-    for client in clients:
-        client.ask()
-    await asyncio.wait([client.failed for client in clients], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    took = loop.time() - began
-    for client in clients:
-        if client.failed.done():
-            client.failed.result()
-        client.stop()
-    return {"requests": float(sum(client.answers for client in clients)), "seconds": took}
+    return await driven(clients, seconds)
 
 
 async def ours(dsn: str, port: int) -> None:
