@@ -3,14 +3,12 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-import aiodocker
 import image
 import pytest
-from hosts import DockerHost, Host, ProcessHost, ProxiedHost
+from hosts import DockerHost, Host, ProcessHost, ProxiedHost, remove_networks
 
 from galaxy_engine.drivers.driver import EngineDriver
 from galaxy_engine.testing.fixtures import no_docker
@@ -31,16 +29,6 @@ def docker_network(docker_host: str) -> Iterator[str]:
     name = f"galaxy-test-{os.getpid()}"
     yield name
     asyncio.run(remove_networks(docker_host, name))
-
-
-async def remove_networks(host: str, prefix: str) -> None:
-    """Remove the networks whose names begin so, and what is still on them."""
-    async with aiodocker.Docker(host) as docker:
-        for network in await docker.networks.list(filters={"name": prefix}):
-            for container in (await docker._query_json(f"networks/{network['Id']}"))["Containers"]:
-                with suppress(aiodocker.DockerError):  # it is being removed
-                    await docker.containers.container(container).delete(force=True)
-            await docker._query_json(f"networks/{network['Id']}", "DELETE")
 
 
 @pytest.fixture

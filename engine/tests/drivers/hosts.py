@@ -168,3 +168,13 @@ async def written(driver: EngineDriver, engine: Observed, text: str) -> str:
 def variables(output: str) -> Mapping[str, str]:
     """Return what `DO=variables` printed."""
     return dict(line.partition("=")[::2] for line in output.splitlines())
+
+
+async def remove_networks(host: str, prefix: str) -> None:
+    """Remove the networks whose names begin so, and what is still on them."""
+    async with aiodocker.Docker(host) as docker:
+        for network in await docker.networks.list(filters={"name": prefix}):
+            for container in (await docker._query_json(f"networks/{network['Id']}"))["Containers"]:
+                with contextlib.suppress(aiodocker.DockerError):  # it is being removed
+                    await docker.containers.container(container).delete(force=True)
+            await docker._query_json(f"networks/{network['Id']}", "DELETE")

@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from hosts import DockerHost
+from hosts import DockerHost, remove_networks
 
 from galaxy_engine.drivers.docker import DockerDriver
 
@@ -29,7 +29,4 @@ async def name(host: DockerHost) -> AsyncIterator[str]:
     """The name of a network that is not there; what a test puts on it or calls by it is removed."""
     name = f"galaxy-test-{uuid4().hex[:8]}"
     yield name
-    for network in await host.networks(name):
-        for container in (await host.find_network(network["Id"]))["Containers"]:
-            await host.container(container).delete(force=True)
-        await host.docker._query_json(f"networks/{network['Id']}", "DELETE")
+    await remove_networks(host.host, name)
