@@ -21,6 +21,12 @@ import pytest
 playwright = pytest.importorskip("playwright.async_api", reason="the package playwright is not installed")
 playwright.expect.set_options(timeout=20_000)  # the backend, its engines and browsers share two cores
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+MARKS = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: apt-get install chromium"),
+]
+"""Of every test in which people have browsers."""
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update",
     "--disable-sync",

@@ -7,16 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from page_people import CHROMIUM, NARROW, WIDE, Backend, Person, free_port, people, playwright
+from page_people import MARKS, NARROW, WIDE, Backend, Person, free_port, people, playwright
 
 GAME_OVER = "#result"
 _MOST_TURNS = 11
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: apt-get install chromium"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")

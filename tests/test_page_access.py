@@ -6,16 +6,12 @@ from typing import Any
 
 import axe_playwright_python
 import pytest
-from page_people import CHROMIUM, NARROW, WIDE, Backend, Person, people, playwright
+from page_people import MARKS, NARROW, WIDE, Backend, Person, people, playwright
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: apt-get install chromium"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
