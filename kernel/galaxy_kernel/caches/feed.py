@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import ARRAY, Text, bindparam, text
 
 from galaxy_chassis.errors import GalaxyError
@@ -41,13 +42,13 @@ RETENTION = timedelta(hours=1)
 _PUBLISH = text("""
     INSERT INTO feed_changes (topic, key, payload, request_id)
     SELECT :topic, change.key, change.payload, :request_id
-    FROM unnest(:keys, :payloads) WITH ORDINALITY AS change (key, payload, place)
+    FROM ROWS FROM (
+        json_array_elements_text(CAST(:keys AS json)), unnest(string_to_array(:payloads, E'\\n', ''))
+    ) WITH ORDINALITY AS change (key, payload, place)
     ORDER BY change.place
     RETURNING id
-""").bindparams(
-    bindparam("topic", type_=Text), bindparam("request_id", type_=Text),
-    bindparam("keys", type_=ARRAY(Text)), bindparam("payloads", type_=ARRAY(Text)),
-)  # fmt: skip
+""").bindparams(*(bindparam(name, type_=Text) for name in ("topic", "request_id", "keys", "payloads")))
+"""The changes travel as two texts: as arrays of a hundred they took a quarter longer with aiopg, twice with psycopg."""
 
 _ERASE = text("DELETE FROM feed_changes WHERE topic = :topic AND key = ANY(:keys)").bindparams(
     bindparam("topic", type_=Text), bindparam("keys", type_=ARRAY(Text))
@@ -117,12 +118,13 @@ class Reading(NamedTuple):
 async def publish(connection: Connection, topic: str, changes: Sequence[tuple[str, str | None]]) -> list[int]:
     """Add changes, `(key, payload)`, to the feed with the connection's transaction, and return their ids in this order.
 
-    Call it after the statement that changed the rows, in the same transaction.
+    Call it after the statement that changed the rows, in the same transaction. A payload is JSON on one line.
     """
     if not changes:
         return []
-    keys, payloads = zip(*changes, strict=True)
-    parameters = {"topic": topic, "request_id": request_id(), "keys": list(keys), "payloads": list(payloads)}
+    keys = msgspec.json.encode([key for key, _ in changes]).decode()
+    payloads = "\n".join(payload or "" for _, payload in changes)
+    parameters = {"topic": topic, "request_id": request_id(), "keys": keys, "payloads": payloads}
     return sorted((await connection.execute(_PUBLISH, parameters)).scalars())
 
 

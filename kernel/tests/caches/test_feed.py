@@ -51,13 +51,16 @@ async def test_a_change_carries_what_was_written(database: Database, feed: Feed)
     start = await now(database)
     with request_context("test", "request-1"):
         async with database.transaction() as connection:
-            ids = await publish(connection, "t", [("b", '{"a": "ü\\u0000%"}'), ("a", None), ("b", "2")])
+            ids = await publish(
+                connection, "t", [("b", '{"a": "ü\\u0000%\\n"}'), ("a", None), ('x,"\n\\', "1"), ("b", "2")]
+            )
             assert await publish(connection, "t", []) == []
     changes = (await feed.read(start)).changes
     assert ids == sorted(set(ids)) == [change.id for change in changes]
     assert [(c.topic, c.key, c.payload, c.request_id) for c in changes] == [
-        ("t", "b", '{"a": "ü\\u0000%"}', "request-1"),
+        ("t", "b", '{"a": "ü\\u0000%\\n"}', "request-1"),
         ("t", "a", None, "request-1"),
+        ("t", 'x,"\n\\', "1", "request-1"),
         ("t", "b", "2", "request-1"),
     ]
 
