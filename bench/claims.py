@@ -1,7 +1,8 @@
 """S-14: the claim of 100 due games among 1,000,000, and a pass that finds nothing due.
 
 Ours is what the worker does: the lock of what is due, each game's decision, the claim, the change of the feed, COMMIT.
-The rival is one statement of asyncpg that locks and claims the same rows. An idle pass is the worker's whole pass: the
+The rival is one prepared statement of asyncpg that locks and claims the same rows, commits as durably, and returns
+their columns; it decides nothing, and tells no other replica. An idle pass is the worker's whole pass: the
 look at the clock, the claim of nothing, and the question when the next turn is due. As numbers of the database: what
 the claim's first statement reads, by EXPLAIN, must not grow with the games.
 """

@@ -61,6 +61,7 @@ class DueRecord(msgspec.Struct, frozen=True, kw_only=True):
     """As decided at the turn's first claim."""
     made_at: datetime | None
     postponed: int
+    turn_lease: int
     turn_attempts: int
     turn_failure: str | None
 
@@ -139,8 +140,12 @@ def _by_policy(record: DueRecord, policy: TurnPolicy | None, now: datetime) -> D
 def fault_of(decision: Decision, situation: Situation) -> str | None:
     """Return in what a policy's decision breaks the laws of policies."""
     if isinstance(decision, Run):
-        silent = {each.seat for each in situation.seats if not each.sent}
-        return None if set(decision.absent) <= silent else "a seat is absent that sent orders, or is not awaited"
+        silent = [each.seat for each in situation.seats if not each.sent]
+        return (
+            None
+            if all(seat in silent for seat in decision.absent)
+            else "a seat is absent that sent orders, or is not awaited"
+        )
     if isinstance(decision, Postpone):
         if not situation.now < decision.until <= situation.now + LONGEST_POSTPONEMENT:
             return f"it postponed to {decision.until}"
@@ -161,7 +166,7 @@ def situation_of(record: DueRecord, now: datetime) -> Situation:
         due_at=record.deadline,
         turn=record.turn,
         phase=record.phase,
-        seats=tuple(_at_deadline(record, seat) for seat in record.awaiting),
+        seats=tuple([_at_deadline(record, seat) for seat in record.awaiting]),
         postponed=record.postponed,
         options=record.policy_options,
     )

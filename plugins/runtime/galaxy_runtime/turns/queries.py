@@ -55,20 +55,31 @@ _CLAIMABLE = """CASE WHEN r.due_at IS NULL AND r.trigger = 'scheduled' AND CAST(
 _DUE_COLUMNS = (
     *("game_id", "image", "turn", "seats", "awaiting", "sent", "final", "phase", "schedule", "anchor", "policy"),
     *("policy_options", "trigger", "skip_next", "next_turn_at", "due_at", "absent", "made_at", "postponed"),
-    *("turn_attempts", "turn_failure"),
+    *("turn_lease", "turn_attempts", "turn_failure"),
 )
 _INPUT_COLUMNS = ("game_id", "turn", "epoch", "seats", "awaiting", "absent", "seed", "trigger", "final_seat")
 _records = runtime_records.c
 
+_AS_CLAIMED = {"orders_closed_at": f"coalesce(r.orders_closed_at, {NOW}) AS orders_closed_at"}
+"""What a claim changes of a `Record`."""
+_LOCKED = ", ".join(
+    _AS_CLAIMED.get(name, f"r.{name}") for name in dict.fromkeys((*_DUE_COLUMNS, *Record.__struct_fields__))
+)
 _DUE = (
     text(f"""
-    SELECT {", ".join(f"r.{name}" for name in _DUE_COLUMNS)}, {NOW} AS now FROM runtime_records AS r
-    WHERE r.playing AND r.next_turn_at <= :until AND {_CLAIMABLE} <= :until
-    ORDER BY r.next_turn_at LIMIT :limit FOR UPDATE OF r SKIP LOCKED
+    SELECT {NOW} AS now, CAST(json_agg(due) AS text) AS due FROM (
+        SELECT {_LOCKED} FROM runtime_records AS r
+        WHERE r.playing AND r.next_turn_at <= :until AND {_CLAIMABLE} <= :until
+        ORDER BY r.next_turn_at LIMIT :limit FOR UPDATE OF r SKIP LOCKED
+    ) AS due
     """)  # noqa: S608  constants
     .bindparams(SHIFT, _SPREAD, bindparam("until", type_=DateTime(timezone=True)))
-    .columns(*(_records[name] for name in _DUE_COLUMNS), column("now", DateTime(timezone=True)))
+    .columns(column("now", DateTime(timezone=True)), column("due", Text))
 )
+"""All rows as one JSON text, which is decoded into structs at once: a third of the time of reading them as rows."""
+_DUE_RECORDS = msgspec.json.Decoder(list[DueRecord], strict=False)
+"""Not strict: the lengths of schedules are numbers of seconds."""
+_RECORDS = msgspec.json.Decoder(list[Record])
 
 _SOONEST = (
     text(f"""
@@ -81,23 +92,14 @@ _SOONEST = (
     .columns(column("seconds", Float))
 )
 
-_CLAIM = (
-    text(f"""
-    UPDATE runtime_records AS r SET turn_lease = r.turn_lease + 1, turn_claimed_at = {NOW},
+_CLAIM = text(f"""
+    UPDATE runtime_records AS r SET turn_lease = r.turn_lease + 1, turn_claimed_at = :now,
         due_at = coalesce(r.due_at, r.next_turn_at), next_turn_at = {NOW} + :lease_time,
         turn_attempts = r.turn_attempts + 1, absent = new.absent, remind_at = NULL,
-        orders_closed_at = coalesce(r.orders_closed_at, {NOW})
+        orders_closed_at = coalesce(r.orders_closed_at, :now)
     FROM jsonb_to_recordset(:rows) AS new (game_id uuid, absent smallint[])
     WHERE r.game_id = new.game_id
-    RETURNING {_SHOWN}, r.turn_lease, r.turn_attempts, r.turn_claimed_at, r.due_at, r.turn_failure, r.image
-    """)  # noqa: S608  constants
-    .bindparams(SHIFT, _ROWS, _LEASE)
-    .columns(
-        *RECORD,
-        *(_records[name] for name in ("turn_lease", "turn_attempts", "turn_claimed_at", "due_at", "turn_failure")),
-        _records.image,
-    )
-)
+    """).bindparams(SHIFT, _ROWS, _LEASE, bindparam("now", type_=DateTime(timezone=True)))  # noqa: S608  constants
 
 _SKIP = (
     text(f"""
@@ -280,6 +282,20 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """Of the attempt before."""
     image: str
 
+    @classmethod
+    def of(cls, due: DueRecord, now: datetime) -> "Claim":
+        """Return the claim of a locked game at `now`, as the statement makes it."""
+        return cls(
+            game_id=due.game_id,
+            turn=due.turn,
+            lease=due.turn_lease + 1,
+            attempt=due.turn_attempts + 1,
+            claimed_at=now,
+            due_at=due.deadline,
+            failure=due.turn_failure,
+            image=due.image,
+        )
+
     @property
     def key(self) -> tuple[UUID, int]:
         """The row and its fencing number."""
@@ -300,13 +316,25 @@ class UsedOrders(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
 
 
+class DueGames(msgspec.Struct, frozen=True):
+    """Locked games that are due, the longest due first."""
+
+    now: datetime
+    """The database's time when they were locked."""
+    due: list[DueRecord]
+    records: list[Record]
+    """The same games, as memory is to have them once they are claimed at `now`."""
+
+
 async def lock_due(
     connection: Connection, until: datetime, limit: int, spread: timedelta, shift: timedelta
-) -> tuple[list[DueRecord], datetime | None]:
-    """Lock and return the games that are due at `until`, the longest due first, and the database's time."""
+) -> DueGames:
+    """Lock and return the games that are due at `until`."""
     values = {"until": until, "limit": limit, "spread": spread, "shift": shift}
-    rows = (await connection.execute(_DUE, values)).all()
-    return [_due(row) for row in rows], rows[0].now if rows else None
+    now, rows = (await connection.execute(_DUE, values)).one()
+    if rows is None:
+        return DueGames(now, [], [])
+    return DueGames(now, _DUE_RECORDS.decode(rows), _RECORDS.decode(rows))
 
 
 async def seconds_until_due(
@@ -319,12 +347,14 @@ async def seconds_until_due(
 
 
 async def claim(
-    connection: Connection, absent: Mapping[UUID, Sequence[int]], shift: timedelta
-) -> list[tuple[Claim, Record]]:
-    """Claim locked games: their orders close, the attempt counts, the next look at them is a lease away."""
-    rows = [{"game_id": str(game_id), "absent": list(seats)} for game_id, seats in absent.items()]
-    result = await connection.execute(_CLAIM, {"rows": rows, "lease_time": LEASE, "shift": shift})
-    return [(_claimed(row), record_of(row)) for row in result]
+    connection: Connection, absent: Sequence[tuple[UUID, Sequence[int]]], now: datetime, shift: timedelta
+) -> None:
+    """Claim games that were locked at `now`, each with the seats that are absent.
+
+    Their orders close, the attempt counts, and the next look at them is a lease away.
+    """
+    rows = [{"game_id": game_id, "absent": seats} for game_id, seats in absent]
+    await connection.execute(_CLAIM, {"rows": rows, "lease_time": LEASE, "now": now, "shift": shift})
 
 
 async def skip(connection: Connection, ticks: Mapping[UUID, datetime]) -> list[Record]:
@@ -421,27 +451,6 @@ async def use_orders(connection: Connection, used: Sequence[UsedOrders]) -> None
 
 def _keys(keys: Sequence[tuple[UUID, int]]) -> dict[str, Any]:
     return {"ids": [game_id for game_id, _ in keys], "leases": [lease for _, lease in keys]}
-
-
-def _claimed(row: Row[Any]) -> Claim:
-    return Claim(
-        game_id=row.game_id,
-        turn=row.turn,
-        lease=row.turn_lease,
-        attempt=row.turn_attempts,
-        claimed_at=row.turn_claimed_at,
-        due_at=row.due_at,
-        failure=row.turn_failure,
-        image=row.image,
-    )
-
-
-def _due(row: Row[Any]) -> DueRecord:
-    values = dict(zip(_DUE_COLUMNS, row, strict=False))  # "now" comes after them
-    values |= {name: tuple(values[name]) for name in ("awaiting", "sent", "final")}
-    values["absent"] = None if row.absent is None else tuple(row.absent)
-    values["seats"], values["schedule"] = seats_from(row.seats), schedule_from(row.schedule)
-    return DueRecord(**{**values, "trigger": Trigger(row.trigger)})
 
 
 def _held(row: Row[Any]) -> HeldRecord:

@@ -41,7 +41,7 @@ from galaxy_runtime.turns.domain import (
     charge,
     decide,
 )
-from galaxy_runtime.turns.queries import Claim
+from galaxy_runtime.turns.queries import Claim, DueGames
 
 
 class TurnService:
@@ -69,11 +69,9 @@ class TurnService:
         """
         spread, shift = self._context.settings.spread, self._time.shift
         async with self._context.database.transaction() as connection:
-            due, now = await queries.lock_due(connection, until, limit, spread, shift)
-            if now is None:
-                return [], False
-            claims = await self._decide(connection, due, now)
-        return claims, len(due) == limit
+            games = await queries.lock_due(connection, until, limit, spread, shift)
+            claims = await self._decide(connection, games) if games.due else []
+        return claims, len(games.due) == limit
 
     async def seconds_until_due(self, since: datetime) -> float | None:
         """Return how long after `since` the next turn may be claimed; None when no game plays."""
@@ -113,27 +111,33 @@ class TurnService:
             self._refused("halted", claim.game_id, error)
             await self.give_back(claim, RETRY_DELAYS[-1], failure.code)
 
-    async def _decide(self, connection: Connection, due: Sequence[DueRecord], now: datetime) -> list[Claim]:
-        attempts = self._context.settings.turn_attempts
-        run: dict[UUID, tuple[int, ...]] = {}
+    async def _decide(self, connection: Connection, games: DueGames) -> list[Claim]:
+        now, attempts = games.now, self._context.settings.turn_attempts
+        run: list[tuple[DueRecord, Record, tuple[int, ...]]] = []
         ticks: dict[UUID, datetime] = {}
-        waiting = {each.game_id for each in due if self._missing_zones.lacks(each.schedule, each.game_id)}
-        for record in due:
-            if record.game_id in waiting:
+        waiting: list[UUID] = []
+        for due, record in zip(games.due, games.records, strict=True):
+            if self._missing_zones.lacks(due.schedule, due.game_id):
+                waiting.append(due.game_id)
                 continue
-            outcome = self._decided(record, now, attempts)
+            outcome = self._decided(due, now, attempts)
             if isinstance(outcome, Claimed):
-                run[record.game_id] = outcome.absent
+                run.append((due, record, outcome.absent))
             elif isinstance(outcome, Skip):
-                ticks[record.game_id] = outcome.tick.at
+                ticks[due.game_id] = outcome.tick.at
             else:
-                await self._apart(connection, record, outcome, now)
+                await self._apart(connection, due, outcome, now)
         if waiting:
             self._context.log.error("turns_without_time_zone", games=[str(game_id) for game_id in sorted(waiting)])
             await queries.look_again(connection, waiting, RETRY_DELAYS[-1], self._time.shift)
         if ticks:
             await self._cache.put_many(connection, await queries.skip(connection, ticks))
-        return await self._claim(connection, run)
+        if not run:
+            return []
+        await queries.claim(connection, [(due.game_id, absent) for due, _, absent in run], now, self._time.shift)
+        # memory is to know it at once: the turn opens its engine by that
+        await self._cache.put_many(connection, [record for _, record, _ in run])
+        return [Claim.of(due, now) for due, _, _ in run]
 
     def _decided(self, record: DueRecord, now: datetime, attempts: int) -> Due:
         """Return the outcome for one game; a game for which that fails stops, and holds up no other."""
@@ -142,14 +146,6 @@ class TurnService:
         except Exception as error:
             self._context.log.error("turn_undecidable", game_id=str(record.game_id), exc_info=error)
             return Stopped(Failure(POLICY_FAILED, f"the deadline could not be decided: {type(error).__name__}"))
-
-    async def _claim(self, connection: Connection, run: dict[UUID, tuple[int, ...]]) -> list[Claim]:
-        """Claim locked games, and have memory know them as they are: the turn opens its engine by that."""
-        if not run:
-            return []
-        claimed = await queries.claim(connection, run, self._time.shift)
-        await self._cache.put_many(connection, [record for _, record in claimed])
-        return [claim for claim, _ in claimed]
 
     async def _apart(
         self, connection: Connection, record: DueRecord, outcome: Postpone | Stopped, now: datetime

@@ -70,6 +70,7 @@ def due_records(draw: Any) -> DueRecord:
         absent=(),
         made_at=NOW - timedelta(days=6),
         postponed=0,
+        turn_lease=0,
         turn_attempts=draw(st.integers(0, 4)) if claimed else 0,
         turn_failure=None,
     )
@@ -216,6 +217,7 @@ def test_a_postponement_is_not_lost_on_the_way() -> None:
         absent=None,
         made_at=None,
         postponed=0,
+        turn_lease=0,
         turn_attempts=0,
         turn_failure=None,
     )

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from engine_doubles import DoubleEngine
 from turn_play import LONG, made, pass_time, record, send, shows, state
@@ -11,6 +12,7 @@ from turn_play import LONG, made, pass_time, record, send, shows, state
 from galaxy_contracts.runtime import Launch, SeatPlayer
 from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import new_id
+from galaxy_runtime.caches import Record
 from galaxy_runtime.turns import queries
 
 DRIVERS = {"aiopg": "postgres", "asyncpg": "postgresql+asyncpg", "psycopg": "postgresql+psycopg"}
@@ -57,9 +59,9 @@ async def test_the_longest_due_come_first_and_locked_ones_not_at_all(world: Any)
     async with world.database.transaction() as other, world.database.transaction() as connection:
         await world.runtime.lock(other, [games[1]])
         now = await world.plugin.time.now(connection)
-        due, _ = await queries.lock_due(connection, now, 1, timedelta(0), shift)
+        due = (await queries.lock_due(connection, now, 1, timedelta(0), shift)).due
         assert [each.game_id for each in due] == [games[2]]
-        due, _ = await queries.lock_due(connection, now - timedelta(hours=2), 5, timedelta(0), shift)
+        due = (await queries.lock_due(connection, now - timedelta(hours=2), 5, timedelta(0), shift)).due
         assert [each.game_id for each in due] == [games[2]]
     async with world.database.reading() as connection:
         assert (await queries.seconds_until_due(connection, now, timedelta(0), shift) or 0) < -10_000
@@ -68,6 +70,28 @@ async def test_the_longest_due_come_first_and_locked_ones_not_at_all(world: Any)
             await world.runtime.end(connection, game)
     async with world.database.reading() as connection:
         assert await queries.seconds_until_due(connection, now, timedelta(0), shift) is None
+
+
+async def test_a_claim_is_what_its_row_says(world: Any) -> None:
+    """Claim and memory, which are computed while the row is locked, equal the row as the claim leaves it, each time."""
+    await world.plugin.turns.close()
+    game = await world.playing()
+    await send(world, game, 1, [])
+    service, columns = world.plugin.turns._turns, ", ".join(Record.__struct_fields__)
+    for attempt in (1, 2):
+        pass_time(world, LONG)
+        async with world.database.reading() as connection:
+            now = await world.plugin.time.now(connection)
+        [claim], more = await service.claim(1, now)
+        assert more and (claim.attempt, claim.turn) == (attempt, 0)
+        held = await record(
+            world, game, "turn_lease", "turn_attempts", "turn_claimed_at", "due_at", "turn_failure", "image"
+        )
+        assert held == (claim.lease, attempt, claim.claimed_at, claim.due_at, claim.failure, claim.image)
+        [row] = await world.rows(f"SELECT {columns} FROM runtime_records")
+        kept = world.plugin._cache.get(game)
+        assert [list(each) if isinstance(each, tuple) else each for each in msgspec.structs.astuple(kept)] == list(row)
+        assert kept.orders_closed_at is not None and kept.sent == (1,)
 
 
 async def test_the_claim_uses_its_index(world: Any) -> None:
