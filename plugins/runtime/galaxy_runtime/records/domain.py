@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from galaxy_contracts.runtime import Trigger
 from galaxy_contracts.schedules import Schedule
 from galaxy_runtime.domain import Seats
 from galaxy_runtime.schedules import next_tick
@@ -34,8 +35,16 @@ class ClockState(msgspec.Struct, frozen=True, kw_only=True):
     next_turn_at: datetime | None
     due_at: datetime | None
     tick_at: datetime | None
+    trigger: str
+    skip_next: bool
     remaining: timedelta | None
     made_at: datetime | None
+
+    @property
+    def due(self) -> bool:
+        """Whether the turn's time has come, though nobody has claimed it yet; a tick that is skipped runs no turn."""
+        skipped = self.skip_next and self.trigger == Trigger.SCHEDULED
+        return self.next_turn_at is not None and self.next_turn_at <= self.now and not skipped
 
     @property
     def begun(self) -> bool:
@@ -80,7 +89,8 @@ def suspended(clock: ClockState) -> Mapping[str, Any]:
 def resumed(clock: ClockState) -> Mapping[str, Any]:
     """Return the columns of a clock that goes on: an interval has what was left of it, cron its next tick.
 
-    A game that runs when all orders are final runs at once if they are.
+    A game that runs when all orders are final runs at once if they are. Failures of turns and crashes of the engine are
+    counted afresh.
     """
     if clock.begun:
         return {"remaining": None}
@@ -99,6 +109,8 @@ def resumed(clock: ClockState) -> Mapping[str, Any]:
         "remaining": None,
         "turn_attempts": 0,
         "turn_failure": None,
+        "crashes": 0,
+        "not_before": None,
         **runs,
     }
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from galaxy_contracts.runtime import Failure
 from galaxy_kernel.api import Problem
@@ -61,6 +62,21 @@ async def test_the_next_turn_moves_later_never_earlier(world: Any) -> None:
     assert (clock.tick_at, clock.anchor) == (later, later - timedelta(hours=1))
 
 
+@pytest.mark.parametrize(("trigger", "skip"), [("scheduled", False), ("forced", True), ("final", True)])
+async def test_a_turn_that_is_due_does_not_move(world: Any, trigger: str, skip: bool) -> None:
+    """Its deadline has passed, though nobody has claimed it: it runs. A tick that will be skipped may move."""
+    game = await world.playing()
+    later = world.runtime.status(game).next_turn_at + timedelta(days=1)
+    due = text("UPDATE runtime_records SET next_turn_at = now(), trigger = :trigger, skip_next = :skip")
+    async with world.database.transaction() as connection:  # in which nobody can claim it
+        await connection.execute(due, {"trigger": trigger, "skip": skip})
+        with pytest.raises(Problem) as refused:
+            await world.runtime.postpone(connection, game, later)
+        assert (refused.value.status, refused.value.code) == (409, "turn_running")
+        await connection.execute(due, {"trigger": "scheduled", "skip": True})
+        assert await world.runtime.postpone(connection, game, later) == later
+
+
 async def test_who_leaves_may_have_been_the_last_to_wait_for(world: Any) -> None:
     """A seat that becomes vacant makes a game run whose other seats have final orders."""
     game = await world.playing(seats=3, run_when_final=True)
@@ -90,10 +106,11 @@ async def test_a_closed_record_runs_no_turn(world: Any) -> None:
 
 
 async def test_a_quarantined_game_stands_still_with_open_orders(world: Any) -> None:
-    """The clock stops, its owner is told why, and the count of attempts begins afresh when it goes on."""
+    """The clock stops, its owner is told why; attempts and crashes are counted afresh when it goes on."""
     game = await world.playing()
     await world.execute(
-        "UPDATE runtime_records SET due_at = now(), orders_closed_at = now(), turn_attempts = 3 WHERE game_id = :id",
+        "UPDATE runtime_records SET due_at = now(), orders_closed_at = now(), turn_attempts = 3, crashes = 8,"
+        " not_before = now() + interval '5 min' WHERE game_id = :id",
         id=game,
     )
     failure = Failure("engine_timeout", "the engine took too long")
@@ -104,4 +121,5 @@ async def test_a_quarantined_game_stands_still_with_open_orders(world: Any) -> N
     assert not world.runtime.status(game).orders_closed
     async with world.database.transaction() as connection:
         assert await world.runtime.resume(connection, game) is not None
-    assert await world.rows("SELECT turn_attempts FROM runtime_records WHERE game_id = :id", id=game) == [(0,)]
+    counts = "SELECT turn_attempts, crashes, not_before FROM runtime_records WHERE game_id = :id"
+    assert await world.rows(counts, id=game) == [(0, 0, None)]
