@@ -11,7 +11,7 @@ import msgspec
 
 from galaxy_contracts.engines import ENGINE_VERSIONS
 from galaxy_engine.client import EngineClient
-from galaxy_engine.drivers.driver import EngineDriver, EngineId, EngineSpec
+from galaxy_engine.drivers.driver import EngineDriver, EngineId, EngineSpec, Observed
 from galaxy_engine.failures import ConfigInvalid, EngineInvalid, Unhealthy
 from galaxy_engine.limits import CallTimes
 from galaxy_engine.messages import Describe
@@ -26,6 +26,8 @@ GRACE = timedelta(seconds=10)
 """Between asking an engine to stop and killing it."""
 HEALTH_POLL = 0.05
 """Seconds between two questions to an engine that starts."""
+_RUNS_POLL = 0.5
+"""Seconds between two looks whether an engine that starts still runs."""
 
 
 class EngineHost:
@@ -97,16 +99,26 @@ class EngineHost:
             self._described[version_id] = known
         return known[1]
 
-    async def await_health(self, client: EngineClient) -> None:
-        """Return once the engine answers; raise Unhealthy when it does not within `start_timeout`."""
+    async def find(self, game_id: UUID, generation: int) -> Observed | None:
+        """Return what is there of a game's engine of a generation."""
+        seen = await (await self.driver()).observe(game_id)
+        return next((each for each in seen if each.id.generation == generation), None)
+
+    async def await_health(self, client: EngineClient, game_id: UUID, generation: int) -> None:
+        """Return once an engine answers; raise Unhealthy when it does not within `start_timeout`, or has ended."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._context.settings.start_timeout.total_seconds()
+        look_at = loop.time() + _RUNS_POLL
         while True:
             try:
                 return await client.health()
             except Unhealthy:
                 if loop.time() >= until:
                     raise
+                if loop.time() >= look_at:
+                    look_at += _RUNS_POLL
+                    if (seen := await self.find(game_id, generation)) is None or seen.state != "running":
+                        raise
             await asyncio.sleep(HEALTH_POLL)
 
     async def examine(self, client: EngineClient, version_id: UUID) -> Describe:

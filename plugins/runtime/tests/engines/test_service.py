@@ -1,16 +1,19 @@
 """Engines are there when they are needed, one for each game, whatever happens to hosts, engines and processes."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from aiohttp import web
 from engine_doubles import DoubleEngine
 
 from galaxy_engine.drivers.driver import EngineId, EngineSpec, Observed
-from galaxy_engine.failures import ConfigInvalid, HostUnreachable, ImageNotFound, NameTaken, Unhealthy
+from galaxy_engine.failures import ConfigInvalid, HostUnreachable, ImageNotFound, NameTaken, StartFailed, Unhealthy
 from galaxy_kernel.api import Problem
+from galaxy_runtime.engines import passes, workers
 from galaxy_runtime.engines.domain import BACKOFF, MOST_CRASHES
 
 SOON = timedelta(seconds=10)
@@ -352,6 +355,30 @@ async def test_all_engines_end_at_once(world: Any) -> None:
             await world.plugin._passes.reconcile()
 
 
+async def test_what_ends_while_nobody_hears_of_it_is_found(make_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that ends between two subscriptions to the host's hints is replaced once the second one has begun."""
+    monkeypatch.setattr(passes, "_WATCH_AGAIN", 0.05)
+    monkeypatch.setattr(workers, "_TEND", timedelta(hours=1))
+    world, begun = await make_world(), 0
+    game = await world.playing()
+    await world.plugin._engines.open(game, SOON)
+    world.host.hints = asyncio.Queue()  # another one than that which is heard
+
+    async def watch() -> AsyncIterator[UUID]:
+        nonlocal begun
+        begun += 1
+        if begun == 2:
+            await world.host.kill(game)
+            await asyncio.Event().wait()
+        for none in ():
+            yield none
+
+    world.host.watch = watch
+    watching = asyncio.create_task(world.plugin._passes.watch())
+    await world.until(lambda: _running(world, game) == [2])
+    watching.cancel()
+
+
 async def test_an_engine_of_no_game_is_removed(world: Any) -> None:
     """What carries our owner and belongs to no record goes."""
     game = await world.playing()
@@ -368,8 +395,6 @@ async def test_a_silent_engine_is_replaced(world: Any) -> None:
     await world.plugin._engines.open(game, SOON)
 
     async def hang(call: str, body: Any) -> Any:
-        from aiohttp import web
-
         return web.Response(status=500)
 
     world.host.engine_of(game).hook = hang
@@ -380,6 +405,27 @@ async def test_a_silent_engine_is_replaced(world: Any) -> None:
     await world.execute("UPDATE runtime_records SET unhealthy_since = now() - interval '31 seconds'")
     await _reconciled(world, game)
     assert _running(world, game) == [2]
+
+
+async def test_an_engine_that_ends_before_it_is_healthy_fails_by_how_it_ended(world: Any) -> None:
+    """Nobody waits for its health until `start_timeout` has passed."""
+    game, ending = await world.playing(wanted="idle"), set[asyncio.Task[None]]()
+    await world.plugin._host.driver()
+
+    def make(spec: EngineSpec) -> DoubleEngine:
+        engine = DoubleEngine()
+
+        async def end(call: str, body: Any) -> web.StreamResponse:
+            ending.add(asyncio.create_task(world.host.kill(game, exit_code=3)))
+            return web.Response(status=500)
+
+        engine.hook = end
+        return engine
+
+    world.host.make = make
+    with pytest.raises(StartFailed, match="ended with status 3"):
+        await world.plugin._engines.open(game, SOON)
+    await asyncio.gather(*ending)
 
 
 @pytest.mark.parametrize("fault", [False, True])
