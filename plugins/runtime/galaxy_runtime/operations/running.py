@@ -122,7 +122,7 @@ class OperationRunner:
         async with self._context.database.reading() as connection:
             game = await queries.find_new_game(connection, claim.game_id)
         if claim.operation is Operation.START and game is not None:
-            await self._beginnings.fail(claim, failure, None)
+            await self._beginnings.fail(claim, game, failure, None)
         else:
             await self._finish(claim, outcome="failed", error_code=failure.code, error=failure.message)
 
@@ -157,7 +157,7 @@ class OperationRunner:
                 values = {"error_code": told.code, "error": told.message, "log_tail": failure.detail or None}
                 await self._finish(claim, outcome="failed", **values)
             else:
-                await self._beginnings.fail(claim, told, failure.detail or None)
+                await self._beginnings.fail(claim, game, told, failure.detail or None)
             return "failed"
         return "succeeded"
 

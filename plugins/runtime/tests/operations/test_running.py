@@ -1,6 +1,7 @@
 """Operations come to exactly one end, whoever works at them and whatever happens meanwhile."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -8,10 +9,11 @@ import msgspec
 import pytest
 from aiohttp import web
 from engine_doubles import DoubleEngine
+from sqlalchemy import text
 
-from galaxy_contracts.runtime import Operation, SeatPlayer
+from galaxy_contracts.runtime import Actor, ActorKind, Operation, SeatPlayer
 from galaxy_engine.failures import HostUnreachable, ImageNotFound
-from galaxy_kernel.api import Problem
+from galaxy_kernel.api import Problem, new_id
 
 
 async def _record(world: Any, game: UUID) -> Any:
@@ -66,6 +68,7 @@ async def test_a_start_that_fails_can_be_tried_again(world: Any) -> None:
     row = await world.finished(await world.launch(launch))
     assert (row.outcome, row.error_code) == ("failed", "image_not_found")
     assert [(game, failure.code) for game, failure in world.table.failed] == [(launch.game_id, "image_not_found")]
+    assert [intent.kind for intent in world.fakes.notifications.intents] == ["runtime.image_pull_failed"]
     before = await _record(world, launch.game_id)
     assert (before.wanted, before.playing) == ("down", False)
     missing = False
@@ -81,6 +84,7 @@ async def test_a_game_that_the_engine_cannot_play_is_refused(world: Any, seats: 
     row = await world.finished(await world.launch(world.a_launch(seats=seats)))
     assert (row.outcome, row.error_code) == ("failed", "config_invalid")
     assert "9 seats" in row.error
+    assert [intent.kind for intent in world.fakes.notifications.intents] == ["runtime.start_config_invalid"]
 
 
 async def test_an_unreachable_host_delays_a_start(world: Any) -> None:
@@ -122,6 +126,7 @@ async def test_an_engine_that_cannot_begin_fails_the_start(world: Any, broken: s
     world.host.make = make
     row = await world.finished(await world.launch(world.a_launch()))
     assert (row.outcome, row.error_code) == ("failed", "engine_error" if broken == "500" else "engine_invalid")
+    assert [intent.kind for intent in world.fakes.notifications.intents] == ["runtime.container_start_failed"]
 
 
 async def test_one_operation_at_a_time(world: Any) -> None:
@@ -207,6 +212,66 @@ async def test_a_patch_that_does_not_start_is_rolled_back(world: Any) -> None:
     assert [spec.id.generation for spec, _, _ in world.host.engines.values()] == [1]
 
 
+@pytest.mark.parametrize("ended", ["killed", "no memory", "no image"])
+async def test_a_failed_replacement_says_how(world: Any, ended: str) -> None:
+    """Its type is how the new engine ended, what that wrote is kept, operators are told; a stopped game stays so."""
+    game = await _started(world)
+    assert (await world.finished(await world.operate(game, Operation.STOP))).outcome == "succeeded"
+    to = world.fakes.versions.add("1.0.1", engine="double", image="double:2")
+
+    async def end(call: str) -> None:
+        if call == "prepare" and ended == "no image":
+            raise ImageNotFound("there is no image double:2")
+        if call == "observe":
+            await world.host.kill(game, exit_code=3, oom=ended == "no memory")
+
+    def make(spec: Any) -> DoubleEngine:
+        engine = DoubleEngine()
+        engine.hook = _unwell
+        return engine
+
+    world.host.hook, world.host.make = end, make
+    row = await world.finished(await world.operate(game, Operation.PATCH, to_version=to.id))
+    code = {"killed": "start_failed", "no memory": "oom_killed", "no image": "image_not_found"}[ended]
+    assert (row.outcome, row.error_code) == ("rolled_back", code)
+    assert ended == "no image" or "the log of" in row.log_tail
+    kind = "runtime.image_pull_failed" if ended == "no image" else "runtime.container_start_failed"
+    assert [(each.kind, each.payload["image"]) for each in world.fakes.notifications.intents] == [(kind, "double:2")]
+    world.host.hook = None
+    await world.plugin._engines.settle(game)
+    record = await _record(world, game)
+    assert (record.wanted, record.status, record.image, world.host.engines) == ("down", "none", "double:1", {})
+    assert [spec.image for spec in world.host.launches[1:]] == ([] if ended == "no image" else ["double:2"])
+
+
+async def _unwell(call: str, body: Any) -> web.StreamResponse:
+    return web.Response(status=500)
+
+
+async def test_a_patch_starts_a_stopped_game(world: Any) -> None:
+    """On the new version alone: its old one may be why it was stopped."""
+    game = await _started(world)
+    assert (await world.finished(await world.operate(game, Operation.STOP))).outcome == "succeeded"
+    to = world.fakes.versions.add("1.0.1", engine="double", image="double:2")
+    assert (await world.finished(await world.operate(game, Operation.PATCH, to_version=to.id))).outcome == "succeeded"
+    record = await _record(world, game)
+    assert (record.wanted, record.status, record.image) == ("up", "healthy", "double:2")
+    assert [(spec.image, spec.id.generation) for spec, _, _ in world.host.engines.values()] == [("double:2", 2)]
+    assert [spec.image for spec in world.host.launches] == ["double:1", "double:2"]
+
+
+@pytest.mark.parametrize("trigger", ["scheduled", "forced", "final"])
+async def test_a_turn_that_is_due_is_not_forced(world: Any, trigger: str) -> None:
+    """It runs anyhow: forced as well, it would cost the tick after it."""
+    game = await _started(world)
+    due = text("UPDATE runtime_records SET next_turn_at = now(), trigger = :trigger")
+    with pytest.raises(Problem) as refused:
+        async with world.database.transaction() as connection:  # in which nobody can claim it
+            await connection.execute(due, {"trigger": trigger})
+            await world.runtime.operate(connection, game, Operation.FORCE_NEXT_TURN, Actor(ActorKind.OPERATOR))
+    assert (refused.value.status, refused.value.code) == (409, "turn_running")
+
+
 async def test_a_forced_turn_leaves_the_schedule(world: Any) -> None:
     """The turn is due now, and the tick that was next will do nothing."""
     game = await _started(world)
@@ -253,6 +318,69 @@ async def test_an_operation_whose_process_dies_is_taken_up(make_world: Any, afte
     assert await world.rows("SELECT turn FROM runtime_turns") == [(0,)]
     assert len(world.table.made) + len(second.table.made) == 1
     assert len({spec.id.name for spec, _, _ in world.host.engines.values()}) == 1
+
+
+def _dies_at(world: Any, call: str, over: asyncio.Event) -> asyncio.Event:
+    """Have a process get no answer from a call to the host or an engine, nor from any after it, until `over`."""
+    died = asyncio.Event()
+
+    async def ask(name: str) -> None:
+        if name == call or died.is_set():
+            if not died.is_set():
+                runner = world.plugin._runner  # works at nothing else any more
+                runner._running |= {new_id(): task for task in runner._running.values() for _ in range(64)}
+            died.set()
+            await over.wait()
+            raise HostUnreachable("the process has died")
+
+    def make(spec: Any) -> DoubleEngine:
+        engine = DoubleEngine()
+
+        async def answer(name: str, body: Any) -> web.StreamResponse | None:
+            if died.is_set() or name != call:
+                return None
+            with suppress(HostUnreachable):
+                await ask(name)
+            return web.Response(status=500)
+
+        engine.hook = answer
+        return engine
+
+    world.host.hook, world.host.make = ask, make
+    return died
+
+
+async def _taken_up(world: Any, operation: UUID) -> Any:
+    """Have a dead process's leases end, until another one has its operation; return the ended row."""
+    look = "SELECT taken_up > 0 OR outcome IS NOT NULL FROM runtime_operation_log WHERE id = :id"
+    async with asyncio.timeout(10):
+        while await world.rows(look, id=operation) == [(False,)]:
+            await world.execute("UPDATE runtime_operation_log SET lease_until = now() WHERE id = :id", id=operation)
+            world.plugin._context.wakeups.wake("runtime.operate")
+            await asyncio.sleep(0.02)
+    await world.execute("UPDATE runtime_records SET engine_lease_until = now()")
+    return await world.finished(operation)
+
+
+async def test_a_patch_whose_process_dies_is_carried_to_its_end(make_world: Any) -> None:
+    """Whichever call was its last: the next process has the game on the new version, and one engine is left."""
+    world, over = await make_world(), asyncio.Event()
+    game = await _started(world)
+    for patch, call in enumerate(("prepare", "launch", "state", "remove"), start=1):
+        to = world.fakes.versions.add(f"1.0.{patch}", engine="double", image=f"double:{patch + 1}")
+        died = _dies_at(world, call, over)
+        operation = await world.operate(game, Operation.PATCH, to_version=to.id)
+        await asyncio.wait_for(died.wait(), 10)
+        world = await make_world(beside=world)
+        await world.plugin._host.driver()
+        assert (await _taken_up(world, operation)).outcome == "succeeded"
+        await world.plugin._engines.settle(game)
+        record = await _record(world, game)
+        assert (record.engine_version_id, record.image, record.status) == (to.id, to.image, "healthy")
+        assert [(spec.image, spec.id.generation) for spec, _, _ in world.host.engines.values()] == [
+            (to.image, record.generation)
+        ]
+    over.set()
 
 
 async def test_an_ended_game_supersedes_its_operation(world: Any) -> None:
