@@ -114,6 +114,12 @@ class OperationService:
         async with self._context.database.reading() as connection:
             return await queries.list_operations(connection, game_id, paging)
 
+    async def list_turns(self, game_id: UUID, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
+        """Return one page of a game's positions, and how many there are. Raise the problem 404."""
+        await self.show(game_id)
+        async with self._context.database.reading() as connection:
+            return await queries.list_turns(connection, game_id, paging)
+
     async def _force(self, connection: Connection, clock: ClockState, actor: Actor) -> UUID:
         """Have the turn run now; the operation ends with the turn's commit."""
         if clock.begun or clock.due:
