@@ -189,6 +189,12 @@ async def find_version(connection: Connection, game_id: UUID) -> UUID | None:
     return version
 
 
+async def find_crashes(connection: Connection, game_id: UUID) -> int:
+    """Return how often in a row a game's engine has ended, or could not be started."""
+    crashes: int = (await connection.execute(select(_r.crashes).where(_r.game_id == game_id))).scalar_one()
+    return crashes
+
+
 async def list_records(
     connection: Connection, paging: Paging, *, status: str | None, wanted: str | None, ended: bool | None
 ) -> tuple[Sequence[Row[Any]], int]:

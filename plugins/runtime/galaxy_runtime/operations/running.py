@@ -163,20 +163,23 @@ class OperationRunner:
 
     async def _engine(self, claim: Claim) -> Engine:
         """Return the game's engine, however long it takes. Raise the failure that will not pass."""
-        failures = 0
         while True:
             try:
                 return await self._engines.open(claim.game_id, _PATIENCE)
             except HostUnreachable:
                 pass
-            except EngineFailure as failure:
-                failures += 1
-                if failure.code not in TRANSIENT or failures >= MOST_STARTS:
+            except EngineFailure as failure:  # of now, or noted: it is tried again after its back-off
+                if failure.code not in TRANSIENT or await self._failures(claim) >= MOST_STARTS:
                     raise
             except Problem as problem:
                 if problem.code == ENGINE_STOPPED or (problem.status == 404 and await self._ended_game(claim)):
                     raise LeaseLostError(f"game {claim.game_id} wants no engine any more") from problem
             await asyncio.sleep(_AGAIN)
+
+    async def _failures(self, claim: Claim) -> int:
+        """Return how often in a row the game's engine could not be started, or ended."""
+        async with self._context.database.reading() as connection:
+            return await queries.find_crashes(connection, claim.game_id)
 
     async def _ended_game(self, claim: Claim) -> bool:
         """Return whether the game has ended: memory may not know yet that it was begun."""

@@ -197,6 +197,16 @@ async def test_back_off_grows_with_crashes(world: Any) -> None:
         await world.plugin._engines.open(game, SOON)
 
 
+async def test_crashes_are_forgotten_after_ten_healthy_minutes(world: Any) -> None:
+    """Another one then is the first again, and the engine is started at once."""
+    game = await world.playing(crashes=MOST_CRASHES - 1)
+    await world.plugin._engines.open(game, SOON)
+    await world.execute("UPDATE runtime_records SET healthy_since = now() - interval '601 s'")
+    await world.host.kill(game)
+    await _reconciled(world, game)
+    assert (await _state(world, game, "status", "crashes", "generation", "playing")) == ("healthy", 1, 2, True)
+
+
 async def test_a_restored_database_does_not_reuse_generations(world: Any) -> None:
     """An engine above the highest generation issued is from a later time: generations go on above it."""
     game = await world.playing()

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +12,11 @@ from aiohttp import web
 from engine_doubles import DoubleEngine
 from sqlalchemy import text
 
-from galaxy_contracts.runtime import Actor, ActorKind, Operation, SeatPlayer
-from galaxy_engine.failures import HostUnreachable, ImageNotFound
+from galaxy_contracts.runtime import Actor, ActorKind, Operation, SeatPlayer, Submission
+from galaxy_engine.failures import HostUnreachable, ImageNotFound, PullFailed
 from galaxy_kernel.api import Problem, new_id
+from galaxy_runtime.engines import domain
+from galaxy_runtime.operations import running
 
 
 async def _record(world: Any, game: UUID) -> Any:
@@ -78,6 +81,27 @@ async def test_a_start_that_fails_can_be_tried_again(world: Any) -> None:
     assert after.generation > before.generation
 
 
+@pytest.mark.parametrize("failures", [2, 3])
+async def test_a_start_is_tried_three_times(world: Any, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+    """What may pass is tried again after each back-off, however often it is looked at meanwhile."""
+    monkeypatch.setattr(domain, "BACKOFF", (timedelta(0), timedelta(milliseconds=200)))
+    monkeypatch.setattr(running, "_AGAIN", 0.02)
+    await world.plugin._host.driver()
+    pulls = 0
+
+    async def hook(call: str) -> None:
+        nonlocal pulls
+        pulls += call == "prepare"
+        if call == "prepare" and pulls <= failures:
+            raise PullFailed("the registry is away")
+
+    world.host.hook = hook
+    row = await world.finished(await world.launch(world.a_launch()))
+    failed = failures == 3
+    assert (row.outcome, row.error_code) == (("failed", "pull_failed") if failed else ("succeeded", None))
+    assert pulls == 3
+
+
 @pytest.mark.parametrize("seats", [9])
 async def test_a_game_that_the_engine_cannot_play_is_refused(world: Any, seats: int) -> None:
     """Too many seats, or options that its schema does not allow, end the start as a faulty configuration."""
@@ -137,6 +161,9 @@ async def test_one_operation_at_a_time(world: Any) -> None:
     with pytest.raises(Problem, match=str(first)) as refused:
         await world.operate(game, Operation.RESTART)
     assert (refused.value.status, refused.value.code) == (409, "operation_in_progress")
+    with pytest.raises(Problem, match=str(first)):  # it is open for less than a minute
+        await world.operate(game, Operation.STOP, force=True)
+    assert (await _record(world, game)).wanted == "up"
 
 
 async def _insert(world: Any, game: UUID, age: str = "0 seconds") -> UUID:
@@ -183,11 +210,39 @@ async def test_a_patch_moves_to_a_higher_patch(world: Any) -> None:
     assert (record.engine_version_id, record.image) == (to.id, "double:2")
 
 
-@pytest.mark.parametrize("version", ["1.0.0", "1.1.0", "2.0.0"])
-async def test_another_version_is_no_patch(world: Any, version: str) -> None:
-    """Only a higher patch of the same engine, major and minor will do."""
+@pytest.mark.parametrize("same", [True, False])
+async def test_a_patch_runs_the_last_turn_again(world: Any, same: bool) -> None:
+    """From its own position, orders and seed; another result is noted, and prevents nothing."""
     game = await _started(world)
-    to = world.fakes.versions.add(version, engine="double")
+    orders = (msgspec.Raw(b'{"go":1}'),)
+    await world.runtime.put_orders(game, 1, Submission(turn=0, orders=orders, account_id=new_id()))
+    await world.finished(await world.operate(game, Operation.FORCE_NEXT_TURN))
+    made = await world.rows("SELECT state FROM runtime_turns WHERE turn = 1")
+
+    def make(spec: Any) -> DoubleEngine:
+        engine = DoubleEngine()
+
+        async def another(call: str, body: Any) -> web.StreamResponse | None:
+            return engine._turns({**body, "orders": {}}, 0) if call == "turns" else None
+
+        engine.hook = None if same else another
+        return engine
+
+    world.host.make = make
+    to = world.fakes.versions.add("1.0.1", engine="double", image="double:2")
+    row = await world.finished(await world.operate(game, Operation.PATCH, to_version=to.id))
+    assert (row.outcome, row.result) == ("succeeded", {"same_result": same})
+    assert await world.rows("SELECT state FROM runtime_turns WHERE turn = 1") == made
+    assert world.host.engine_of(game).state["turn"] == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "state"), [("1.0.0", "active"), ("1.1.0", "active"), ("2.0.0", "active"), ("1.0.1", "retired")]
+)
+async def test_another_version_is_no_patch(world: Any, version: str, state: str) -> None:
+    """Only a higher patch of the same engine, major and minor will do, that is not retired."""
+    game = await _started(world)
+    to = world.fakes.versions.add(version, engine="double", state=state)
     with pytest.raises(Problem) as refused:
         await world.operate(game, Operation.PATCH, to_version=to.id)
     assert refused.value.code == "patch_refused"
