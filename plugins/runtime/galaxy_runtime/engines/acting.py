@@ -168,7 +168,7 @@ class EngineActions:
             seen = [each for each in await driver.observe(state.game_id) if each.handle == handle]
             if not seen or seen[0].state != "running":
                 return  # it has ended meanwhile: the next look says how
-            log = await self._log(driver, handle)
+            log = await self._host.log(handle)
             await driver.remove(handle, GRACE)
             await self._failed(held, failure, log)
             raise
@@ -190,7 +190,7 @@ class EngineActions:
 
     async def _renew(self, held: Held, driver: EngineDriver, action: Renew, engines: Sequence[Observed]) -> None:
         ended = next((each for each in engines if each.handle == action.handle), None)
-        log = "" if action.handle is None else await self._log(driver, action.handle)
+        log = "" if action.handle is None else await self._host.log(action.handle)
         if ended is not None and action.reason == "unhealthy":
             await self._withdraw(held)
             await driver.remove(ended.handle, GRACE)  # first: until it is gone it has its place
@@ -236,7 +236,7 @@ class EngineActions:
         with suppress(EngineFailure):  # of the host: the engine's own goes before it
             seen = await self._host.find(held.state.game_id, held.state.generation_issued)
         if seen is not None:
-            log = await self._log(await self._host.driver(), seen.handle)
+            log = await self._host.log(seen.handle)
             if seen.state == "ended":
                 failure = ending_of(seen, f"the engine {seen.id.name}")
         failure.detail = "\n".join(part for part in (failure.detail, log) if part)[:LOG_TAIL]
@@ -248,13 +248,6 @@ class EngineActions:
         state = held.state
         told, image = Failure(failure.code, str(failure)), image or state.image
         await self._notices.tell(connection, told, game_id=state.game_id, image=image, turn=state.turn, now=state.now)
-
-    @staticmethod
-    async def _log(driver: EngineDriver, handle: str) -> str:
-        try:
-            return await driver.logs(handle, LOG_TAIL)
-        except EngineFailure as failure:
-            return f"(no output: {failure})"
 
 
 def ending_of(ended: Observed, name: str) -> EngineFailure:

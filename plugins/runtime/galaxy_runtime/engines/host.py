@@ -12,14 +12,14 @@ import msgspec
 from galaxy_contracts.engines import ENGINE_VERSIONS
 from galaxy_engine.client import EngineClient
 from galaxy_engine.drivers.driver import EngineDriver, EngineId, EngineSpec, Observed
-from galaxy_engine.failures import ConfigInvalid, EngineInvalid, Unhealthy
+from galaxy_engine.failures import ConfigInvalid, EngineFailure, EngineInvalid, Unhealthy
 from galaxy_engine.limits import CallTimes
 from galaxy_engine.messages import Describe
 from galaxy_engine.transport import Transport
 from galaxy_kernel.api import Context
 from galaxy_runtime.drivers import Drivers
 from galaxy_runtime.engines import queries
-from galaxy_runtime.engines.domain import EngineState
+from galaxy_runtime.engines.domain import LOG_TAIL, EngineState
 from galaxy_runtime.settings import RuntimeSettings
 
 GRACE = timedelta(seconds=10)
@@ -103,6 +103,13 @@ class EngineHost:
         """Return what is there of a game's engine of a generation."""
         seen = await (await self.driver()).observe(game_id)
         return next((each for each in seen if each.id.generation == generation), None)
+
+    async def log(self, handle: str) -> str:
+        """Return the end of what an engine wrote, or why it is not known."""
+        try:
+            return await (await self.driver()).logs(handle, LOG_TAIL)
+        except EngineFailure as failure:
+            return f"(no output: {failure})"
 
     async def await_health(self, client: EngineClient, game_id: UUID, generation: int) -> None:
         """Return once an engine answers; raise Unhealthy when it does not within `start_timeout`, or has ended."""

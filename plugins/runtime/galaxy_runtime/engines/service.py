@@ -96,6 +96,13 @@ class EngineService:
             return failure
         return OutOfMemory(f"the engine of game {game_id} used more memory than its limit", str(failure))
 
+    async def log(self, game_id: UUID, generation: int) -> str:
+        """Return the end of what an engine wrote; see the protocol."""
+        with suppress(EngineFailure):
+            if (seen := await self._host.find(game_id, generation)) is not None:
+                return await self._host.log(seen.handle)
+        return ""
+
     async def wake(self, game_ids: Sequence[UUID]) -> None:
         """Have engines started in the background; see the protocol."""
         for game_id in game_ids:

@@ -150,7 +150,7 @@ class OperationRunner:
             try:
                 await self._beginnings.begin(claim, game, engine)
             except EngineFailure as failure:
-                raise await self._engines.cause(claim.game_id, engine.generation, failure) from None
+                raise await self._explained(claim, engine, failure) from None
         except EngineFailure as failure:
             told = Failure(failure.code, str(failure)[:2000])
             if game is None:
@@ -160,6 +160,13 @@ class OperationRunner:
                 await self._beginnings.fail(claim, game, told, failure.detail or None)
             return "failed"
         return "succeeded"
+
+    async def _explained(self, claim: Claim, engine: Engine, failure: EngineFailure) -> EngineFailure:
+        """Return what is behind an engine's failure, with what it wrote."""
+        cause = await self._engines.cause(claim.game_id, engine.generation, failure)
+        log = await self._engines.log(claim.game_id, engine.generation)
+        cause.detail = "\n".join(part for part in (cause.detail, log) if part)
+        return cause
 
     async def _engine(self, claim: Claim) -> Engine:
         """Return the game's engine, however long it takes. Raise the failure that will not pass."""

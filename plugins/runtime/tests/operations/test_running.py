@@ -150,6 +150,7 @@ async def test_an_engine_that_cannot_begin_fails_the_start(world: Any, broken: s
     world.host.make = make
     row = await world.finished(await world.launch(world.a_launch()))
     assert (row.outcome, row.error_code) == ("failed", "engine_error" if broken == "500" else "engine_invalid")
+    assert "the log of" in row.log_tail
     assert [intent.kind for intent in world.fakes.notifications.intents] == ["runtime.container_start_failed"]
 
 
