@@ -1,5 +1,6 @@
 """Clocks of records stop, go on and move as players are promised."""
 
+import itertools
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -7,9 +8,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from galaxy_contracts.runtime import Failure
+from galaxy_contracts.runtime import Actor, ActorKind, Failure, Operation
+from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import Problem
 from galaxy_runtime.records import queries
+from galaxy_runtime.schedules import ticks
 
 
 async def _clock(world: Any, game_id: UUID) -> Any:
@@ -31,6 +34,44 @@ async def test_a_pause_keeps_what_is_left_of_an_interval(world: Any) -> None:
     assert abs((resumed - before.tick_at) - timedelta(days=2)) < timedelta(seconds=5)
     assert resumed == after.tick_at == after.next_turn_at == after.anchor + timedelta(hours=4)
     assert world.runtime.status(game).next_turn_at == resumed
+
+
+@pytest.mark.parametrize(
+    ("told", "days", "resumes"), [("next", 0, 0), ("skipped", 0, 1), ("moved", 0, 2), ("next", 3, 3)]
+)
+async def test_a_pause_keeps_the_tick_of_cron_that_people_were_told(
+    world: Any, told: str, days: int, resumes: int
+) -> None:
+    """Skipped before or moved, it comes no earlier; one that has passed meanwhile is followed by the next."""
+    schedule = Schedule(cron="0 18 * * *", time_zone="Europe/Vienna")
+    game = await world.placed(world.a_launch(schedule=schedule))
+    first = world.runtime.status(game).next_turn_at
+    upcoming = [first, *itertools.islice(ticks(schedule, first, first), 4)]
+    if told == "skipped":
+        await world.execute("UPDATE runtime_records SET skip_next = true, tick_at = :at", at=upcoming[1])
+    async with world.database.transaction() as connection:
+        if told == "moved":
+            await world.runtime.postpone(connection, game, upcoming[2] + timedelta(minutes=5))
+        await world.runtime.suspend(connection, game)
+    world.plugin.time.shift = timedelta(days=days)
+    async with world.database.transaction() as connection:
+        resumed = await world.runtime.resume(connection, game)
+    clock = await _clock(world, game)
+    assert (
+        resumed == clock.tick_at == clock.next_turn_at == upcoming[resumes] + timedelta(minutes=5 * (told == "moved"))
+    )
+    assert (clock.skip_next, clock.anchor == clock.next_turn_at) == (False, told == "moved")
+
+
+async def test_a_forced_turn_that_is_paused_costs_no_tick(world: Any) -> None:
+    """It has not run, so that the tick which it would have replaced does."""
+    game = await world.playing(interval=timedelta(hours=4))
+    tick = world.runtime.status(game).next_turn_at
+    async with world.database.transaction() as connection:  # in which nobody can claim it
+        await world.runtime.operate(connection, game, Operation.FORCE_NEXT_TURN, Actor(ActorKind.OPERATOR))
+        await world.runtime.suspend(connection, game)
+        assert abs(await world.runtime.resume(connection, game) - tick) < timedelta(seconds=5)
+    assert await world.rows("SELECT outcome FROM runtime_operation_log") == [("superseded",)]
 
 
 async def test_a_turn_that_has_begun_counts_though_the_game_is_suspended(world: Any) -> None:
