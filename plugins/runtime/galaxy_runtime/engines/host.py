@@ -124,9 +124,17 @@ class EngineHost:
                     raise
                 if loop.time() >= look_at:
                     look_at += _RUNS_POLL
-                    if (seen := await self.find(game_id, generation)) is None or seen.state != "running":
+                    if await self._ended(game_id, generation):
                         raise
             await asyncio.sleep(HEALTH_POLL)
+
+    async def _ended(self, game_id: UUID, generation: int) -> bool:
+        """Whether an engine is known not to run."""
+        try:
+            seen = await self.find(game_id, generation)
+        except EngineFailure:
+            return False
+        return seen is None or seen.state != "running"
 
     async def examine(self, client: EngineClient, version_id: UUID) -> Describe:
         """Return what an engine says of itself. Raise ConfigInvalid where that is not what its version is known for."""

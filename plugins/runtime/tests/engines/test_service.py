@@ -438,6 +438,31 @@ async def test_an_engine_that_ends_before_it_is_healthy_fails_by_how_it_ended(wo
     await asyncio.gather(*ending)
 
 
+async def test_a_host_that_is_away_while_an_engine_starts_costs_no_crash(world: Any) -> None:
+    """Whether it runs is not known then: it is asked for its health until it answers."""
+    game, away = await world.playing(wanted="idle"), 0
+    await world.plugin._host.driver()
+
+    def make(spec: EngineSpec) -> DoubleEngine:
+        engine = DoubleEngine()
+
+        async def starting(call: str, body: Any) -> web.StreamResponse | None:
+            return web.Response(status=500) if call == "healthz" and away < 1 else None
+
+        engine.hook, world.host.hook = starting, gone
+        return engine
+
+    async def gone(call: str) -> None:
+        nonlocal away
+        if call == "observe" and world.host.engine_of(game).calls.count("healthz") > 1 and away < 1:
+            away += 1
+            raise HostUnreachable("the host is away")
+
+    world.host.make = make
+    assert (await world.plugin._engines.open(game, SOON)).generation == 1
+    assert (away, await _state(world, game, "crashes", "status")) == (1, (0, "healthy"))
+
+
 @pytest.mark.parametrize("fault", [False, True])
 async def test_a_replacement_is_beside_or_nothing(world: Any, fault: bool) -> None:
     """A new engine stands beside the old one until it is the game's; an error leaves everything as it was."""
