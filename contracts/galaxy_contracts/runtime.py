@@ -235,6 +235,8 @@ class Runtime(Protocol):
     ) -> UUID:
         """Record an operation and return its id; a worker carries it out. 409 `operation_in_progress`.
 
+        A turn that is due already is not forced: 409 `turn_running`.
+
         `to_version` is for `patch`; `force` lets a `stop` overtake an operation that has hung for a minute.
         """
 
@@ -242,10 +244,13 @@ class Runtime(Protocol):
         """Stop the game's clock and keep what is left of the turn."""
 
     async def resume(self, connection: Connection, game_id: UUID) -> datetime | None:
-        """Let the clock go on with what was left; return when the next turn runs."""
+        """Let the clock go on with what was left, or at the tick of cron that was told; return when the turn runs."""
 
     async def postpone(self, connection: Connection, game_id: UUID, until: datetime) -> datetime:
-        """Move the next turn later, never earlier (422 `until`); return when it runs."""
+        """Move the next turn later, never earlier (422 `until`); return when it runs.
+
+        Raise the problem 409 `turn_running` for one that is due already.
+        """
 
     async def vacate(self, connection: Connection, game_id: UUID, seat: int) -> None:
         """Note that nobody plays the seat any more: who runs when all are final may run now. Again changes nothing."""

@@ -22,6 +22,8 @@ ENDED: tuple[GameState, ...] = ("finished", "cancelled")
 """States that nothing follows."""
 ENROLLING: tuple[GameState, ...] = ("enrolling", "ready")
 PLAYING: tuple[GameState, ...] = ("running", "paused")
+LAUNCHED: tuple[GameState, ...] = ("starting", "start_failed", *PLAYING)
+"""States in which seats are dealt, and nobody's seat is given to another."""
 LIVE: tuple[MemberState, ...] = ("enrolled", "playing", "eliminated")
 """States of memberships in games that have not ended."""
 

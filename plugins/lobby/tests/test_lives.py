@@ -259,9 +259,9 @@ class Lives(RuleBasedStateMachine):
 
     @rule(player=PLAYERS)
     def resign(self, player: int) -> None:
-        """Resign from a running game."""
+        """Resign from a game that was started."""
         status = self.ask(player, "resign")
-        if self.seated.get(player) == "playing" and self.state in ("running", "paused"):
+        if self.seated.get(player) == "playing" and self.state in ("starting", "start_failed", "running", "paused"):
             assert status == 200
             self.forget(player)
         else:

@@ -23,7 +23,8 @@ _KINDS = {
     "name_taken": _CONFIG,
     "config_invalid": _CONFIG,
 }
-"""By the type of failure; those of turns are `runtime.turn_failed`, and an unreachable host is a matter of probes."""
+"""By the type of failure; those of turns are `runtime.turn_failed`, those of a game's start that it could not be
+started, and an unreachable host is a matter of probes."""
 _OF_IMAGE = {_PULL}
 _SILENT = {"host_unreachable"}
 
@@ -56,12 +57,15 @@ class Notices:
         self._context = context
 
     async def tell(
-        self, connection: Connection, failure: Failure, *, game_id: UUID, image: str, turn: int, now: datetime
+        self, connection: Connection, failure: Failure, *, game_id: UUID, image: str, turn: int | None, now: datetime
     ) -> None:
-        """Notify operators of a failure with the caller's transaction, unless they were notified today."""
+        """Notify operators of a failure with the caller's transaction, unless they were notified today.
+
+        `turn`: None where the game has no position yet.
+        """
         if failure.code in _SILENT:
             return
-        kind = _KINDS.get(failure.code, _TURN)
+        kind = _KINDS.get(failure.code, _START if turn is None else _TURN)
         detail = failure.message[:500]
         payload: dict[str, object] = {"game_id": game_id, "image": image}
         if kind == _CONFIG:

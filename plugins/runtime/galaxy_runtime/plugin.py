@@ -75,8 +75,8 @@ class RuntimePlugin:
         self._passes = EnginePasses(context, self._cache, self.time, self._host, self._actions, self._engines)
         used = self._engines if engines is None else engines
         self._operations = OperationService(context, self._cache, self.time, self._table)
-        beginnings = Beginnings(context, self._cache, self.time, self._table)
-        replacements = Replacements(context, self._cache, used)
+        beginnings = Beginnings(context, self._cache, self.time, self._table, self._notices)
+        replacements = Replacements(context, used)
         self._runner = OperationRunner(context, self._cache, used, beginnings, replacements)
         self._metrics = TurnMetrics(context.meter)
         self._clocks = ClockService(context, self._cache, self.time, self._table)

@@ -61,6 +61,11 @@ def ticks(schedule: Schedule, anchor: datetime, after: datetime) -> Iterator[dat
     return _cron(schedule.cron, zone_of(schedule.time_zone), after)
 
 
+def is_tick(schedule: Schedule, anchor: datetime, at: datetime) -> bool:
+    """Whether a time is one at which the schedule has a turn. Raise UnknownZoneError."""
+    return next(ticks(schedule, anchor, at - timedelta(microseconds=1))) == at
+
+
 def zone_of(name: str) -> ZoneInfo:
     """Return a zone. Raise UnknownZoneError where this process's zone database does not have it."""
     try:

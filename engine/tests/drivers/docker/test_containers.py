@@ -10,6 +10,7 @@ import pytest
 from hosts import DockerHost, a_spec, ended, written
 
 from galaxy_engine.drivers.docker import DockerDriver
+from galaxy_engine.drivers.docker.driver import _start_failure
 from galaxy_engine.drivers.driver import EngineSpec, Limits
 from galaxy_engine.failures import ConfigInvalid, ImageNotFound, NameTaken, StartFailed
 
@@ -169,6 +170,34 @@ async def test_impossible_limits(driver: DockerDriver, host: DockerHost) -> None
 async def test_more_cpus_than_there_are(driver: DockerDriver, host: DockerHost) -> None:
     """A limit above what the machine has is not an error."""
     assert (await driver.launch(a_spec(host, limits=Limits(cpus=1000)))).state == "running"
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (
+            "driver failed programming external connectivity: Bind for 127.0.0.1:1 failed: port is already allocated",
+            "port_conflict",
+        ),
+        ("Error starting userland proxy: listen tcp4 127.0.0.1:32768: bind: address already in use", "port_conflict"),
+        ("OCI runtime create failed: exec /engine: exec format error: unknown", "config_invalid"),
+        ("network galaxy-engines is ambiguous (2 matches found on name)", "config_invalid"),
+        ("OCI runtime create failed: no space left on device", "start_failed"),
+    ],
+)
+def test_why_a_start_failed(host: DockerHost, message: str, code: str) -> None:
+    """The daemon's words for a port that is taken and for what cannot be run anywhere are told from all others."""
+    failure = _start_failure(a_spec(host), message)
+    assert (failure.code, failure.detail) == (code, message)
+
+
+async def test_renamed_by_hand(driver: DockerDriver, host: DockerHost, name: str) -> None:
+    """A container is a game's engine by its labels: a renamed one is observed, and removed, as before."""
+    engine = await driver.launch(a_spec(host))
+    await host.docker._query_json(f"containers/{engine.handle}/rename?name={name}", "POST")
+    assert await driver.observe(engine.id.game_id) == [engine]
+    await driver.remove(engine.handle, AT_ONCE)
+    assert await driver.observe() == []
 
 
 @pytest.mark.parametrize("variant", ["engine", "toor"])

@@ -63,7 +63,9 @@ def routes(members: MembershipService, reader: GameReader) -> Sequence[Route]:
     player = f"{ONE}/members/{{account_id}}"
     join, resign, no_machines = acting(members.join), acting(members.resign), acting(members.remove_machines)
     joining = "A public game that enrols, or a private one that you are invited to. Joining again changes nothing."
-    resigning = "Of a running game. The seat is vacant then, and the game goes on; you keep your reports up to now."
+    resigning = (
+        "Of a game that was started. The seat is vacant then, and the game goes on; you keep your reports up to now."
+    )
     emptying = "By the owner, while the game enrols."
     return (
         Route("POST", f"{ONE}/join", join, "lobby.join", "Take a seat.", user, errors=joins, description=joining),

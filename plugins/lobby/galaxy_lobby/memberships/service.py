@@ -13,7 +13,7 @@ from galaxy_contracts.engines import ENGINE_VERSIONS
 from galaxy_contracts.runtime import RUNTIME
 from galaxy_kernel.api import Connection, Context, Problem, conflict, new_id, not_found
 from galaxy_lobby import notices
-from galaxy_lobby.domain import ENROLLING, PLAYING, Game, Membership, accounts_of, after_leaving
+from galaxy_lobby.domain import ENROLLING, LAUNCHED, PLAYING, Game, Membership, accounts_of, after_leaving
 from galaxy_lobby.memberships import queries
 from galaxy_lobby.notices import Notices, VacatedBy
 from galaxy_lobby.settings import LobbySettings
@@ -88,13 +88,16 @@ class MembershipService:
         return changed
 
     async def resign(self, account_id: UUID, game_id: UUID) -> None:
-        """Resign a seat of a running game for good. Raise the problems 404, 409 `not_a_member`, `game_not_running`."""
+        """Resign a seat of a game that was started for good, also if it could not be.
+
+        Raise the problems 404, 409 `not_a_member`, `game_not_running` and `not_playing`.
+        """
         async with self._store.locked(account_id, game_id) as (connection, standing):
             game, member = standing.game, standing.member
             if member is None:
                 raise conflict("not_a_member", "You are not in this game.")
-            if game.state not in PLAYING:
-                raise conflict("game_not_running", "The game is not running: leave it instead, if it has not started.")
+            if game.state not in LAUNCHED:
+                raise conflict("game_not_running", "The game has not started: leave it instead.")
             if member.state != "playing":
                 raise conflict("not_playing", "You were eliminated: there is nothing to resign.")
             await self.vacate(connection, game, member, "resigned")

@@ -94,15 +94,17 @@ async def test_a_failed_start_is_tried_again_with_the_same_seats(world: Any) -> 
     assert (shown["state"], shown["failure"]) == ("running", None)
 
 
-async def test_who_goes_after_a_failed_start_leaves_a_vacant_seat(world: Any) -> None:
-    """A seat whose player's account was deleted meanwhile is there at the next start, and nobody plays it."""
+@pytest.mark.parametrize("deleted", [True, False])
+async def test_who_goes_after_a_failed_start_leaves_a_vacant_seat(world: Any, deleted: bool) -> None:
+    """Of whoever resigned, or deleted their account, the seat is there at the next start, and nobody plays it."""
     ada, bob = world.account("Ada"), world.account("Bob")
     game = await world.opened(ada, ada, bob)
     await world.do(ada, "POST", f"/{game}/start", 202)
     seat = await world.seat(bob, game)
     async with world.database.transaction() as connection:
         await world.runtime.fail_start(connection, UUID(game), Failure("pull_failed", "the registry is away"))
-    await world.delete(bob)
+    await (world.delete(bob) if deleted else world.do(bob, "POST", f"/{game}/resign"))
+    assert world.told("seat_vacant") == [("seat_vacant", {"Ada"})]
     await world.do(ada, "POST", f"/{game}/start", 202)
     record = world.runtime.records[UUID(game)]
     assert ([player.seat for player in record.launch.seats], record.vacant) == ([1, 2], {seat})

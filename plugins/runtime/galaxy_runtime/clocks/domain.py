@@ -13,11 +13,10 @@ import msgspec
 
 from galaxy_contracts.schedules import Schedule
 from galaxy_runtime.errors import UnknownZoneError
-from galaxy_runtime.schedules import next_tick, ticks, zone_of
+from galaxy_runtime.schedules import is_tick, next_tick, ticks, zone_of
 
 LEAP = timedelta(minutes=10)
 """By how much the database's clock may gain on the process's between two passes."""
-_INSTANT = timedelta(microseconds=1)
 
 
 class Look(Enum):
@@ -105,9 +104,7 @@ def ticks_again(clock: CronClock) -> tuple[datetime, datetime] | None:
 
     A tick that somebody has set does not follow from the schedule, and stays.
     """
-    if clock.anchor == clock.next_turn_at:
-        return None
-    if next(ticks(clock.schedule, clock.anchor, clock.next_turn_at - _INSTANT)) == clock.next_turn_at:
+    if clock.anchor == clock.next_turn_at or is_tick(clock.schedule, clock.anchor, clock.next_turn_at):
         return None
     tick = next_tick(clock.schedule, anchor=clock.anchor, now=clock.now, due=None, made_at=clock.made_at).at
     return tick, next(ticks(clock.schedule, clock.anchor, tick)) if clock.skip_next else tick

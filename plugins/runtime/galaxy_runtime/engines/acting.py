@@ -13,6 +13,7 @@ What a crash leaves behind, by where the process dies:
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import msgspec
@@ -161,13 +162,13 @@ class EngineActions:
             raise HostUnreachable(f"the engine of game {state.game_id} runs, and has no address yet")
         client = self._host.client(address, state.game_id, state.generation)
         try:
-            await self._host.await_health(client)
+            await self._host.await_health(client, state.game_id, state.generation)
             described = await self._host.examine(client, state.engine_version_id)
         except EngineFailure as failure:
             seen = [each for each in await driver.observe(state.game_id) if each.handle == handle]
             if not seen or seen[0].state != "running":
                 return  # it has ended meanwhile: the next look says how
-            log = await self._log(driver, handle)
+            log = await self._host.log(handle)
             await driver.remove(handle, GRACE)
             await self._failed(held, failure, log)
             raise
@@ -189,7 +190,7 @@ class EngineActions:
 
     async def _renew(self, held: Held, driver: EngineDriver, action: Renew, engines: Sequence[Observed]) -> None:
         ended = next((each for each in engines if each.handle == action.handle), None)
-        log = "" if action.handle is None else await self._log(driver, action.handle)
+        log = "" if action.handle is None else await self._host.log(action.handle)
         if ended is not None and action.reason == "unhealthy":
             await self._withdraw(held)
             await driver.remove(ended.handle, GRACE)  # first: until it is gone it has its place
@@ -199,10 +200,8 @@ class EngineActions:
             failure = Unhealthy(f"{name} does not answer")
         elif ended is None:
             failure = StartFailed(f"{name} is gone: somebody removed it")
-        elif ended.oom_killed:
-            failure = OutOfMemory(f"{name} used more memory than its limit", ended.detail)
         else:
-            failure = StartFailed(f"{name} ended with status {ended.exit_code}", ended.detail)
+            failure = ending_of(ended, name)
         self._crashes.add(1, {"reason": failure.code})
         self._context.log.warning("engine_crashed", game_id=str(action.game_id), reason=str(failure))
         await self._failed(held, failure, log, tell=isinstance(failure, OutOfMemory))
@@ -226,15 +225,33 @@ class EngineActions:
             if last and state.playing:
                 await self._records.quarantine(connection, state.game_id, Failure(failure.code, str(failure)))
 
-    async def _tell(self, connection: Connection, held: Held, failure: EngineFailure) -> None:
-        state = held.state
-        told = Failure(failure.code, str(failure))
-        image, turn, now = state.image, state.turn, state.now
-        await self._notices.tell(connection, told, game_id=state.game_id, image=image, turn=turn, now=now)
+    async def explained(self, held: Held, failure: EngineFailure, image: str) -> EngineFailure:
+        """Return the failure of the engine that was issued last, by how it ended and with what it wrote.
 
-    @staticmethod
-    async def _log(driver: EngineDriver, handle: str) -> str:
-        try:
-            return await driver.logs(handle, LOG_TAIL)
-        except EngineFailure as failure:
-            return f"(no output: {failure})"
+        For one that was made beside the game's own. Operators are told, as of the game's own.
+        """
+        if isinstance(failure, HostUnreachable):
+            return failure
+        seen, log = None, ""
+        with suppress(EngineFailure):  # of the host: the engine's own goes before it
+            seen = await self._host.find(held.state.game_id, held.state.generation_issued)
+        if seen is not None:
+            log = await self._host.log(seen.handle)
+            if seen.state == "ended":
+                failure = ending_of(seen, f"the engine {seen.id.name}")
+        failure.detail = "\n".join(part for part in (failure.detail, log) if part)[:LOG_TAIL]
+        async with self._context.database.transaction() as connection:
+            await self._tell(connection, held, failure, image)
+        return failure
+
+    async def _tell(self, connection: Connection, held: Held, failure: EngineFailure, image: str | None = None) -> None:
+        state = held.state
+        told, image = Failure(failure.code, str(failure)), image or state.image
+        await self._notices.tell(connection, told, game_id=state.game_id, image=image, turn=state.turn, now=state.now)
+
+
+def ending_of(ended: Observed, name: str) -> EngineFailure:
+    """Return how an engine of this name ended, as a failure."""
+    if ended.oom_killed:
+        return OutOfMemory(f"{name} used more memory than its limit", ended.detail)
+    return StartFailed(f"{name} ended with status {ended.exit_code}", ended.detail)

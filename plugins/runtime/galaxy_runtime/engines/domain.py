@@ -70,6 +70,9 @@ class Engines(Protocol):
         An engine whose call broke off is suspected, and given a moment: its end shows later than the broken call.
         """
 
+    async def log(self, game_id: UUID, generation: int) -> str:
+        """Return the end of what an engine wrote; empty where there is nothing of it."""
+
     async def wake(self, game_ids: Sequence[UUID]) -> None:
         """Have these games' engines started in the background: they will be used soon."""
 
@@ -80,7 +83,8 @@ class Engines(Protocol):
         """Make an engine of this version healthy beside the game's own, and hold the game's engine lease meanwhile.
 
         The caller loads it, and switches to it in a transaction. Whichever engine is not the game's when the block
-        ends is removed. Raise what `open` raises.
+        ends is removed. Raise what `open` raises; a failure of the new engine, also in the block, is raised as how it
+        ended, with what it wrote, and operators are told.
         """
 
 

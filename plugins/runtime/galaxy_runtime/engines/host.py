@@ -11,21 +11,23 @@ import msgspec
 
 from galaxy_contracts.engines import ENGINE_VERSIONS
 from galaxy_engine.client import EngineClient
-from galaxy_engine.drivers.driver import EngineDriver, EngineId, EngineSpec
-from galaxy_engine.failures import ConfigInvalid, EngineInvalid, Unhealthy
+from galaxy_engine.drivers.driver import EngineDriver, EngineId, EngineSpec, Observed
+from galaxy_engine.failures import ConfigInvalid, EngineFailure, EngineInvalid, Unhealthy
 from galaxy_engine.limits import CallTimes
 from galaxy_engine.messages import Describe
 from galaxy_engine.transport import Transport
 from galaxy_kernel.api import Context
 from galaxy_runtime.drivers import Drivers
 from galaxy_runtime.engines import queries
-from galaxy_runtime.engines.domain import EngineState
+from galaxy_runtime.engines.domain import LOG_TAIL, EngineState
 from galaxy_runtime.settings import RuntimeSettings
 
 GRACE = timedelta(seconds=10)
 """Between asking an engine to stop and killing it."""
 HEALTH_POLL = 0.05
 """Seconds between two questions to an engine that starts."""
+_RUNS_POLL = 0.5
+"""Seconds between two looks whether an engine that starts still runs."""
 
 
 class EngineHost:
@@ -97,17 +99,42 @@ class EngineHost:
             self._described[version_id] = known
         return known[1]
 
-    async def await_health(self, client: EngineClient) -> None:
-        """Return once the engine answers; raise Unhealthy when it does not within `start_timeout`."""
+    async def find(self, game_id: UUID, generation: int) -> Observed | None:
+        """Return what is there of a game's engine of a generation."""
+        seen = await (await self.driver()).observe(game_id)
+        return next((each for each in seen if each.id.generation == generation), None)
+
+    async def log(self, handle: str) -> str:
+        """Return the end of what an engine wrote, or why it is not known."""
+        try:
+            return await (await self.driver()).logs(handle, LOG_TAIL)
+        except EngineFailure as failure:
+            return f"(no output: {failure})"
+
+    async def await_health(self, client: EngineClient, game_id: UUID, generation: int) -> None:
+        """Return once an engine answers; raise Unhealthy when it does not within `start_timeout`, or has ended."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._context.settings.start_timeout.total_seconds()
+        look_at = loop.time() + _RUNS_POLL
         while True:
             try:
                 return await client.health()
             except Unhealthy:
                 if loop.time() >= until:
                     raise
+                if loop.time() >= look_at:
+                    look_at += _RUNS_POLL
+                    if await self._ended(game_id, generation):
+                        raise
             await asyncio.sleep(HEALTH_POLL)
+
+    async def _ended(self, game_id: UUID, generation: int) -> bool:
+        """Whether an engine is known not to run."""
+        try:
+            seen = await self.find(game_id, generation)
+        except EngineFailure:
+            return False
+        return seen is None or seen.state != "running"
 
     async def examine(self, client: EngineClient, version_id: UUID) -> Describe:
         """Return what an engine says of itself. Raise ConfigInvalid where that is not what its version is known for."""

@@ -27,7 +27,7 @@ _HEALTH_CHECKS = 16
 _WATCH = 240.0
 """Seconds that one subscription to the host's hints lasts: streams stop in silence, too."""
 _WATCH_AGAIN = 1.0
-"""Seconds between the end of a subscription and the next one."""
+"""Seconds between the end of a subscription and the next one, and until that one hears everything."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -71,9 +71,10 @@ class EnginePasses:
     async def watch(self) -> None:
         """Look at games that the host gives hints of, until cancelled. A subscription that ends is made again.
 
-        What a stream has missed meanwhile is found by a full pass.
+        What a stream has missed meanwhile is found by a full pass: at once, and again when the next one has begun.
         """
         while True:
+            begun = asyncio.get_running_loop().call_later(_WATCH_AGAIN, self._context.wakeups.wake, RECONCILE_WORKER)
             try:
                 driver = await self._host.driver()
                 async with asyncio.timeout(_WATCH):
@@ -83,6 +84,8 @@ class EnginePasses:
                 pass
             except Exception as error:  # such as the database's: it comes back
                 self._context.log.warning("engine_hints_interrupted", error=type(error).__name__)
+            finally:
+                begun.cancel()
             self._context.wakeups.wake(RECONCILE_WORKER)
             await asyncio.sleep(_WATCH_AGAIN)
 

@@ -96,6 +96,13 @@ class EngineService:
             return failure
         return OutOfMemory(f"the engine of game {game_id} used more memory than its limit", str(failure))
 
+    async def log(self, game_id: UUID, generation: int) -> str:
+        """Return the end of what an engine wrote; see the protocol."""
+        with suppress(EngineFailure):
+            if (seen := await self._host.find(game_id, generation)) is not None:
+                return await self._host.log(seen.handle)
+        return ""
+
     async def wake(self, game_ids: Sequence[UUID]) -> None:
         """Have engines started in the background; see the protocol."""
         for game_id in game_ids:
@@ -112,25 +119,29 @@ class EngineService:
     @asynccontextmanager
     async def replacing(self, game_id: UUID, *, version_id: UUID, image: str) -> AsyncIterator["NewEngine"]:
         """Make an engine beside a game's own; see the protocol."""
-        driver = await self._host.driver()
         async with self._leases.hold(game_id, wake=True) as held:
             await self._actions.reserve(held)
-            generation = held.state.generation_issued + 1
-            await held.note(generation_issued=generation)
+            await held.note(generation_issued=held.state.generation_issued + 1)
             try:
-                prepared = await driver.prepare(image, self._host.drivers.pull_policy)
-                spec = await self._host.spec(held.state, generation, prepared.digest or prepared.image)
-                seen = await driver.launch(spec)
-                if seen.state != "running" or seen.address is None:
-                    raise StartFailed(f"the engine {spec.id.name} ended at once", seen.detail)
-                client = self._host.client(seen.address, game_id, generation)
-                await self._host.await_health(client)
-                described = await self._host.examine(client, version_id)
-                engine = Engine(client, described, generation, version_id)
-                yield NewEngine(held, engine, seen.handle, seen.address)
+                yield await self._beside(held, version_id, image)
+            except EngineFailure as failure:
+                raise await self._actions.explained(held, failure, image) from None
             finally:
                 with suppress(EngineFailure, LeaseLostError, Problem):  # else whoever looks next removes it
                     await asyncio.shield(self._actions.converge(held))
+
+    async def _beside(self, held: Held, version_id: UUID, image: str) -> "NewEngine":
+        """Make an engine of the generation that was issued last; return it healthy."""
+        driver, game_id, generation = await self._host.driver(), held.state.game_id, held.state.generation_issued
+        prepared = await driver.prepare(image, self._host.drivers.pull_policy)
+        spec = await self._host.spec(held.state, generation, prepared.digest or prepared.image)
+        seen = await driver.launch(spec)
+        if seen.state != "running" or seen.address is None:
+            raise StartFailed(f"the engine {spec.id.name} ended at once", seen.detail)
+        client = self._host.client(seen.address, game_id, generation)
+        await self._host.await_health(client, game_id, generation)
+        described = await self._host.examine(client, version_id)
+        return NewEngine(held, Engine(client, described, generation, version_id), seen.handle, seen.address)
 
     async def note_used(self) -> None:
         """Write which engines were used since the last time."""
@@ -192,9 +203,7 @@ class EngineService:
 
         By what is left of it, or else by its game's record, where the end is noted before anything is removed.
         """
-        driver = await self._host.driver()
-        seen = next((each for each in await driver.observe(game_id) if each.id.generation == generation), None)
-        if seen is None:
+        if (seen := await self._host.find(game_id, generation)) is None:
             async with self._context.database.reading() as connection:
                 state = await queries.find_state(connection, game_id)
             return state is not None and state.oom_generation == generation

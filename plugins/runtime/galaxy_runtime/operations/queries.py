@@ -189,6 +189,12 @@ async def find_version(connection: Connection, game_id: UUID) -> UUID | None:
     return version
 
 
+async def find_crashes(connection: Connection, game_id: UUID) -> int:
+    """Return how often in a row a game's engine has ended, or could not be started."""
+    crashes: int = (await connection.execute(select(_r.crashes).where(_r.game_id == game_id))).scalar_one()
+    return crashes
+
+
 async def list_records(
     connection: Connection, paging: Paging, *, status: str | None, wanted: str | None, ended: bool | None
 ) -> tuple[Sequence[Row[Any]], int]:
@@ -215,6 +221,19 @@ async def list_operations(connection: Connection, game_id: UUID, paging: Paging)
     return await fetch_page(connection, statement.order_by(_log.started_at.desc(), _log.id.desc()), paging)
 
 
+async def list_turns(connection: Connection, game_id: UUID, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
+    """Return one page of a game's positions, the newest first, and how many there are."""
+    statement = select(*_TURN_SHOWN).where(_t.game_id == game_id, _t.superseded_at.is_(None))
+    return await fetch_page(connection, statement.order_by(_t.turn.desc()), paging)
+
+
+_TURN_SHOWN = (
+    *(_t[name] for name in ("turn", "trigger", "due_at", "claimed_at", "made_at", "duration_ms", "phase", "awaiting")),
+    *(_t[name] for name in ("absent", "vacant", "eliminated", "finished", "missed_ticks")),
+    func.encode(_t.state_digest, "hex").label("state_digest"),
+    func.encode(_t.orders_digest, "hex").label("orders_digest"),
+    *(_t[name] for name in ("engine_version_id", "generation", "request_id")),
+)
 _HIDDEN = {"seed", "options", "policy_options", "engine_lease", "order_lease", "turn_lease", "remaining", "schedule"}
 _SHOWN = tuple(column for column in runtime_records.c if column.name not in _HIDDEN)
 

@@ -14,8 +14,7 @@ from sqlalchemy import select
 
 from galaxy_contracts.engines import ENGINE_VERSIONS, EngineVersion
 from galaxy_engine.failures import ConfigInvalid, EngineFailure
-from galaxy_kernel.api import Cache, Connection, Context, LeaseLostError
-from galaxy_runtime.caches import Record
+from galaxy_kernel.api import Connection, Context, LeaseLostError
 from galaxy_runtime.domain import seats_from
 from galaxy_runtime.engines.domain import Engine, Engines, Replacement
 from galaxy_runtime.operations import queries
@@ -32,8 +31,8 @@ _TURN_LOOK = 0.2
 class Replacements:
     """Replaces the engines of games."""
 
-    def __init__(self, context: Context[RuntimeSettings], cache: Cache[Any, Record], engines: Engines) -> None:
-        self._context, self._cache, self._engines = context, cache, engines
+    def __init__(self, context: Context[RuntimeSettings], engines: Engines) -> None:
+        self._context, self._engines = context, engines
 
     async def replace(self, claim: Claim, version: EngineVersion) -> None:
         """Put a game on a new engine of a version, and end the operation. Raise the failure that prevents it."""
@@ -52,8 +51,8 @@ class Replacements:
             await lock(connection, [claim.game_id])
             if await queries.turn_runs(connection, claim.game_id):
                 return False
-            await new.switch(connection)
             await self._finish(connection, claim, version, new.engine, result)
+            await new.switch(connection)
             return True
 
     async def _finish(
@@ -64,12 +63,11 @@ class Replacements:
         engine: Engine,
         result: Mapping[str, Any] | None,
     ) -> None:
-        values = {"engine_version_id": version.id, "image": version.image, "digest": version.digest}
-        record = await change(connection, claim.game_id, values)
+        values = {"engine_version_id": version.id, "image": version.image, "digest": version.digest, "wanted": "up"}
+        await change(connection, claim.game_id, values)
         ended = {"outcome": "succeeded", "step": "done", "generation": engine.generation, "result": result}
         if not await queries.finish(connection, claim, **ended):
             raise LeaseLostError(f"operation {claim.id} is in other hands")
-        await self._cache.put(connection, record)
 
     async def _load(self, game_id: UUID, engine: Engine) -> None:
         async with self._context.database.reading() as connection:

@@ -98,6 +98,37 @@ class OperationEntry(Model):
     request_id: str
 
 
+class GameTurn(Model):
+    """A position of a game, and the run that made it: what another run of the turn is compared with."""
+
+    turn: int
+    trigger: Literal["start", "scheduled", "forced", "final"]
+    due_at: Timestamp | None
+    claimed_at: Timestamp | None
+    """When the attempt that made it began."""
+    made_at: Timestamp
+    duration_ms: int | None
+    """How long the engine took."""
+    phase: str | None
+    awaiting: Sequence[int]
+    absent: Sequence[int]
+    """Seats that sent nothing, as the engine was told."""
+    vacant: Sequence[int]
+    """Those of them that nobody plays."""
+    eliminated: Sequence[int]
+    finished: bool
+    missed_ticks: int
+    """Ticks of the schedule that were passed over, since the turn ran late."""
+    state_digest: str
+    """SHA-256 of the engine's state."""
+    orders_digest: str | None
+    """SHA-256 of the sets of orders that it was made from."""
+    engine_version_id: UUID
+    generation: int
+    """The engine's."""
+    request_id: str
+
+
 class Accepted(Model):
     """An operation that was recorded, and is carried out after the answer."""
 
@@ -146,6 +177,12 @@ def _reading(service: OperationService) -> Sequence[Route]:
         shown = [OperationEntry.model_validate(dict(row._mapping), extra="ignore") for row in rows]
         return query.page_of(shown, total)
 
+    async def list_turns(game_id: UUID, query: Paging) -> Page[GameTurn]:
+        """Its positions, the newest first, with what shows whether a turn comes to the same again."""
+        rows, total = await service.list_turns(game_id, query)
+        shown = [GameTurn.model_validate(dict(row._mapping), extra="ignore") for row in rows]
+        return query.page_of(shown, total)
+
     admin = Access.ADMIN
     return (
         Route("GET", _PATH, list_games, "runtime.list", "List games on their engines.", admin),
@@ -156,6 +193,15 @@ def _reading(service: OperationService) -> Sequence[Route]:
             list_operations,
             name="runtime.list_operations",
             summary="List a game's operations.",
+            access=admin,
+            errors=(_MISSING,),
+        ),
+        Route(
+            "GET",
+            f"{_ONE}/turns",
+            list_turns,
+            name="runtime.list_turns",
+            summary="List a game's turns as they ran.",
             access=admin,
             errors=(_MISSING,),
         ),
@@ -210,6 +256,20 @@ def _operating(service: OperationService) -> Sequence[Route]:
         route("start", start, "Start a game's engine.", "409 game_not_started"),
         route("stop", stop, "Stop a game's engine until it is started."),
         route("restart", restart, "Replace a game's engine by a new one.", "409 game_not_started"),
-        route("patch", patch, "Move a game to a higher patch of its version.", "409 patch_refused"),
-        route("force-next-turn", force_next_turn, "Run a game's turn now.", f"409 {TURN_RUNNING}"),
+        route(
+            "patch",
+            patch,
+            "Move a game to a higher patch of its version.",
+            "409 game_not_started",
+            "409 patch_refused",
+            "422 engine_version_unknown",
+        ),
+        route(
+            "force-next-turn",
+            force_next_turn,
+            "Run a game's turn now.",
+            "409 game_not_started",
+            "409 game_not_running",
+            f"409 {TURN_RUNNING}",
+        ),
     )

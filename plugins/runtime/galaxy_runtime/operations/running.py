@@ -122,7 +122,7 @@ class OperationRunner:
         async with self._context.database.reading() as connection:
             game = await queries.find_new_game(connection, claim.game_id)
         if claim.operation is Operation.START and game is not None:
-            await self._beginnings.fail(claim, failure, None)
+            await self._beginnings.fail(claim, game, failure, None)
         else:
             await self._finish(claim, outcome="failed", error_code=failure.code, error=failure.message)
 
@@ -150,33 +150,43 @@ class OperationRunner:
             try:
                 await self._beginnings.begin(claim, game, engine)
             except EngineFailure as failure:
-                raise await self._engines.cause(claim.game_id, engine.generation, failure) from None
+                raise await self._explained(claim, engine, failure) from None
         except EngineFailure as failure:
             told = Failure(failure.code, str(failure)[:2000])
             if game is None:
                 values = {"error_code": told.code, "error": told.message, "log_tail": failure.detail or None}
                 await self._finish(claim, outcome="failed", **values)
             else:
-                await self._beginnings.fail(claim, told, failure.detail or None)
+                await self._beginnings.fail(claim, game, told, failure.detail or None)
             return "failed"
         return "succeeded"
 
+    async def _explained(self, claim: Claim, engine: Engine, failure: EngineFailure) -> EngineFailure:
+        """Return what is behind an engine's failure, with what it wrote."""
+        cause = await self._engines.cause(claim.game_id, engine.generation, failure)
+        log = await self._engines.log(claim.game_id, engine.generation)
+        cause.detail = "\n".join(part for part in (cause.detail, log) if part)
+        return cause
+
     async def _engine(self, claim: Claim) -> Engine:
         """Return the game's engine, however long it takes. Raise the failure that will not pass."""
-        failures = 0
         while True:
             try:
                 return await self._engines.open(claim.game_id, _PATIENCE)
             except HostUnreachable:
                 pass
-            except EngineFailure as failure:
-                failures += 1
-                if failure.code not in TRANSIENT or failures >= MOST_STARTS:
+            except EngineFailure as failure:  # of now, or noted: it is tried again after its back-off
+                if failure.code not in TRANSIENT or await self._failures(claim) >= MOST_STARTS:
                     raise
             except Problem as problem:
                 if problem.code == ENGINE_STOPPED or (problem.status == 404 and await self._ended_game(claim)):
                     raise LeaseLostError(f"game {claim.game_id} wants no engine any more") from problem
             await asyncio.sleep(_AGAIN)
+
+    async def _failures(self, claim: Claim) -> int:
+        """Return how often in a row the game's engine could not be started, or ended."""
+        async with self._context.database.reading() as connection:
+            return await queries.find_crashes(connection, claim.game_id)
 
     async def _ended_game(self, claim: Claim) -> bool:
         """Return whether the game has ended: memory may not know yet that it was begun."""

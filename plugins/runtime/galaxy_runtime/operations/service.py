@@ -24,11 +24,11 @@ from galaxy_runtime.records.service import OPERATION_WORKER, RECONCILE_WORKER, T
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
 
-_WANTED: Mapping[bool, Mapping[str, Any]] = {
-    True: {"wanted": "down"},
-    False: {"wanted": "up", "crashes": 0, "not_before": None},
+_WANTED: Mapping[Operation, Mapping[str, Any]] = {
+    Operation.STOP: {"wanted": "down"},
+    Operation.START: {"wanted": "up", "crashes": 0, "not_before": None},
 }
-"""Columns of a record whose engine is to be stopped, or not."""
+"""Columns of a record whose engine is to be stopped, or started. A replaced one is wanted with the switch."""
 
 
 class OperationService:
@@ -82,8 +82,9 @@ class OperationService:
                 await self._table.owner.start_failed(connection, game_id, stopped)
         given = await self._patch_input(connection, game_id, to_version) if operation is Operation.PATCH else {}
         made = await self._insert(connection, game_id, operation, actor, given)
-        await self._cache.put(connection, await change(connection, game_id, _WANTED[operation is Operation.STOP]))
-        self._context.wakeups.after_commit(connection, RECONCILE_WORKER)
+        if operation in _WANTED:
+            await self._cache.put(connection, await change(connection, game_id, _WANTED[operation]))
+            self._context.wakeups.after_commit(connection, RECONCILE_WORKER)
         return made
 
     async def request(
@@ -113,9 +114,15 @@ class OperationService:
         async with self._context.database.reading() as connection:
             return await queries.list_operations(connection, game_id, paging)
 
+    async def list_turns(self, game_id: UUID, paging: Paging) -> tuple[Sequence[Row[Any]], int]:
+        """Return one page of a game's positions, and how many there are. Raise the problem 404."""
+        await self.show(game_id)
+        async with self._context.database.reading() as connection:
+            return await queries.list_turns(connection, game_id, paging)
+
     async def _force(self, connection: Connection, clock: ClockState, actor: Actor) -> UUID:
         """Have the turn run now; the operation ends with the turn's commit."""
-        if clock.begun:
+        if clock.begun or clock.due:
             raise turn_running()
         if not clock.playing:
             raise conflict("game_not_running", "The game's clock does not run.")

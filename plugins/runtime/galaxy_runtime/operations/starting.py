@@ -18,6 +18,7 @@ from galaxy_kernel.api import Cache, Connection, Context, LeaseLostError
 from galaxy_runtime.caches import Record
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.engines.domain import Engine
+from galaxy_runtime.notices import Notices
 from galaxy_runtime.operations import queries
 from galaxy_runtime.operations.domain import Claim, NewGame
 from galaxy_runtime.records.domain import remind_at
@@ -39,8 +40,10 @@ class Beginnings:
         cache: Cache[Any, Record],
         time: DatabaseTime,
         table: ObservingTable,
+        notices: Notices,
     ) -> None:
-        self._context, self._cache, self._time, self._table = context, cache, time, table
+        self._context, self._cache, self._time = context, cache, time
+        self._table, self._notices = table, notices
 
     async def begin(self, claim: Claim, game: NewGame, engine: Engine) -> None:
         """Make position 0 and commit it with the operation's end. Raise the engine's failure, or LeaseLostError."""
@@ -65,8 +68,8 @@ class Beginnings:
         async with self._context.database.transaction() as connection:
             await self._commit(connection, claim, made)
 
-    async def fail(self, claim: Claim, failure: Failure, log: str | None) -> None:
-        """End the operation without a first position: the engine goes, and the game's owner is told."""
+    async def fail(self, claim: Claim, game: NewGame, failure: Failure, log: str | None) -> None:
+        """End the operation without a first position: the engine goes, and the game's owner and operators are told."""
         async with self._context.database.transaction() as connection:
             clock = await lock_clock(connection, claim.game_id, self._time)
             values = {"outcome": "failed", "error_code": failure.code, "error": failure.message, "log_tail": log}
@@ -74,6 +77,9 @@ class Beginnings:
                 return
             await self._cache.put(connection, await change(connection, claim.game_id, {"wanted": "down"}))
             await self._table.owner.start_failed(connection, claim.game_id, failure)
+            await self._notices.tell(
+                connection, failure, game_id=claim.game_id, image=game.image, turn=None, now=clock.now
+            )
             self._context.wakeups.after_commit(connection, RECONCILE_WORKER)
 
     async def _commit(self, connection: Connection, claim: Claim, made: NewPosition) -> None:

@@ -8,8 +8,7 @@ set.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
 
@@ -17,7 +16,7 @@ import msgspec
 from msgspec import Raw
 
 from galaxy_contracts.runtime import Question, Receipt, StoredOrders, Submission
-from galaxy_engine.failures import EngineFailure, EngineRefused, EngineTimeout
+from galaxy_engine.failures import EngineError, EngineFailure, EngineRefused, EngineTimeout
 from galaxy_engine.messages import Options, Orders, Verdict
 from galaxy_kernel.api import Cache, Connection, Context, KeyedLocks, Problem, conflict, invalid, not_found, request_id
 from galaxy_runtime.caches import Record
@@ -78,24 +77,28 @@ class OrderService:
             raise invalid("orders", f"is not a set of orders: {error}") from None
         encoded(orders.orders)
         await self._check_open(game_id, orders.turn, seat)
-        async with self._engine(game_id) as engine:
-            if not engine.describe.can("validate"):
-                raise conflict("validate_unsupported", "This engine does not judge orders before they are sent.")
-        return msgspec.json.encode(await self._judge(game_id, seat, orders))
+        return msgspec.json.encode(await self._judge(game_id, seat, orders, keep=False))
 
-    async def _judge(self, game_id: UUID, seat: int, orders: Orders) -> Verdict:
-        async with self._engine(game_id) as engine:
+    async def _judge(self, game_id: UUID, seat: int, orders: Orders, *, keep: bool = True) -> Verdict:
+        """Return the engine's verdict. `keep`: an engine that cannot judge otherwise may have the set."""
+
+        async def judge(engine: Engine) -> Verdict:
             if not engine.describe.can("validate"):
+                if not keep:
+                    raise conflict("validate_unsupported", "This engine does not judge orders before they are sent.")
                 return await self._loaded(game_id, orders.turn, engine, lambda: engine.client.order(seat, orders))
             try:
                 return await engine.client.validate(seat, orders)
             except EngineRefused:  # it holds another turn, or nothing
                 return await self._loaded(game_id, orders.turn, engine, lambda: engine.client.validate(seat, orders))
 
+        return await self._ask(game_id, judge)
+
     async def _options(self, game_id: UUID, seat: int) -> Options:
         turn = (await self._open_turn(game_id)).turn
         await self._check_open(game_id, turn, seat)
-        async with self._engine(game_id) as engine:
+
+        async def find(engine: Engine) -> Options:
             if not engine.describe.can("options"):
                 raise conflict("options_unsupported", "This engine does not list the orders that are possible.")
             try:
@@ -106,15 +109,34 @@ class OrderService:
                 pass
             return await self._loaded(game_id, turn, engine, lambda: engine.client.options(seat))
 
-    @asynccontextmanager
-    async def _engine(self, game_id: UUID) -> AsyncIterator[Engine]:
-        """Have the game's engine in the block, whose failures become problems; a broken call makes it suspect."""
+        return await self._ask(game_id, find)
+
+    async def _ask(self, game_id: UUID, question: Callable[[Engine], Awaitable[T]]) -> T:
+        """Return what the game's engine answers. Its failures become problems.
+
+        It is asked again where a call broke off, once it was looked at: memory may have known one that is gone. One
+        that took too long is not.
+        """
         try:
-            yield await self._engines.open(game_id, PATIENCE)
+            engine = await self._engines.open(game_id, PATIENCE)
+            try:
+                return await self._watched(game_id, question(engine))
+            except EngineRefused:
+                raise
+            except EngineError:
+                engine = await self._engines.open(game_id, PATIENCE)
+                return await self._watched(game_id, question(engine))
+        except EngineFailure as failure:
+            raise engine_failed(failure) from failure
+
+    async def _watched(self, game_id: UUID, answer: Awaitable[T]) -> T:
+        """Return an engine's answer; a call that breaks off makes the engine suspect."""
+        try:
+            return await answer
         except EngineFailure as failure:
             if broke_off(failure):
                 self._engines.suspect(game_id)
-            raise engine_failed(failure) from failure
+            raise
 
     async def _loaded(self, game_id: UUID, turn: int, engine: Engine, call: Callable[[], Awaitable[T]]) -> T:
         """Load the current position into an engine and call it, while nobody else does and no turn runs."""

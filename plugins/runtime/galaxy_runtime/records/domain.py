@@ -7,9 +7,10 @@ from uuid import UUID
 
 import msgspec
 
+from galaxy_contracts.runtime import Trigger
 from galaxy_contracts.schedules import Schedule
 from galaxy_runtime.domain import Seats
-from galaxy_runtime.schedules import next_tick
+from galaxy_runtime.schedules import is_tick, next_tick
 
 SHORTEST_REMINDED = timedelta(hours=3)
 """Nobody is reminded of a turn that is shorter."""
@@ -34,8 +35,16 @@ class ClockState(msgspec.Struct, frozen=True, kw_only=True):
     next_turn_at: datetime | None
     due_at: datetime | None
     tick_at: datetime | None
+    trigger: str
+    skip_next: bool
     remaining: timedelta | None
     made_at: datetime | None
+
+    @property
+    def due(self) -> bool:
+        """Whether the turn's time has come, though nobody has claimed it yet; a tick that is skipped runs no turn."""
+        skipped = self.skip_next and self.trigger == Trigger.SCHEDULED
+        return self.next_turn_at is not None and self.next_turn_at <= self.now and not skipped
 
     @property
     def begun(self) -> bool:
@@ -61,10 +70,15 @@ def remind_at(since: datetime, tick: datetime) -> datetime | None:
 
 
 def suspended(clock: ClockState) -> Mapping[str, Any]:
-    """Return the columns of a clock that stops. A turn that has begun is finished first."""
+    """Return the columns of a clock that stops. A turn that has begun is finished first.
+
+    What is left of an interval is kept; of a cron expression the tick that people were told, as the anchor.
+    """
     if clock.begun:
         return {"remaining": timedelta(0)}
-    left = None if clock.tick_at is None else max(clock.tick_at - clock.now, timedelta(0))
+    anchor, tick = clock.anchor, clock.tick_at
+    if clock.trigger == Trigger.FORCED:  # it does not run now, and replaces no tick
+        tick = next_tick(clock.schedule, anchor=anchor or clock.now, now=clock.now, due=None, made_at=None).at
     return {
         "playing": False,
         "next_turn_at": None,
@@ -73,14 +87,17 @@ def suspended(clock: ClockState) -> Mapping[str, Any]:
         "skip_next": False,
         "trigger": "scheduled",
         "final_seat": None,
-        "remaining": left,
+        "remaining": None if tick is None else max(tick - clock.now, timedelta(0)),
+        "anchor": anchor if clock.schedule.cron is None else tick,
     }
 
 
 def resumed(clock: ClockState) -> Mapping[str, Any]:
-    """Return the columns of a clock that goes on: an interval has what was left of it, cron its next tick.
+    """Return the columns of a clock that goes on: an interval has what was left of it.
 
-    A game that runs when all orders are final runs at once if they are.
+    A cron expression has the tick that people were told before, where that is still to come, or else its next one. A
+    game that runs when all orders are final runs at once if they are. Failures of turns and crashes of the engine are
+    counted afresh.
     """
     if clock.begun:
         return {"remaining": None}
@@ -89,7 +106,9 @@ def resumed(clock: ClockState) -> Mapping[str, Any]:
         anchor = tick - clock.schedule.interval
     else:
         anchor = clock.anchor or clock.now
-        tick = next_tick(clock.schedule, anchor=anchor, now=clock.now, due=None, made_at=clock.made_at).at
+        following = next_tick(clock.schedule, anchor=anchor, now=clock.now, due=None, made_at=clock.made_at).at
+        tick = max(anchor, following)
+        anchor = clock.now if is_tick(clock.schedule, anchor, tick) else tick
     runs = {"next_turn_at": clock.now, "trigger": "final"} if clock.all_final else {"next_turn_at": tick}
     return {
         "playing": True,
@@ -99,6 +118,8 @@ def resumed(clock: ClockState) -> Mapping[str, Any]:
         "remaining": None,
         "turn_attempts": 0,
         "turn_failure": None,
+        "crashes": 0,
+        "not_before": None,
         **runs,
     }
 

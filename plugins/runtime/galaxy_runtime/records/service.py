@@ -63,7 +63,7 @@ class RecordService:
     async def postpone(self, connection: Connection, game_id: UUID, until: datetime) -> datetime:
         """Move the next turn later; see the contract."""
         clock = await self._clock(connection, game_id)
-        if clock.begun:
+        if clock.begun or clock.due:
             raise turn_running()
         if not clock.playing or clock.tick_at is None or until <= clock.tick_at:
             raise invalid("until", "must be later than the next turn")

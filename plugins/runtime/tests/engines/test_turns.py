@@ -9,11 +9,12 @@ import msgspec
 import pytest
 from aiohttp import web
 from engine_doubles import DoubleEngine
-from turn_play import LONG, made, pass_time, record, shows
+from turn_play import LONG, made, pass_time, record, shows, state
 
-from galaxy_contracts.runtime import Operation
+from galaxy_contracts.runtime import Operation, Submission
 from galaxy_engine.drivers.driver import EngineId
 from galaxy_engine.failures import EngineError, EngineInvalid, OutOfMemory
+from galaxy_kernel.api import new_id
 
 SOON = timedelta(seconds=10)
 
@@ -108,6 +109,44 @@ async def test_a_stop_waits_for_the_turn(world: Any) -> None:
     await made(world, game, 1)
     assert (await world.finished(stop)).outcome == "succeeded"
     assert (_generations(world, game), await record(world, game, "turn_lease")) == ([], 1)
+
+
+async def test_a_replacement_waits_for_the_turn(world: Any) -> None:
+    """A turn that runs ends on the engine it began on, at its first attempt; the next one runs on the new engine."""
+    slow, game = Slow(world), await world.playing()
+    pass_time(world, LONG)
+    await asyncio.wait_for(slow.begun.wait(), 10)
+    world.host.make = lambda spec: DoubleEngine()
+    restart = await world.operate(game, Operation.RESTART)
+    await world.until(lambda: "state" in world.host.engine_of(game).calls)
+    assert _generations(world, game) == [1, 2]
+    assert await record(world, game, "generation") == 1
+    slow.gate.set()
+    await made(world, game, 1)
+    assert (await world.finished(restart)).outcome == "succeeded"
+    pass_time(world, LONG)
+    await made(world, game, 2)
+    assert await world.rows("SELECT turn, generation FROM runtime_turns WHERE turn > 0 ORDER BY turn") == [
+        (1, 1),
+        (2, 2),
+    ]
+    assert await record(world, game, "turn_lease") == 2
+    await world.plugin._engines.settle(game)
+    assert _generations(world, game) == [2]
+
+
+async def test_an_engine_killed_between_orders_and_turn_loses_none(world: Any) -> None:
+    """The turn has every accepted set, the last one too, on an engine of the next generation."""
+    game = await world.playing()
+    for number in (1, 2):
+        orders = (msgspec.Raw(msgspec.json.encode({"go": number})),)
+        for seat in (1, 2):
+            await world.runtime.put_orders(game, seat, Submission(turn=0, orders=orders, account_id=new_id()))
+    await world.host.kill(game)
+    pass_time(world, LONG)
+    await made(world, game, 1)
+    assert (await state(world, game))["log"][-1]["orders"] == {"1": [{"go": 2}], "2": [{"go": 2}]}
+    assert await world.rows("SELECT generation FROM runtime_turns WHERE turn = 1") == [(2,)]
 
 
 async def test_a_turn_that_is_claimed_again_knows_its_engine(world: Any) -> None:

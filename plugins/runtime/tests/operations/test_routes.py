@@ -16,8 +16,15 @@ async def test_operators_see_games_and_operations(world: Any) -> None:
     assert [(each["operation"], each["outcome"], each["actor_kind"]) for each in log["items"]] == [
         ("start", "succeeded", "owner")
     ]
+    status, turns = await world.ask("GET", f"/{launch.game_id}/turns")
+    (made,) = turns["items"]
+    assert (status, made["turn"], made["trigger"], made["missed_ticks"]) == (200, 0, "start", 0)
+    digests = await world.rows("SELECT encode(state_digest, 'hex'), orders_digest FROM runtime_turns")
+    assert [(made["state_digest"], made["orders_digest"])] == digests
+    assert not {"seed", "state", "public_report"} & set(made)
     missing = "01890a5d-ac96-774b-bcce-b302099a8057"
-    assert (await world.ask("GET", f"/{missing}"))[0] == 404
+    for path in ("", "/operations", "/turns"):
+        assert (await world.ask("GET", f"/{missing}{path}"))[0] == 404
     assert (await world.ask("POST", f"/{missing}/stop"))[0] == 404
 
 

@@ -1,6 +1,7 @@
 """Operations come to exactly one end, whoever works at them and whatever happens meanwhile."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,28 +9,20 @@ import msgspec
 import pytest
 from aiohttp import web
 from engine_doubles import DoubleEngine
+from operation_play import started, whole_record
+from sqlalchemy import text
 
-from galaxy_contracts.runtime import Operation, SeatPlayer
-from galaxy_engine.failures import HostUnreachable, ImageNotFound
+from galaxy_contracts.runtime import Actor, ActorKind, Operation, SeatPlayer
+from galaxy_engine.failures import HostUnreachable, ImageNotFound, PullFailed
 from galaxy_kernel.api import Problem
-
-
-async def _record(world: Any, game: UUID) -> Any:
-    return (await world.execute("SELECT * FROM runtime_records WHERE game_id = :id", id=game)).one()
-
-
-async def _started(world: Any, **fields: Any) -> UUID:
-    launch = world.a_launch(**fields)
-    row = await world.finished(await world.launch(launch))
-    assert (row.outcome, row.error) == ("succeeded", None)
-    game: UUID = launch.game_id
-    return game
+from galaxy_runtime.engines import domain
+from galaxy_runtime.operations import running
 
 
 async def test_a_game_is_started(world: Any) -> None:
     """A launch comes to position 0, a running clock and what its owner is told, with the operation's end."""
-    game = await _started(world, seats=3)
-    record = await _record(world, game)
+    game = await started(world, seats=3)
+    record = await whole_record(world, game)
     assert (record.playing, record.turn, record.awaiting, record.status) == (True, 0, [1, 2, 3], "healthy")
     assert record.next_turn_at == record.tick_at
     made = world.table.made[0]
@@ -66,13 +59,35 @@ async def test_a_start_that_fails_can_be_tried_again(world: Any) -> None:
     row = await world.finished(await world.launch(launch))
     assert (row.outcome, row.error_code) == ("failed", "image_not_found")
     assert [(game, failure.code) for game, failure in world.table.failed] == [(launch.game_id, "image_not_found")]
-    before = await _record(world, launch.game_id)
+    assert [intent.kind for intent in world.fakes.notifications.intents] == ["runtime.image_pull_failed"]
+    before = await whole_record(world, launch.game_id)
     assert (before.wanted, before.playing) == ("down", False)
     missing = False
     assert (await world.finished(await world.launch(launch))).outcome == "succeeded"
-    after = await _record(world, launch.game_id)
+    after = await whole_record(world, launch.game_id)
     assert bytes(after.seed) == bytes(before.seed)
     assert after.generation > before.generation
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+async def test_a_start_is_tried_three_times(world: Any, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+    """What may pass is tried again after each back-off, however often it is looked at meanwhile."""
+    monkeypatch.setattr(domain, "BACKOFF", (timedelta(0), timedelta(milliseconds=200)))
+    monkeypatch.setattr(running, "_AGAIN", 0.02)
+    await world.plugin._host.driver()
+    pulls = 0
+
+    async def hook(call: str) -> None:
+        nonlocal pulls
+        pulls += call == "prepare"
+        if call == "prepare" and pulls <= failures:
+            raise PullFailed("the registry is away")
+
+    world.host.hook = hook
+    row = await world.finished(await world.launch(world.a_launch()))
+    failed = failures == 3
+    assert (row.outcome, row.error_code) == (("failed", "pull_failed") if failed else ("succeeded", None))
+    assert pulls == 3
 
 
 @pytest.mark.parametrize("seats", [9])
@@ -81,6 +96,7 @@ async def test_a_game_that_the_engine_cannot_play_is_refused(world: Any, seats: 
     row = await world.finished(await world.launch(world.a_launch(seats=seats)))
     assert (row.outcome, row.error_code) == ("failed", "config_invalid")
     assert "9 seats" in row.error
+    assert [intent.kind for intent in world.fakes.notifications.intents] == ["runtime.start_config_invalid"]
 
 
 async def test_an_unreachable_host_delays_a_start(world: Any) -> None:
@@ -122,16 +138,21 @@ async def test_an_engine_that_cannot_begin_fails_the_start(world: Any, broken: s
     world.host.make = make
     row = await world.finished(await world.launch(world.a_launch()))
     assert (row.outcome, row.error_code) == ("failed", "engine_error" if broken == "500" else "engine_invalid")
+    assert "the log of" in row.log_tail
+    assert [intent.kind for intent in world.fakes.notifications.intents] == ["runtime.container_start_failed"]
 
 
 async def test_one_operation_at_a_time(world: Any) -> None:
     """A second operation is refused, and names the first."""
-    game = await _started(world)
+    game = await started(world)
     await world.plugin._runner.close()
     first = await _insert(world, game)
     with pytest.raises(Problem, match=str(first)) as refused:
         await world.operate(game, Operation.RESTART)
     assert (refused.value.status, refused.value.code) == (409, "operation_in_progress")
+    with pytest.raises(Problem, match=str(first)):  # it is open for less than a minute
+        await world.operate(game, Operation.STOP, force=True)
+    assert (await whole_record(world, game)).wanted == "up"
 
 
 async def _insert(world: Any, game: UUID, age: str = "0 seconds") -> UUID:
@@ -148,7 +169,7 @@ async def _insert(world: Any, game: UUID, age: str = "0 seconds") -> UUID:
 
 async def test_a_stop_overtakes_what_hangs(world: Any) -> None:
     """By force, and after a minute, a stop supersedes an open operation."""
-    game = await _started(world)
+    game = await started(world)
     hanging = await _insert(world, game, "61 seconds")
     stop = await world.operate(game, Operation.STOP, force=True)
     assert (await world.finished(stop)).outcome == "succeeded"
@@ -159,60 +180,24 @@ async def test_a_stop_overtakes_what_hangs(world: Any) -> None:
     assert len(world.host.engines) == 1
 
 
-async def test_a_restart_loads_the_position_beside_the_old_engine(world: Any) -> None:
-    """The new engine has the position before the old one goes."""
-    game = await _started(world)
-    assert (await world.finished(await world.operate(game, Operation.RESTART))).outcome == "succeeded"
-    engine = world.host.engine_of(game)
-    assert (engine.state["turn"], len(world.host.engines)) == (0, 1)
-    assert (await _record(world, game)).generation == 2
-
-
-async def test_a_patch_moves_to_a_higher_patch(world: Any) -> None:
-    """The version changes with the switch; the log says whether the new engine agrees with the last turn."""
-    game = await _started(world)
-    to = world.fakes.versions.add("1.0.1", engine="double", image="double:2")
-    row = await world.finished(await world.operate(game, Operation.PATCH, to_version=to.id))
-    assert (row.outcome, row.input["to"], row.result) == ("succeeded", str(to.id), {"same_result": None})
-    record = await _record(world, game)
-    assert (record.engine_version_id, record.image) == (to.id, "double:2")
-
-
-@pytest.mark.parametrize("version", ["1.0.0", "1.1.0", "2.0.0"])
-async def test_another_version_is_no_patch(world: Any, version: str) -> None:
-    """Only a higher patch of the same engine, major and minor will do."""
-    game = await _started(world)
-    to = world.fakes.versions.add(version, engine="double")
+@pytest.mark.parametrize("trigger", ["scheduled", "forced", "final"])
+async def test_a_turn_that_is_due_is_not_forced(world: Any, trigger: str) -> None:
+    """It runs anyhow: forced as well, it would cost the tick after it."""
+    game = await started(world)
+    due = text("UPDATE runtime_records SET next_turn_at = now(), trigger = :trigger")
     with pytest.raises(Problem) as refused:
-        await world.operate(game, Operation.PATCH, to_version=to.id)
-    assert refused.value.code == "patch_refused"
-
-
-async def test_a_patch_that_does_not_start_is_rolled_back(world: Any) -> None:
-    """An engine that never becomes healthy changes nothing: the game has its old one."""
-    game = await _started(world)
-    to = world.fakes.versions.add("1.0.1", engine="double", image="double:2")
-
-    def make(spec: Any) -> DoubleEngine:
-        engine = DoubleEngine()
-        engine.described["engine"] = "another"
-        return engine
-
-    world.fakes.versions.change(to.id, describe={**DoubleEngine().described})
-    world.host.make = make
-    row = await world.finished(await world.operate(game, Operation.PATCH, to_version=to.id))
-    assert (row.outcome, row.error_code) == ("rolled_back", "config_invalid")
-    record = await _record(world, game)
-    assert (record.image, record.generation, record.status) == ("double:1", 1, "healthy")
-    assert [spec.id.generation for spec, _, _ in world.host.engines.values()] == [1]
+        async with world.database.transaction() as connection:  # in which nobody can claim it
+            await connection.execute(due, {"trigger": trigger})
+            await world.runtime.operate(connection, game, Operation.FORCE_NEXT_TURN, Actor(ActorKind.OPERATOR))
+    assert (refused.value.status, refused.value.code) == (409, "turn_running")
 
 
 async def test_a_forced_turn_leaves_the_schedule(world: Any) -> None:
     """The turn is due now, and the tick that was next will do nothing."""
-    game = await _started(world)
+    game = await started(world)
     tick = world.runtime.status(game).next_turn_at
     await world.operate(game, Operation.FORCE_NEXT_TURN)
-    record = await _record(world, game)
+    record = await whole_record(world, game)
     assert (record.skip_next, record.trigger, (record.tick_at - tick).days) == (True, "forced", 1)
 
 
@@ -285,7 +270,7 @@ async def test_names_and_machines_reach_the_engine(world: Any) -> None:
     launch = world.a_launch(seats=8)
     launch = msgspec.structs.replace(launch, seats=seats)
     assert (await world.finished(await world.launch(launch))).outcome == "succeeded"
-    assert (await _record(world, launch.game_id)).seats["2"] == {"name": "N" * 80, "machine": True}
+    assert (await whole_record(world, launch.game_id)).seats["2"] == {"name": "N" * 80, "machine": True}
 
 
 async def test_a_start_that_hangs_can_be_stopped_by_force(world: Any) -> None:

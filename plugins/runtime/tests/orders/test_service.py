@@ -170,9 +170,25 @@ async def test_a_broken_engine_accepts_nothing(world: Any, answer: str) -> None:
     else:
         world.host.engine_of(game).hook = hook
     problem = await _refused(world, game)
-    assert (problem.status, problem.code) == (503, "engine_invalid" if answer == "garbage" else "engine_error")
+    code = {"500": "engine_error", "garbage": "engine_invalid", "closed": "unhealthy"}[answer]
+    assert (problem.status, problem.code) == (503, code)
     assert (game in world.plugin._engines._suspected) == (answer != "garbage")
     assert await _stored(world, game) is None
+
+
+async def test_an_engine_that_is_gone_costs_a_player_nothing(world: Any) -> None:
+    """Memory knows an engine that another replica has removed: the next one is asked, and the set is accepted."""
+    game = await world.playing()
+    await world.plugin._engines.open(game, SOON)
+    known = world.plugin._cache.get(game)
+    await world.host.kill(game)
+    await world.plugin._engines.settle(game)
+    async with world.database.transaction() as connection:
+        await world.plugin._cache.put(connection, known)
+    world.plugin._engines._suspected.clear()
+    assert (await _put(world, game, 1, {"go": 1})).revision == 1
+    assert [spec.id.generation for spec, _, _ in world.host.engines.values()] == [2]
+    assert world.host.engine_of(game).calls.count("validate") == 2  # once more after it was loaded
 
 
 async def test_an_engine_that_woke_up_is_loaded_first(world: Any) -> None:

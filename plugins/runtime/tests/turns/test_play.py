@@ -1,15 +1,17 @@
 """Games are played over several turns, against an engine in this process and a real database."""
 
+import asyncio
 import hashlib
 import json
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from engine_doubles import DoubleEngine
 from turn_play import LONG, force, made, pass_time, record, send, shows, state, told, wake
 
-from galaxy_contracts.runtime import Launch, SeatPlayer, Trigger
+from galaxy_contracts.runtime import Launch, SeatPlayer, Submission, Trigger
 from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import new_id
 from galaxy_runtime.turns.domain import seed_of
@@ -122,8 +124,34 @@ async def test_a_game_that_runs_when_all_are_final_begins_its_interval_again(wor
     assert position.next_turn_at == at + timedelta(hours=4) and anchor == at
 
 
-async def test_fifty_games_whose_last_two_finals_come_at_once(make_world: Any) -> None:
-    """Each runs once, on two replicas."""
+async def test_the_last_two_finals_at_once_make_each_turn_run_once(make_world: Any) -> None:
+    """Whichever replicas they reach: no turn waits for its deadline, none runs twice, both sets are in it."""
+    world = await make_world()
+    other = await make_world(beside=world)
+    games = [await world.playing(run_when_final=True) for _ in range(10)]
+    for game in games:
+        await world.engines.open(game, LONG)
+
+    async def final(each: Any, game: UUID, seat: int, turn: int) -> None:
+        orders = (msgspec.Raw(msgspec.json.encode({"turn": turn})),)
+        await each.runtime.put_orders(game, seat, Submission(turn=turn, orders=orders, final=True, account_id=new_id()))
+
+    for turn in range(3):
+        await asyncio.gather(
+            *(final(each, game, seat, turn) for game in games for seat, each in ((1, world), (2, other)))
+        )
+        for game in games:
+            await shows(world, game, turn=turn + 1)
+    ran = await world.rows("SELECT turn, trigger, count(*) FROM runtime_turns WHERE turn > 0 GROUP BY 1, 2 ORDER BY 1")
+    assert ran == [(turn, "final", 10) for turn in (1, 2, 3)]
+    for game in games:
+        entries = (await state(world, game))["log"]
+        assert [entry["orders"] for entry in entries] == [{"1": [{"turn": n}], "2": [{"turn": n}]} for n in range(3)]
+        assert await record(world, game, "turn_lease") == 3
+
+
+async def test_fifty_games_that_are_due_at_once_run_once_each(make_world: Any) -> None:
+    """Whose last final sets have come, on two replicas."""
     world = await make_world()
     other = await make_world(beside=world)
     games = [await world.playing(run_when_final=True) for _ in range(50)]

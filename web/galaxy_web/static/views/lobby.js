@@ -16,7 +16,7 @@ export function lobby(root, game, refresh) {
     await refresh();
   };
   const leave = async () => {
-    await post(`${path}/leave`);
+    await post(`${path}/${enrolling ? "leave" : "resign"}`);
     go("");
   };
   const startable = enrolling ? game.enrolled >= game.min_players : game.state === "start_failed";
@@ -36,7 +36,7 @@ export function lobby(root, game, refresh) {
       game.owned && startable && button(t("Start the game"), act(() => post(`${path}/start`)), { id: "start", class: "button" }),
       game.owned && game.state === "enrolling" && button(t("Add a machine player"), act(() => post(`${path}/machines`, { count: 1 }))),
       game.owned && enrolling && machine && button(t("Remove the machine players"), act(() => remove(`${path}/machines`)), { class: "quiet" }),
-      inside && enrolling && button(t("Leave"), leave, { class: "quiet" }),
+      inside && (enrolling || game.state === "start_failed") && button(t("Leave"), leave, { class: "quiet" }),
       game.owned && game.state !== "starting" && game.state !== "cancelled" && button(t("End the game"), act(() => post(`${path}/cancel`)), { class: "danger" }))),
   game.owned && enrolling && invite(path, typed));
 }
