@@ -5,15 +5,11 @@ import os
 import random
 import signal
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 from full_backend import Mailbox, Served
-from hosted_games import REFERENCE_ENGINE, Person, settings, start_game
-from sqlalchemy import text
-
-from galaxy_kernel.database import Database, make_engine, schema_of
+from hosted_games import REFERENCE_ENGINE, Person, rows, settings, start_game
 
 TURNS = 8
 KILLS = 4
@@ -29,15 +25,6 @@ def engines() -> list[int]:
         except OSError:
             continue
     return found
-
-
-async def rows(dsn: str, statement: str) -> list[tuple[Any, ...]]:
-    engine = make_engine(dsn)
-    try:
-        async with Database(engine, schema_of(dsn)).reading() as connection:
-            return [tuple(row) for row in await connection.execute(text(statement))]
-    finally:
-        await engine.dispose()
 
 
 @pytest.mark.slow
