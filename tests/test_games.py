@@ -15,12 +15,12 @@ TURNS = 8
 KILLS = 4
 
 
-def engines() -> list[int]:
-    """Return the processes that are engines of ours."""
+def engines(game: str) -> list[int]:
+    """Return the processes that are engines of a game: those of other tests are left alone."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and b"GALAXY_GENERATION=" in (entry / "environ").read_bytes():
+            if entry.name.isdigit() and f"GALAXY_GAME={game}\0".encode() in (entry / "environ").read_bytes():
                 found.append(int(entry.name))
         except OSError:
             continue
@@ -48,7 +48,7 @@ async def test_a_game_survives_kills_of_everything(
         playing = asyncio.create_task(_play(people, game, accepted))
         for _ in range(KILLS):
             await asyncio.sleep(chosen.uniform(0.2, 1.5))
-            for engine in engines():
+            for engine in engines(game):
                 os.kill(engine, signal.SIGKILL)
             await asyncio.sleep(chosen.uniform(0.0, 0.3))
             place = chosen.randrange(2)
