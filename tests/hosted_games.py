@@ -10,6 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 from full_backend import CONFIRM, SEND, Mailbox, Served
+from sqlalchemy import text
+
+from galaxy_kernel.database import Database, make_engine, schema_of
 
 GAMES = "/api/v1/user/games"
 REFERENCE_ENGINE = Path(sys.executable).parent / "galaxy-game"
@@ -133,3 +136,13 @@ async def start_game(people: Sequence[Person], engine: str, *, machines: int = 0
     for person in people:
         person.seat = (await person.until(f"/{game}", lambda shown: shown["state"] == "running"))["seat"]
     return game
+
+
+async def rows(dsn: str, statement: str) -> list[tuple[Any, ...]]:
+    """Return what a statement finds in a deployment's database."""
+    engine = make_engine(dsn)
+    try:
+        async with Database(engine, schema_of(dsn)).reading() as connection:
+            return [tuple(row) for row in await connection.execute(text(statement))]
+    finally:
+        await engine.dispose()

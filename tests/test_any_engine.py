@@ -3,6 +3,7 @@
 import shutil
 import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -12,8 +13,8 @@ from hosted_games import Person, settings, start_game
 
 EXAMPLES = Path(__file__).parents[1] / "engine" / "examples"
 
-ALTERNATE = '''#!{python}
-"""Seven seats that move one after the other; reports without text; a game of so many turns."""
+SHAPES = '''#!{python}
+"""Up to seven seats that move one after the other, or in phases; reports without text; a game of so many turns."""
 import json, os
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -23,8 +24,11 @@ def position(state):
     seats, turn = state["seats"], state["turn"]
     reports = {{str(seat): {{"data": {{"moved": state["moved"]}}}} for seat in seats}}
     made = {{"turn": turn, "state": state, "reports": reports}}
-    made["awaiting"] = [seats[turn % len(seats)]]
-    if turn == 9:
+    if state["phases"]:
+        made |= {{"phase": "retreat", "awaiting": [2, 5]}} if turn % 2 else {{"phase": "movement", "awaiting": seats}}
+    else:
+        made["awaiting"] = [seats[turn % len(seats)]]
+    if turn == (4 if state["phases"] else 9):
         made |= {{"finished": True, "result": {{"winners": seats[:2]}}, "awaiting": []}}
     return made
 
@@ -42,11 +46,11 @@ class Engine(BaseHTTPRequestHandler):
         if parts == ["healthz"]:
             return self.answer(200)
         if parts == ["v1", "describe"]:
-            return self.answer(200, {{"contract": 1, "engine": "alternate", "version": "1.0.0",
+            return self.answer(200, {{"contract": 1, "engine": "shapes", "version": "1.0.0",
                                       "players": {{"min": 2, "max": 7}}}})
         if parts == ["v1", "init"]:
             seats = [each["seat"] for each in body["seats"]]
-            STATE["now"] = {{"turn": 0, "seats": seats, "moved": []}}
+            STATE["now"] = {{"turn": 0, "seats": seats, "moved": [], "phases": "phases" in body["options"]}}
             return self.answer(200, position(STATE["now"]))
         if parts == ["v1", "state"]:
             STATE["now"], STATE["orders"] = body["state"], {{}}
@@ -76,30 +80,41 @@ def executable(path: Path, text: str) -> Path:
 
 
 @pytest.mark.slow
-async def test_seats_that_move_one_after_the_other(
+async def test_seats_that_move_one_after_the_other_and_in_phases(
     empty_database: str, mail_environment: dict[str, str], mailbox: Mailbox, tmp_path: Path
 ) -> None:
-    """Two people play a game in which one seat is awaited a turn; sets are empty, reports have no text, two win."""
-    engine = executable(tmp_path / "alternate", ALTERNATE.format(python=sys.executable))
-    environment = {**mail_environment, **settings(tmp_path / "run", alternate=engine)}
+    """Two people play a game in which one seat is awaited a turn, then seven one in phases that await some of them.
+
+    Sets are empty, reports have no text, two win; who is not awaited is told so, and not waited for.
+    """
+    engine = executable(tmp_path / "shapes", SHAPES.format(python=sys.executable))
+    environment = {**mail_environment, **settings(tmp_path / "run", shapes=engine)}
     async with Served(empty_database, environment) as served, aiohttp.ClientSession() as client:
-        people = [Person(name, client, [served]) for name in ("ada", "bob")]
+        people = [Person(name, client, [served]) for name in ("ada", "bob", "cleo", "dora", "emil", "fay", "gus")]
         for person in people:
             await person.sign_in(mailbox)
-        game = await start_game(people, "alternate")
-        for turn in range(9):
-            shown = await people[0].until(f"/{game}", lambda shown, now=turn: shown["turn"] == now)
-            (awaited,) = shown["awaiting"]
-            mover = next(person for person in people if person.seat == awaited)
-            waiting = next(person for person in people if person is not mover)
-            body = {"turn": turn, "orders": [], "final": True}
-            status, refused = await waiting.ask("PUT", f"/api/v1/user/games/{game}/orders", body)
-            assert (status, refused["code"]) == (409, "not_awaited")
-            assert await mover.send(game, turn, [])
-        shown = await people[1].until(f"/{game}", lambda shown: shown["state"] == "finished")
-        assert sorted(shown["result"]["winners"]) == sorted(person.seat for person in people)
-        report = await people[1].do("GET", f"/{game}/turns/9/report")
-        assert len(report["data"]["moved"]) == 9
+        alternating = await start_game(people[:2], "shapes")
+        moved = await play(people[:2], alternating, turns=9)
+        assert [len(seats) for seats in moved] == [1] * 9
+        phases = await start_game(people, "shapes", options={"phases": True})
+        assert await play(people, phases, turns=4) == [["1", "2", "3", "4", "5", "6", "7"], ["2", "5"]] * 2
+
+
+async def play(people: Sequence[Person], game: str, turns: int) -> list[list[str]]:
+    """Play to the end with empty sets; return the seats whose orders the engine got, turn by turn."""
+    for turn in range(turns):
+        shown = await people[0].until(f"/{game}", lambda shown, now=turn: shown["turn"] == now)
+        body = {"turn": turn, "orders": [], "final": True}
+        for person in sorted(people, key=lambda person: person.seat in shown["awaiting"]):
+            status, said = await person.ask("PUT", f"/api/v1/user/games/{game}/orders", body)
+            expected = (200, None) if person.seat in shown["awaiting"] else (409, "not_awaited")
+            assert (status, said.get("code")) == expected
+    shown = await people[1].until(f"/{game}", lambda shown: shown["state"] == "finished")
+    assert shown["result"]["winners"] == [1, 2]
+    report = await people[1].do("GET", f"/{game}/turns/{turns}/report")
+    assert report.get("text") is None
+    moved: list[list[str]] = report["data"]["moved"]
+    return moved
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from docker_proxy import STAGES, DockerProxy, Stage
 from full_backend import Mailbox, Served
-from hosted_games import Person, offered, settings, start_game
+from hosted_games import Person, offered, rows, settings, start_game
 
 from galaxy_engine.testing.dockerd import Dockerd, NoDockerError
 from galaxy_engine.testing.fixtures import no_docker
@@ -21,6 +21,8 @@ from galaxy_engine.testing.fixtures import no_docker
 ROOT = Path(__file__).parents[1]
 IMAGE = "galaxy/game:tests"
 NETWORK = "galaxy-engines-of-tests"
+TURNS = "SELECT turn, count(*) FROM runtime_reports GROUP BY turn ORDER BY turn"
+USED = "SELECT turn, count(used_digest) FROM runtime_orders GROUP BY turn ORDER BY turn"
 CALLS = (1, 3, 5, 8)
 """Calls about containers at which a start is struck: launching an engine takes about as many."""
 
@@ -158,14 +160,16 @@ async def test_a_game_is_played_in_a_container(
     docker_host: str,
     daemon: aiodocker.Docker,
 ) -> None:
-    """Turns run in a hardened container with our labels; one that is removed by hand is made again."""
+    """Turns run in a hardened container with our labels, each once, whether it is removed or it and the backend die."""
     stack = f"plays-{os.getpid()}"
     environment = environment_of(mail_environment, docker_host, stack)
-    async with Served(empty_database, environment) as served, aiohttp.ClientSession() as client:
+    async with aiohttp.ClientSession() as client:
+        replicas = [await Served(empty_database, environment).__aenter__()]
         try:
-            person = Person("ada", client, [served])
-            await person.sign_in(mailbox)
-            game = await start_game([person], "galaxy", machines=2)
+            people = [Person(name, client, replicas) for name in ("ada", "bob")]
+            for person in people:
+                await person.sign_in(mailbox)
+            game = await start_game(people, "galaxy")
             for turn in range(6):
                 if turn == 2:
                     for each in await containers(daemon, stack):
@@ -173,8 +177,16 @@ async def test_a_game_is_played_in_a_container(
                 if turn == 4:
                     for each in await containers(daemon, stack):
                         await daemon.containers.container(each["Id"]).kill()
-                assert await person.send(game, turn, [])
-                await person.until(f"/{game}", lambda shown, now=turn: shown["turn"] > now)
+                assert await people[0].send(game, turn, [])
+                sending = asyncio.create_task(people[1].send(game, turn, []))
+                if turn == 4:
+                    await replicas[0].kill()
+                    await replicas[0].__aexit__()
+                    replicas[0] = await Served(empty_database, environment).__aenter__()
+                await sending
+                await people[0].until(f"/{game}", lambda shown, now=turn: shown["turn"] > now)
+            assert await rows(empty_database, TURNS) == [(turn, 2) for turn in range(7)]
+            assert await rows(empty_database, USED) == [(turn, 2) for turn in range(6)]
             (engine,) = await converged(daemon, stack, 1)
             shown = await daemon.containers.container(engine["Id"]).show()
             labels, host = engine["Labels"], shown["HostConfig"]
@@ -182,6 +194,7 @@ async def test_a_game_is_played_in_a_container(
             assert int(labels["galaxy.generation"]) >= 3
             assert (host["CapDrop"], host["ReadonlyRootfs"], host["Memory"]) == (["ALL"], True, 256 * 1024 * 1024)
         finally:
+            await replicas[0].__aexit__()
             await remove_all(daemon, stack)
 
 

@@ -5,39 +5,26 @@ import os
 import random
 import signal
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 from full_backend import Mailbox, Served
-from hosted_games import REFERENCE_ENGINE, Person, settings, start_game
-from sqlalchemy import text
-
-from galaxy_kernel.database import Database, make_engine, schema_of
+from hosted_games import REFERENCE_ENGINE, Person, rows, settings, start_game
 
 TURNS = 8
 KILLS = 4
 
 
-def engines() -> list[int]:
-    """Return the processes that are engines of ours."""
+def engines(game: str) -> list[int]:
+    """Return the processes that are engines of a game: those of other tests are left alone."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and b"GALAXY_GENERATION=" in (entry / "environ").read_bytes():
+            if entry.name.isdigit() and f"GALAXY_GAME={game}\0".encode() in (entry / "environ").read_bytes():
                 found.append(int(entry.name))
         except OSError:
             continue
     return found
-
-
-async def rows(dsn: str, statement: str) -> list[tuple[Any, ...]]:
-    engine = make_engine(dsn)
-    try:
-        async with Database(engine, schema_of(dsn)).reading() as connection:
-            return [tuple(row) for row in await connection.execute(text(statement))]
-    finally:
-        await engine.dispose()
 
 
 @pytest.mark.slow
@@ -61,7 +48,7 @@ async def test_a_game_survives_kills_of_everything(
         playing = asyncio.create_task(_play(people, game, accepted))
         for _ in range(KILLS):
             await asyncio.sleep(chosen.uniform(0.2, 1.5))
-            for engine in engines():
+            for engine in engines(game):
                 os.kill(engine, signal.SIGKILL)
             await asyncio.sleep(chosen.uniform(0.0, 0.3))
             place = chosen.randrange(2)

@@ -23,9 +23,12 @@ ENDED: tuple[GameState, ...] = ("finished", "cancelled")
 ENROLLING: tuple[GameState, ...] = ("enrolling", "ready")
 PLAYING: tuple[GameState, ...] = ("running", "paused")
 LAUNCHED: tuple[GameState, ...] = ("starting", "start_failed", *PLAYING)
-"""States in which seats are dealt, and nobody's seat is given to another."""
+"""States in which seats are dealt, and the runtime has a record."""
 LIVE: tuple[MemberState, ...] = ("enrolled", "playing", "eliminated")
 """States of memberships in games that have not ended."""
+
+DEPARTED: tuple[MemberState, ...] = ("resigned", "removed", "replaced")
+"""States of memberships that ended before the game: their reports are those up to then."""
 
 OWNERS_PAUSES: tuple[PauseReason, ...] = ("owner", "abandoned")
 """Pauses that the owner may end; operators may end every one."""
@@ -98,7 +101,7 @@ class Membership(msgspec.Struct, frozen=True):
     missed_in_row: int
     """Those since the last for which some came."""
     seen_turn: int
-    """The newest report that was read; -1: none."""
+    """The newest report that was read; of a part that was vacated the last one that is its player's; -1: none."""
 
     @property
     def live(self) -> bool:

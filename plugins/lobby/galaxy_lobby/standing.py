@@ -31,11 +31,9 @@ class Standing(msgspec.Struct, frozen=True):
     @property
     def visible(self) -> bool:
         """Whether the account may know of the game."""
-        if self.owner or self.membership is not None:
+        if self.owner or self.membership is not None or self.invited:
             return True
-        if self.game.state == "draft":
-            return False
-        return self.game.visibility == "public" or self.invited
+        return self.game.visibility == "public" and self.game.state != "draft"
 
     def check_visible(self) -> None:
         """Return if the account may know of the game. Raise the problem 404."""

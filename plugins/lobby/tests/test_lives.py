@@ -24,6 +24,7 @@ from galaxy_devkit.testing.postgres import PostgresCluster
 
 GAMES, ADMIN = "/api/v1/user/games", "/api/v1/admin/games"
 ENDED = ("finished", "cancelled")
+LAUNCHED = ("starting", "start_failed", "running", "paused")
 PLAYERS = st.sampled_from([0, 0, 0, 1, 2, 3])
 SELDOM = st.sampled_from([False] * 9 + [True])
 ABANDON_AFTER = 3
@@ -261,7 +262,7 @@ class Lives(RuleBasedStateMachine):
     def resign(self, player: int) -> None:
         """Resign from a game that was started."""
         status = self.ask(player, "resign")
-        if self.seated.get(player) == "playing" and self.state in ("starting", "start_failed", "running", "paused"):
+        if self.seated.get(player) == "playing" and self.state in LAUNCHED:
             assert status == 200
             self.forget(player)
         else:
@@ -272,7 +273,8 @@ class Lives(RuleBasedStateMachine):
         """Remove somebody."""
         member = f"members/{self.players[removed].id}"
         early = self.state in ("enrolling", "ready")
-        late = self.state in ("running", "paused") and self.seated.get(removed) == "playing" and self.row.get(removed)
+        playing = self.state in LAUNCHED and self.seated.get(removed) == "playing"
+        late = playing and (self.turn is None or self.row.get(removed))
         refused = self.may(player, bool(early or late))
         if refused in (None, 409) and removed not in self.seated:
             refused = 404

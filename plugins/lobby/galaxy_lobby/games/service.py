@@ -26,6 +26,8 @@ from galaxy_lobby.queries import find_settings, insert_game
 from galaxy_lobby.settings import LobbySettings
 from galaxy_lobby.store import GameStore
 
+_NO_VERSION = "there is no such engine version: name it by its id, by its version or as engine@version"
+
 
 class GameService:
     """Games until they open; implements the contract `VersionUser`."""
@@ -124,14 +126,14 @@ class GameService:
         except AmbiguousVersionError as error:
             raise invalid("engine_version", str(error)) from None
         if version is None:
-            raise invalid("engine_version", "there is no such engine version")
+            raise invalid("engine_version", _NO_VERSION)
         return version
 
     async def _use(self, connection: Connection, version: EngineVersion) -> None:
         try:
             await self._context.require(ENGINE_VERSIONS).use(connection, version.id)
         except UnknownVersionError:
-            raise invalid("engine_version", "there is no such engine version") from None
+            raise invalid("engine_version", _NO_VERSION) from None
         except ClosedVersionError as error:
             sentence = str(error)
             raise conflict(error.code, f"{sentence[:1].upper()}{sentence[1:]}.") from None

@@ -8,7 +8,16 @@ from uuid import UUID
 from galaxy_contracts.engines import ENGINE_VERSIONS
 from galaxy_contracts.runtime import RUNTIME, GameStatus
 from galaxy_kernel.api import Context, Model, Timestamp
-from galaxy_lobby.domain import Game, GameSettings, GameState, Membership, MemberState, PauseReason, Visibility
+from galaxy_lobby.domain import (
+    DEPARTED,
+    Game,
+    GameSettings,
+    GameState,
+    Membership,
+    MemberState,
+    PauseReason,
+    Visibility,
+)
 from galaxy_lobby.games.domain import ScheduleSpec
 from galaxy_lobby.settings import LobbySettings
 
@@ -193,7 +202,8 @@ class GameViews:
         seat = None if member is None else member.seat
         playing = member is not None and member.state == "playing"
         final = seat in status.final
-        unread = 0 if member is None or seat is None or game.turn is None else max(0, game.turn - member.seen_turn)
+        reads = member is not None and seat is not None and member.state not in DEPARTED
+        unread = max(0, game.turn - member.seen_turn) if member and reads and game.turn is not None else 0
         return {
             "id": game.id,
             "name": game.name,

@@ -55,7 +55,7 @@ def routes(invitations: InvitationService, reader: GameReader) -> Sequence[Route
     """Return the routes."""
 
     async def invite(call: Call, game_id: UUID, body: Invitee) -> MadeInvitation:
-        """By the owner, while the game enrols; the account is notified, an address gets a mail. The answer is the same
+        """By the owner, until the game starts; the account is notified, an address gets a mail. The answer is the same
         whether the address has an account.
         """
         made = await invitations.invite(call.user.account_id, game_id, body.account_id, body.email)

@@ -44,7 +44,9 @@ def routes(members: MembershipService, reader: GameReader) -> Sequence[Route]:
         return Departure(game_id=game_id)  # who has left a private game sees it no more
 
     async def remove(call: Call, game_id: UUID, account_id: UUID) -> None:
-        """By the owner: before the start anybody, later only who missed the last turn. The seat is vacant then."""
+        """By the owner: before the first turn is open anybody, later only who missed the last turn. The seat is vacant
+        then.
+        """
         await members.remove(call.user.account_id, game_id, account_id)
 
     async def add_machines(call: Call, game_id: UUID, body: Machines | None) -> GameView:
@@ -57,14 +59,14 @@ def routes(members: MembershipService, reader: GameReader) -> Sequence[Route]:
     user, outside, closed = Access.USER, "409 not_a_member", "409 game_not_enrolling"
     joins, leaves = (MISSING, "409 game_full", closed), (MISSING, outside, "409 game_started")
     resigns = (MISSING, outside, "409 game_not_running", "409 not_playing")
-    removes = (MISSING, OWNER, "409 has_not_missed", "409 game_not_running")
+    removes = (MISSING, OWNER, "409 has_not_missed", "409 not_playing", "409 game_not_running")
     adds = (MISSING, OWNER, "409 machines_unsupported", "409 person_needed", "409 game_full", closed)
     seats = f"{ONE}/machines"
     player = f"{ONE}/members/{{account_id}}"
     join, resign, no_machines = acting(members.join), acting(members.resign), acting(members.remove_machines)
     joining = "A public game that enrols, or a private one that you are invited to. Joining again changes nothing."
     resigning = (
-        "Of a game that was started. The seat is vacant then, and the game goes on; you keep your reports up to now."
+        "Once the game was started. The seat is vacant then, and the game goes on; you keep your reports up to now."
     )
     emptying = "By the owner, while the game enrols."
     return (

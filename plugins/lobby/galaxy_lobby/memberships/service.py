@@ -13,7 +13,7 @@ from galaxy_contracts.engines import ENGINE_VERSIONS
 from galaxy_contracts.runtime import RUNTIME
 from galaxy_kernel.api import Connection, Context, Problem, conflict, new_id, not_found
 from galaxy_lobby import notices
-from galaxy_lobby.domain import ENROLLING, LAUNCHED, PLAYING, Game, Membership, accounts_of, after_leaving
+from galaxy_lobby.domain import ENROLLING, LAUNCHED, Game, Membership, accounts_of, after_leaving
 from galaxy_lobby.memberships import queries
 from galaxy_lobby.notices import Notices, VacatedBy
 from galaxy_lobby.settings import LobbySettings
@@ -88,7 +88,7 @@ class MembershipService:
         return changed
 
     async def resign(self, account_id: UUID, game_id: UUID) -> None:
-        """Resign a seat of a game that was started for good, also if it could not be.
+        """Resign a seat of a game that was started for good.
 
         Raise the problems 404, 409 `not_a_member`, `game_not_running` and `not_playing`.
         """
@@ -103,9 +103,9 @@ class MembershipService:
             await self.vacate(connection, game, member, "resigned")
 
     async def remove(self, account_id: UUID, game_id: UUID, removed: UUID) -> None:
-        """Have the owner take a member out: before the start anybody, later who missed the last turn.
+        """Have the owner take a member out: before the first position anybody, later who missed the last turn.
 
-        Raise the problems 404, 403 `owner_only`, 409 `has_not_missed` and `game_not_running`.
+        Raise the problems 404, 403 `owner_only`, 409 `has_not_missed`, `not_playing` and `game_not_running`.
         """
         async with self._store.locked(account_id, game_id, owner=True) as (connection, standing):
             game = standing.game
@@ -116,9 +116,11 @@ class MembershipService:
             if game.state in ENROLLING:
                 await self.unseat(connection, game, member, by=account_id)
                 return
-            if game.state not in PLAYING or member.state != "playing":
-                raise conflict("game_not_running", "Members can be removed from games that enrol or run.")
-            if not member.missed_in_row:
+            if game.state not in LAUNCHED:
+                raise conflict("game_not_running", f"Nobody can be removed from the game: it is {game.state}.")
+            if member.state != "playing":
+                raise conflict("not_playing", "The player was eliminated: there is nothing to remove.")
+            if game.turn is not None and not member.missed_in_row:
                 raise conflict("has_not_missed", "Only who missed the last turn can be removed from a running game.")
             await self.vacate(connection, game, member, "removed")
 
@@ -129,7 +131,8 @@ class MembershipService:
         others = [each for each in await self._store.members(connection, game) if each.id != member.id]
         state = "resigned" if reason == "resigned" else "removed"
         now = self._store.now()
-        await self._store.change_members(connection, [member], state=state, ended_at=now, **changes)
+        last = member.seen_turn if game.turn is None else game.turn  # reports up to now stay the player's
+        await self._store.change_members(connection, [member], state=state, ended_at=now, seen_turn=last, **changes)
         if member.state == "playing":
             await self._context.require(RUNTIME).vacate(connection, game.id, member.seat or 0)
         told = accounts_of([*others, member] if reason == "removed" else others, game.owner_id)
@@ -148,7 +151,7 @@ class MembershipService:
             game = standing.game
             self._check_suggests(game)
             made, present = await queries.count_machines(connection, game_id)
-            if present + count >= game.max_players:
+            if present + count >= game.max_players > game.enrolled:
                 raise conflict("person_needed", "A game needs one person at least: leave a seat.")
             changed = await queries.take_seats(connection, game_id, count, self._store.now())
             if changed is None:

@@ -11,14 +11,14 @@ import msgspec
 
 from galaxy_contracts.runtime import RUNTIME, Receipt, StoredOrders, Submission, TurnSummary
 from galaxy_kernel.api import Context, Paging, Problem, conflict, not_found
-from galaxy_lobby.domain import PLAYING, Game, Membership
+from galaxy_lobby.domain import DEPARTED, PLAYING, Game, Membership
 from galaxy_lobby.memberships.queries import see_turn
 from galaxy_lobby.settings import LobbySettings
 from galaxy_lobby.standing import Standing
 from galaxy_lobby.store import GameStore
 
 _READERS = ("playing", "eliminated", "finished")
-"""States of memberships whose reports may be read."""
+"""States of memberships whose reports may be read, all of them."""
 
 
 class OrderService:
@@ -61,7 +61,7 @@ class OrderService:
         member = self._store.memory.member(game_id, account_id)
         if member is None or member.seat is None:
             member = (await self._standing(account_id, game_id)).membership
-        if member is None or member.seat is None or member.state not in _READERS:
+        if member is None or member.seat is None or not _may_read(member, turn):
             raise not_found("report")
         async with self._context.database.reading() as connection:
             found = await self._context.require(RUNTIME).report(connection, game_id, turn, member.seat)
@@ -122,6 +122,11 @@ class OrderService:
             changed = await see_turn(connection, member.id, turn)
             if changed is not None:
                 await self._store.keep_members(connection, [changed])
+
+
+def _may_read(member: Membership, turn: int) -> bool:
+    """Return whether a report of a seat is its player's: of one who went, those up to then."""
+    return member.state in _READERS or (member.state in DEPARTED and turn <= member.seen_turn)
 
 
 def _refusal(game: Game, member: Membership | None) -> Problem | None:

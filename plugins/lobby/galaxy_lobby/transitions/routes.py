@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from annotated_types import Gt
-from pydantic import TypeAdapter, model_validator
+from pydantic import TypeAdapter, field_validator, model_validator
 
 from galaxy_kernel.api import Access, Call, Duration, Model, Route, Timestamp
 from galaxy_lobby.domain import GameState, PauseReason
@@ -46,12 +46,17 @@ class Extension(Model):
     by: Length | None = None
     """From the time it has now, for example `12h`."""
 
+    @field_validator("by")
+    @classmethod
+    def _later(cls, by: str | None) -> str | None:
+        if by is not None:
+            _LENGTH.validate_python(by)
+        return by
+
     @model_validator(mode="after")
     def _one(self) -> "Extension":
         if (self.until is None) == (self.by is None):
             raise ValueError("must hold either until or by")
-        if self.by is not None:
-            _LENGTH.validate_python(self.by)
         return self
 
     @property

@@ -79,12 +79,16 @@ class TransitionService:
             await self._pause(connection, standing.game, "owner", by=account_id)
 
     async def pause_for_operator(self, game_id: UUID) -> None:
-        """Stop a game's clock, so that only operators let it go on. Raise the problems 404, 409 `game_not_running`."""
+        """Stop a game's clock, so that only operators let it go on; again changes nothing, and notifies nobody.
+
+        Raise the problems 404, 409 `game_not_running`.
+        """
         async with self._context.database.transaction() as connection:
             game = await self._store.lock(connection, game_id)
             if game.state not in PLAYING:
                 raise _not_running(game)
-            await self._pause(connection, game, "operator", by=None)
+            if game.pause_reason != "operator":
+                await self._pause(connection, game, "operator", by=None)
 
     async def resume(self, account_id: UUID, game_id: UUID) -> None:
         """Let a game go on that its owner paused, or that was abandoned.

@@ -37,7 +37,7 @@ async def test_mine_is_answered_from_memory(world: Any) -> None:
     engine = world.database.engine.sync_engine
     event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
     page = await world.do(ada, "GET", "?page_size=2")
-    assert statements == []
+    assert [each for each in statements if "pg_notify" not in each] == []  # of what was written before
     assert (page["total"], [each["id"] for each in page["items"]]) == (3, games[:0:-1])
     rest = (await world.do(ada, "GET", "?page_size=2&page=2"))["items"]
     assert [(each["my_turn"], each["sent"], each["final"]) for each in (*page["items"], *rest)] == [

@@ -48,6 +48,19 @@ async def test_a_private_game_takes_who_is_invited(world: Any) -> None:
     assert (await answer(world, cleo, made["id"], "accept"))[0] == 404
 
 
+async def test_who_is_invited_to_a_draft_waits_until_it_opens(world: Any) -> None:
+    """The invited see the draft and hear why they cannot join yet; then they do. Others know nothing of it."""
+    ada, bob, cleo = world.account("Ada"), world.account("Bob"), world.account("Cleo")
+    game = await world.create(ada)
+    made = await invite(world, ada, game, account_id=str(bob.id))
+    status, problem = await answer(world, bob, made["id"], "accept")
+    assert (status, problem["code"]) == (409, "game_not_enrolling")
+    assert (await world.show(bob, game))["state"] == "draft"
+    assert (await world.ask("GET", f"{GAMES}/{game}", cleo))[0] == 404
+    await world.do(ada, "POST", f"/{game}/open-enrolment")
+    assert (await answer(world, bob, made["id"], "accept"))[0] == 200
+
+
 async def test_joining_a_private_game_uses_the_invitation_up(world: Any) -> None:
     """Whoever leaves a private game needs a new one."""
     ada, bob = world.account("Ada"), world.account("Bob")

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 from uuid import UUID
 
-from galaxy_contracts.runtime import Trigger
+from galaxy_contracts.runtime import Failure, Trigger
 
 GAMES = "/api/v1/user/games"
 
@@ -75,19 +75,22 @@ async def test_the_owner_holds_no_seat_unless_they_join(world: Any) -> None:
 
 
 async def test_resigning_vacates_the_seat(world: Any) -> None:
-    """The part ends, the seat is vacant, the others hear of it, and the one who went keeps no rights in it."""
+    """The part ends, the seat is vacant, the others hear of it, and the one who went keeps the reports up to then."""
     ada, bob, cleo = world.account("Ada"), world.account("Bob"), world.account("Cleo")
     game = await world.running(ada, ada, bob, cleo)
     seat = await world.seat(bob, game)
     resigned = await world.do(bob, "POST", f"/{game}/resign")
-    assert (resigned["seat"], resigned["my_turn"]) == (None, False) or resigned["my_turn"] is False
+    assert (resigned["my_turn"], resigned["unread"]) == (False, 0)
     assert world.runtime.records[UUID(game)].vacant == {seat}
     assert world.told("seat_vacant") == [("seat_vacant", {"Ada", "Cleo"})]
     assert (world.payload("seat_vacant")["seat"], world.payload("seat_vacant")["reason"]) == (seat, "resigned")
     assert await refused(world, bob, "POST", f"/{game}/resign") == (409, "not_a_member")
     turn = {"turn": 0, "orders": []}
     assert await refused(world, bob, "PUT", f"/{game}/orders", json=turn) == (409, "not_playing")
-    assert await refused(world, bob, "GET", f"/{game}/turns/0/report") == (404, "not_found")
+    assert (await world.do(bob, "GET", f"/{game}/turns/0/report"))["text"] == f"turn 0, seat {seat}"
+    await world.position(game)
+    assert await refused(world, bob, "GET", f"/{game}/turns/1/report") == (404, "not_found")
+    assert (await world.show(bob, game))["unread"] == 0
     states = {each["name"]: each["state"] for each in (await world.show(ada, game))["seats"]}
     assert states == {"Ada": "playing", "Bob": "resigned", "Cleo": "playing"}
     assert (await world.do(bob, "GET", ""))["total"] == 0
@@ -110,6 +113,23 @@ async def test_resigning_from_what_does_not_run(world: Any) -> None:
     await world.position(game)
     await world.position(game, eliminated=[await world.seat(bob, game)])
     assert await refused(world, bob, "POST", f"/{game}/resign") == (409, "not_playing")
+    assert await refused(world, ada, "DELETE", f"/{game}/members/{bob.id}") == (409, "not_playing")
+
+
+async def test_going_before_the_first_position(world: Any) -> None:
+    """Nobody is held in a game that is being started or could not be: one resigns, another is removed."""
+    ada, bob, cleo = world.account("Ada"), world.account("Bob"), world.account("Cleo")
+    game = await world.opened(ada, ada, bob, cleo, max_players=3)
+    await world.do(ada, "POST", f"/{game}/start", 202)
+    await world.do(bob, "POST", f"/{game}/resign")
+    async with world.database.transaction() as connection:
+        await world.runtime.fail_start(connection, UUID(game), Failure("image_not_found", "there is no such image"))
+    seats = {await world.seat(bob, game), await world.seat(cleo, game)}
+    await world.do(ada, "DELETE", f"/{game}/members/{cleo.id}", 204)
+    await world.do(ada, "POST", f"/{game}/start", 202)
+    assert world.runtime.records[UUID(game)].vacant == seats
+    await world.position(game)
+    assert await refused(world, bob, "GET", f"/{game}/turns/0/report") == (404, "not_found")
 
 
 async def test_removing_who_missed_the_last_turn(world: Any) -> None:
@@ -180,6 +200,7 @@ async def test_a_game_needs_a_person(world: Any) -> None:
     assert await refused(world, ada, "POST", f"/{game}/machines", json={"count": 3}) == (409, "person_needed")
     assert await refused(world, ada, "POST", f"/{game}/machines", json={"count": 2}) == (409, "game_full")
     await world.do(ada, "POST", f"/{game}/machines", json={"count": 1})
+    assert await refused(world, ada, "POST", f"/{game}/machines", json={"count": 2}) == (409, "game_full")
     await world.do(bob, "POST", f"/{game}/leave")
     assert await refused(world, ada, "POST", f"/{game}/machines", json={"count": 2}) == (409, "person_needed")
 

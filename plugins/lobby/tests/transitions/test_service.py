@@ -147,6 +147,9 @@ async def test_only_operators_end_their_pauses(world: Any) -> None:
     await world.do(ada, "POST", f"/{game}/pause")
     assert (await world.ask("POST", f"{ADMIN}/{game}/pause"))[0] == 200
     assert (await world.show(ada, game))["pause_reason"] == "operator"
+    told = world.told("paused")
+    assert (await world.ask("POST", f"{ADMIN}/{game}/pause"))[0] == 200
+    assert world.told("paused") == told, "a repeated pause is not told of again"
     assert await code(world, ada, f"/{game}/resume") == (409, "pause_not_yours")
     status, shown = await world.ask("POST", f"{ADMIN}/{game}/resume")
     assert (status, shown["state"]) == (200, "running")
@@ -180,7 +183,7 @@ async def test_extending(world: Any) -> None:
     assert world.told("postponed") == [("postponed", {"Bob"})] * 2
     assert world.payload("postponed")["next_turn_at"] == datetime(2030, 1, 5, 22, tzinfo=UTC)
     assert await code(world, ada, f"/{game}/extend", json={"until": "2030-01-05T21:59:59Z"}) == (422, "invalid_request")
-    for field, far in (("until", "2040-01-01T00:00:00Z"), ("by", "9999d"), ("by", "999999999d")):
+    for field, far in (("until", "2040-01-01T00:00:00Z"), ("by", "9999d"), ("by", "999999999d"), ("by", "0s")):
         status, problem = await world.ask("POST", f"/api/v1/user/games/{game}/extend", ada, json={field: far})
         assert (status, problem["errors"][0]["field"]) == (422, field)
     await world.do(ada, "POST", f"/{game}/pause")
