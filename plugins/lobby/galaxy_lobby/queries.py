@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, Row, Uuid, bindparam, delete, func, insert, select, true, update
+from sqlalchemy import ARRAY, Row, Uuid, bindparam, delete, func, insert, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from galaxy_kernel.api import Connection, request_id
@@ -21,12 +21,15 @@ _SETTINGS = tuple(games.c[name] for name in GameSettings.__struct_fields__)
 
 _GAME = select(*GAME).where(_g.id == bindparam("game"))
 _GAME_LOCKED = _GAME.with_for_update(key_share=True)
-_GAMES_LOCKED = (
-    select(*GAME)
-    .where(_g.id == func.any(bindparam("games", type_=ARRAY(Uuid))))
-    .order_by(_g.id)
-    .with_for_update(key_share=True)
-)
+_GAMES_LOCKED = text(f"""
+    WITH locked AS (
+        SELECT {", ".join(column.name for column in GAME)} FROM games WHERE id = ANY(:games)
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    SELECT CAST(coalesce(json_agg(locked), '[]') AS text) FROM locked
+""").bindparams(bindparam("games", type_=ARRAY(Uuid)))  # noqa: S608  constants
+"""As one JSON document, since turns come in sets: quicker than as rows."""
+_GAMES = msgspec.json.Decoder(list[Game])
 _MEMBERS = select(*MEMBERSHIP).where(_m.game_id == bindparam("game"), _m.state.in_(LIVE))
 
 
@@ -51,7 +54,7 @@ async def lock_game(connection: Connection, game_id: UUID) -> Game | None:
 
 async def lock_games(connection: Connection, game_ids: Collection[UUID]) -> list[Game]:
     """Lock several games in the order of their ids."""
-    return [game_of(row) for row in await connection.execute(_GAMES_LOCKED, {"games": list(game_ids)})]
+    return _GAMES.decode((await connection.execute(_GAMES_LOCKED, {"games": list(game_ids)})).scalar_one())
 
 
 async def find_settings(connection: Connection, game_id: UUID) -> GameSettings:

@@ -46,6 +46,7 @@ from galaxy_runtime.turns import workers as turn_workers
 from galaxy_runtime.turns.commit import Commits
 from galaxy_runtime.turns.running import TurnRunner
 from galaxy_runtime.turns.service import TurnService
+from galaxy_runtime.turns.slots import Slots
 from galaxy_runtime.turns.workers import TurnWorker
 
 
@@ -139,5 +140,6 @@ class RuntimePlugin:
             self._clocks.missing_zones,
         )
         commits = Commits(context, self._cache, self.time, self._table)
-        runner = TurnRunner(context, self.time, engines, turns, commits, self._metrics)
-        return TurnWorker(context, self._clocks, turns, runner, commits, self._metrics)
+        slots = Slots(context.settings.turn_concurrency, lambda: context.clock.monotonic())  # noqa: PLW0108 - not yet
+        runner = TurnRunner(context, self.time, engines, turns, commits, slots, self._metrics)
+        return TurnWorker(context, self._clocks, turns, runner, commits, slots, self._metrics)

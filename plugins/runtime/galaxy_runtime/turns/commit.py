@@ -77,8 +77,7 @@ class ComputedTurn(msgspec.Struct, frozen=True, kw_only=True):
                 epoch=made.epoch,
                 turn=made.position.turn - 1,
                 seat=seat,
-                machine=seat not in self.stored,
-                orders=orders,
+                suggested=None if seat in self.stored else orders,
                 digest=hashlib.sha256(orders).digest(),
                 request_id=made.request_id,
             )
@@ -143,7 +142,16 @@ class Commits:
 
     async def _drain(self) -> None:
         while self._waiting:
-            await self._settle(self._next_set())
+            await self._gather()
+            if self._waiting:  # the other task may have taken them
+                await self._settle(self._next_set())
+
+    async def _gather(self) -> None:
+        """Wait as long as every round of the event loop brings more, so that a busy process commits full sets."""
+        seen = 0
+        while seen < len(self._waiting) < SET:
+            seen = len(self._waiting)
+            await asyncio.sleep(0)
 
     def _next_set(self) -> list[_Waiting]:
         """Remove and return the turns that waited longest: as many as go into one transaction."""

@@ -225,6 +225,7 @@ class HeldRecord(msgspec.Struct, frozen=True, kw_only=True):
     skip_next: bool
     suspended: bool
     """Whether it was suspended while the turn ran."""
+    turn_lease: int
 
 
 class NextClock(msgspec.Struct, frozen=True, kw_only=True):

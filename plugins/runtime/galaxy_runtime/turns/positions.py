@@ -178,7 +178,7 @@ def _raw(report: bytes | None) -> msgspec.Raw | None:
 
 def _row(made: NewPosition) -> dict[str, Any]:
     position = made.position
-    row = {
+    return {
         "id": new_id(),
         "game_id": made.game_id,
         "turn": position.turn,
@@ -200,8 +200,6 @@ def _row(made: NewPosition) -> dict[str, Any]:
         "generation": made.generation,
         "request_id": made.request_id,
     }
-    built: dict[str, Any] = msgspec.to_builtins(row, str_keys=True)
-    return built
 
 
 def _public(position: Position) -> bytes | None:

@@ -33,6 +33,7 @@ from galaxy_runtime.turns.domain import RETRY_DELAYS, seed_of
 from galaxy_runtime.turns.positions import NewPosition
 from galaxy_runtime.turns.queries import Claim
 from galaxy_runtime.turns.service import TurnService
+from galaxy_runtime.turns.slots import Slots
 
 INTERNAL_ERROR = "internal_error"
 OWNER_REFUSED = "owner_refused"
@@ -107,10 +108,11 @@ class TurnRunner:
         engines: Engines,
         turns: TurnService,
         commits: Commits,
+        slots: Slots,
         metrics: TurnMetrics,
     ) -> None:
         self._context, self._time, self._engines = context, time, engines
-        self._turns, self._commits, self._metrics = turns, commits, metrics
+        self._turns, self._commits, self._slots, self._metrics = turns, commits, slots, metrics
 
     def read(self, claims: Sequence[Claim]) -> Inputs:
         """Begin to read what claimed turns are computed from."""
@@ -138,8 +140,15 @@ class TurnRunner:
             self._metrics.ran(self._context.clock.monotonic() - begun, committed=done)
 
     async def _attempt(self, claim: Claim, inputs: Inputs, computed: Callable[[], None]) -> bool:
-        if (row := await inputs.of(claim)) is None:
-            return False
+        async with self._slots.one():
+            if (row := await inputs.of(claim)) is None:
+                return False
+            turn = await self._compute(claim, row)
+        computed()
+        return await self._commits.commit(turn)
+
+    async def _compute(self, claim: Claim, row: Row[Any]) -> ComputedTurn:
+        """Have the engine adjudicate. Raise its failure, or NoEngineError."""
         given, begun = _input_of(claim, row), self._context.clock.monotonic()
         engine = await self._open(claim)
         if not engine.describe.can("bundle"):
@@ -150,8 +159,7 @@ class TurnRunner:
         except EngineFailure as failure:
             raise await self._engines.cause(claim.game_id, engine.generation, failure) from None
         duration = timedelta(seconds=self._context.clock.monotonic() - begun)
-        computed()
-        return await self._commits.commit(_computed(claim, row, given, engine, adjudicated, duration))
+        return _computed(claim, row, given, engine, adjudicated, duration)
 
     async def _open(self, claim: Claim) -> Engine:
         """Return the game's engine. Raise NoEngineError where there is none, whatever the reason."""

@@ -21,6 +21,7 @@ from galaxy_runtime.turns.domain import LEASE
 from galaxy_runtime.turns.queries import Claim
 from galaxy_runtime.turns.running import Inputs, TurnRunner
 from galaxy_runtime.turns.service import TurnService
+from galaxy_runtime.turns.slots import Slots
 
 INTERVAL = timedelta(seconds=1)
 """Longest wait between two passes: so late is a turn whose wake-up got lost."""
@@ -40,29 +41,30 @@ class TurnWorker:
         turns: TurnService,
         runner: TurnRunner,
         commits: Commits,
+        slots: Slots,
         metrics: TurnMetrics,
     ) -> None:
         self._context, self._clocks, self._turns = context, clocks, turns
-        self._runner, self._commits, self._metrics = runner, commits, metrics
+        self._runner, self._commits, self._slots, self._metrics = runner, commits, slots, metrics
         self._keeper: LeaseKeeper[tuple[UUID, int]] = LeaseKeeper(turns.renew, lease=LEASE)
         self._running: dict[asyncio.Task[None], Claim] = {}
         self._adjudicating: set[tuple[UUID, int]] = set()
-        """Claims of those that hold a slot: they have no answer of their engine yet."""
+        """Claims of those that have no answer of their engine yet."""
         self._inputs: Sequence[Inputs] = ()
         """Of the last pass that claimed, and those that are being read."""
         self._stopping = False
         self._more = False
-        """Whether turns may wait for a free slot: then one that becomes free begins the next pass."""
+        """Whether turns may be left to claim: then an engine's answer begins the next pass."""
 
     async def run(self) -> bool | timedelta | None:
-        """Claim as many due turns as there are free slots, and start them; return when the next pass is due."""
+        """Claim as many due turns as soon have a slot, and start them; return when the next pass is due."""
         if self._stopping or (now := await self._clocks.look()) is None:
             return None
         return await self._claim(now)
 
     @property
     def _free(self) -> int:
-        return min(self._context.settings.turn_concurrency - len(self._adjudicating), self._commits.room)
+        return min(self._slots.claimable - len(self._adjudicating), self._commits.room)
 
     async def _claim(self, now: datetime) -> bool | timedelta | None:
         looked_at = asyncio.get_running_loop().time()
@@ -114,7 +116,7 @@ class TurnWorker:
         self._metrics.running(len(self._running))
 
     def _computed(self, claim: Claim) -> None:
-        """Free the slot of a turn that needs its engine no more."""
+        """Make room for others than a turn that needs its engine no more."""
         self._adjudicating.discard(claim.key)
         if self._more:
             self._context.wakeups.event(TURN_WORKER).set()

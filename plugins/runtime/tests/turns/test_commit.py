@@ -229,7 +229,7 @@ async def test_a_turn_that_fails_after_its_claim_is_lost_keeps_no_other_from_its
 async def test_a_claim_that_was_lost_is_not_committed_with_the_one_after_it(world: Any, monkeypatch: Any) -> None:
     """Two turns of one game in a set: the fence of each is its own."""
     await world.plugin.turns.close()
-    game = await world.playing(turn_lease=2, turn_claimed_at=world.clock.now())
+    game = await world.playing(turn_lease=2, turn_claimed_at=world.clock.now(), due_at=world.clock.now())
     moved: list[int] = []
 
     async def move(self: Any, connection: Any, turns: Any) -> None:

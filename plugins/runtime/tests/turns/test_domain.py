@@ -111,6 +111,7 @@ helds = st.builds(
     due_at=st.timedeltas(timedelta(0), timedelta(days=9)).map(lambda late: NOW - late),
     skip_next=st.booleans(),
     suspended=st.booleans(),
+    turn_lease=st.just(1),
 )
 
 
@@ -147,6 +148,7 @@ def test_a_game_that_begins_its_interval_again_skips_no_tick() -> None:
         due_at=NOW - timedelta(hours=1),
         skip_next=True,
         suspended=False,
+        turn_lease=1,
     )
     clock, missed = clock_after(held, finished=False)
     due = NOW + timedelta(hours=6)
@@ -185,6 +187,7 @@ def test_a_tick_that_passed_while_a_forced_turn_ran_is_not_skipped_twice() -> No
         due_at=NOW - timedelta(minutes=1),
         skip_next=True,
         suspended=False,
+        turn_lease=1,
     )
     clock, missed = clock_after(held, finished=False)
     assert (clock.skip_next, missed, clock.tick_at) == (False, 1, NOW + timedelta(days=1))

@@ -1,6 +1,7 @@
 """When the next pass is, and how many turns one may claim."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from turn_play import LONG, made, pass_time, shows
 
 from galaxy_runtime.turns import commit, queries, running
+from galaxy_runtime.turns.slots import MOST_AHEAD, Slots
 from galaxy_runtime.turns.workers import TurnWorker, wait_for_turn
 
 
@@ -44,6 +46,54 @@ async def test_a_turn_that_waits_for_its_commit_holds_no_slot(make_world: Any, m
     go_on.set()
     for game in games:
         await made(world, game, 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ahead"), [(0.0, MOST_AHEAD), (0.05, 32), (0.1, 16), (1.0, 1), (10.0, 0)], ids=lambda value: f"{value}"
+)
+async def test_turns_are_claimed_ahead_of_quick_engines(seconds: float, ahead: int) -> None:
+    """Beyond the slots as many are claimed as are answered in a tenth of a second; none before the first answer."""
+    now = 0.0
+    slots = Slots(16, lambda: now)
+    assert slots.claimable == 16
+    for _ in range(3):
+        async with slots.one():
+            now += seconds
+    assert slots.claimable == 16 + ahead
+
+
+async def test_an_engine_that_slows_down_is_noticed_within_a_few_turns() -> None:
+    """The average follows, also where the engine fails; turns that ran before keep it from no slot."""
+    now = 0.0
+    slots = Slots(16, lambda: now)
+    for _ in range(100):
+        async with slots.one():
+            pass
+    for _ in range(8):
+        with contextlib.suppress(ValueError):
+            async with slots.one():
+                now += 60
+                raise ValueError
+    assert slots.claimable == 16
+
+
+async def test_no_more_engines_are_asked_at_once_than_there_are_slots() -> None:
+    """Further turns wait until an earlier one has its answer."""
+    slots, go_on, asked = Slots(2, lambda: 0.0), asyncio.Event(), []
+
+    async def ask(number: int) -> None:
+        async with slots.one():
+            asked.append(number)
+            await go_on.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(5):
+            tasks.create_task(ask(number))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert asked == [0, 1]
+        go_on.set()
+    assert asked == [0, 1, 2, 3, 4]
 
 
 def test_no_more_is_claimed_while_much_waits() -> None:
@@ -115,9 +165,9 @@ async def test_a_slot_that_becomes_free_while_others_are_claimed_is_used_at_once
         return [SimpleNamespace()], True
 
     nothing: Any = None
-    context: Any = SimpleNamespace(settings=SimpleNamespace(turn_concurrency=2))
     turns: Any = SimpleNamespace(claim=claim, renew=None)
-    worker = TurnWorker(context, nothing, turns, nothing, commit.Commits(nothing, nothing, nothing, nothing), nothing)
+    commits = commit.Commits(nothing, nothing, nothing, nothing)
+    worker = TurnWorker(nothing, nothing, turns, nothing, commits, Slots(2, nothing), nothing)
     worker._adjudicating.add("busy")
     worker._start = lambda claims: worker._adjudicating.add("claimed")
     assert await worker._claim(nothing) is True
