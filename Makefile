@@ -6,6 +6,10 @@ MEMBERS := contracts migrations chassis kernel devkit engine game gateway client
 PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 CODE   := $(MEMBERS) tests integration tools bench conftest.py
+CORES  := $(shell $(PYTHON) -c 'import os; print(os.cpu_count() or 1)')
+
+# Where it is set, each of the hundreds of processes that tests start would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run play test integration check format revision bench endurance docs proto lock wheels clean test-tools dev-deploy
@@ -35,21 +39,39 @@ play: setup ## a whole game between two scripted players, and its story
 	@$(BIN)/python tools/play.py $(PLAY_ARGS)
 
 # Many tests wait for processes and containers: one worker more than there are cores keeps these busy.
-WORKERS := $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+WORKERS = $(shell echo $$(($(CORES) + 1)))
 test: setup ## every test that this machine can run
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 integration: setup ## the whole product in containers, a stack for each scenario
 	@$(BIN)/pytest -n 2 --dist worksteal integration $(PYTEST_ARGS)
 
+# Each uses one core. The first takes the longest.
+CHECKS := check-types check-page check-workflows check-imports check-docs check-proto check-form
+.PHONY: $(CHECKS)
 check: setup ## format, lint, types (of the page too), import contracts, generated docs
+	@$(MAKE) --no-print-directory --output-sync=target -j $(CORES) $(CHECKS)
+
+check-form:
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "make check: run make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet $(CODE)
+
+check-types:
 	@$(BIN)/mypy $(foreach member,$(MEMBERS),-p galaxy_$(notdir $(member))) -p bench
+
+check-imports:
 	@report=$$($(BIN)/lint-imports --no-cache) || { echo "$$report" >&2; exit 1; }; echo "$$report" | tail -n 1
+
+check-docs:
 	@$(BIN)/python tools/docs.py --check
+
+check-proto:
 	@$(BIN)/python tools/proto.py --check
+
+check-page:
 	@tools/types.sh
+
+check-workflows:
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec tools/*/compose.yaml
 	@tools/actionlint.sh

@@ -1,7 +1,10 @@
 """What holds for the tests of every distribution."""
 
+import os
 import signal
+from itertools import chain, groupby, islice
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 _PATIENT = [HealthCheck.too_slow]
@@ -16,3 +19,22 @@ settings.load_profile("galaxy")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell lets what it runs in the background ignore Ctrl-C, and that is inherited: tests send it to their children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests: begun last, one would go on while the other workers are done.
+
+    Each worker of xdist begins with an equal part of the list (`--dist worksteal`), so each part gets some of them.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        files = [list(file) for _, file in groupby(items, key=lambda item: item.path)]
+        slow = [file for file in files if any(item.get_closest_marker("slow") for item in file)]
+        others = chain.from_iterable(file for file in files if file not in slow)
+        size = len(items) // workers
+        ordered: list[pytest.Item] = []
+        for worker in range(workers):
+            first = list(chain.from_iterable(slow[worker::workers]))
+            ordered += [*first, *islice(others, max(0, size - len(first)))]
+        items[:] = [*ordered, *others]

@@ -1,9 +1,11 @@
 """Fixtures with every plugin booted, and a real SMTP server behind them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiosmtpd.smtp import SMTP
 from full_backend import ALL, Mailbox
 
@@ -30,3 +32,22 @@ async def full_backend(boot: Boot, mail_environment: dict[str, str]) -> AsyncIte
     """A backend with every plugin."""
     async with boot(*ALL, environment=mail_environment) as booted:
         yield booted
+
+
+@pytest.fixture(scope="session")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One `backend dev` for all tests of the page: each has people of its own."""
+    from page_people import Backend
+
+    running = Backend(tmp_path_factory.mktemp("page") / "data")
+    yield running
+    running.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Any]:
+    """One browser for the tests of a file, which run on its event loop."""
+    from page_people import browsers
+
+    async with browsers() as browser:
+        yield browser

@@ -1,6 +1,7 @@
 """All plugins together, and a real SMTP server that keeps the mails."""
 
 import asyncio
+import functools
 import json
 import os
 import re
@@ -20,6 +21,8 @@ from galaxy_devkit.testing import Booted
 from galaxy_devkit.testing.kernel import ENVIRONMENT
 from galaxy_engineversion.plugin import EngineVersionPlugin
 from galaxy_geo.plugin import GeoPlugin
+from galaxy_kernel.core.assembly import assemble, describe_routes
+from galaxy_kernel.http import openapi
 from galaxy_lobby.plugin import LobbyPlugin
 from galaxy_mail.plugin import MailPlugin
 from galaxy_notification.plugin import NotificationPlugin
@@ -41,6 +44,12 @@ ALL = (
     RuntimePlugin,
     UserPlugin,
 )
+
+
+@functools.cache
+def api_document() -> dict[str, Any]:
+    """Return the description of the whole API; who asks does not change it."""
+    return openapi.build(describe_routes(assemble({})))
 
 
 @dataclass

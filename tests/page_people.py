@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ playwright = pytest.importorskip("playwright.async_api", reason="the package pla
 playwright.expect.set_options(timeout=20_000)  # the backend, its engines and browsers share two cores
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MARKS = [
+    pytest.mark.asyncio(loop_scope="module"),  # the browser's
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: apt-get install chromium"),
@@ -172,21 +173,27 @@ class Person:
 
 
 @asynccontextmanager
-async def people(backend: Backend, *sizes: dict[str, int], **context: Any) -> AsyncIterator[list[Person]]:
-    """Open a browser with a person for each size; afterwards none of them may have met an error."""
+async def browsers() -> AsyncIterator[Any]:
+    """Start a browser, in which everybody has a context of their own."""
     async with playwright.async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        try:
-            persons = []
-            for size in sizes:
-                opened = await browser.new_context(**{"viewport": size, "locale": "en-GB", **context})
-                opened.set_default_timeout(30_000)
-                persons.append(Person(await opened.new_page(), backend))
-            yield persons
-            for person in persons:
-                person.expected(r"status of 401")  # before the sign-in, the page asks who is signed in
-                person.expected(r"status of 409")  # what it asks while a turn is run
-                person.expected(r"ERR_NETWORK_CHANGED")  # see `goto`
-                assert person.errors == [], person.errors
-        finally:
-            await browser.close()
+        yield browser
+        await browser.close()
+
+
+@asynccontextmanager
+async def people(browser: Any, backend: Backend, *sizes: dict[str, int], **context: Any) -> AsyncIterator[list[Person]]:
+    """Open the page for a person of each size; afterwards none of them may have met an error."""
+    async with AsyncExitStack() as contexts:
+        persons = []
+        for size in sizes:
+            opened = await browser.new_context(**{"viewport": size, "locale": "en-GB", **context})
+            contexts.push_async_callback(opened.close)
+            opened.set_default_timeout(30_000)
+            persons.append(Person(await opened.new_page(), backend))
+        yield persons
+        for person in persons:
+            person.expected(r"status of 401")  # before the sign-in, the page asks who is signed in
+            person.expected(r"status of 409")  # what it asks while a turn is run
+            person.expected(r"ERR_NETWORK_CHANGED")  # see `goto`
+            assert person.errors == [], person.errors

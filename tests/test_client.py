@@ -78,6 +78,7 @@ async def engine_known(client: Galaxy) -> str:
         for version in await client.engine_versions():
             if version.players is not None:
                 return version.name
+        await asyncio.sleep(0.1)
 
 
 async def move(client: Galaxy, game: Game) -> None:

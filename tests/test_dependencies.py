@@ -1,9 +1,10 @@
 """What a distribution imports comes with it: alone in a container it has nothing else."""
 
 import ast
+import functools
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -19,9 +20,14 @@ PACKAGES = {
 }
 """Our packages, and what their distributions declare."""
 PROJECTS = {project["name"]: project for project in PACKAGES.values()}
-PROVIDERS = packages_distributions()
 MAY_BE_ABSENT = {("galaxy_gateway", "galaxy_web"), ("galaxy_devkit", "galaxy_gateway")}
 """Imported only where it was found to be installed."""
+
+
+@functools.cache
+def _providers() -> Mapping[str, list[str]]:
+    """Return the distributions of each package that is installed: all of their files are read."""
+    return packages_distributions()
 
 
 def _required(requirement: Requirement) -> Iterator[str]:
@@ -68,7 +74,9 @@ def test_imports_are_installed_with_it(package: Path) -> None:
     extras = ",".join(project.get("optional-dependencies", {}))
     comes = set(_required(Requirement(f"{project['name']}[{extras}]")))
     ours = {path.name for path, other in PACKAGES.items() if other["name"] in comes}
-    libraries = {module for module, names in PROVIDERS.items() if not comes.isdisjoint(map(canonicalize_name, names))}
+    libraries = {
+        module for module, names in _providers().items() if not comes.isdisjoint(map(canonicalize_name, names))
+    }
     roots = {module.partition(".")[0] for module in _imported(package)} - sys.stdlib_module_names
     absent = {imported for importer, imported in MAY_BE_ABSENT if importer == package.name}
     assert roots - ours - libraries - absent == set()

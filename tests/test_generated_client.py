@@ -10,25 +10,25 @@ from typing import Any
 
 import httpx
 import pytest
-from full_backend import Mailbox
+from full_backend import Mailbox, api_document
 
 from galaxy_devkit.testing import Booted
-from galaxy_kernel.core.assembly import assemble, describe_routes
-from galaxy_kernel.http import openapi
 
 pytestmark = pytest.mark.slow
-DOCUMENT = openapi.build(describe_routes(assemble({})))
-OPERATIONS: dict[str, Any] = {
-    operation["operationId"]: operation for path in DOCUMENT["paths"].values() for operation in path.values()
-}
 NAME = "generated_galaxy"
+
+
+def operations() -> dict[str, Any]:
+    """Return the operations by their ids."""
+    paths = api_document()["paths"].values()
+    return {operation["operationId"]: operation for path in paths for operation in path.values()}
 
 
 @pytest.fixture(scope="module")
 def client_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Generate the client, which fails at any warning, and return its package's name."""
     folder = tmp_path_factory.mktemp("generated")
-    (folder / "openapi.json").write_text(json.dumps(DOCUMENT))
+    (folder / "openapi.json").write_text(json.dumps(api_document()))
     (folder / "config.json").write_text(json.dumps({"post_hooks": []}))
     command = [
         *(sys.executable, "-m", "openapi_python_client", "generate", "--fail-on-warning", "--meta", "none"),
@@ -53,7 +53,7 @@ def test_every_operation_knows_every_error(client_package: str) -> None:
     client = importlib.import_module(client_package).Client(
         base_url="http://localhost", raise_on_unexpected_status=True
     )
-    for operation_id, operation in OPERATIONS.items():
+    for operation_id, operation in operations().items():
         parse = module_of(client_package, operation_id)._parse_response
         described = operation["responses"].items()
         for status in (

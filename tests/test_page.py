@@ -3,24 +3,15 @@
 import asyncio
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import pytest
 from page_people import MARKS, NARROW, WIDE, Backend, Person, free_port, people, playwright
 
 GAME_OVER = "#result"
 _MOST_TURNS = 11
 
 pytestmark = MARKS
-
-
-@pytest.fixture(scope="module")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """One backend for all tests here: each has people of its own."""
-    running = Backend(tmp_path_factory.mktemp("page") / "data")
-    yield running
-    running.stop()
 
 
 async def planets(person: Person) -> list[dict[str, str]]:
@@ -60,9 +51,9 @@ async def play(person: Person) -> int:
     raise AssertionError("the game did not end")
 
 
-async def test_a_whole_game_on_a_phone(backend: Backend) -> None:
+async def test_a_whole_game_on_a_phone(browser: Any, backend: Backend) -> None:
     """One person plays two machines from the sign-in to the result, 320 px wide, without an error or a violation."""
-    async with people(backend, NARROW) as [ada]:
+    async with people(browser, backend, NARROW) as [ada]:
         await ada.sign_in("ada@phone.test")
         await ada.create(seats=3, machines=2)
         await ada.start()
@@ -76,9 +67,9 @@ async def test_a_whole_game_on_a_phone(backend: Backend) -> None:
         await playwright.expect(ada.tab.locator("h2", has_text="Ended")).to_be_visible()
 
 
-async def test_two_people_and_a_session_that_ends(backend: Backend) -> None:
+async def test_two_people_and_a_session_that_ends(browser: Any, backend: Backend) -> None:
     """Bob plays Ada's public game without a map, live; a lost connection heals; the end of a session is seen."""
-    async with people(backend, WIDE, WIDE, WIDE) as [ada, bob, again]:
+    async with people(browser, backend, WIDE, WIDE, WIDE) as [ada, bob, again]:
         await ada.sign_in("ada@two.test")
         await bob.sign_in("bob@two.test")
         await bob.tab.route("**/games/galaxy.js", lambda route: route.abort())
@@ -111,9 +102,9 @@ async def test_two_people_and_a_session_that_ends(backend: Backend) -> None:
             person.expected(r"ERR_FAILED")
 
 
-async def test_a_spectator_follows_a_public_game(backend: Backend) -> None:
+async def test_a_spectator_follows_a_public_game(browser: Any, backend: Backend) -> None:
     """Who has the link of a public game sees its turns come, without signing in; a private game is not shown."""
-    async with people(backend, WIDE, NARROW) as [ada, eve]:
+    async with people(browser, backend, WIDE, NARROW) as [ada, eve]:
         await ada.sign_in("ada@public.test")
         await ada.create(seats=2, machines=1, public=True, name="Vega for all")
         link = await ada.tab.locator("#watch").inner_text()
@@ -135,9 +126,9 @@ async def test_a_spectator_follows_a_public_game(backend: Backend) -> None:
         eve.expected("status of 404")
 
 
-async def test_an_invitation_and_a_time_zone(backend: Backend) -> None:
+async def test_an_invitation_and_a_time_zone(browser: Any, backend: Backend) -> None:
     """Who is invited by address joins from the start page, and sees deadlines in the zone of the account."""
-    async with people(backend, WIDE, NARROW, timezone_id="Europe/Vienna") as [ada, bob]:
+    async with people(browser, backend, WIDE, NARROW, timezone_id="Europe/Vienna") as [ada, bob]:
         await bob.sign_in("bob@invited.test")
         await ada.sign_in("ada@invited.test")
         await ada.create(seats=2, machines=0, name="Deneb")
@@ -157,9 +148,9 @@ async def test_an_invitation_and_a_time_zone(backend: Backend) -> None:
         assert await bob.tab.locator("#finish").is_enabled()
 
 
-async def test_two_tabs_agree(backend: Backend) -> None:
+async def test_two_tabs_agree(browser: Any, backend: Backend) -> None:
     """What is sent in one tab is shown in the other; a plan that was overtaken there is not sent over it."""
-    async with people(backend, WIDE) as [ada]:
+    async with people(browser, backend, WIDE) as [ada]:
         await ada.sign_in("ada@tabs.test")
         await ada.create(seats=2, machines=1)
         await ada.start()
@@ -182,11 +173,11 @@ async def test_two_tabs_agree(backend: Backend) -> None:
         assert other.errors == []
 
 
-async def test_the_backend_is_killed_in_mid_turn(tmp_path: Path) -> None:
+async def test_the_backend_is_killed_in_mid_turn(browser: Any, tmp_path: Path) -> None:
     """Orders that were sent before a kill -9 count, and the open page shows the new turn once the backend is back."""
     environment = {"GATEWAY_LISTEN_ADDR": f"127.0.0.1:{free_port()}"}
     killed = Backend(tmp_path / "data", environment)
-    async with people(killed, WIDE) as [ada]:
+    async with people(browser, killed, WIDE) as [ada]:
         await ada.sign_in("ada@example.test")
         await ada.create(seats=2, machines=1)
         await ada.start()

@@ -1,25 +1,15 @@
 """The players' page for everybody: by keyboard alone, for screen readers, in both languages, light and dark."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import axe_playwright_python
-import pytest
 from page_people import MARKS, NARROW, WIDE, Backend, Person, people, playwright
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 pytestmark = MARKS
-
-
-@pytest.fixture(scope="module")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """One backend for all tests here."""
-    running = Backend(tmp_path_factory.mktemp("page") / "data")
-    yield running
-    running.stop()
 
 
 async def serious(person: Person, where: str) -> list[str]:
@@ -52,9 +42,9 @@ async def every_page(ada: Person, game: str, lobby: str) -> list[str]:
     return found
 
 
-async def test_axe_finds_nothing_serious(backend: Backend) -> None:
+async def test_axe_finds_nothing_serious(browser: Any, backend: Backend) -> None:
     """On no page, in English and in German, light and dark, with orders planned and every fold open."""
-    async with people(backend, WIDE, NARROW) as [ada, eve]:
+    async with people(browser, backend, WIDE, NARROW) as [ada, eve]:
         await eve.goto(backend.page)
         await eve.tab.wait_for_selector("#email")
         found = await serious(eve, "sign-in")
@@ -81,9 +71,9 @@ async def test_axe_finds_nothing_serious(backend: Backend) -> None:
         assert found == []
 
 
-async def test_a_turn_by_keyboard_alone(backend: Backend) -> None:
+async def test_a_turn_by_keyboard_alone(browser: Any, backend: Backend) -> None:
     """A game is created and started, a fleet is planned on the map and the turn is finished without a pointer."""
-    async with people(backend, WIDE) as [ada]:
+    async with people(browser, backend, WIDE) as [ada]:
         await ada.sign_in("ada@keys.test")
         await ada.tab_to("nav a[href='#/create']")
         await ada.press("Enter")
@@ -115,9 +105,9 @@ async def test_a_turn_by_keyboard_alone(backend: Backend) -> None:
         await ada.tab.wait_for_selector("#finish[data-turn='1']")
 
 
-async def test_pointing_and_pinching(backend: Backend) -> None:
+async def test_pointing_and_pinching(browser: Any, backend: Backend) -> None:
     """Two taps choose origin and target, two fingers zoom, and what was dragged is not chosen."""
-    async with people(backend, NARROW, has_touch=True, is_mobile=True) as [ada]:
+    async with people(browser, backend, NARROW, has_touch=True, is_mobile=True) as [ada]:
         await ada.sign_in("ada@touch.test")
         await ada.create(seats=2, machines=1)
         await ada.tab.route("**/games/map.js", lambda route: route.abort(), times=1)  # the page gets it in the end
@@ -157,9 +147,9 @@ async def test_pointing_and_pinching(backend: Backend) -> None:
         assert width <= window
 
 
-async def test_a_file_that_does_not_arrive(backend: Backend) -> None:
+async def test_a_file_that_does_not_arrive(browser: Any, backend: Backend) -> None:
     """A page of which a file is lost on the way says so and loads again, and a lost call is made again."""
-    async with people(backend, WIDE) as [ada]:
+    async with people(browser, backend, WIDE) as [ada]:
         await ada.tab.route("**/router.js", lambda route: route.abort(), times=1)
         await ada.goto(backend.page)
         await playwright.expect(ada.tab.locator("#view")).to_contain_text("could not be loaded")
@@ -198,9 +188,9 @@ SCHEMA = {
 }
 
 
-async def test_forms_of_engines(backend: Backend) -> None:
+async def test_forms_of_engines(browser: Any, backend: Backend) -> None:
     """References, lists, enumerations and what may be null become fields, the rest JSON; values come back as set."""
-    async with people(backend, WIDE) as [ada]:
+    async with people(browser, backend, WIDE) as [ada]:
         await ada.goto(backend.page)
         await ada.tab.wait_for_selector("#email")
         files = await ada.tab.evaluate("document.querySelector('script').src.replace('start.js', '')")

@@ -3,13 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
 import requests
 import schemathesis
 from aiosmtpd.smtp import SMTP
-from full_backend import ALL, Mailbox, sign_in
+from full_backend import ALL, Mailbox, api_document, sign_in
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from schemathesis import check
@@ -25,8 +26,6 @@ from schemathesis.specs.openapi.checks import (
 from galaxy_contracts.formats import parse_name
 from galaxy_devkit.testing import GATEWAY_TOKEN, PostgresCluster
 from galaxy_devkit.testing.kernel import make_boot
-from galaxy_kernel.core.assembly import assemble, describe_routes
-from galaxy_kernel.http import openapi
 
 CODES = {
     "BACKEND_ADMIN_BOOTSTRAP_USER": "root",
@@ -34,7 +33,7 @@ CODES = {
     "BACKEND_AUTH_CODES_PER_IP_PER_HOUR": "100000",
     "BACKEND_SMTP_TLS_MODE": "none",
 }
-schema = schemathesis.openapi.from_dict(openapi.build(describe_routes(assemble({}))))
+schema = schemathesis.openapi.from_dict(deepcopy(api_document()))
 
 
 @pytest.fixture(scope="module")

@@ -45,9 +45,10 @@ async def bring_up(database: Database, plugins: PluginSet, *, apply: bool) -> No
     """
     found = branches(plugins)
     try:
-        if apply:
-            await migrate(database.engine, database.schema, found, log=_report)
         states = await check(database.engine, database.schema, found)
+        if apply and not all(state.runs for state in states):
+            await migrate(database.engine, database.schema, found, log=_report)
+            states = await check(database.engine, database.schema, found)
     except MigrationError as error:
         raise BootError(str(error)) from error
     except Exception as error:

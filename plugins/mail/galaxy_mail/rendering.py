@@ -5,9 +5,11 @@ A kind `auth.sign_in_code` has `templates/sign_in_code.<language>.txt`, whose fi
 and a missing parameter is an error, never an empty place in a mail.
 """
 
+import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 import jinja2
@@ -24,6 +26,34 @@ _AROUND = frozenset(("subject", "language", "sender_name", "unsubscribe_url", "u
 _UNSUBSCRIBE = {"en": "Unsubscribe from these mails", "de": "Diese Mails abbestellen"}
 """The words of the link at the end of a mail, by language."""
 _FILE = re.compile(r"(?P<name>[a-z0-9_]+)\.(?P<language>[A-Za-z0-9-]+)\.(?P<format>txt|html)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """What becomes of a template's source, whatever environment it is in: all have the same options."""
+
+    code: CodeType
+    variables: frozenset[str]
+    """Those that it reads, also where no example leads.
+
+    Without those that it asks whether they are defined, and those that it sets, which its blocks see too.
+    """
+    parents: tuple[str, ...]
+    """The templates that it extends or includes by name."""
+
+
+class _Loader(jinja2.ChoiceLoader):
+    """Finds templates in packages, and compiles a source once."""
+
+    def load(
+        self,
+        environment: jinja2.Environment,
+        name: str,
+        globals: MutableMapping[str, Any] | None = None,  # noqa: A002 - jinja2's name
+    ) -> jinja2.Template:
+        """Return a template. Raise TemplateNotFound or TemplateSyntaxError."""
+        code = _compiled(self.get_source(environment, name)[0], name).code
+        return jinja2.Template.from_code(environment, code, globals or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +133,10 @@ class Renderer:
         where = (
             f"plugin {plugin!r}: mail kind {kind.name!r}, language {language!r}: package {kind.package!r}: templates/"
         )
-        for file in (f"{stem}.txt", f"{stem}.html"):
-            if unknown := sorted(_variables(environment, file) - set(example) - _AROUND):
+        text, html = f"{stem}.txt", f"{stem}.html"
+        sources = [*((part, text) for part in _parts(environment, text)), (_source(environment, html), html)]
+        for source, file in sources:
+            if unknown := sorted(_variables(environment, source, file) - set(example) - _AROUND):
                 known = ", ".join(sorted(set(example) | _AROUND))
                 named = ", ".join(map(repr, unknown))
                 raise TemplateError(f"{where}{file}: the variable {named} is undefined: expected one of {known}")
@@ -120,21 +152,13 @@ class Renderer:
                 loaders = [jinja2.PackageLoader(package), jinja2.PackageLoader(_LAYOUT)]
             except (ImportError, ValueError) as error:
                 raise TemplateError(f"package {package!r}: no folder `templates` in it: {error}") from error
-            self._environments[package] = jinja2.Environment(
-                loader=jinja2.ChoiceLoader(loaders),
-                autoescape=jinja2.select_autoescape(["html"], default_for_string=False),
-                undefined=jinja2.StrictUndefined,
-                trim_blocks=True,
-                lstrip_blocks=True,
-                keep_trailing_newline=True,
-                auto_reload=False,
-            )
+            self._environments[package] = _make_environment(_Loader(loaders))
         return self._environments[package]
 
     def _compile(self, environment: jinja2.Environment, package: str, stem: str) -> _Templates:
         file = f"{stem}.txt"
         try:
-            subject, text = _split(environment, file)
+            subject, text = (_template(environment, part, file) for part in _parts(environment, file))
             file = f"{stem}.html"
             return _Templates(subject, text, _with_parents(environment, file))
         except jinja2.TemplateSyntaxError as error:
@@ -167,44 +191,69 @@ def _source(environment: jinja2.Environment, file: str) -> str:
     return environment.loader.get_source(environment, file)[0]
 
 
-def _split(environment: jinja2.Environment, file: str) -> tuple[jinja2.Template, jinja2.Template]:
-    """Compile a text template as two, so that a parameter of the subject cannot reach the text, and the reverse."""
+def _parts(environment: jinja2.Environment, file: str) -> tuple[str, str]:
+    """Return the subject and the text of a text template.
+
+    They are compiled apart, so that a parameter of the subject cannot reach the text, and the reverse.
+    """
     first, _, rest = _source(environment, file).partition("\n")
     if not first.startswith(_SUBJECT):
         raise ValueError(f"its first line must begin with `{_SUBJECT}`")
-    subject = _template(environment, first.removeprefix(_SUBJECT).strip(), file)
-    return subject, _template(environment, "\n" + rest, file)  # the empty line keeps line numbers correct
+    return first.removeprefix(_SUBJECT).strip(), "\n" + rest  # the empty line keeps line numbers correct
 
 
 def _template(environment: jinja2.Environment, source: str, file: str) -> jinja2.Template:
-    code = environment.compile(source, name=file, filename=file)
-    return jinja2.Template.from_code(environment, code, environment.make_globals(None))
+    return jinja2.Template.from_code(environment, _compiled(source, file).code, environment.make_globals(None))
 
 
 def _with_parents(environment: jinja2.Environment, file: str) -> jinja2.Template:
     """Compile a template and what it extends or includes by name."""
-    tree = environment.parse(_source(environment, file), name=file)
-    for parent in meta.find_referenced_templates(tree):
-        if parent is not None:
-            environment.get_template(parent)
+    for parent in _compiled(_source(environment, file), file).parents:
+        environment.get_template(parent)
     return environment.get_template(file)
 
 
-def _variables(environment: jinja2.Environment, file: str) -> set[str]:
-    """Return the variables that a template and its parents read, also where no example leads.
-
-    Without those that it asks whether they are defined, and those that it sets, which its blocks see too.
-    """
-    tree = environment.parse(_source(environment, file), name=file)
-    tests = (test for test in tree.find_all(nodes.Test) if test.name in ("defined", "undefined"))
-    asked = {test.node.name for test in tests if isinstance(test.node, nodes.Name)}
-    stored = {name.name for name in tree.find_all(nodes.Name) if name.ctx in ("store", "param")}
-    stored |= {macro.name for macro in tree.find_all(nodes.Macro)}
-    found = meta.find_undeclared_variables(tree) - asked - stored
-    for parent in meta.find_referenced_templates(tree):
-        if parent is not None:
-            found |= _variables(environment, parent)
+def _variables(environment: jinja2.Environment, source: str, file: str) -> set[str]:
+    """Return the variables that a template and its parents read."""
+    compiled = _compiled(source, file)
+    found = set(compiled.variables)
+    for parent in compiled.parents:
+        found |= _variables(environment, _source(environment, parent), parent)
     return found
+
+
+def _make_environment(loader: jinja2.BaseLoader | None = None) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=loader,
+        autoescape=jinja2.select_autoescape(["html"], default_for_string=False),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+
+
+@functools.lru_cache(maxsize=1_000)
+def _compiled(source: str, file: str) -> _Compiled:
+    """Compile a source, parsed once for all that is asked of it: templates are most of a boot's work.
+
+    Raise TemplateSyntaxError.
+    """
+    environment = _make_environment()
+    tree = environment.parse(source, name=file)
+    asked, stored = set[str](), set[str]()
+    for node in tree.find_all((nodes.Test, nodes.Name, nodes.Macro)):
+        match node:
+            case nodes.Test(name="defined" | "undefined", node=nodes.Name(name=name)):
+                asked.add(name)
+            case nodes.Name(name=name, ctx="store" | "param") | nodes.Macro(name=name):
+                stored.add(name)
+    return _Compiled(
+        code=environment.compile(tree, name=file, filename=file),
+        variables=frozenset(meta.find_undeclared_variables(tree) - asked - stored),
+        parents=tuple(parent for parent in meta.find_referenced_templates(tree) if parent is not None),
+    )
 
 
 def _fill(template: jinja2.Template, parameters: Mapping[str, Any]) -> str:

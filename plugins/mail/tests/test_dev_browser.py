@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from galaxy_mail.dev.page import serving_page
 from galaxy_mail.dev.store import MailStore
@@ -20,6 +21,7 @@ ARGUMENTS = [
 ]  # fmt: skip
 
 pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),  # the browser's
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: apt-get install chromium"),
 ]
@@ -82,7 +84,7 @@ class Evil:
         writer.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def evil() -> AsyncIterator[Evil]:
     evil = Evil()
     async with await asyncio.start_server(evil.visit, "127.0.0.1", 0) as server:
@@ -90,19 +92,27 @@ async def evil() -> AsyncIterator[Evil]:
         yield evil
 
 
-@pytest.fixture
-async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Any]:
+    """One browser for all tests here."""
+    async with playwright.async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def opened(browser: Any, tmp_path: Path) -> AsyncIterator[Opened]:
     store = MailStore(tmp_path)
     await store.load()
-    async with playwright.async_playwright() as driver, serving_page(store, 0, smtp_port=1025) as port:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    async with serving_page(store, 0, smtp_port=1025) as port:
         context = await browser.new_context()
         address = f"http://127.0.0.1:{port}"
         await context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
         opened = Opened(store, await context.new_page(), address)
         yield opened
         assert not opened.errors
-        await browser.close()
+        await context.close()
 
 
 async def test_mail_appears_without_reload(opened: Opened) -> None:
