@@ -5,6 +5,8 @@ from uuid import UUID
 
 from uuid_utils import uuid7
 
+from galaxy_chassis.uuids import uuid_of
+
 
 class RequestContext:
     """A request, a call or a worker's pass."""
@@ -23,7 +25,7 @@ current_request: ContextVar[RequestContext | None] = ContextVar("galaxy_work", d
 
 def new_id() -> UUID:
     """Return a fresh UUIDv7 (RFC 9562) for a row: ids sort by time."""
-    return UUID(bytes=uuid7().bytes)
+    return uuid_of(uuid7().int)
 
 
 def new_request_id() -> str:

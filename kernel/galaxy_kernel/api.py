@@ -13,7 +13,15 @@ from galaxy_kernel.caches.registry import Cache
 from galaxy_kernel.core.companions import Companion, CompanionRun, DevExample
 from galaxy_kernel.core.context import Context
 from galaxy_kernel.core.manifest import Manifest, Migrations, Offer
-from galaxy_kernel.database import Connection, Database, after_commit, is_unavailable, sqlstate, unique_violation
+from galaxy_kernel.database import (
+    Connection,
+    Database,
+    after_commit,
+    is_unavailable,
+    prepared,
+    sqlstate,
+    unique_violation,
+)
 from galaxy_kernel.database.locks import SupersededError, Term, advisory_lock, shared_lock_sql
 from galaxy_kernel.facts import Facts, Subscriptions
 from galaxy_kernel.http.call import Call, Html, RawJson, Response
@@ -125,6 +133,7 @@ __all__ = [
     "new_id",
     "not_found",
     "plugin_metadata",
+    "prepared",
     "queue_columns",
     "queue_indexes",
     "request_context",

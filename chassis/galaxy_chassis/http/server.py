@@ -4,6 +4,7 @@ import asyncio
 import errno
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -91,7 +92,8 @@ class HttpServer:
 
     async def _answer(self, request: BaseRequest) -> AnyResponse:
         """Refuse a head that is too long, whatever it asks for; else hand over to the handler."""
-        size = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
+        lines = request.raw_headers
+        size = sum(map(len, chain.from_iterable(lines))) + 4 * len(lines)  # a colon, a space and the line's end
         if size > self._longest_head:
             detail = f"The request's headers are longer than {self._longest_head} bytes altogether."
             return problem_response(Problem(431, "headers_too_large", detail), new_request_id())

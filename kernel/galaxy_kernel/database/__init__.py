@@ -18,6 +18,7 @@ from galaxy_kernel.database.errors import (
     unique_violation,
 )
 from galaxy_kernel.database.listener import Listener, notify
+from galaxy_kernel.database.prepared import prepared
 from galaxy_kernel.database.session import check_session, refusal_of_settings
 from galaxy_kernel.database.transactions import Connection, Database, after_commit
 
@@ -35,6 +36,7 @@ __all__ = [
     "is_write_refused",
     "make_engine",
     "notify",
+    "prepared",
     "reason",
     "refusal_of_settings",
     "schema_of",

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, Self
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
+from sqlalchemy.util import greenlet_spawn
 
 from galaxy_kernel.database.writes import WriteOutcomes
 
@@ -100,6 +101,10 @@ class _Transaction(AsyncConnection):
 
     async def commit(self) -> None:
         await super().commit()
+        self._act()
+
+    def _act(self) -> None:
+        """Run what `after_commit` registered."""
         actions, self.actions = self.actions, []
         for action in actions:
             try:
@@ -119,18 +124,26 @@ class _Transaction(AsyncConnection):
                 self._writes.failed(error)
         finally:
             self.actions.clear()
-            await super().__aexit__(kind, error, trace)
+            if not self.closed:
+                await super().__aexit__(kind, error, trace)
 
     async def _commit(self) -> None:
         """Commit, and note the outcome; a transaction that wrote nothing proves nothing about writing."""
         try:
             wrote = self._writes.in_doubt and await self._has_written()
-            await _to_its_end(self.commit())
+            await _to_its_end(greenlet_spawn(self._finish))
         except BaseException as error:
             self._writes.failed(error)
             raise
         if wrote:
             self._writes.succeeded()
+
+    def _finish(self) -> None:
+        """Commit, act, and return the connection: in one task and one greenlet, which are a tenth of a transaction."""
+        connection = self._proxied
+        connection.commit()
+        self._act()
+        connection.close()
 
     async def _has_written(self) -> bool:
         found = await self.exec_driver_sql("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")

@@ -90,7 +90,9 @@ class SessionService:
             return None
         by = self._authentication
         now = by.now()
-        last_seen = self._last_seen(session)
+        last_seen = session.last_seen_at
+        if now - last_seen >= by.precision:
+            last_seen = self._last_seen(session)  # it may have been used since, which is not written yet
         if now >= session.expires_at or now - last_seen >= by.idle:
             return None
         account = by.accounts.get(session.account_id)

@@ -30,36 +30,37 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, insert
 
 from galaxy_contracts.notification import Channel
-from galaxy_kernel.api import Connection, Paging, fetch_page
+from galaxy_kernel.api import Connection, Paging, fetch_page, prepared
 from galaxy_notification.domain import Reason, ValidatedIntent
 from galaxy_notification.tables import notification_mutes, notification_routes, notifications
 
 _n, _r, _m = notifications.c, notification_routes.c, notification_mutes.c
 
-_SUBMIT = (
+_SUBMIT = prepared(
     text("""
     WITH given AS (
         SELECT * FROM json_to_recordset(CAST(:intents AS json))
             AS given (id uuid, kind text, key text, payload jsonb, routes json)
     ), intents AS (
         INSERT INTO notifications (id, kind, idempotency_key, payload, request_id)
-        SELECT id, kind, key, payload, :request_id FROM given
+        SELECT id, kind, key, payload, CAST(:request_id AS text) FROM given
         ON CONFLICT (kind, idempotency_key) DO NOTHING
         RETURNING id
     ), routes AS (
         INSERT INTO notification_routes (id, notification_id, kind, account_id, channel, request_id)
-        SELECT route.id, given.id, given.kind, route.account_id, route.channel, :request_id
+        SELECT route.id, given.id, given.kind, route.account_id, route.channel, CAST(:request_id AS text)
         FROM given, json_to_recordset(given.routes) AS route (id uuid, account_id uuid, channel text)
         WHERE given.id IN (SELECT id FROM intents)
     )
-    SELECT given.id AS given, coalesce(intents.id, (
+    SELECT given.id AS given, (
         SELECT n.id FROM notifications AS n WHERE n.kind = given.kind AND n.idempotency_key = given.key
-    )) AS id
-    FROM given LEFT JOIN intents ON intents.id = given.id
+    ) AS id
+    FROM given WHERE given.id NOT IN (SELECT id FROM intents)
 """)
     .bindparams(bindparam("intents", type_=Text), bindparam("request_id", type_=Text))
     .columns(Column("given", Uuid), Column("id", Uuid))
 )
+"""Returns what was not stored, with the id of what has its key; NULL when that is not visible yet."""
 _BY_KEY = select(_n.id).where(_n.kind == bindparam("kind"), _n.idempotency_key == bindparam("key"))
 
 _INTENTS = select(_n.id, cast(_n.payload, Text).label("payload")).where(
@@ -102,8 +103,8 @@ async def submit(connection: Connection, intents: Sequence[ValidatedIntent], req
     One statement; one more for each intent that lost a race, since the first could not yet see the winner's rows.
     """
     parameters = {"intents": msgspec.json.encode(intents).decode(), "request_id": request}
-    stored = {row.given: row.id for row in await connection.execute(_SUBMIT, parameters)}
-    return [stored[intent.id] or await _by_key(connection, intent) for intent in intents]
+    others: dict[UUID, UUID | None] = {row.given: row.id for row in await connection.execute(_SUBMIT, parameters)}
+    return [others.get(intent.id, intent.id) or await _by_key(connection, intent) for intent in intents]
 
 
 async def _by_key(connection: Connection, intent: ValidatedIntent) -> UUID:

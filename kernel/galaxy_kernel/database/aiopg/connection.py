@@ -77,11 +77,20 @@ class Connection(aiopg.Connection):
 
     async def ping(self) -> None:
         """Raise psycopg2.OperationalError when the server is gone."""
+        if self.look():
+            await self.ask()
+
+    def look(self) -> bool:
+        """Return whether to `ask`, for it has rested. Raise psycopg2.OperationalError when its end has arrived."""
         self._advance()  # reads what has arrived, which reveals the end of the connection
         if self.closed:
             raise psycopg2.OperationalError("the server closed the connection")
-        if self._loop.time() - self._last_usage > PING_AFTER:
-            await self.run(self._conn.cursor(), "SELECT 1")
+        rested: float = self._loop.time() - self._last_usage
+        return rested > PING_AFTER
+
+    async def ask(self) -> None:
+        """Raise psycopg2.OperationalError when the server does not answer."""
+        await self.run(self._conn.cursor(), "SELECT 1")
 
     async def give_up(self) -> None:
         """Cancel on the server what is executing, then close; the server rolls back."""

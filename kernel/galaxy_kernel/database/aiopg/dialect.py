@@ -4,8 +4,9 @@ aiopg's own pool is not used: it commits what a cancelled task has begun, report
 of the task, and never cancels on the server. An aiopg connection is in autocommit mode, so BEGIN and COMMIT are ours:
 `BEGIN;` is sent in front of the first statement of a transaction and costs no round trip.
 
-Limits, of psycopg2 in asynchronous mode: no COPY, no prepared statements, no two-phase commit. psycopg2 writes the
-parameters into the statement, so the server's log and `pg_stat_activity` show them.
+Limits, of psycopg2 in asynchronous mode: no COPY, no two-phase commit. psycopg2 writes the parameters into the
+statement, so the server's log and `pg_stat_activity` show them, and the server plans each statement each time. What
+`galaxy_kernel.database.prepared` marks is sent as PREPARE once for each connection, and as EXECUTE from then on.
 
 A `bytea` travels as hexadecimal text, since psycopg2 has no binary format. At most the process holds about 8 times the
 size of a large value while it is written, and 7 times while it is read, libpq's buffers included (measured with 16 MiB;
@@ -13,6 +14,7 @@ asyncpg: 3 and 2; psycopg: 1 and 5, for it reads text unless a whole result is r
 """
 
 import itertools
+import re
 from binascii import unhexlify
 from collections import deque
 from collections.abc import Callable
@@ -35,7 +37,9 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.util import EMPTY_DICT
 from sqlalchemy.util.concurrency import await_
 
+from galaxy_chassis.uuids import uuid_of
 from galaxy_kernel.database.aiopg.connection import Connection
+from galaxy_kernel.database.prepared import is_prepared
 
 BATCH = 100
 """Statements of an executemany that go to the server at once."""
@@ -66,14 +70,18 @@ def _bytes_by_pieces(value: str) -> bytes:
 
 
 def _uuid(value: str | None, cursor: Any) -> UUID | None:  # noqa: ARG001 - psycopg2 calls it with both
-    """Read a UUID in a third of the time that the class takes for text, whose forms the server never uses."""
-    return None if value is None else UUID(int=int(value.replace("-", ""), 16))
+    """Read a UUID without looking for the forms that the server never uses."""
+    return None if value is None else uuid_of(int(value.replace("-", ""), 16))
 
 
 _UUID = psycopg2.extensions.new_type((2950,), "UUID", _uuid)
 _UUID_ARRAY = psycopg2.extensions.new_array_type((2951,), "UUID[]", _UUID)
 _BYTEA = psycopg2.extensions.new_type((17,), "BYTEA", _bytes)
 _BYTEA_ARRAY = psycopg2.extensions.new_array_type((1001,), "BYTEA[]", _BYTEA)
+
+
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+_names = itertools.count(1)
 
 
 class TransactionAbortedError(psycopg2.errors.InFailedSqlTransaction):  # type: ignore[misc] # psycopg2 is untyped
@@ -164,7 +172,7 @@ class AsyncAdaptAiopgServerCursor(AsyncAdaptAiopgCursor):
 class AsyncAdaptAiopgConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connection):
     """Transactions over a connection in autocommit mode. libpq knows from the server whether one is open."""
 
-    __slots__ = ("_aborted", "autocommit", "deferrable", "level", "readonly")
+    __slots__ = ("_aborted", "autocommit", "deferrable", "level", "prepared", "readonly")
 
     _cursor_cls = AsyncAdaptAiopgCursor  # type: ignore[assignment] # it is: the base wants its own name
     _ss_cursor_cls = AsyncAdaptAiopgServerCursor  # type: ignore[assignment] # likewise
@@ -175,6 +183,8 @@ class AsyncAdaptAiopgConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connectio
         self._aborted = False  # the first statement failed before the BEGIN in front of it took effect
         self.autocommit = self.readonly = self.deferrable = False
         self.level: str | None = None
+        self.prepared: dict[str, str] = {}
+        """The EXECUTE of each statement that the server has prepared on this connection."""
 
     @property
     def closed(self) -> bool:
@@ -221,7 +231,8 @@ class AsyncAdaptAiopgConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connectio
 
     def ping(self) -> None:
         """Raise psycopg2.OperationalError when the server is gone."""
-        await_(self._connection.ping())
+        if self._connection.look():
+            await_(self._connection.ask())
 
     def _begin_statement(self) -> str:
         level = f" ISOLATION LEVEL {self.level}" if self.level else ""
@@ -300,6 +311,18 @@ class PGDialect_aiopg(PGDialect_psycopg2):  # noqa: N801 # SQLAlchemy's own way 
         dbapi_connection.ping()
         return True
 
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        if context is None or not is_prepared(context.execution_options):
+            cursor.execute(statement, parameters)
+            return
+        prepared = cursor._adapt_connection.prepared
+        if statement in prepared:
+            cursor.execute(prepared[statement], parameters)
+        else:
+            prepare, execute = _preparation(statement)
+            cursor.execute(prepare + execute, parameters)
+            prepared[statement] = execute
+
     def do_terminate(self, dbapi_connection: Any) -> None:
         dbapi_connection.terminate()
 
@@ -311,3 +334,14 @@ class PGDialect_aiopg(PGDialect_psycopg2):  # noqa: N801 # SQLAlchemy's own way 
 
     do_begin_twophase = do_prepare_twophase = do_rollback_twophase = do_commit_twophase = _twophase_unsupported
     do_recover_twophase = _twophase_unsupported
+
+
+def _preparation(statement: str) -> tuple[str, str]:
+    """Return the PREPARE and the EXECUTE for a statement.
+
+    The name is fresh, for one that was prepared and then failed exists on the server.
+    """
+    name, places = f"galaxy_p{next(_names)}", dict[str, int]()
+    numbered = _PARAMETER.sub(lambda found: f"${places.setdefault(found[1], len(places) + 1)}", statement)
+    given = ", ".join(f"%({place})s" for place in places)
+    return f"PREPARE {name} AS {numbered}\n;", f"EXECUTE {name}{f' ({given})' if places else ''}"

@@ -1,5 +1,6 @@
 """What our own dialect does on the wire, beyond what all drivers share."""
 
+import re
 from typing import Any
 
 import psycopg2
@@ -7,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, NotSupportedError
 
-from galaxy_kernel.database import Connection, Database
+from galaxy_kernel.database import Connection, Database, prepared
 
 
 async def raw(connection: Connection) -> Any:
@@ -76,3 +77,29 @@ async def test_a_comment_at_the_end_hides_nothing(database: Database) -> None:
         await connection.execute(text("DELETE FROM t WHERE id = :id -- one"), [{"id": 1}, {"id": 2}])
         async with connection.stream(text("SELECT id FROM t -- all")) as stream:
             assert [row.id async for row in stream] == [3]
+
+
+async def test_a_marked_statement_is_prepared_once(database: Database, sent: list[str]) -> None:
+    """The first execution prepares on the way, and the next ones need no text; each parameter has one number."""
+    statement = prepared(text("SELECT CAST(:a AS int) - CAST(:b AS int) + :a -- 50 % :b"))
+    for a in (10, 20):
+        async with database.transaction() as connection:
+            assert (await connection.execute(statement, {"a": a, "b": 3})).scalar_one() == 2 * a - 3
+    first, _, second, _ = sent
+    name = re.findall(r"PREPARE (\w+) AS", first)[0]
+    execute = f"EXECUTE {name} (%(a)s, %(b)s)"
+    assert first == f"BEGIN;PREPARE {name} AS SELECT CAST($1 AS int) - CAST($2 AS int) + $1 -- 50 %% $2\n;{execute}"
+    assert second == f"BEGIN;{execute}"
+
+
+async def test_a_first_execution_that_failed_is_prepared_again(database: Database, sent: list[str]) -> None:
+    """What the server has prepared before the failure is in nobody's way."""
+    statement = prepared(text("SELECT 1 / CAST(:divisor AS int)"))
+    for divisor in (0, 0, 1):
+        async with database.reading() as connection:
+            if divisor:
+                assert (await connection.execute(statement, {"divisor": divisor})).scalar_one() == 1
+            else:
+                with pytest.raises(DBAPIError, match="division by zero"):
+                    await connection.execute(statement, {"divisor": divisor})
+    assert len({name for each in sent for name in re.findall(r"PREPARE (\w+) AS", each)}) == 3
