@@ -35,7 +35,7 @@ from bench.endurance.verdict import Verdict, some
 from bench.process import ROOT, free_port, serving
 from galaxy_runtime.turns.domain import INTERVAL, LEASE
 
-_DELAY = "0.2"
+_DELAY = "0.5"
 """Seconds that the engine takes for a turn."""
 _INTERVAL = 4.0
 """Seconds between two turns of a game."""
@@ -45,9 +45,11 @@ _BETWEEN = 1.0
 """Seconds from a replica's start until the next kill is possible."""
 _LOOK = 0.01
 _BEGIN = f"""
-    UPDATE runtime_records SET schedule = '{{"interval": {_INTERVAL}}}', anchor = statement_timestamp(),
-        next_turn_at = statement_timestamp() + random() * interval '{_INTERVAL} s'
+    UPDATE runtime_records SET schedule = '{{"interval": {_INTERVAL}}}', anchor = new.at, next_turn_at = new.at
+    FROM (SELECT game_id, statement_timestamp() + random() * interval '{_INTERVAL} s' AS at FROM runtime_records) AS new
+    WHERE new.game_id = runtime_records.game_id
 """
+"""Each by a grid of its own: turns that are due at one moment would all be claimed by one replica."""
 _HALT = "UPDATE runtime_records SET schedule = '{\"interval\": 86400.0}'"
 _SETS = "SELECT game_id, turn, seat, orders, used_digest FROM runtime_orders"
 _POSITIONS = """
