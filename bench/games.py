@@ -7,7 +7,7 @@ once with what it was given, or a null engine over HTTP (`bench.null_engine`).
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -96,6 +96,11 @@ def game_id(number: int) -> UUID:
 def account_id(number: int, seat: int) -> UUID:
     """Return the id of the account on a seat of a game."""
     return UUID(f"00000000-0000-7000-9000-{number * 8 + seat:012x}")
+
+
+def everybody(games: int) -> list[UUID]:
+    """Return the ids of the accounts on the seats of the first so many games."""
+    return [account_id(number, seat) for number in range(1, games + 1) for seat in range(1, SEATS + 1)]
 
 
 async def fill(dsn: str, games: int, statements: Sequence[str] = (GAMES, MEMBERS, RECORDS, POSITIONS)) -> None:
@@ -226,11 +231,12 @@ async def table(
     accounts: Sequence[UUID] = (),
     port: int = 0,
     clock: Clock | None = None,
+    environment: Mapping[str, str] = {},
     **settings: str,
 ) -> AsyncIterator[Table]:
     """Boot lobby, notification and runtime on games that are there; `settings` are the runtime's, by their names.
 
-    `accounts` may make requests, with their ids as tokens.
+    `accounts` may make requests, with their ids as tokens; `environment` has the variables of others' settings.
     """
     made: list[RuntimePlugin] = []
     engines = NullEngines(address)
@@ -241,12 +247,10 @@ async def table(
             made.append(self)
 
     plugins = (Runtime, LobbyPlugin, NotDelivering, fakes(accounts))
-    environment = {
-        f"BACKEND_RUNTIME_{name.upper()}": value for name, value in {"driver": "process", **settings}.items()
-    }
-    environment["BACKEND_HTTP_LISTEN_ADDR"] = f"127.0.0.1:{port}"
+    variables = {f"BACKEND_RUNTIME_{name.upper()}": value for name, value in {"driver": "process", **settings}.items()}
+    variables |= {"BACKEND_HTTP_LISTEN_ADDR": f"127.0.0.1:{port}", **environment}
     boot = make_boot(cast("Any", None))
-    async with boot(*plugins, dsn=dsn, environment=environment, clock=clock or SystemClock()) as booted:
+    async with boot(*plugins, dsn=dsn, environment=variables, clock=clock or SystemClock()) as booted:
         [runtime] = made
         playing = Table(booted, runtime, [], [], asyncio.Event())
         _observe(playing)

@@ -11,7 +11,6 @@ import asyncio
 import os
 import statistics
 import time
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -19,7 +18,8 @@ from uuid import uuid4
 
 import aiodocker
 
-from bench.process import ROOT, alone
+from bench.images import build_game
+from bench.process import alone
 from bench.rounds import Figure, Run, Values, interleave
 from galaxy_engine.client import EngineClient
 from galaxy_engine.drivers.docker import DockerDriver, containers, default_host
@@ -77,14 +77,7 @@ async def _missing() -> str:
             return str(failure)
     finally:
         await driver.close()
-    command = ("docker", "build", "-q", "-t", IMAGE, str(ROOT / "game"))
-    try:
-        process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=PIPE)
-    except FileNotFoundError:
-        return f"{IMAGE} cannot be built: there is no command docker"
-    _, said = await process.communicate()
-    last = said.decode(errors="replace").strip().splitlines()[-1:]
-    return f"{IMAGE} cannot be built: {' '.join(last)}" if process.returncode else ""
+    return await build_game(IMAGE, default_host(os.environ))
 
 
 async def _remove_network(network: str) -> None:

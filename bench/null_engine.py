@@ -1,4 +1,4 @@
-"""An engine that does nothing, over HTTP: `python -m bench.null_engine PORT [SECONDS]`; each answer takes SECONDS.
+"""An engine that does nothing, over HTTP: `python -m bench.null_engine PORT [SECONDS]`; each turn takes SECONDS.
 
 The next position is the state that came with the turn; each seat has a report of 260 bytes. It is as quick as a server
 in Python can be, so that what is measured with it is the host's side.
@@ -44,14 +44,15 @@ class _Connection(asyncio.Protocol):
             length = int(head[place + 15 :].split(b"\r\n", 1)[0]) if place >= 0 else 0
             if len(self._pending) < end + 4 + length:
                 return
-            body = answer(head.split(b" ", 2)[1], self._pending[end + 4 : end + 4 + length])
-            self._answer(_HEAD % len(body) + body)
+            path = head.split(b" ", 2)[1]
+            body = answer(path, self._pending[end + 4 : end + 4 + length])
+            self._answer(_HEAD % len(body) + body, DELAY if path.endswith(b"/turns") else 0.0)
             self._pending = self._pending[end + 4 + length :]
 
-    def _answer(self, document: bytes) -> None:
-        if DELAY:
-            asyncio.get_running_loop().call_later(DELAY, self._transport.write, document)
-        else:
+    def _answer(self, document: bytes, delay: float) -> None:
+        if delay:
+            asyncio.get_running_loop().call_later(delay, self._answer, document, 0.0)
+        elif not self._transport.is_closing():  # the host was killed meanwhile; uvloop raises where asyncio would not
             self._transport.write(document)
 
 

@@ -1,8 +1,10 @@
-"""Games in containers: the backend is killed at every call to the daemon, and one engine a game is left (S-10)."""
+"""Games in containers: the backend is killed at calls to the daemon, and one engine a game is left (S-10 in short)."""
 
 import asyncio
+import json
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,7 +13,6 @@ from typing import Any
 import aiodocker
 import aiohttp
 import pytest
-from docker_proxy import STAGES, DockerProxy, Stage
 from full_backend import Mailbox, Served
 from hosted_games import Person, offered, rows, settings, start_game
 
@@ -23,8 +24,6 @@ IMAGE = "galaxy/game:tests"
 NETWORK = "galaxy-engines-of-tests"
 TURNS = "SELECT turn, count(*) FROM runtime_reports GROUP BY turn ORDER BY turn"
 USED = "SELECT turn, count(used_digest) FROM runtime_orders GROUP BY turn ORDER BY turn"
-CALLS = (1, 3, 5, 8)
-"""Calls about containers at which a start is struck: launching an engine takes about as many."""
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -114,42 +113,16 @@ async def remove_all(daemon: aiodocker.Docker, stack: str) -> None:
 
 
 @pytest.mark.usefixtures("game_image")
-async def test_a_killed_backend_leaves_one_engine_a_game(
-    empty_database: str,
-    mail_environment: dict[str, str],
-    mailbox: Mailbox,
-    docker_host: str,
-    daemon: aiodocker.Docker,
-    tmp_path: Path,
-) -> None:
+async def test_a_killed_backend_leaves_one_engine_a_game(docker_host: str) -> None:
     """Killed before, in and after calls to the daemon, the next process has one engine a game, within 30 seconds."""
-    stack = f"tests-{os.getpid()}"
-    async with DockerProxy(tmp_path / "docker.sock", docker_host) as proxy, aiohttp.ClientSession() as client:
-        environment = environment_of(mail_environment, proxy.host, stack)
-        replicas = [await Served(empty_database, environment).__aenter__()]
-        person = Person("ada", client, replicas)
-        try:
-            await person.sign_in(mailbox)
-            await start_game([person], "galaxy", machines=1)
-            games = 1
-            for place, call in enumerate(CALLS):
-                stage: Stage = STAGES[place % len(STAGES)]
-                proxy.arm(call, stage, replicas[0].kill)
-                starting = asyncio.create_task(start_game([person], "galaxy", machines=1))
-                struck = asyncio.create_task(proxy.struck.wait())
-                await asyncio.wait([starting, struck], return_when=asyncio.FIRST_COMPLETED)
-                struck.cancel()
-                proxy.disarm()
-                if replicas[0].process.returncode is not None:
-                    await replicas[0].__aexit__()
-                    replicas[0] = await Served(empty_database, environment).__aenter__()
-                await starting
-                games += 1
-                found = await converged(daemon, stack, games)
-                assert len({each["Labels"]["galaxy.game"] for each in found}) == games
-        finally:
-            await replicas[0].__aexit__()
-            await remove_all(daemon, stack)
+    command = (sys.executable, "-m", "bench.endurance", "--short", "--json", "docker")
+    pipe, environment = asyncio.subprocess.PIPE, os.environ | {"DOCKER_HOST": docker_host}
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe)
+    said, complaints = await process.communicate()
+    assert said, complaints.decode()
+    (verdict,) = json.loads(said)
+    assert verdict["held"], verdict
+    assert sum(verdict["kills"].values()) == 3
 
 
 @pytest.mark.usefixtures("game_image")

@@ -8,8 +8,10 @@ import json
 import random
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -134,3 +136,22 @@ def test_the_verdict_is_only_held_when_everything_is(endurance: Callable[[str], 
         assert not verdict(**wrong).held
         assert "NOT HELD" in module.lines(verdict(**wrong))
     assert "1 × gap: here" in module.lines(verdict(broken=module.some("gap", ["here"])))
+
+
+def test_the_judge_of_turns_sees_orders_that_were_not_used(endurance: Callable[[str], Any]) -> None:
+    """A set is used when its turn notes the digest of what was accepted; another set, digest or no row is a loss."""
+    turns, players = endurance("turns"), endurance("players")
+    sent, other = (UUID(int=1), 4, 2), (UUID(int=1), 4, 3)
+    document = json.dumps(players.orders_of(sent)).encode()
+    used = {"orders": document, "used_digest": sha256(document).digest()}
+    assert turns._was_used(sent, used)
+    assert not turns._was_used(other, used)
+    assert not turns._was_used(sent, used | {"used_digest": None})
+    assert not turns._was_used(sent, None)
+
+
+def test_waits_are_those_of_killed_replicas(endurance: Callable[[str], Any]) -> None:
+    """A wait runs from the kill to the next claim; a lease that a living replica lost is none."""
+    module = endurance("claim_log")
+    again = [module.Again(7, 114.5, 0.1), module.Again(8, 200.0, 0.0)]
+    assert module.waits(again, {7: 100.0}) == [14.5]

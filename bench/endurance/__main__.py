@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from bench.endurance import boot, caches, days, mail, turns
+from bench.endurance import boot, caches, days, docker, mail, turns
 from bench.endurance.verdict import Verdict, document, lines
 from galaxy_chassis.logs import configure_logging
 
@@ -19,6 +19,7 @@ SCENARIOS: dict[str, Callable[..., Awaitable[Verdict]]] = {
     "caches": caches.run,
     "turns": turns.run,
     "days": days.run,
+    "docker": docker.run,
 }
 
 

@@ -139,6 +139,7 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
     unhealthy_since: datetime | None
     next_turn_at: datetime | None
     engine_lease: int
+    engine_lease_until: datetime | None
     held: bool
     """Whether a process holds the lease."""
     now: datetime

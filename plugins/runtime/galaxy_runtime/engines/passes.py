@@ -1,6 +1,7 @@
 """The passes of the engines' workers: comparing engines with records, health, sleep, and the host's hints.
 
-What a crash leaves behind stands with `leases` and `acting`: a pass that breaks off is begun again by whoever is next.
+What a crash leaves behind stands with `leases` and `acting`: a pass that breaks off is begun again by whoever is next,
+and looks again when the leases end that the dead process held.
 """
 
 import asyncio
@@ -150,10 +151,14 @@ class EnginePasses:
 
 
 def _soonest(states: Iterable[EngineState]) -> timedelta | None:
-    """Return how long until the first back-off ends."""
-    waits = [
-        state.not_before - state.now
+    """Return how long until the first back-off or lease ends: who holds one may have died, and wakes nobody then."""
+    ends = [
+        (end, state.now)
         for state in states
-        if state.wanted == "up" and not state.healthy and state.not_before is not None
+        for end in (
+            state.not_before if state.wanted == "up" and not state.healthy else None,
+            state.engine_lease_until if state.held else None,
+        )
+        if end is not None
     ]
-    return max(min(waits), timedelta(seconds=1)) if waits else None
+    return max(min(end - now for end, now in ends), timedelta(seconds=1)) if ends else None

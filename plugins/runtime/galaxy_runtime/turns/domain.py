@@ -25,8 +25,14 @@ from galaxy_runtime.domain import Seats
 from galaxy_runtime.records.domain import remind_at
 from galaxy_runtime.schedules import Tick, next_tick
 
-LEASE = timedelta(seconds=15)
-"""How long a claim holds without being renewed."""
+LEASE = timedelta(seconds=14)
+"""How long a claim holds without being renewed.
+
+Other replicas look at the clock again within `INTERVAL`, which is a second, whatever wake-up got lost: so what a killed
+process had claimed is claimed again within 15 s (SPEC S-18).
+"""
+INTERVAL = timedelta(seconds=1)
+"""Longest wait between two looks for turns that are due: so late is one whose wake-up got lost."""
 RETRY_DELAYS = (timedelta(seconds=1), timedelta(seconds=5), timedelta(seconds=25))
 """Between a failed attempt at a turn and the next."""
 POLICY_FAILED = "policy_failed"

@@ -1,6 +1,6 @@
 """The worker `runtime.turns`, on every replica: claims what is due and runs it in tasks that outlive the pass.
 
-What a crash leaves behind: claims, whose leases end within 15 s; see `turns.running`. A process that stops in order
+What a crash leaves behind: claims, whose leases end within `LEASE`; see `turns.running`. A process that stops in order
 returns its claims, uncounted, so that another replica takes them up at once.
 """
 
@@ -17,14 +17,12 @@ from galaxy_runtime.metrics import TurnMetrics
 from galaxy_runtime.records.service import TURN_WORKER
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.turns.commit import Commits
-from galaxy_runtime.turns.domain import LEASE
+from galaxy_runtime.turns.domain import INTERVAL, LEASE
 from galaxy_runtime.turns.queries import Claim
 from galaxy_runtime.turns.running import Inputs, TurnRunner
 from galaxy_runtime.turns.service import TurnService
 from galaxy_runtime.turns.slots import Slots
 
-INTERVAL = timedelta(seconds=1)
-"""Longest wait between two passes: so late is a turn whose wake-up got lost."""
 _SHORTEST_WAIT = 0.02
 """Seconds between two passes that claim nothing though a turn is due: its record is locked."""
 _RESOLUTION = 0.001

@@ -313,3 +313,17 @@ async def test_a_switch_that_rolls_back_leaves_the_old_engine(world: Any) -> Non
             raise ValueError("rolled back")
     assert running(world, game) == [1]
     assert (await state(world, game, "generation", "crashes")) == (1, 0)
+
+
+async def test_what_a_dead_process_had_in_hand_is_looked_at_when_its_lease_ends(world: Any) -> None:
+    """A pass that finds a lease held does nothing to the game, and the next one comes at the end of that lease."""
+    game = await world.playing()
+    await world.plugin._engines.open(game, SOON)
+    await world.execute(
+        "UPDATE runtime_records SET wanted = 'down', engine_lease_until = statement_timestamp() + interval '1 hour'"
+    )
+    assert timedelta(minutes=59) < await world.plugin._passes.reconcile() <= timedelta(hours=1)
+    assert running(world, game) == [1]
+    await world.execute("UPDATE runtime_records SET engine_lease_until = NULL")
+    await world.plugin._passes.reconcile()
+    assert running(world, game) == []

@@ -10,6 +10,7 @@ import pytest
 from turn_play import LONG, made, pass_time, shows
 
 from galaxy_runtime.turns import commit, queries, running
+from galaxy_runtime.turns.domain import INTERVAL, LEASE
 from galaxy_runtime.turns.slots import MOST_AHEAD, Slots
 from galaxy_runtime.turns.workers import TurnWorker, wait_for_turn
 
@@ -171,3 +172,15 @@ async def test_a_slot_that_becomes_free_while_others_are_claimed_is_used_at_once
     worker._adjudicating.add("busy")
     worker._start = lambda claims: worker._adjudicating.add("claimed")
     assert await worker._claim(nothing) is True
+
+
+async def test_the_next_look_is_at_the_end_of_what_another_has_claimed(world: Any) -> None:
+    """A replica wakes when the lease of a killed one ends, and looks within 15 s of the death in any case (S-18)."""
+    game = await world.playing()
+    claim = (
+        "UPDATE runtime_records SET due_at = now(), turn_claimed_at = now(), turn_lease = 4,"
+        " next_turn_at = statement_timestamp() + interval '1 hour' WHERE game_id = :game"
+    )
+    await world.execute(claim, game=game)
+    assert timedelta(minutes=59) < await world.plugin.turns.run() <= timedelta(hours=1, seconds=1)
+    assert timedelta(seconds=15) >= LEASE + INTERVAL

@@ -9,18 +9,24 @@ from typing import Literal, Self
 
 Stage = Literal["before", "sent", "answered"]
 STAGES: tuple[Stage, ...] = ("before", "sent", "answered")
-_CALL = re.compile(rb"(GET|POST|DELETE) (\S*/containers\S*) HTTP")
+_CALL = re.compile(rb"(GET|POST|DELETE) (?:/v[\d.]+)?/(containers\S*) HTTP")
 """A call about containers; streams of events and calls about images and networks pass."""
+_NAME = re.compile(r"/[0-9a-f]{12,}|\?.*")
+"""What tells two calls of one kind apart."""
 
 
 class DockerProxy:
     """Forwards to a daemon; at its n-th call about containers `strike` is called, once."""
 
     def __init__(self, path: Path, daemon: str) -> None:
+        """`path`: of the socket that it listens at, of at most 107 bytes; `daemon`: the address of the daemon's."""
         self.path, self._daemon = path, daemon.removeprefix("unix://")
         self.calls: list[str] = []
+        """The calls about containers since `arm`, each as its method and what it is about."""
         self._at: tuple[int, Stage] | None = None
         self._strike: Callable[[], Awaitable[None]] | None = None
+        self._answered = False
+        """Whether the next answer is the one after which it strikes."""
         self._server: asyncio.Server | None = None
         self.struck = asyncio.Event()
         """Set when the strike is done."""
@@ -34,6 +40,7 @@ class DockerProxy:
         """Strike at the `call`-th call from now on, counted from 1."""
         self.calls.clear()
         self.struck.clear()
+        self._answered = False
         self._at, self._strike = (call, stage), strike
 
     def disarm(self) -> None:
@@ -45,8 +52,8 @@ class DockerProxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
 
     async def _serve(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -64,7 +71,7 @@ class DockerProxy:
     async def _pass_on(self, data: bytes, calls: asyncio.StreamWriter) -> None:
         due = None
         if found := _CALL.match(data):
-            self.calls.append(found[0].decode())
+            self.calls.append(f"{found[1].decode()} {_NAME.sub('', found[2].decode())}")
             due = self._at[1] if self._at and self._strike and len(self.calls) == self._at[0] else None
         if due == "before":
             await self._strike_now()
@@ -75,8 +82,6 @@ class DockerProxy:
             await self._strike_now()
         if due == "answered":
             self._answered = True
-
-    _answered = False
 
     async def _answer(self, daemon: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
