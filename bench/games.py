@@ -17,6 +17,7 @@ from uuid import UUID
 import asyncpg
 from msgspec import Raw
 
+from galaxy_chassis import gc_tuning
 from galaxy_chassis.clock import Clock, SystemClock
 from galaxy_contracts.access import ADMIN_AUTHENTICATOR, USER_AUTHENTICATOR
 from galaxy_contracts.accounts import ACCOUNTS
@@ -254,6 +255,7 @@ async def table(
         [runtime] = made
         playing = Table(booted, runtime, [], [], asyncio.Event())
         _observe(playing)
+        gc_tuning.freeze()  # as `serve` does once it is ready
         yield playing
     await engines.close()
 

@@ -33,13 +33,14 @@ from sqlalchemy import ARRAY, Text, bindparam, text
 
 from galaxy_chassis.errors import GalaxyError
 from galaxy_chassis.request_context import request_id
-from galaxy_kernel.database import Connection, Database
+from galaxy_kernel.database import Connection, Database, prepared
 from galaxy_kernel.passes import found_work
 
 RETENTION = timedelta(hours=1)
 """How long a change is kept after its commit, at least."""
 
-_PUBLISH = text("""
+_PUBLISH = prepared(
+    text("""
     INSERT INTO feed_changes (topic, key, payload, request_id)
     SELECT :topic, change.key, change.payload, :request_id
     FROM ROWS FROM (
@@ -48,6 +49,7 @@ _PUBLISH = text("""
     ORDER BY change.place
     RETURNING id
 """).bindparams(*(bindparam(name, type_=Text) for name in ("topic", "request_id", "keys", "payloads")))
+)
 """The changes travel as two texts: as arrays of a hundred they took a quarter longer with aiopg, twice with psycopg."""
 
 _ERASE = text("DELETE FROM feed_changes WHERE topic = :topic AND key = ANY(:keys)").bindparams(

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import ARRAY, Row, Uuid, bindparam, delete, func, insert, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from galaxy_kernel.api import Connection, request_id
+from galaxy_kernel.api import Connection, prepared, request_id
 from galaxy_lobby.domain import LIVE, Game, GameSettings, Membership
 from galaxy_lobby.tables import games, invitations, memberships
 
@@ -21,13 +21,15 @@ _SETTINGS = tuple(games.c[name] for name in GameSettings.__struct_fields__)
 
 _GAME = select(*GAME).where(_g.id == bindparam("game"))
 _GAME_LOCKED = _GAME.with_for_update(key_share=True)
-_GAMES_LOCKED = text(f"""
+_GAMES_LOCKED = prepared(
+    text(f"""
     WITH locked AS (
         SELECT {", ".join(column.name for column in GAME)} FROM games WHERE id = ANY(:games)
         ORDER BY id FOR NO KEY UPDATE
     )
     SELECT CAST(coalesce(json_agg(locked), '[]') AS text) FROM locked
 """).bindparams(bindparam("games", type_=ARRAY(Uuid)))  # noqa: S608  constants
+)
 """As one JSON document, since turns come in sets: quicker than as rows."""
 _GAMES = msgspec.json.Decoder(list[Game])
 _MEMBERS = select(*MEMBERSHIP).where(_m.game_id == bindparam("game"), _m.state.in_(LIVE))

@@ -8,21 +8,24 @@ import msgspec
 from sqlalchemy import ARRAY, Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from galaxy_kernel.api import Connection, request_id
+from galaxy_kernel.api import Connection, prepared, request_id
 from galaxy_lobby.caches import in_order
 from galaxy_lobby.domain import LIVE, Game, Membership
 from galaxy_lobby.positions.domain import Outcome
 from galaxy_lobby.queries import MEMBERSHIP
 
-_MEMBERS = text(f"""
+_MEMBERS = prepared(
+    text(f"""
     SELECT CAST(coalesce(json_agg(m), '[]') AS text) FROM (
         SELECT {", ".join(column.name for column in MEMBERSHIP)} FROM memberships
         WHERE game_id = ANY(:games) AND state IN ({", ".join(f"'{state}'" for state in LIVE)})
     ) AS m
 """).bindparams(bindparam("games", type_=ARRAY(Uuid)))  # noqa: S608  constants
+)
 """As one JSON document: a turn reads each of its game's members, which is quicker than as rows."""
 
-_CHANGE_GAMES = text("""
+_CHANGE_GAMES = prepared(
+    text("""
     UPDATE games AS g SET state = new.state, pause_reason = new.pause_reason, state_changed_at = new.state_changed_at,
         turn = new.turn, phase = new.phase, awaiting = new.awaiting, next_turn_at = new.next_turn_at,
         idle_turns = new.idle_turns, started_at = new.started_at, finished_at = new.finished_at,
@@ -34,6 +37,7 @@ _CHANGE_GAMES = text("""
         finished_at timestamptz, result jsonb)
     WHERE g.id = new.id
 """).bindparams(bindparam("rows", type_=JSONB), bindparam("request_id", type_=Text))
+)
 
 _CHANGE_MEMBERS = text("""
     UPDATE memberships AS m SET state = new.state, missed = new.missed, missed_in_row = new.missed_in_row,

@@ -12,13 +12,14 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from galaxy_contracts.runtime import PositionMade, Trigger, TurnSummary
 from galaxy_engine.messages import Position
-from galaxy_kernel.api import Connection, new_id
+from galaxy_kernel.api import Connection, new_id, prepared
 from galaxy_runtime.database_time import NOW, SHIFT
 from galaxy_runtime.tables import runtime_reports, runtime_turns
 
 _BYTES = ARRAY(LargeBinary)
 
-_INSERT = text(f"""
+_INSERT = prepared(
+    text(f"""
     WITH given AS (
         SELECT * FROM ROWS FROM (
             jsonb_to_recordset(:rows) AS (
@@ -49,10 +50,11 @@ _INSERT = text(f"""
         engine_version_id, generation, request_id
     FROM given
 """).bindparams(  # noqa: S608  a constant
-    SHIFT,
-    bindparam("rows", type_=JSONB),
-    bindparam("seats", type_=JSONB),
-    *(bindparam(name, type_=_BYTES) for name in ("states", "digests", "publics", "orders_digests", "reports")),
+        SHIFT,
+        bindparam("rows", type_=JSONB),
+        bindparam("seats", type_=JSONB),
+        *(bindparam(name, type_=_BYTES) for name in ("states", "digests", "publics", "orders_digests", "reports")),
+    )
 )
 
 _t, _r = runtime_turns.c, runtime_reports.c

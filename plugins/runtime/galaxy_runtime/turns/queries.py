@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from galaxy_kernel.api import Connection
+from galaxy_kernel.api import Connection, prepared
 from galaxy_runtime.caches import RECORD, Record
 from galaxy_runtime.database_time import NOW, SHIFT
 from galaxy_runtime.records.queries import record_of
@@ -92,7 +92,8 @@ _SOONEST = (
     .columns(column("seconds", Float))
 )
 
-_CLAIM = text(f"""
+_CLAIM = prepared(
+    text(f"""
     UPDATE runtime_records AS r SET turn_lease = r.turn_lease + 1, turn_claimed_at = :now,
         due_at = coalesce(r.due_at, r.next_turn_at), next_turn_at = {NOW} + :lease_time,
         turn_attempts = r.turn_attempts + 1, absent = new.absent, remind_at = NULL,
@@ -100,6 +101,7 @@ _CLAIM = text(f"""
     FROM jsonb_to_recordset(:rows) AS new (game_id uuid, absent smallint[])
     WHERE r.game_id = new.game_id
     """).bindparams(SHIFT, _ROWS, _LEASE, bindparam("now", type_=DateTime(timezone=True)))  # noqa: S608  constants
+)
 
 _SKIP = (
     text(f"""
@@ -132,7 +134,7 @@ _RENEW = (
 )
 """A record that somebody has locked is held all the same; its lease is renewed the next time."""
 
-_INPUTS = (
+_INPUTS = prepared(
     text(f"""
     WITH held AS (
         SELECT r.game_id, r.turn, r.epoch, r.seats, r.awaiting, r.absent, r.seed, r.trigger, r.final_seat,
@@ -187,7 +189,8 @@ _RELEASE = text(f"""
     FROM free WHERE r.game_id = free.game_id
     """).bindparams(SHIFT, _IDS, _LEASES)  # noqa: S608  constants
 
-_LOCK_HELD = text(f"""
+_LOCK_HELD = prepared(
+    text(f"""
     WITH held AS (
         SELECT r.game_id, r.seats, r.awaiting, r.trigger, r.schedule, r.anchor, r.due_at, r.skip_next,
             r.remaining IS NOT NULL AS suspended, r.turn_lease, {NOW} AS now
@@ -195,8 +198,10 @@ _LOCK_HELD = text(f"""
     )
     {_AS_JSON.format("held")}
     """).bindparams(SHIFT, _IDS, _LEASES)  # noqa: S608  constants
+)
 
-_ADVANCE = text(f"""
+_ADVANCE = prepared(
+    text(f"""
     WITH new AS (
         SELECT * FROM jsonb_to_recordset(:rows) AS new (
             game_id uuid, turn int, awaiting smallint[], phase text, seats jsonb, made_at timestamptz,
@@ -225,6 +230,7 @@ _ADVANCE = text(f"""
     )
     {_AS_JSON.format("advanced")}
     """).bindparams(_ROWS, bindparam("keep", type_=Integer))  # noqa: S608  constants
+)
 
 _THIN = (
     text("""
@@ -247,7 +253,8 @@ _THIN = (
     .columns(column("games", Integer), column("thinned", Integer), column("last", Uuid))
 )
 
-_USE_ORDERS = text("""
+_USE_ORDERS = prepared(
+    text("""
     WITH used AS (
         SELECT game_id, epoch, turn, seat, decode(suggested, 'base64') AS suggested, decode(digest, 'base64') AS digest,
             request_id
@@ -261,6 +268,7 @@ _USE_ORDERS = text("""
     WHERE used.suggested IS NULL AND o.game_id = used.game_id AND o.epoch = used.epoch AND o.turn = used.turn
         AND o.seat = used.seat
     """).bindparams(_ROWS)
+)
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
