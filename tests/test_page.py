@@ -183,16 +183,22 @@ async def test_the_backend_is_killed_in_mid_turn(browser: Any, tmp_path: Path) -
         await ada.start()
         [target, *_] = [each["value"] for each in await planets(ada)]
         await ada.send_to(target)
-        async with ada.tab.expect_response(lambda answer: answer.request.method == "PUT") as kept:
+        async with ada.tab.expect_response(lambda answer: answer.request.method == "PUT") as answered:
             await ada.tab.click("#finish")
-        assert (await kept.value).status == 200
+        kept = await answered.value
+        assert kept.status == 200
         await asyncio.to_thread(killed.stop, signal.SIGKILL)
         await playwright.expect(ada.tab.locator("#connection")).to_have_text("Connection lost. Trying again …")
         back = await asyncio.to_thread(Backend, tmp_path / "data", environment)
         try:
             await ada.tab.wait_for_selector("#finish[data-turn='1']", timeout=60_000)
             await playwright.expect(ada.tab.locator("#connection")).to_be_hidden(timeout=30_000)
-            assert await ada.tab.locator(".fleet, .planet.own").count() >= 2
+            report = await ada.tab.evaluate(
+                "url => fetch(url).then((answer) => answer.json())", kept.url.replace("/orders", "/turns/1/report")
+            )
+            data = report["data"]  # the fleet flies, or has arrived: it joined others there, or fought
+            arrived = [each["planet"] for each in data["events"] if each["event"] in ("joined", "battle")]
+            assert int(target) in [*arrived, *(fleet["to"] for fleet in data["fleets"])]
         finally:
             await asyncio.to_thread(back.stop)
             ada.expected("ERR_|status of 50")

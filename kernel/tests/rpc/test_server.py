@@ -253,7 +253,8 @@ async def test_a_condition_of_the_database_is_unavailable_and_one_line(code: str
             for _ in range(3):
                 status, details = await code_of(unary(channel, b"fail"))
                 assert status is grpc.StatusCode.UNAVAILABLE and "Postgres" in details
-    about = [line for line in lines if line["level"] in ("warning", "error")]
+    watched = "galaxy_chassis.watchdog"  # a machine that is busy may stop the loop for a moment
+    about = [line for line in lines if line["level"] in ("warning", "error") and line["logger"] != watched]
     assert [(line["event"], line["sqlstate"], line["plugin"]) for line in about] == [(event, code, "echo")]
     assert "exception" not in about[0]
 
