@@ -160,11 +160,14 @@ class _Scenario:
     async def _strike(self, connection: "asyncpg.Connection[asyncpg.Record]", hosting: Hosting) -> None:
         """Ask for something, kill at a call that follows if there are so many, and wait until all has converged."""
         call, stage = self._random.randint(1, _MOST_CALLS), STAGES[len(self._took) % len(STAGES)]
+        self._killed_at = 0.0
         self._proxy.arm(call, stage, self._kill)
         settling = asyncio.create_task(self._settle(connection, hosting))
         struck = asyncio.create_task(self._proxy.struck.wait())
         await asyncio.wait([settling, struck], return_when=asyncio.FIRST_COMPLETED)
         self._proxy.disarm()
+        if self._killed_at:  # also where it has only begun
+            await struck
         struck.cancel()
         if self._proxy.struck.is_set():
             self._at[f"{stage} {self._proxy.calls[call - 1]}"] += 1
@@ -173,6 +176,7 @@ class _Scenario:
             self._ready.append(time.monotonic() - self._killed_at)
         await settling
         if self._proxy.struck.is_set():
+            await self._converge(connection)  # again: the kill may have come right after all had converged
             self._took.append(time.monotonic() - self._killed_at)
             print(
                 f"  docker: kill {len(self._took)} {list(self._at)[-1]}: ready in {self._ready[-1]:.1f} s,"
@@ -188,9 +192,12 @@ class _Scenario:
 
     async def _settle(self, connection: "asyncpg.Connection[asyncpg.Record]", hosting: Hosting) -> None:
         await hosting.ask_for_something()
-        until, wrong = time.monotonic() + _PATIENCE, "?"
-        while wrong and time.monotonic() < until:
-            wrong = await self._not_converged(connection)
+        await self._converge(connection)
+
+    async def _converge(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        """Wait until all has converged; note what has not."""
+        until = time.monotonic() + _PATIENCE
+        while (wrong := await self._not_converged(connection)) and time.monotonic() < until:  # noqa: ASYNC110 - of others
             await asyncio.sleep(_LOOK)
         if wrong:
             self._wrong[wrong] += 1

@@ -82,6 +82,9 @@ _BYTEA_ARRAY = psycopg2.extensions.new_array_type((1001,), "BYTEA[]", _BYTEA)
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 _names = itertools.count(1)
+_STALE = (psycopg2.errors.InvalidSqlStatementName, psycopg2.errors.FeatureNotSupported)
+"""26000: the server has forgotten the statement. 0A000: the type of a result has changed; others are not told apart.
+The transaction fails as any does, and the next one prepares the statement again."""
 
 
 class TransactionAbortedError(psycopg2.errors.InFailedSqlTransaction):  # type: ignore[misc] # psycopg2 is untyped
@@ -317,7 +320,11 @@ class PGDialect_aiopg(PGDialect_psycopg2):  # noqa: N801 # SQLAlchemy's own way 
             return
         prepared = cursor._adapt_connection.prepared
         if statement in prepared:
-            cursor.execute(prepared[statement], parameters)
+            try:
+                cursor.execute(prepared[statement], parameters)
+            except _STALE:
+                del prepared[statement]
+                raise
         else:
             prepare, execute = _preparation(statement)
             cursor.execute(prepare + execute, parameters)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, NotSupportedError
 
-from galaxy_kernel.database import Connection, Database, prepared
+from galaxy_kernel.database import Connection, Database, prepared, sqlstate
 
 
 async def raw(connection: Connection) -> Any:
@@ -103,3 +103,24 @@ async def test_a_first_execution_that_failed_is_prepared_again(database: Databas
                 with pytest.raises(DBAPIError, match="division by zero"):
                     await connection.execute(statement, {"divisor": divisor})
     assert len({name for each in sent for name in re.findall(r"PREPARE (\w+) AS", each)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [("DEALLOCATE ALL", "26000"), ("ALTER TABLE t ALTER COLUMN id TYPE bigint", "0A000")],
+    ids=["forgotten", "another type"],
+)
+async def test_a_statement_that_the_server_executes_no_more_fails_once(
+    database: Database, change: str, refusal: str
+) -> None:
+    """Its connection prepares it again, and serves on: after a migration of another replica, too."""
+    statement = prepared(text("SELECT id FROM t"))
+    async with database.transaction() as connection:
+        await connection.exec_driver_sql("CREATE TABLE t (id int)")
+        await connection.execute(statement)
+        await connection.exec_driver_sql(change)
+        with pytest.raises(DBAPIError) as refused:
+            async with connection.begin_nested():
+                await connection.execute(statement)
+        assert sqlstate(refused.value) == refusal
+        assert (await connection.execute(statement)).all() == []

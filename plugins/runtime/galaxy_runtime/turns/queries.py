@@ -43,6 +43,7 @@ _SHOWN = ", ".join(f"r.{each.name}" for each in RECORD)
 _AS_JSON = "SELECT CAST(coalesce(json_agg({0}), '[]') AS text) FROM {0}"
 """Rows as one JSON text, which is decoded into structs at once: a third of the time of reading them one by one."""
 _RECORDS = msgspec.json.Decoder(list[Record])
+_ONE_BY_ONE = msgspec.json.Decoder(list[msgspec.Raw])
 _DUE_RECORDS = msgspec.json.Decoder(list[DueRecord], strict=False)
 _HELD_RECORDS = msgspec.json.Decoder(list[HeldRecord], strict=False)
 """Not strict: the lengths of schedules are numbers of seconds."""
@@ -326,6 +327,13 @@ class DueGames(msgspec.Struct, frozen=True):
     due: list[DueRecord]
     records: list[Record]
     """The same games, as memory is to have them once they are claimed at `now`."""
+    unreadable: Mapping[UUID, str] = {}
+    """Why the records of others are not what this process expects."""
+
+    @property
+    def count(self) -> int:
+        """How many games were locked."""
+        return len(self.due) + len(self.unreadable)
 
 
 async def lock_due(
@@ -336,7 +344,10 @@ async def lock_due(
     now, rows = (await connection.execute(_DUE, values)).one()
     if rows is None:
         return DueGames(now, [], [])
-    return DueGames(now, _DUE_RECORDS.decode(rows), _RECORDS.decode(rows))
+    try:
+        return DueGames(now, _DUE_RECORDS.decode(rows), _RECORDS.decode(rows))
+    except msgspec.ValidationError:
+        return _one_by_one(now, rows)
 
 
 async def seconds_until_due(
@@ -446,6 +457,23 @@ async def thin(
 async def use_orders(connection: Connection, used: Sequence[UsedOrders]) -> None:
     """Note which sets turns were made from, and keep those that engines suggested."""
     await connection.execute(_USE_ORDERS, {"rows": used})
+
+
+def _one_by_one(now: datetime, rows: str) -> DueGames:
+    """Read each record by itself, so that one which is not as expected holds up no other game."""
+    due: list[DueRecord] = []
+    records: list[Record] = []
+    unreadable: dict[UUID, str] = {}
+    for row in _ONE_BY_ONE.decode(rows):
+        document = b"[%b]" % bytes(row)
+        try:
+            (game,), (record,) = _DUE_RECORDS.decode(document), _RECORDS.decode(document)
+        except msgspec.ValidationError as error:
+            unreadable[UUID(msgspec.json.decode(row)["game_id"])] = str(error)
+        else:
+            due.append(game)
+            records.append(record)
+    return DueGames(now, due, records, unreadable)
 
 
 def _keys(keys: Sequence[tuple[UUID, int]]) -> dict[str, Any]:

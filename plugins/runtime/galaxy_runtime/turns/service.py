@@ -6,11 +6,12 @@ its limit too. Who is absent stands in the record from the first claim on. A pos
 committed with what the game's owner makes of it.
 
 A game by a time zone that this process does not know is not claimed, and looked at again later, by whichever replica.
+So is one whose record this process cannot read, as a newer release may write it.
 
 An owner that raises rolls back its game's part alone, which is looked at again later.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -70,8 +71,10 @@ class TurnService:
         spread, shift = self._context.settings.spread, self._time.shift
         async with self._context.database.transaction() as connection:
             games = await queries.lock_due(connection, until, limit, spread, shift)
+            if games.unreadable:
+                await self._pass_over(connection, games.unreadable)
             claims = await self._decide(connection, games) if games.due else []
-        return claims, len(games.due) == limit
+        return claims, games.count == limit
 
     async def seconds_until_due(self, since: datetime) -> float | None:
         """Return how long after `since` the next turn may be claimed; None when no game plays."""
@@ -110,6 +113,12 @@ class TurnService:
                 raise
             self._refused("halted", claim.game_id, error)
             await self.give_back(claim, RETRY_DELAYS[-1], failure.code)
+
+    async def _pass_over(self, connection: Connection, unreadable: Mapping[UUID, str]) -> None:
+        """Look later at records that this process cannot read: they may be a newer release's."""
+        for game_id, error in unreadable.items():
+            self._context.log.error("turn_record_unreadable", game_id=str(game_id), error=error)
+        await queries.look_again(connection, unreadable, RETRY_DELAYS[-1], self._time.shift)
 
     async def _decide(self, connection: Connection, games: DueGames) -> list[Claim]:
         now, attempts = games.now, self._context.settings.turn_attempts

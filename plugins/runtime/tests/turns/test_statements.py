@@ -94,6 +94,21 @@ async def test_a_claim_is_what_its_row_says(world: Any) -> None:
         assert kept.orders_closed_at is not None and kept.sent == (1,)
 
 
+@pytest.mark.parametrize("broken", ["trigger = 'unheard of'", """schedule = '{"interval": "soon"}'"""])
+async def test_a_record_that_cannot_be_read_holds_up_no_other_game(world: Any, broken: str) -> None:
+    """The other games that are due are claimed; it is locked with them, counts as one, and is looked at later."""
+    await world.plugin.turns.close()
+    games = [await world.playing() for _ in range(3)]
+    await world.execute(f"UPDATE runtime_records SET {broken} WHERE game_id = '{games[1]}'")
+    pass_time(world, LONG)
+    async with world.database.reading() as connection:
+        now = await world.plugin.time.now(connection)
+    claims, more = await world.plugin.turns._turns.claim(3, now)
+    assert {claim.game_id for claim in claims} == {games[0], games[2]} and more
+    assert await record(world, games[1], "turn_attempts", "due_at") == (0, None)
+    assert await world.plugin.turns._turns.claim(3, now) == ([], False)
+
+
 async def test_the_claim_uses_its_index(world: Any) -> None:
     """Looking for due games costs a range of an index, however many there are."""
     await world.execute(
