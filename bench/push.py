@@ -48,7 +48,7 @@ from galaxy_push.settings import PushSettings
 from galaxy_push.workers import Reader
 
 SUBSCRIBERS = 100
-TOKEN = "a gateway token for measures"
+TOKEN = "a gateway token for measures, of 32 bytes"
 ACCOUNT = UUID("00000000-0000-7000-8000-000000000001")
 PAUSE = 0.005
 """Seconds between two events of the idle measure."""

@@ -137,7 +137,7 @@ class Commits:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if self._waiting and not self._tasks and not task.cancelled():
+        if self._waiting and len(self._tasks) < _AT_ONCE and not task.cancelled():
             self._begin()  # for a turn that came after the task's last look, while it still counted
 
     async def _drain(self) -> None:

@@ -33,7 +33,7 @@ from galaxy_runtime.turns.domain import RETRY_DELAYS, seed_of
 from galaxy_runtime.turns.positions import NewPosition
 from galaxy_runtime.turns.queries import Claim
 from galaxy_runtime.turns.service import TurnService
-from galaxy_runtime.turns.slots import Slots
+from galaxy_runtime.turns.slots import NoSlotError, Slots
 
 INTERNAL_ERROR = "internal_error"
 OWNER_REFUSED = "owner_refused"
@@ -129,6 +129,9 @@ class TurnRunner:
         except NoEngineError as waiting:
             self._context.log.info("turn_engine_missing", game_id=str(claim.game_id), reason=str(waiting))
             await self._turns.give_back(claim, waiting.delay)
+        except NoSlotError as waiting:
+            self._context.log.info("turn_slot_missing", game_id=str(claim.game_id), reason=str(waiting))
+            await self._turns.give_back(claim, RETRY_DELAYS[0])
         except UnknownZoneError as error:  # gone since the claim
             self._context.log.error("turn_without_time_zone", game_id=str(claim.game_id), time_zone=error.zone)
             await self._turns.give_back(claim, RETRY_DELAYS[-1])

@@ -6,10 +6,16 @@ from contextlib import asynccontextmanager
 
 MOST_AHEAD = 64
 """Turns claimed beyond the slots, at most: two of the sets that are committed together."""
+PATIENCE = 5.0
+"""Seconds after which a turn without a slot is left to other replicas: engines that were quick hang."""
 _AHEAD = 0.1
 """Seconds that a claimed turn may wait for a slot."""
 _WEIGHT = 1 / 8
 """Of the newest answer in the average."""
+
+
+class NoSlotError(Exception):
+    """Every slot was held for long."""
 
 
 class Slots:
@@ -37,13 +43,18 @@ class Slots:
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
-        """Hold a slot during the block, once one is free."""
-        async with self._free:
-            begun = self._monotonic()
-            try:
-                yield
-            finally:
-                self._note(self._monotonic() - begun)
+        """Hold a slot during the block, once one is free. Raise NoSlotError where none is within `PATIENCE`."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._free.acquire()
+        except TimeoutError:
+            raise NoSlotError(f"no slot was free within {PATIENCE:g} s") from None
+        begun = self._monotonic()
+        try:
+            yield
+        finally:
+            self._free.release()
+            self._note(self._monotonic() - begun)
 
     def _note(self, seconds: float) -> None:
         average = seconds if self._average is None else self._average

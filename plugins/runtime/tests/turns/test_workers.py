@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from turn_play import LONG, made, pass_time, shows
 
-from galaxy_runtime.turns import commit, queries, running
+from galaxy_runtime.turns import commit, queries, running, slots
 from galaxy_runtime.turns.domain import INTERVAL, LEASE
+from galaxy_runtime.turns.service import TurnService
 from galaxy_runtime.turns.slots import MOST_AHEAD, Slots
 from galaxy_runtime.turns.workers import TurnWorker, wait_for_turn
 
@@ -55,35 +56,35 @@ async def test_a_turn_that_waits_for_its_commit_holds_no_slot(make_world: Any, m
 async def test_turns_are_claimed_ahead_of_quick_engines(seconds: float, ahead: int) -> None:
     """Beyond the slots as many are claimed as are answered in a tenth of a second; none before the first answer."""
     now = 0.0
-    slots = Slots(16, lambda: now)
-    assert slots.claimable == 16
+    places = Slots(16, lambda: now)
+    assert places.claimable == 16
     for _ in range(3):
-        async with slots.one():
+        async with places.one():
             now += seconds
-    assert slots.claimable == 16 + ahead
+    assert places.claimable == 16 + ahead
 
 
 async def test_an_engine_that_slows_down_is_noticed_within_a_few_turns() -> None:
     """The average follows, also where the engine fails; turns that ran before keep it from no slot."""
     now = 0.0
-    slots = Slots(16, lambda: now)
+    places = Slots(16, lambda: now)
     for _ in range(100):
-        async with slots.one():
+        async with places.one():
             pass
     for _ in range(8):
         with contextlib.suppress(ValueError):
-            async with slots.one():
+            async with places.one():
                 now += 60
                 raise ValueError
-    assert slots.claimable == 16
+    assert places.claimable == 16
 
 
 async def test_no_more_engines_are_asked_at_once_than_there_are_slots() -> None:
     """Further turns wait until an earlier one has its answer."""
-    slots, go_on, asked = Slots(2, lambda: 0.0), asyncio.Event(), []
+    places, go_on, asked = Slots(2, lambda: 0.0), asyncio.Event(), []
 
     async def ask(number: int) -> None:
-        async with slots.one():
+        async with places.one():
             asked.append(number)
             await go_on.wait()
 
@@ -95,6 +96,37 @@ async def test_no_more_engines_are_asked_at_once_than_there_are_slots() -> None:
         assert asked == [0, 1]
         go_on.set()
     assert asked == [0, 1, 2, 3, 4]
+
+
+async def test_a_turn_without_a_slot_is_left_to_other_replicas(
+    make_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where engines that were quick hang, what was claimed ahead is given back, and its attempt does not count."""
+    world = await make_world(held=True, turn_concurrency="1")
+    monkeypatch.setattr(Slots, "claimable", property(lambda _: 2))
+    games = [await world.playing() for _ in range(2)]
+    go_on, asked, given_back = asyncio.Event(), [], []
+    adjudicate, give_back = running.adjudicate, TurnService.give_back
+
+    async def hanging(*arguments: Any, **named: Any) -> Any:
+        asked.append(arguments[2].game_id)
+        await go_on.wait()
+        return await adjudicate(*arguments, **named)
+
+    async def noted(self: Any, claim: Any, *more: Any) -> None:
+        await give_back(self, claim, *more)
+        given_back.append(claim.game_id)
+        go_on.set()
+
+    monkeypatch.setattr(running, "adjudicate", hanging)
+    monkeypatch.setattr(TurnService, "give_back", noted)
+    monkeypatch.setattr(slots, "PATIENCE", 0.05)
+    pass_time(world, LONG)
+    await world.until(lambda: len(given_back) > 0)
+    assert [asked[0], given_back[0]] in (games, games[::-1])
+    for game in games:
+        await made(world, game, 1)
+    await shows(world, given_back[0], turn_attempts=0)
 
 
 def test_no_more_is_claimed_while_much_waits() -> None:
