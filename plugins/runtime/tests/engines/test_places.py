@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from engine_play import SOON, asleep, reconciled, running, state
+from engine_play import SOON, asleep, held_launches, reconciled, running, state
 
 from galaxy_kernel.api import Problem
 
@@ -50,14 +50,7 @@ async def test_a_launch_that_is_not_noted_yet_has_its_place(make_world: Any) -> 
     world = await make_world(max_engines="1")
     first, other = [await asleep(world) for _ in range(2)]
     await world.plugin._host.driver()
-    gate, reached = asyncio.Event(), asyncio.Event()
-
-    async def slow(call: str) -> None:
-        if call == "launch":
-            reached.set()
-            await gate.wait()
-
-    world.host.hook = slow
+    reached, gate = held_launches(world)
     starting = asyncio.create_task(world.plugin._engines.open(first, SOON))
     await reached.wait()
     with pytest.raises(Problem) as refused:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from engine_doubles import DoubleEngine
-from engine_play import SOON, reconciled, running, state
+from engine_play import SOON, held_launches, reconciled, running, state
 
 from galaxy_engine.drivers.driver import EngineSpec
 from galaxy_engine.failures import ConfigInvalid, HostUnreachable, ImageNotFound, NameTaken, StartFailed
@@ -43,14 +43,9 @@ async def test_an_engine_that_was_killed_is_replaced_by_the_next_generation(worl
 
 async def test_a_caller_that_is_cancelled_does_not_cancel_the_start(world: Any) -> None:
     """A start goes on for those who come later."""
-    game, gate = await world.playing(wanted="idle"), asyncio.Event()
+    game = await world.playing(wanted="idle")
     await world.plugin._host.driver()
-
-    async def slow(call: str) -> None:
-        if call == "launch":
-            await gate.wait()
-
-    world.host.hook = slow
+    _, gate = held_launches(world)
     first = asyncio.create_task(world.plugin._engines.open(game, SOON))
     await world.until(lambda: len(world.plugin._engines._starting) == 1)
     first.cancel()

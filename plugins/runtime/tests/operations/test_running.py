@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from aiohttp import web
 from engine_doubles import DoubleEngine
+from engine_play import held_launches
 from operation_play import started, whole_record
 from sqlalchemy import text
 
@@ -243,14 +244,7 @@ async def test_an_operation_whose_process_dies_is_taken_up(make_world: Any, afte
 async def test_an_ended_game_supersedes_its_operation(world: Any) -> None:
     """A game that is cancelled while it starts has no first position, and one closed row."""
     await world.plugin._host.driver()
-    gate, reached = asyncio.Event(), asyncio.Event()
-
-    async def slow(call: str) -> None:
-        if call == "launch":
-            reached.set()
-            await gate.wait()
-
-    world.host.hook = slow
+    reached, gate = held_launches(world)
     launch = world.a_launch(seats=1)
     operation = await world.launch(launch)
     await asyncio.wait_for(reached.wait(), 10)

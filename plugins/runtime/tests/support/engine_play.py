@@ -1,5 +1,6 @@
 """What tests of engines do to a world and see of it."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,19 @@ async def reconciled(world: Any, game: UUID) -> None:
     """Reconcile, and wait for whoever holds the lease on the engine: a pass of the worker may have begun."""
     await world.plugin._passes.reconcile()
     await world.plugin._engines.settle(game)
+
+
+def held_launches(world: Any) -> tuple[asyncio.Event, asyncio.Event]:
+    """Have the host's launches wait; return what is set once one does, and what lets them go on."""
+    reached, gate = asyncio.Event(), asyncio.Event()
+
+    async def hold(call: str) -> None:
+        if call == "launch":
+            reached.set()
+            await gate.wait()
+
+    world.host.hook = hold
+    return reached, gate
 
 
 async def asleep(world: Any) -> UUID:
