@@ -72,15 +72,15 @@ class Mailbox:
             self.arrived.notify_all()
         return "250 OK"
 
-    async def mail_to(self, address: str) -> EmailMessage:
+    async def mail_to(self, address: str, patience: float = 30) -> EmailMessage:
         """Wait for the newest mail to an address."""
-        async with asyncio.timeout(30), self.arrived:
+        async with asyncio.timeout(patience), self.arrived:
             await self.arrived.wait_for(lambda: any(mail["To"] == address for mail in self.mails))
         return next(mail for mail in reversed(self.mails) if mail["To"] == address)
 
-    async def code_to(self, address: str) -> str:
+    async def code_to(self, address: str, patience: float = 30) -> str:
         """Wait for a sign-in mail and read the code in it."""
-        body = (await self.mail_to(address)).get_body(("plain",))
+        body = (await self.mail_to(address, patience)).get_body(("plain",))
         assert body is not None
         match = re.search(r"\b(\d{4})[ -]?(\d{4})\b", body.get_content())
         assert match is not None
