@@ -14,7 +14,8 @@ def prepared(statement: _Statement) -> _Statement:
 
     Planning costs such a statement more than executing it. Its text has to be the same each time, so it holds no `IN`
     over a list; a type that the server cannot infer is written, as `CAST(:request_id AS text)`. With asyncpg and
-    psycopg it changes nothing: they prepare by themselves.
+    psycopg it changes nothing: they prepare by themselves. A plan is made again once the statistics of its tables are
+    (PostgreSQL, PREPARE): until then a statement that only a small table's plan suits is slow on a table that grew.
     """
     return statement.execution_options(**{_OPTION: True})
 

@@ -30,7 +30,7 @@ from galaxy_engine.failures import (
     Unhealthy,
 )
 from galaxy_kernel.api import Connection, Context, LeaseLostError, Problem
-from galaxy_runtime.engines.domain import LOG_TAIL, MOST_CRASHES
+from galaxy_runtime.engines.domain import LOG_TAIL, MOST_CRASHES, lines_of
 from galaxy_runtime.engines.host import GRACE, EngineHost
 from galaxy_runtime.engines.leases import EngineLeases, Held
 from galaxy_runtime.engines.places import Places
@@ -239,7 +239,7 @@ class EngineActions:
             log = await self._host.log(seen.handle)
             if seen.state == "ended":
                 failure = ending_of(seen, f"the engine {seen.id.name}")
-        failure.detail = "\n".join(part for part in (failure.detail, log) if part)[:LOG_TAIL]
+        failure.detail = lines_of(failure.detail, log)[:LOG_TAIL]
         async with self._context.database.transaction() as connection:
             await self._tell(connection, held, failure, image)
         return failure

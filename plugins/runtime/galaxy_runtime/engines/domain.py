@@ -88,6 +88,11 @@ class Engines(Protocol):
         """
 
 
+def lines_of(*parts: str) -> str:
+    """Join what is known of a failure, its engine's output last, without what is empty."""
+    return "\n".join(part for part in parts if part)
+
+
 def broke_off(failure: EngineFailure) -> bool:
     """Whether a call broke off, or could not be made: the engine is in doubt."""
     return isinstance(failure, EngineTimeout | EngineError) and not isinstance(failure, EngineRefused)
@@ -192,7 +197,7 @@ class EngineState(msgspec.Struct, frozen=True, kw_only=True):
         """
         crashes = 1 if self.healed else self.crashes + 1
         delay = BACKOFF[min(crashes, len(BACKOFF)) - 1]
-        detail = "\n".join(part for part in (str(failure), failure.detail, log) if part)
+        detail = lines_of(str(failure), failure.detail, log)
         values = {
             "status": "crashed" if delay or self.handle is None else "starting",
             "failure": failure.code,

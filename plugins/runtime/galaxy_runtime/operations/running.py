@@ -23,7 +23,7 @@ from galaxy_kernel.api import (
     request_context,
 )
 from galaxy_runtime.caches import Record
-from galaxy_runtime.engines.domain import Engine, Engines
+from galaxy_runtime.engines.domain import Engine, Engines, lines_of
 from galaxy_runtime.errors import ENGINE_STOPPED, UnknownZoneError
 from galaxy_runtime.metrics import OPERATION_DURATION, OPERATIONS
 from galaxy_runtime.operations import queries
@@ -165,7 +165,7 @@ class OperationRunner:
         """Return what is behind an engine's failure, with what it wrote."""
         cause = await self._engines.cause(claim.game_id, engine.generation, failure)
         log = await self._engines.log(claim.game_id, engine.generation)
-        cause.detail = "\n".join(part for part in (cause.detail, log) if part)
+        cause.detail = lines_of(cause.detail, log)
         return cause
 
     async def _engine(self, claim: Claim) -> Engine:
