@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 from sqlalchemy.util import greenlet_spawn
 
+from galaxy_kernel.database.direct import DirectConnection
 from galaxy_kernel.database.writes import WriteOutcomes
 
 Connection = AsyncConnection
@@ -43,7 +44,7 @@ class Database:
 
     def reading(self) -> AbstractAsyncContextManager[Connection]:
         """Open a connection for reads of one statement each: without BEGIN and COMMIT, each sees its own snapshot."""
-        return self._reading.connect()
+        return DirectConnection(self._reading)
 
     async def ping(self) -> None:
         """Check that the server answers. Raise the driver's error, for which `is_unavailable` is true."""
@@ -79,7 +80,7 @@ def _transaction(connection: Connection, function: str) -> "_Transaction":
     return connection
 
 
-class _Transaction(AsyncConnection):
+class _Transaction(DirectConnection):
     """A connection that commits at the end of its block. It lives for one block, so the pool never sees its state."""
 
     __slots__ = ("_writes", "actions")

@@ -17,7 +17,7 @@ import itertools
 import re
 from binascii import unhexlify
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Any, NoReturn
 from uuid import UUID
@@ -39,7 +39,6 @@ from sqlalchemy.util.concurrency import await_
 
 from galaxy_chassis.uuids import uuid_of
 from galaxy_kernel.database.aiopg.connection import Connection
-from galaxy_kernel.database.prepared import is_prepared
 
 BATCH = 100
 """Statements of an executemany that go to the server at once."""
@@ -213,6 +212,21 @@ class AsyncAdaptAiopgConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connectio
             )
             raise
 
+    async def execute_prepared(self, statement: str, parameters: Any) -> tuple[list[Any], Sequence[Any]]:
+        """Execute a statement that the server prepares the first time; return its rows and their description."""
+        cursor = self._connection.raw.cursor()
+        prepare, execute = "", self.prepared.get(statement)
+        if execute is None:
+            prepare, execute = _preparation(statement)
+        async with self._execute_mutex:
+            try:
+                await self.run(cursor, prepare + execute, parameters)
+            except _STALE:
+                self.prepared.pop(statement, None)
+                raise
+        self.prepared[statement] = execute
+        return (cursor.fetchall(), cursor.description) if cursor.description else ([], ())
+
     def commit(self) -> None:
         """Commit; after a failed statement roll back and raise TransactionAbortedError: the server would not say so."""
         status = self._connection.raw.get_transaction_status()
@@ -281,6 +295,7 @@ class PGDialect_aiopg(PGDialect_psycopg2):  # noqa: N801 # SQLAlchemy's own way 
     driver = "aiopg"
     is_async = True
     has_terminate = True
+    sends_directly = True
     supports_statement_cache = True
     returns_native_bytes = True
     execution_ctx_cls = ExecutionContextAiopg  # type: ignore[assignment] # the base's one only logs notices
@@ -313,22 +328,6 @@ class PGDialect_aiopg(PGDialect_psycopg2):  # noqa: N801 # SQLAlchemy's own way 
     def do_ping(self, dbapi_connection: Any) -> bool:
         dbapi_connection.ping()
         return True
-
-    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-        if context is None or not is_prepared(context.execution_options):
-            cursor.execute(statement, parameters)
-            return
-        prepared = cursor._adapt_connection.prepared
-        if statement in prepared:
-            try:
-                cursor.execute(prepared[statement], parameters)
-            except _STALE:
-                del prepared[statement]
-                raise
-        else:
-            prepare, execute = _preparation(statement)
-            cursor.execute(prepare + execute, parameters)
-            prepared[statement] = execute
 
     def do_terminate(self, dbapi_connection: Any) -> None:
         dbapi_connection.terminate()
