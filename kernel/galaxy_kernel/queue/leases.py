@@ -6,9 +6,9 @@ be doing it. What it wrote is fenced as ever, by the lease's number in the state
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from datetime import timedelta
+from types import TracebackType
 from typing import Generic, TypeVar
 
 from galaxy_chassis.cancellation import own_cancellation_only
@@ -45,38 +45,24 @@ class LeaseKeeper(Generic[K]):
         self._due = asyncio.Event()
         """Set for a lease that would end before the next regular renewal, or soon after."""
 
-    @asynccontextmanager
-    async def keep(self, key: K, left: float | None = None) -> AsyncIterator[None]:
+    def keep(self, key: K, left: float | None = None) -> "_Kept[K]":
         """Keep a lease renewed during the block, which is cancelled when the lease is lost.
 
         `left`: seconds until the lease ends as it stands, by default the whole of it. Raise LeaseLostError when it was
         found to be another's, or could not be renewed before it ended.
         """
-        loop = asyncio.get_running_loop()
-        timeout = asyncio.timeout_at(loop.time() + (self._lease if left is None else left))
-        try:
-            async with timeout:
-                self._held[timeout] = key
-                if left is not None and left < 2 * self._lease / _RENEWALS:
-                    self._due.set()
-                self._start()
-                try:
-                    yield
-                finally:
-                    del self._held[timeout]
-                    self._stop()
-        except TimeoutError:
-            if timeout.expired():
-                _log.warning("lease_lost", key=str(key))
-                raise LeaseLostError(f"the lease {key} was lost while its work was running") from None
-            raise
+        return _Kept(self, key, self._lease if left is None else left)
 
-    def _start(self) -> None:
+    def _start(self, timeout: asyncio.Timeout, key: K, left: float) -> None:
+        self._held[timeout] = key
+        if left < 2 * self._lease / _RENEWALS:
+            self._due.set()
         if self._task is None or self._task.done():
             # in a context of its own: the statements belong to no request
             self._task = asyncio.create_task(self._renew_all(), name="lease renewal", context=contextvars.Context())
 
-    def _stop(self) -> None:
+    def _stop(self, timeout: asyncio.Timeout) -> None:
+        del self._held[timeout]
         if not self._held and self._task is not None:
             self._task.cancel()
             self._task = None
@@ -101,3 +87,29 @@ class LeaseKeeper(Generic[K]):
             for timeout, key in held.items():
                 if timeout in self._held and not timeout.expired():
                     timeout.reschedule(begun + self._lease if key in kept else begun)
+
+
+class _Kept(Generic[K]):
+    """The block of `keep`: a generator's context manager costs several times as much, a turn for one."""
+
+    __slots__ = ("_keeper", "_key", "_left", "_timeout")
+
+    def __init__(self, keeper: LeaseKeeper[K], key: K, left: float) -> None:
+        self._keeper, self._key, self._left = keeper, key, left
+
+    async def __aenter__(self) -> None:
+        self._timeout = asyncio.timeout_at(asyncio.get_running_loop().time() + self._left)
+        await self._timeout.__aenter__()
+        self._keeper._start(self._timeout, self._key, self._left)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._keeper._stop(self._timeout)
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError:
+            error = TimeoutError()
+        if isinstance(error, TimeoutError) and self._timeout.expired():
+            _log.warning("lease_lost", key=str(self._key))
+            raise LeaseLostError(f"the lease {self._key} was lost while its work was running") from None
