@@ -59,6 +59,8 @@ class Cache(Generic[K, V]):
         self._versions: dict[K, int] = {}
         self._stale_below = 0
         self._journal: list[tuple[int, K, V | None]] | None = None
+        self._own: set[int] = set()
+        """Changes that were applied when they were committed, and are still to come by the feed."""
         self._tell_others: Callable[[], None] = lambda: None
 
     def get(self, key: K) -> V | None:
@@ -122,6 +124,8 @@ class Cache(Generic[K, V]):
     def _committed(self, written: Iterable[tuple[int, K, V | None]]) -> None:
         for change_id, key, row in written:
             self._apply(change_id, key, row)
+            if self._rows is not None:
+                self._own.add(change_id)
         self._tell_others()
 
     def _apply(self, change_id: int, key: K, row: V | None) -> None:
@@ -145,9 +149,12 @@ class Cache(Generic[K, V]):
 
     def receive(self, change: Change) -> None:
         """Apply a change of the feed. Raises msgspec.ValidationError for a row of a shape that cannot be read."""
+        if change.id in self._own:
+            self._own.remove(change.id)
+            return
         key = cast("K", decode_key(change.key))
         if self._journal is None and change.id <= self._versions.get(key, 0):
-            return  # most often our own write, read back: skip the decoding
+            return
         self._apply(change.id, key, None if change.payload is None else self._decoder.decode(change.payload))
 
     def begin_load(self) -> None:
@@ -168,6 +175,7 @@ class Cache(Generic[K, V]):
         """
         journal, self._journal = self._journal or (), None
         self._rows, self._stale_below = rows, 0
+        self._own.clear()  # what the load has passed over never comes
         for index in self._indexes.values():
             index.build(rows)
         self._versions = {cast("K", decode_key(key)): version for key, version in versions.items()}
