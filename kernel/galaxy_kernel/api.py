@@ -9,6 +9,7 @@ from galaxy_chassis.http.problems import FieldError, Problem, conflict, invalid,
 from galaxy_chassis.logs import email_hash
 from galaxy_chassis.request_context import new_id, request_context, request_id
 from galaxy_chassis.telemetry.instruments import Counter, Gauge, Histogram, Reading
+from galaxy_chassis.uuids import uuid_array
 from galaxy_kernel.caches.registry import Cache
 from galaxy_kernel.core.companions import Companion, CompanionRun, DevExample
 from galaxy_kernel.core.context import Context
@@ -142,4 +143,5 @@ __all__ = [
     "sqlstate",
     "throttled",
     "unique_violation",
+    "uuid_array",
 ]

@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, Row, Uuid, bindparam, delete, func, insert, select, text, true, update
+from sqlalchemy import Row, Text, bindparam, delete, func, insert, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from galaxy_kernel.api import Connection, prepared, request_id
+from galaxy_kernel.api import Connection, prepared, request_id, uuid_array
 from galaxy_lobby.domain import LIVE, Game, GameSettings, Membership
 from galaxy_lobby.tables import games, invitations, memberships
 
@@ -24,11 +24,11 @@ _GAME_LOCKED = _GAME.with_for_update(key_share=True)
 _GAMES_LOCKED = prepared(
     text(f"""
     WITH locked AS (
-        SELECT {", ".join(column.name for column in GAME)} FROM games WHERE id = ANY(:games)
+        SELECT {", ".join(column.name for column in GAME)} FROM games WHERE id = ANY (CAST(:games AS uuid[]))
         ORDER BY id FOR NO KEY UPDATE
     )
     SELECT CAST(coalesce(json_agg(locked), '[]') AS text) FROM locked
-""").bindparams(bindparam("games", type_=ARRAY(Uuid)))  # noqa: S608  constants
+""").bindparams(bindparam("games", type_=Text))  # noqa: S608  constants
 )
 """As one JSON document, since turns come in sets: quicker than as rows."""
 _GAMES = msgspec.json.Decoder(list[Game])
@@ -56,7 +56,7 @@ async def lock_game(connection: Connection, game_id: UUID) -> Game | None:
 
 async def lock_games(connection: Connection, game_ids: Collection[UUID]) -> list[Game]:
     """Lock several games in the order of their ids."""
-    return _GAMES.decode((await connection.execute(_GAMES_LOCKED, {"games": list(game_ids)})).scalar_one())
+    return _GAMES.decode((await connection.execute(_GAMES_LOCKED, {"games": uuid_array(game_ids)})).scalar_one())
 
 
 async def find_settings(connection: Connection, game_id: UUID) -> GameSettings:

@@ -68,7 +68,7 @@ def apply(game: Game, members: Sequence[Membership], made: PositionMade, now: da
     return Outcome(
         game=replace(game, **changes),
         result=None if made.result is None else dict(made.result),
-        changed=tuple(new for old, new in pairs if new != old),
+        changed=tuple(new for old, new in pairs if new is not old),
         missed=_accounts([old for old, new in pairs if new.missed > old.missed]),
         ready=_accounts([each for each in orders_next if each.seat in made.awaiting and each.seat != first]),
         eliminated=_accounts([new for old, new in pairs if new.state == "eliminated" != old.state]),
@@ -94,14 +94,14 @@ def _member_after(game: Game, member: Membership, made: PositionMade) -> Members
     changes: dict[str, Any] = {}
     if _was_awaited(game, member):
         if member.seat not in made.absent:
-            changes = {"missed_in_row": 0}
+            changes = {"missed_in_row": 0} if member.missed_in_row else {}
         elif made.trigger is Trigger.SCHEDULED:  # a turn that was forced is nobody's fault
             changes = {"missed": member.missed + 1, "missed_in_row": member.missed_in_row + 1}
     if made.finished:
         changes["state"] = "finished"
     elif member.state == "playing" and member.seat in made.eliminated:
         changes["state"] = "eliminated"
-    return replace(member, **changes)
+    return replace(member, **changes) if changes else member
 
 
 def _was_awaited(game: Game, member: Membership) -> bool:

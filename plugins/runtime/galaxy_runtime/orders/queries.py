@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, Integer, Interval, LargeBinary, Row, Uuid, bindparam, select, text
+from sqlalchemy import ARRAY, Integer, Interval, LargeBinary, Row, Text, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from galaxy_contracts.runtime import StoredOrders, Submission, Trigger
-from galaxy_kernel.api import Connection
+from galaxy_kernel.api import Connection, prepared, uuid_array
 from galaxy_runtime.caches import Record
 from galaxy_runtime.database_time import NOW, SHIFT
 from galaxy_runtime.orders.domain import LEASE, OpenTurn
@@ -20,25 +20,31 @@ from galaxy_runtime.tables import runtime_orders, runtime_records
 _o, _r = runtime_orders.c, runtime_records.c
 _COLUMNS = ", ".join(f"r.{name}" for name in Record.__struct_fields__)
 _GAME, _TURN = bindparam("game_id", type_=Uuid), bindparam("turn", type_=Integer)
-_ROWS = bindparam("rows", type_=JSONB)
+_ROWS, _GAMES = bindparam("rows", type_=JSONB), bindparam("games", type_=Text)
+"""`games` are those of the rows: joined alone, the planner reads the whole of a small table."""
 
 _OPEN = f"""
     SELECT r.game_id FROM runtime_records AS r
     JOIN jsonb_to_recordset(:rows) AS given (game_id uuid, turn int, seat smallint)
         ON r.game_id = given.game_id AND r.turn = given.turn
-    WHERE NOT r.ended AND r.orders_closed_at IS NULL AND (NOT r.playing OR r.skip_next OR r.next_turn_at > {NOW})
+    WHERE r.game_id = ANY (CAST(:games AS uuid[])) AND NOT r.ended AND r.orders_closed_at IS NULL
+        AND (NOT r.playing OR r.skip_next OR r.next_turn_at > {NOW})
         AND given.seat = ANY (r.awaiting)
 """  # noqa: S608  constants
 
-_LOCK_OPEN = text(f"""
+_LOCK_OPEN = prepared(
+    text(f"""
     WITH locked AS ({_OPEN} FOR UPDATE OF r) SELECT game_id, true AS locked FROM locked
-""").bindparams(_ROWS, SHIFT)  # noqa: S608  constants
+""").bindparams(_ROWS, _GAMES, SHIFT)  # noqa: S608  constants
+)
 
-_LOCK_FREE = text(f"""
+_LOCK_FREE = prepared(
+    text(f"""
     WITH open AS ({_OPEN}), locked AS ({_OPEN} FOR UPDATE OF r SKIP LOCKED)
     SELECT open.game_id, locked.game_id IS NOT NULL AS locked
     FROM open LEFT JOIN locked ON locked.game_id = open.game_id
-""").bindparams(_ROWS, SHIFT)  # noqa: S608  constants
+""").bindparams(_ROWS, _GAMES, SHIFT)  # noqa: S608  constants
+)
 """Without waiting for locks."""
 
 _ALL_FINAL = """r.playing AND stored.final AND r.run_when_final AND NOT EXISTS (
@@ -48,7 +54,8 @@ _ALL_FINAL = """r.playing AND stored.final AND r.run_when_final AND NOT EXISTS (
         AND NOT coalesce(CAST(r.seats -> CAST(waited.seat AS text) ->> 'vacant' AS boolean), false))"""
 """Whether every other awaited seat with a player has final orders, in a game that waits for no more."""
 
-_PUT = text(f"""
+_PUT = prepared(
+    text(f"""
     WITH given AS (
         SELECT * FROM ROWS FROM (
             jsonb_to_recordset(:rows) AS (
@@ -75,9 +82,10 @@ _PUT = text(f"""
         next_turn_at = CASE WHEN {_ALL_FINAL} THEN {NOW} ELSE r.next_turn_at END,
         trigger = CASE WHEN {_ALL_FINAL} THEN 'final' ELSE r.trigger END,
         final_seat = CASE WHEN {_ALL_FINAL} THEN stored.seat ELSE r.final_seat END
-    FROM stored WHERE r.game_id = stored.game_id
+    FROM stored WHERE r.game_id = ANY (CAST(:games AS uuid[])) AND r.game_id = stored.game_id
     RETURNING stored.revision, r.trigger, {_COLUMNS}
-""").bindparams(_ROWS, SHIFT, bindparam("sets", type_=ARRAY(LargeBinary)))  # noqa: S608  constants
+""").bindparams(_ROWS, _GAMES, SHIFT, bindparam("sets", type_=ARRAY(LargeBinary)))  # noqa: S608  constants
+)
 """The records are locked, by a statement before this one: so nobody else changes these sets meanwhile."""
 
 _BORROW = text("""
@@ -132,7 +140,9 @@ async def put(
     """
     rows = {each.game_id: _row(each) for each in sets}
     statement = _LOCK_OPEN if wait else _LOCK_FREE
-    found = (await connection.execute(statement, {"rows": list(rows.values()), "shift": shift})).all()
+    found = (
+        await connection.execute(statement, {"rows": list(rows.values()), "games": uuid_array(rows), "shift": shift})
+    ).all()
     locked = {row.game_id for row in found if row.locked}
     passed_over = {row.game_id for row in found if not row.locked}
     accepted = [each for each in sets if each.game_id in locked]
@@ -140,6 +150,7 @@ async def put(
         return {}, passed_over
     values = {
         "rows": [rows[each.game_id] for each in accepted],
+        "games": uuid_array(locked),
         "sets": [each.document for each in accepted],
         "shift": shift,
     }

@@ -1,4 +1,4 @@
-"""Turns are committed in sets: one transaction for up to 32 games, since the disk's fsync is the limit.
+"""Turns are committed in sets: one transaction for up to 64 games, since the disk's fsync is the limit.
 
 What a crash leaves behind: the transaction is there whole or not at all, for each game of the set alike. It locks the
 records whose claims are held, in the order of ids; moves them to the next turn; inserts positions and reports; notes
@@ -32,14 +32,14 @@ from galaxy_runtime.turns.domain import HeldRecord, clock_after, count_missed
 from galaxy_runtime.turns.positions import NewPosition, insert_positions
 from galaxy_runtime.turns.queries import Claim, UsedOrders
 
-SET = 32
-"""Games in one transaction, at most."""
+SET = 64
+"""Games in one transaction, at most: in one of 64 a turn costs a tenth less than in one of 32."""
 _SET_BYTES = 8 * 1024 * 1024
 """Bytes of states and reports in one, unless a single game has more: each costs the driver several times its size."""
 _MOST_WAITING = 4 * SET
 """Turns that may wait for their commit before no more are claimed."""
-_AT_ONCE = 2
-"""Transactions at once: beyond two they gain next to nothing."""
+_AT_ONCE = 3
+"""Transactions at once: with two, this process waits for them; beyond three they gain next to nothing."""
 _AGAIN = 0.2
 """Seconds between attempts while the database is away, or after a deadlock."""
 _TRIES = 75
@@ -102,6 +102,8 @@ class Commits:
     ) -> None:
         self._context, self._cache, self._time, self._table = context, cache, time, table
         self._waiting: list[_Waiting] = []
+        self._arrived = 0
+        """Turns that ever came to wait."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def commit(self, turn: ComputedTurn) -> bool:
@@ -111,6 +113,7 @@ class Commits:
         """
         outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(turn, outcome))
+        self._arrived += 1
         if len(self._tasks) < _AT_ONCE:
             self._begin()
         return await outcome
@@ -148,9 +151,9 @@ class Commits:
 
     async def _gather(self) -> None:
         """Wait as long as every round of the event loop brings more, so that a busy process commits full sets."""
-        seen = 0
-        while seen < len(self._waiting) < SET:
-            seen = len(self._waiting)
+        seen = -1  # not by how many wait: another task takes some
+        while seen < self._arrived and len(self._waiting) < SET:
+            seen = self._arrived
             await asyncio.sleep(0)
 
     def _next_set(self) -> list[_Waiting]:

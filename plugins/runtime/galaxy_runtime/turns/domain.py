@@ -82,6 +82,30 @@ class DueRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.due_at is not None
 
 
+class InputRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a claimed turn is computed from, but for the state."""
+
+    game_id: UUID
+    turn: int
+    epoch: int
+    seats: Seats
+    awaiting: tuple[int, ...]
+    absent: tuple[int, ...] | None
+    seed: str
+    """As PostgreSQL writes bytes in JSON: `\\x` and hexadecimal digits."""
+    trigger: Trigger
+    final_seat: int | None
+    order_lease: float | None
+    """Seconds for which the engine's memory may still be used for orders."""
+    orders: tuple[tuple[int, str], ...]
+    """Seats, with their sets in the same form."""
+
+    @property
+    def sets(self) -> dict[int, bytes]:
+        """The stored sets, by seat."""
+        return {seat: bytes.fromhex(digits[2:]) for seat, digits in self.orders}
+
+
 class Skip(msgspec.Struct, frozen=True):
     """The tick that a forced turn has replaced does nothing."""
 

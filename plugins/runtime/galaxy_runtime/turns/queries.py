@@ -11,14 +11,11 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import (
-    ARRAY,
     DateTime,
     Float,
     Integer,
     Interval,
     LargeBinary,
-    Row,
-    SmallInteger,
     Text,
     Uuid,
     bindparam,
@@ -27,15 +24,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from galaxy_kernel.api import Connection, prepared
+from galaxy_kernel.api import Connection, prepared, uuid_array
 from galaxy_runtime.caches import RECORD, Record
 from galaxy_runtime.database_time import NOW, SHIFT
 from galaxy_runtime.records.queries import record_of
 from galaxy_runtime.tables import runtime_records
-from galaxy_runtime.turns.domain import LEASE, DueRecord, HeldRecord
+from galaxy_runtime.turns.domain import LEASE, DueRecord, HeldRecord, InputRecord
 
-_IDS = bindparam("ids", type_=ARRAY(Uuid))
-_LEASES = bindparam("leases", type_=ARRAY(Integer))
+_IDS, _LEASES = bindparam("ids", type_=Text), bindparam("leases", type_=Text)
+"""Arrays as text."""
 _LEASE = bindparam("lease_time", type_=Interval)
 _SPREAD = bindparam("spread", type_=Interval)
 _ROWS = bindparam("rows", type_=JSONB)
@@ -46,9 +43,14 @@ _RECORDS = msgspec.json.Decoder(list[Record])
 _ONE_BY_ONE = msgspec.json.Decoder(list[msgspec.Raw])
 _DUE_RECORDS = msgspec.json.Decoder(list[DueRecord], strict=False)
 _HELD_RECORDS = msgspec.json.Decoder(list[HeldRecord], strict=False)
+_INPUT = msgspec.json.Decoder(InputRecord, strict=False)
 """Not strict: the lengths of schedules are numbers of seconds."""
 _MINE = "unnest(CAST(:ids AS uuid[]), CAST(:leases AS int[])) AS mine (game_id, lease)"
-_HELD = "r.game_id = mine.game_id AND r.turn_lease = mine.lease AND r.turn_claimed_at IS NOT NULL"
+_HELD = """r.game_id = mine.game_id AND r.game_id = ANY (CAST(:ids AS uuid[])) AND r.turn_lease = mine.lease
+    AND r.turn_claimed_at IS NOT NULL"""
+_GIVEN = "r.game_id = ANY (ARRAY (SELECT game_id FROM new)) AND r.game_id = new.game_id"
+"""Joined alone, the planner reads the whole of a small table for each set, and a table of games is small for long; with
+the array it takes the primary key."""
 
 _CLAIMABLE = """CASE WHEN r.due_at IS NULL AND r.trigger = 'scheduled' AND CAST(:spread AS interval) > interval '0'
         THEN r.next_turn_at + mod(
@@ -62,7 +64,6 @@ _DUE_COLUMNS = (
     *("policy_options", "trigger", "skip_next", "next_turn_at", "due_at", "absent", "made_at", "postponed"),
     *("turn_lease", "turn_attempts", "turn_failure"),
 )
-_INPUT_COLUMNS = ("game_id", "turn", "epoch", "seats", "awaiting", "absent", "seed", "trigger", "final_seat")
 _records = runtime_records.c
 
 _AS_CLAIMED = {"orders_closed_at": f"coalesce(r.orders_closed_at, {NOW}) AS orders_closed_at"}
@@ -95,12 +96,14 @@ _SOONEST = (
 
 _CLAIM = prepared(
     text(f"""
+    WITH new AS (
+        SELECT * FROM jsonb_to_recordset(:rows) AS new (game_id uuid, absent smallint[])
+    )
     UPDATE runtime_records AS r SET turn_lease = r.turn_lease + 1, turn_claimed_at = :now,
         due_at = coalesce(r.due_at, r.next_turn_at), next_turn_at = {NOW} + :lease_time,
         turn_attempts = r.turn_attempts + 1, absent = new.absent, remind_at = NULL,
         orders_closed_at = coalesce(r.orders_closed_at, :now)
-    FROM jsonb_to_recordset(:rows) AS new (game_id uuid, absent smallint[])
-    WHERE r.game_id = new.game_id
+    FROM new WHERE {_GIVEN}
     """).bindparams(SHIFT, _ROWS, _LEASE, bindparam("now", type_=DateTime(timezone=True)))  # noqa: S608  constants
 )
 
@@ -115,7 +118,7 @@ _SKIP = (
 )
 
 _LOOK_AGAIN = text(
-    f"UPDATE runtime_records SET next_turn_at = {NOW} + :delay WHERE game_id = ANY(:ids)"  # noqa: S608  constants
+    f"UPDATE runtime_records SET next_turn_at = {NOW} + :delay WHERE game_id = ANY (CAST(:ids AS uuid[]))"  # noqa: S608  constants
 ).bindparams(SHIFT, _IDS, bindparam("delay", type_=Interval))
 
 _RENEW = (
@@ -145,21 +148,16 @@ _INPUTS = prepared(
         FROM runtime_records AS r JOIN {_MINE} ON {_HELD}
         JOIN runtime_turns AS t ON t.game_id = r.game_id AND t.turn = r.turn AND t.superseded_at IS NULL
     )
-    SELECT game_id, turn, epoch, seats, awaiting, absent, seed, trigger, final_seat, order_lease, state,
-        (SELECT array_agg(o.seat ORDER BY o.seat) FROM runtime_orders AS o
-            WHERE o.game_id = held.game_id AND o.epoch = held.epoch AND o.turn = held.turn) AS order_seats,
-        (SELECT array_agg(o.orders ORDER BY o.seat) FROM runtime_orders AS o
-            WHERE o.game_id = held.game_id AND o.epoch = held.epoch AND o.turn = held.turn) AS order_sets
-    FROM held WHERE before <= :bytes
+    SELECT CAST(row_to_json(input) AS text) AS input, held.state FROM held CROSS JOIN LATERAL (
+        SELECT held.game_id, held.turn, held.epoch, held.seats, held.awaiting, held.absent, held.seed, held.trigger,
+            held.final_seat, held.order_lease, coalesce((
+                SELECT json_agg(json_build_array(o.seat, o.orders) ORDER BY o.seat) FROM runtime_orders AS o
+                WHERE o.game_id = held.game_id AND o.epoch = held.epoch AND o.turn = held.turn
+            ), '[]') AS orders
+    ) AS input WHERE held.before <= :bytes
     """)  # noqa: S608  constants
     .bindparams(SHIFT, _IDS, _LEASES, bindparam("bytes", type_=Integer))
-    .columns(
-        *(_records[name] for name in _INPUT_COLUMNS),
-        column("order_lease", Float),
-        column("state", LargeBinary),
-        column("order_seats", ARRAY(SmallInteger)),
-        column("order_sets", ARRAY(LargeBinary)),
-    )
+    .columns(column("input", Text), column("state", LargeBinary))
 )
 """As many as have no more than `bytes` of states before them: the first always."""
 
@@ -211,12 +209,16 @@ _ADVANCE = prepared(
     ), closed AS (
         UPDATE runtime_operation_log AS o SET finished_at = statement_timestamp(),
             outcome = CASE WHEN o.operation = 'force-next-turn' THEN 'succeeded' ELSE 'superseded' END
-        FROM new WHERE o.game_id = new.game_id AND o.finished_at IS NULL
-            AND (o.operation = 'force-next-turn' OR new.ended)
+        FROM new WHERE o.game_id = ANY (ARRAY (SELECT game_id FROM new)) AND o.game_id = new.game_id
+            AND o.finished_at IS NULL AND (o.operation = 'force-next-turn' OR new.ended)
     ), thinned AS (
-        UPDATE runtime_turns AS t SET state = NULL
-        FROM new WHERE t.game_id = new.game_id AND t.turn = new.turn - :keep AND t.turn % 10 <> 0
-            AND t.superseded_at IS NULL AND t.state IS NOT NULL
+        UPDATE runtime_turns SET state = NULL WHERE id = ANY (ARRAY (
+            SELECT (
+                SELECT t.id FROM runtime_turns AS t
+                WHERE t.game_id = new.game_id AND t.turn = new.turn - :keep AND t.superseded_at IS NULL
+                    AND t.state IS NOT NULL
+            ) FROM new WHERE new.turn > :keep AND (new.turn - :keep) % 10 <> 0
+        ))
     ), advanced AS (
         UPDATE runtime_records AS r SET turn = new.turn, awaiting = new.awaiting, phase = new.phase, seats = new.seats,
             made_at = new.made_at, playing = new.playing, ended = new.ended, next_turn_at = new.next_turn_at,
@@ -226,7 +228,7 @@ _ADVANCE = prepared(
             sent = '{{}}', final = '{{}}', absent = NULL, due_at = NULL, remaining = NULL, orders_closed_at = NULL,
             turn_claimed_at = NULL, turn_attempts = 0, turn_failure = NULL, postponed = 0, trigger = 'scheduled',
             final_seat = NULL
-        FROM new WHERE r.game_id = new.game_id
+        FROM new WHERE {_GIVEN}
         RETURNING {_SHOWN}
     )
     {_AS_JSON.format("advanced")}
@@ -378,7 +380,7 @@ async def skip(connection: Connection, ticks: Mapping[UUID, datetime]) -> list[R
 
 async def look_again(connection: Connection, games: Collection[UUID], delay: timedelta, shift: timedelta) -> None:
     """Have locked games looked at again after `delay`, as if they had not been looked at."""
-    await connection.execute(_LOOK_AGAIN, {"ids": list(games), "delay": delay, "shift": shift})
+    await connection.execute(_LOOK_AGAIN, {"ids": uuid_array(games), "delay": delay, "shift": shift})
 
 
 async def renew(connection: Connection, keys: Sequence[tuple[UUID, int]], shift: timedelta) -> list[tuple[UUID, int]]:
@@ -389,13 +391,14 @@ async def renew(connection: Connection, keys: Sequence[tuple[UUID, int]], shift:
 
 async def read_inputs(
     connection: Connection, keys: Sequence[tuple[UUID, int]], most_bytes: int, shift: timedelta
-) -> dict[UUID, Row[Any]]:
-    """Return what claimed turns are computed from, by game; without those whose claims are no longer held.
+) -> dict[UUID, tuple[InputRecord, bytes]]:
+    """Return what claimed turns are computed from, and the states, by game; without those of claims no longer held.
 
     No more than some of them when the states have more than `most_bytes`, but one at least.
     """
     result = await connection.execute(_INPUTS, {**_keys(keys), "bytes": most_bytes, "shift": shift})
-    return {row.game_id: row for row in result}
+    read = [(_INPUT.decode(record), state) for record, state in result]
+    return {record.game_id: (record, state) for record, state in read}
 
 
 async def order_lease(connection: Connection, game_id: UUID, shift: timedelta) -> float | None:
@@ -477,4 +480,5 @@ def _one_by_one(now: datetime, rows: str) -> DueGames:
 
 
 def _keys(keys: Sequence[tuple[UUID, int]]) -> dict[str, Any]:
-    return {"ids": [game_id for game_id, _ in keys], "leases": [lease for _, lease in keys]}
+    leases = "{" + ",".join([str(lease) for _, lease in keys]) + "}"
+    return {"ids": uuid_array(game_id for game_id, _ in keys), "leases": leases}

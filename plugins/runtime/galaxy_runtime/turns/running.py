@@ -6,14 +6,11 @@ snapshot again. A claim that is no longer ours changes nothing: every statement 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row
-
-from galaxy_contracts.runtime import Failure, Trigger
+from galaxy_contracts.runtime import Failure
 from galaxy_engine.failures import (
     EngineFailure,
     EngineNondeterministic,
@@ -21,7 +18,6 @@ from galaxy_engine.failures import (
 )
 from galaxy_kernel.api import Context, LeaseLostError, Problem, is_unavailable, request_id
 from galaxy_runtime.database_time import DatabaseTime
-from galaxy_runtime.domain import seats_from
 from galaxy_runtime.engines.domain import Engine, Engines
 from galaxy_runtime.errors import ENGINE_STOPPED, ENGINE_WAKING, UnknownZoneError
 from galaxy_runtime.metrics import TurnMetrics
@@ -29,7 +25,7 @@ from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.turns import queries
 from galaxy_runtime.turns.adjudication import Adjudicated, TurnInput, adjudicate
 from galaxy_runtime.turns.commit import Commits, ComputedTurn, OwnerRefusedError
-from galaxy_runtime.turns.domain import RETRY_DELAYS, seed_of
+from galaxy_runtime.turns.domain import RETRY_DELAYS, InputRecord, seed_of
 from galaxy_runtime.turns.positions import NewPosition
 from galaxy_runtime.turns.queries import Claim
 from galaxy_runtime.turns.service import TurnService
@@ -63,6 +59,8 @@ class Inputs:
         """Begin to read."""
         self._context, self._time = context, time
         self._reading = asyncio.create_task(self._read_together([claim.key for claim in claims]), name="input of turns")
+        self._ended = asyncio.Event()
+        self._reading.add_done_callback(lambda _: self._ended.set())
 
     @property
     def reading(self) -> bool:
@@ -74,16 +72,16 @@ class Inputs:
         self._reading.cancel()
         await asyncio.wait([self._reading])
 
-    async def of(self, claim: Claim) -> Row[Any] | None:
-        """Return what a turn is computed from; None when its claim is no longer held.
+    async def of(self, claim: Claim) -> tuple[InputRecord, bytes] | None:
+        """Return what a turn is computed from, and the state; None when its claim is no longer held.
 
-        One that was left out, since the states of others were large, is read by itself. A row is returned once, so that
+        One that was left out, since the states of others were large, is read by itself. Each is returned once, so that
         a turn that takes long keeps the states of no others in memory.
         """
-        rows = await asyncio.shield(self._reading)
-        return rows.pop(claim.game_id, None) or (await self._read([claim.key])).get(claim.game_id)
+        await self._ended.wait()
+        return self._reading.result().pop(claim.game_id, None) or (await self._read([claim.key])).get(claim.game_id)
 
-    async def _read_together(self, keys: Sequence[tuple[UUID, int]]) -> dict[UUID, Row[Any]]:
+    async def _read_together(self, keys: Sequence[tuple[UUID, int]]) -> dict[UUID, tuple[InputRecord, bytes]]:
         """Return nothing where that fails: each is read by itself then, and one's fault costs no other an attempt."""
         try:
             return await self._read(keys)
@@ -93,7 +91,7 @@ class Inputs:
             self._context.log.warning("turn_inputs_split", games=len(keys), exc_info=error)
             return {}
 
-    async def _read(self, keys: Sequence[tuple[UUID, int]]) -> dict[UUID, Row[Any]]:
+    async def _read(self, keys: Sequence[tuple[UUID, int]]) -> dict[UUID, tuple[InputRecord, bytes]]:
         async with self._context.database.reading() as connection:
             return await queries.read_inputs(connection, keys, _MOST_BYTES, self._time.shift)
 
@@ -143,26 +141,27 @@ class TurnRunner:
             self._metrics.ran(self._context.clock.monotonic() - begun, committed=done)
 
     async def _attempt(self, claim: Claim, inputs: Inputs, computed: Callable[[], None]) -> bool:
-        async with self._slots.one():
-            if (row := await inputs.of(claim)) is None:
+        async with self._slots.one() as slot:
+            if (read := await inputs.of(claim)) is None:
                 return False
-            turn = await self._compute(claim, row)
+            slot.size = len(read[1])
+            turn = await self._compute(claim, *read)
         computed()
         return await self._commits.commit(turn)
 
-    async def _compute(self, claim: Claim, row: Row[Any]) -> ComputedTurn:
+    async def _compute(self, claim: Claim, record: InputRecord, state: bytes) -> ComputedTurn:
         """Have the engine adjudicate. Raise its failure, or NoEngineError."""
-        given, begun = _input_of(claim, row), self._context.clock.monotonic()
+        given, begun = _input_of(record, state), self._context.clock.monotonic()
         engine = await self._open(claim)
         if not engine.describe.can("bundle"):
-            await self._order_lease_ended(claim, row.order_lease)
+            await self._order_lease_ended(claim, record.order_lease)
         verify = self._context.random.random() < self._context.settings.verify
         try:
             adjudicated = await adjudicate(engine.client, engine.describe, given, verify=verify)
         except EngineFailure as failure:
             raise await self._engines.cause(claim.game_id, engine.generation, failure) from None
         duration = timedelta(seconds=self._context.clock.monotonic() - begun)
-        return _computed(claim, row, given, engine, adjudicated, duration)
+        return _computed(claim, record, given, engine, adjudicated, duration)
 
     async def _open(self, claim: Claim) -> Engine:
         """Return the game's engine. Raise NoEngineError where there is none, whatever the reason."""
@@ -210,35 +209,31 @@ def _failure_of(claim: Claim, error: Exception) -> Failure:
     return Failure(INTERNAL_ERROR, f"turn {claim.turn} of game {claim.game_id} failed with {type(error).__name__}")
 
 
-def _input_of(claim: Claim, row: Row[Any]) -> TurnInput:
-    seats, absent = seats_from(row.seats), tuple(row.absent or ())
+def _input_of(record: InputRecord, state: bytes) -> TurnInput:
+    seats, absent = record.seats, record.absent or ()
     return TurnInput(
-        game_id=claim.game_id,
-        turn=row.turn,
-        state=bytes(row.state),
+        game_id=record.game_id,
+        turn=record.turn,
+        state=state,
         seats=tuple(sorted(seats)),
-        orders=_sets(row),
-        machines=tuple(seat for seat in row.awaiting if seats[seat].machine),
+        orders=record.sets,
+        machines=tuple(seat for seat in record.awaiting if seats[seat].machine),
         absent=absent,
         vacant=tuple(seat for seat in absent if seats[seat].vacant),
-        seed=seed_of(bytes(row.seed), claim.game_id, row.turn, row.epoch),
+        seed=seed_of(bytes.fromhex(record.seed[2:]), record.game_id, record.turn, record.epoch),
     )
 
 
-def _sets(row: Row[Any]) -> Mapping[int, bytes]:
-    return {seat: bytes(orders) for seat, orders in zip(row.order_seats or (), row.order_sets or (), strict=True)}
-
-
 def _computed(
-    claim: Claim, row: Row[Any], given: TurnInput, engine: Engine, adjudicated: Adjudicated, duration: timedelta
+    claim: Claim, record: InputRecord, given: TurnInput, engine: Engine, adjudicated: Adjudicated, duration: timedelta
 ) -> ComputedTurn:
     made = NewPosition(
         game_id=claim.game_id,
-        epoch=row.epoch,
+        epoch=record.epoch,
         position=adjudicated.position,
         seats=given.seats,
-        trigger=Trigger(row.trigger),
-        final_seat=row.final_seat,
+        trigger=record.trigger,
+        final_seat=record.final_seat,
         due_at=claim.due_at,
         claimed_at=claim.claimed_at,
         duration=duration,

@@ -1,17 +1,20 @@
 """Slots for engines, and how many turns may be claimed before there is one for each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Self
 
-MOST_AHEAD = 64
+MOST_AHEAD = 112
 """Turns claimed beyond the slots, at most: two of the sets that are committed together."""
 PATIENCE = 5.0
 """Seconds after which a turn without a slot is left to other replicas: engines that were quick hang."""
 _AHEAD = 0.1
 """Seconds that a claimed turn may wait for a slot."""
+_AHEAD_BYTES = 16 * 1024 * 1024
+"""Bytes of the states that wait for slots, by their average."""
 _WEIGHT = 1 / 8
-"""Of the newest answer in the average."""
+"""Of the newest turn in the averages."""
 
 
 class NoSlotError(Exception):
@@ -32,6 +35,8 @@ class Slots:
         self._free = asyncio.Semaphore(count)
         self._average: float | None = None
         """Seconds from a slot to the engine's answer or failure; None before the first."""
+        self._bytes = 0.0
+        """Of a state, on average."""
 
     @property
     def claimable(self) -> int:
@@ -39,23 +44,46 @@ class Slots:
         if self._average is None:
             return self._count
         answered = self._count * _AHEAD / max(self._average, self._count * _AHEAD / MOST_AHEAD)
-        return self._count + int(answered)
+        return self._count + int(min(answered, _AHEAD_BYTES / max(self._bytes, 1)))
 
-    @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
+    def one(self) -> "Slot":
         """Hold a slot during the block, once one is free. Raise NoSlotError where none is within `PATIENCE`."""
+        return Slot(self)
+
+    async def acquire(self) -> float:
+        """Take a slot; return when."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PATIENCE) if self._free.locked() else nullcontext():
                 await self._free.acquire()
         except TimeoutError:
             raise NoSlotError(f"no slot was free within {PATIENCE:g} s") from None
-        begun = self._monotonic()
-        try:
-            yield
-        finally:
-            self._free.release()
-            self._note(self._monotonic() - begun)
+        return self._monotonic()
 
-    def _note(self, seconds: float) -> None:
-        average = seconds if self._average is None else self._average
-        self._average = average + (seconds - average) * _WEIGHT
+    def release(self, since: float, size: int) -> None:
+        """Return a slot that was taken at `since`."""
+        self._free.release()
+        seconds = self._monotonic() - since
+        self._average = seconds if self._average is None else _moved(self._average, seconds)
+        self._bytes = _moved(self._bytes, size)
+
+
+class Slot:
+    """The block of `Slots.one`."""
+
+    __slots__ = ("_since", "_slots", "size")
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self.size = 0
+        """Bytes of the turn's state, to be set."""
+
+    async def __aenter__(self) -> Self:
+        self._since = await self._slots.acquire()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._slots.release(self._since, self.size)
+
+
+def _moved(average: float, newest: float) -> float:
+    return average + (newest - average) * _WEIGHT

@@ -54,21 +54,34 @@ MIB = 1024 * 1024
 @pytest.mark.parametrize(
     ("turns", "sizes"),
     [
-        ([computed() for _ in range(65)], [32, 32, 1]),
+        ([computed() for _ in range(129)], [64, 64, 1]),
         ([computed(5 * MIB), computed(1, 3 * MIB - 1), computed(), computed(9 * MIB), computed()], [2, 1, 1, 1]),
     ],
     ids=["by number", "by size"],
 )
 async def test_a_set_has_a_bound(turns: list[ComputedTurn], sizes: list[int]) -> None:
-    """32 games, or 8 MiB of states and reports unless one game has more; those that waited longest go first."""
+    """64 games, or 8 MiB of states and reports unless one game has more; those that waited longest go first."""
     commits = Sets()
     assert await commits.all(turns) == [True] * len(turns)
     assert [len(each) for each in commits.sets] == sizes
     assert [turn for each in commits.sets for turn in each] == turns
 
 
-async def test_two_sets_are_written_at_once() -> None:
-    """A third waits; games whose claims are lost are told apart from those committed."""
+async def test_sets_are_filled_by_what_comes_in_several_rounds() -> None:
+    """Whoever waits for more goes on while more comes, also where another has taken what was there."""
+    commits = Sets()
+
+    async def come(rounds: int) -> bool:
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        return await commits.commit(computed())
+
+    assert all(await asyncio.gather(*[come(number // 20) for number in range(100)]))
+    assert [len(each) for each in commits.sets] == [64, 36]
+
+
+async def test_three_sets_are_written_at_once() -> None:
+    """A fourth waits; games whose claims are lost are told apart from those committed."""
     under_way = most = 0
 
     async def write(turns: Sequence[ComputedTurn]) -> set[tuple[UUID, int]]:
@@ -79,9 +92,9 @@ async def test_two_sets_are_written_at_once() -> None:
         under_way -= 1
         return held(turns[1:])
 
-    outcomes = await Sets(write).all([computed() for _ in range(96)])
-    assert most == 2
-    assert outcomes == [False, *[True] * 31] * 3
+    outcomes = await Sets(write).all([computed() for _ in range(256)])
+    assert most == 3
+    assert outcomes == [False, *[True] * 63] * 4
 
 
 async def test_a_set_is_tried_again_and_then_split(monkeypatch: pytest.MonkeyPatch) -> None:

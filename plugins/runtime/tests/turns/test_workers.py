@@ -79,6 +79,15 @@ async def test_an_engine_that_slows_down_is_noticed_within_a_few_turns() -> None
     assert places.claimable == 16
 
 
+async def test_fewer_are_claimed_ahead_where_states_are_large() -> None:
+    """The states that wait have 16 MiB, by their average."""
+    places = Slots(16, lambda: 0.0)
+    for _ in range(100):
+        async with places.one() as slot:
+            slot.size = 2 * 1024 * 1024
+    assert places.claimable == 16 + 8
+
+
 async def test_no_more_engines_are_asked_at_once_than_there_are_slots() -> None:
     """Further turns wait until an earlier one has its answer."""
     places, go_on, asked = Slots(2, lambda: 0.0), asyncio.Event(), []
@@ -184,7 +193,8 @@ async def test_a_slow_turn_keeps_no_other_input_in_memory(make_world: Any) -> No
     game = await world.playing(turn_lease=1, turn_claimed_at=world.clock.now())
     inputs: Any = running.Inputs(world.plugin._context, world.plugin.time, [SimpleNamespace(key=(game, 1))])
     claim: Any = SimpleNamespace(game_id=game, key=(game, 1))
-    assert (await inputs.of(claim)).game_id == game
+    record, _ = await inputs.of(claim)
+    assert record.game_id == game
     assert inputs._reading.result() == {}
 
 
