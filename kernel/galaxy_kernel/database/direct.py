@@ -85,6 +85,8 @@ def _direct(connection: SyncConnection, statement: Any) -> _Direct | None:
     dialect = connection.dialect
     if not getattr(dialect, "sends_directly", False) or connection.invalidated:
         return None
+    if connection._has_events or connection.engine._has_events:
+        return None  # whoever listens to SQLAlchemy's events hears of every statement
     innermost = connection.get_nested_transaction() or connection.get_transaction()
     if innermost is not None and not innermost.is_active:
         return None
