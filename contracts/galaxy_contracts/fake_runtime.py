@@ -121,8 +121,9 @@ class FakeRuntime:
         if options:
             raise self._invalid("policy_options", "this policy has no options")
 
-    async def lock(self, connection: Connection, game_ids: Sequence[UUID]) -> None:
-        """Do nothing: nothing here happens in parallel."""
+    async def lock(self, connection: Connection, game_ids: Sequence[UUID]) -> Sequence[UUID]:  # noqa: ARG002 # of the contract
+        """Return which games have a record; nothing here happens in parallel."""
+        return [each for each in game_ids if each in self.records]
 
     async def launch(self, connection: Connection, launch: Launch) -> UUID:
         """Keep a game to be started."""

@@ -214,10 +214,12 @@ class Runtime(Protocol):
     def check_policy(self, name: str, options: Mapping[str, Any]) -> None:
         """Return if there is such a policy and the options fit it. Raise Problem 422 with the fields that are wrong."""
 
-    async def lock(self, connection: Connection, game_ids: Sequence[UUID]) -> None:
+    async def lock(self, connection: Connection, game_ids: Sequence[UUID]) -> Sequence[UUID]:
         """Lock the records of these games, in the order of ids, until the caller's transaction ends.
 
-        Turns lock a game's record before its owner's rows, so everybody does. Games without a record are passed over.
+        Turns lock a game's record before its owner's rows, so everybody does. Games without a record are passed over:
+        return those that have one. A game may be launched before its owner's rows are locked, and then has a record
+        that is not: the caller lets go of the rows and begins with the record.
         """
 
     async def launch(self, connection: Connection, launch: Launch) -> UUID:

@@ -1,7 +1,8 @@
 """How every transition begins and ends: authorise, lock in one order, and write rows and memory together.
 
 The order of locks is the same everywhere, so that nothing deadlocks: the runtime's record of a game that was launched
-(turns hold it first), the game's row, then what belongs to it. The game's row guards its memberships.
+(turns hold it first), the game's row, then what belongs to it. The game's row guards its memberships. Whoever finds no
+record may wait for the game's row until the game is launched: they let go of the row, and begin with the record.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
@@ -16,7 +17,7 @@ from galaxy_contracts.runtime import RUNTIME
 from galaxy_kernel.api import Connection, Context, not_found
 from galaxy_lobby import queries
 from galaxy_lobby.caches import Memory, in_order
-from galaxy_lobby.domain import Game, Membership, email_key
+from galaxy_lobby.domain import LAUNCHED, Game, Membership, email_key
 from galaxy_lobby.settings import LobbySettings
 from galaxy_lobby.standing import Standing
 
@@ -78,16 +79,26 @@ class GameStore:
 
     async def lock(self, connection: Connection, game_id: UUID) -> Game:
         """Lock a game, its record first. Raise the problem 404."""
-        await self._context.require(RUNTIME).lock(connection, [game_id])
-        game = await queries.lock_game(connection, game_id)
+        if await self._context.require(RUNTIME).lock(connection, [game_id]):
+            game = await queries.lock_game(connection, game_id)
+        else:
+            game = next(iter(await self.lock_all(connection, [game_id])), None)
         if game is None:
             raise not_found("game")
         return game
 
     async def lock_all(self, connection: Connection, game_ids: Collection[UUID]) -> list[Game]:
-        """Lock several games, their records first."""
-        await self._context.require(RUNTIME).lock(connection, sorted(game_ids))
-        return await queries.lock_games(connection, game_ids)
+        """Lock several games, their records first: all of them again where one was launched in between."""
+        awaited = set[UUID]()
+        while True:
+            async with connection.begin_nested() as attempt:
+                held = await self._context.require(RUNTIME).lock(connection, sorted(game_ids))
+                games = await queries.lock_games(connection, game_ids)
+                missed = {game.id for game in games if game.state in LAUNCHED}.difference(held)
+                if missed <= awaited:
+                    return games
+                await attempt.rollback()  # which lets go of the locks
+            awaited |= missed
 
     async def members(self, connection: Connection, game: Game) -> list[Membership]:
         """Return who is in a game."""

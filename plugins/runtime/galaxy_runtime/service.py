@@ -80,9 +80,9 @@ class RuntimeService:
         record = self._cache.get(game_id)
         return None if record is None else record.game_status()
 
-    async def lock(self, connection: Connection, game_ids: Sequence[UUID]) -> None:
+    async def lock(self, connection: Connection, game_ids: Sequence[UUID]) -> Sequence[UUID]:
         """Lock records; see the contract."""
-        await self._records.lock(connection, game_ids)
+        return await self._records.lock(connection, game_ids)
 
     async def launch(self, connection: Connection, launch: Launch) -> UUID:
         """Make a game's record and have it started; see the contract."""

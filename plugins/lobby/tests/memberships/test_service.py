@@ -5,7 +5,11 @@ from collections import Counter
 from typing import Any
 from uuid import UUID
 
+import pytest
+from sqlalchemy import text
+
 from galaxy_contracts.runtime import Failure, Trigger
+from galaxy_contracts.testing import FakeRuntime
 
 GAMES = "/api/v1/user/games"
 
@@ -130,6 +134,44 @@ async def test_going_before_the_first_position(world: Any) -> None:
     assert world.runtime.records[UUID(game)].vacant == seats
     await world.position(game)
     assert await refused(world, bob, "GET", f"/{game}/turns/0/report") == (404, "not_found")
+
+
+@pytest.mark.parametrize("goes", ["resigns", "is deleted"])
+async def test_going_while_the_game_is_started(world: Any, monkeypatch: pytest.MonkeyPatch, goes: str) -> None:
+    """Who waits for a game that is being started begins with its record: a turn that has that gets the game's row."""
+    ada, bob = world.account("Ada"), world.account("Bob")
+    game = await world.opened(ada, ada, bob)
+    launching, launched = asyncio.Event(), asyncio.Event()
+    fake, record = FakeRuntime, text("SELECT pg_advisory_xact_lock(7)")
+    waits = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = '{}'"
+
+    async def launch(connection: Any, launch: Any) -> Any:
+        launching.set()
+        await launched.wait()
+        return await fake.launch(world.runtime, connection, launch)
+
+    async def lock(connection: Any, game_ids: Any) -> Any:
+        if found := await fake.lock(world.runtime, connection, game_ids):
+            await connection.execute(record)
+        return found
+
+    async def vacate(connection: Any, game_id: Any, seat: int) -> None:
+        await connection.execute(record)
+        await fake.vacate(world.runtime, connection, game_id, seat)
+
+    for replaced in (launch, lock, vacate):
+        monkeypatch.setattr(world.runtime, replaced.__name__, replaced)
+    async with asyncio.TaskGroup() as both, world.database.transaction() as turn:
+        both.create_task(world.do(ada, "POST", f"/{game}/start", 202))
+        await launching.wait()
+        both.create_task(world.do(bob, "POST", f"/{game}/resign") if goes == "resigns" else world.delete(bob))
+        await world.until_async(waits.format("transactionid"))
+        await turn.execute(record)
+        launched.set()
+        await world.until_async(waits.format("advisory"))
+        state = await turn.execute(text("SELECT state FROM games FOR NO KEY UPDATE NOWAIT"))
+        assert state.scalar_one() == "starting"
+    assert len(world.runtime.records[UUID(game)].vacant) == 1
 
 
 async def test_removing_who_missed_the_last_turn(world: Any) -> None:

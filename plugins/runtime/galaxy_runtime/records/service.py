@@ -38,9 +38,9 @@ class RecordService:
     ) -> None:
         self._context, self._cache, self._time, self._table = context, cache, time, table
 
-    async def lock(self, connection: Connection, game_ids: Sequence[UUID]) -> None:
+    async def lock(self, connection: Connection, game_ids: Sequence[UUID]) -> Sequence[UUID]:
         """Lock the records of these games; see the contract."""
-        await queries.lock(connection, game_ids)
+        return await queries.lock(connection, game_ids)
 
     async def suspend(self, connection: Connection, game_id: UUID) -> None:
         """Stop the clock; see the contract."""
