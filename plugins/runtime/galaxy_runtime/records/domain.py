@@ -72,13 +72,17 @@ def remind_at(since: datetime, tick: datetime) -> datetime | None:
 def suspended(clock: ClockState) -> Mapping[str, Any]:
     """Return the columns of a clock that stops. A turn that has begun is finished first.
 
-    What is left of an interval is kept; of a cron expression the tick that people were told, as the anchor.
+    What is left of an interval is kept; of a cron expression the tick that people were told, as the anchor. A forced
+    turn does not run now, and replaces no tick: an anchor at the present has `resumed` find the next one of a cron
+    expression. So a clock stops also where its time zone is unknown.
     """
     if clock.begun:
         return {"remaining": timedelta(0)}
     anchor, tick = clock.anchor, clock.tick_at
-    if clock.trigger == Trigger.FORCED:  # it does not run now, and replaces no tick
-        tick = next_tick(clock.schedule, anchor=anchor or clock.now, now=clock.now, due=None, made_at=None).at
+    if clock.trigger == Trigger.FORCED:
+        tick = clock.now
+        if clock.schedule.interval is not None:
+            tick = next_tick(clock.schedule, anchor=anchor or clock.now, now=clock.now, due=None, made_at=None).at
     return {
         "playing": False,
         "next_turn_at": None,

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from turn_play import LONG, made, pass_time, record, send, shows, told, wake
 
-from galaxy_contracts.runtime import Launch, SeatPlayer
+from galaxy_contracts.runtime import Actor, ActorKind, Launch, Operation, SeatPlayer
 from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import Problem, new_id
 from galaxy_runtime.clocks import workers as clock_workers
@@ -259,6 +260,21 @@ async def test_a_turn_waits_for_its_time_zone_and_runs_once_it_is_there(
     assert (await made(world, game, 1)).next_turn_at.hour == 18
     assert await record(world, game, "playing", "turn_failure") == (True, None)
     assert world.table.halts == []
+
+
+async def test_a_game_is_paused_where_its_time_zone_is_unknown(world: Any, install_mars: Callable[[], None]) -> None:
+    """A forced turn is stopped without the zone, and costs no tick: the next one is found at resuming."""
+    game = await _by_cron(world, "0 18 * * *", "Etc/UTC")
+    tick = await record(world, game, "tick_at")
+    async with world.database.transaction() as connection:  # in which nobody can claim it
+        await world.runtime.operate(connection, game, Operation.FORCE_NEXT_TURN, Actor(ActorKind.OPERATOR))
+        await connection.execute(text(_ON_MARS), {"game": game})
+        await world.runtime.suspend(connection, game)
+    assert await record(world, game, "playing", "tick_at") == (False, None)
+    install_mars()
+    async with world.database.transaction() as connection:
+        assert await world.runtime.resume(connection, game) == tick
+    assert await record(world, game, "skip_next", "next_turn_at", "trigger") == (False, tick, "scheduled")
 
 
 async def test_what_a_person_asks_of_a_game_by_an_unknown_zone_is_refused_for_now(world: Any) -> None:
