@@ -39,7 +39,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """One `backend dev` for all tests of the page: each has people of its own."""
     from page_people import Backend
 
-    running = Backend(tmp_path_factory.mktemp("page") / "data")
+    running = Backend(tmp_path_factory.mktemp("page") / "data", {"BACKEND_LOBBY_MIN_INTERVAL": "1s"})
     yield running
     running.stop()
 

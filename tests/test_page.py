@@ -148,6 +148,29 @@ async def test_an_invitation_and_a_time_zone(browser: Any, backend: Backend) -> 
         assert await bob.tab.locator("#finish").is_enabled()
 
 
+async def test_the_owner_removes_who_missed_a_turn(browser: Any, backend: Backend) -> None:
+    """Beside the player whose orders a turn ran without there is a button; the seat is vacant afterwards."""
+    async with people(browser, backend, WIDE, NARROW) as [ada, bob]:
+        await ada.sign_in("ada@owner.test")
+        await bob.sign_in("bob@away.test")
+        await ada.tab.route("**/api/v1/user/games", quick)
+        await ada.create(seats=2, machines=0, public=True, name="Mizar")
+        await bob.goto(f"{backend.page}#/games/{ada.game}")
+        await bob.tab.click("#join")
+        await ada.start()
+        await ada.tab.wait_for_selector("#finish:not([data-turn='0'])")
+        await ada.tab.get_by_text("Players and more").click()
+        away = ada.tab.locator(".seats li", has_text="missed").get_by_role("button", name="Remove")
+        await away.click()
+        await playwright.expect(ada.tab.locator(".seats")).to_contain_text("removed")
+        await playwright.expect(away).to_have_count(0)
+
+
+async def quick(route: Any) -> None:
+    """Have a game that is created run a turn every three seconds."""
+    await route.continue_(post_data={**route.request.post_data_json, "schedule": {"interval": "3s"}})
+
+
 async def test_two_tabs_agree(browser: Any, backend: Backend) -> None:
     """What is sent in one tab is shown in the other; a plan that was overtaken there is not sent over it."""
     async with people(browser, backend, WIDE) as [ada]:

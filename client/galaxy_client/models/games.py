@@ -41,6 +41,8 @@ class Seat(Model, frozen=True, kw_only=True):
     """Whether nobody need wait for it any more."""
     missed: int = 0
     """Turns that ran without its orders."""
+    missed_in_row: int = 0
+    """How many of them were the last ones; above 0, the owner may remove the player from a running game."""
 
 
 class GameSummary(Model, frozen=True, kw_only=True):

@@ -111,6 +111,7 @@ export default {
   "Some of what you may order": "Einiges, was du befehlen kannst",
   "Start a game": "Spiel beginnen",
   "Start the game": "Spiel starten",
+  "Take {player} out of this game for good?": "{player} endgültig aus diesem Spiel nehmen?",
   "That is not JSON: {fault}": "Das ist kein JSON: {fault}",
   "The engine has nothing to report.": "Nichts zu berichten.",
   "The engine is being checked. Try again in a moment.": "Das Spiel wird noch geprüft. Versuche es gleich noch einmal.",

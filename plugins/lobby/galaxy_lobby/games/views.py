@@ -42,6 +42,8 @@ class SeatView(Model):
     """Whether nobody need wait for it any more."""
     missed: int
     """Turns that ran without its orders."""
+    missed_in_row: int
+    """How many of them were the last ones; above 0, the owner may remove the player from a running game."""
 
 
 class GameSummary(Model):
@@ -257,4 +259,5 @@ def _seat(account_id: UUID, game: Game, member: Membership, status: GameStatus) 
         sent=by_machine or member.seat in status.sent,
         final=by_machine or member.seat in status.final,
         missed=member.missed,
+        missed_in_row=member.missed_in_row,
     )

@@ -12,13 +12,23 @@ export function seatList(game, refresh) {
     if (waits.has(seat.seat)) facts.push(seat.final ? t("finished this turn") : seat.sent ? t("orders sent") : t("thinking"));
     if (seat.missed > 0) facts.push(t("missed {n}", { n: seat.missed }));
     const away = async () => {
+      if (game.turn !== null && !confirm(t("Take {player} out of this game for good?", { player: seat.name }))) return;
       await remove(`games/${game.id}/members/${seat.account_id}`);
       await refresh();
     };
     return h("li", {}, seat.seat && `${seat.seat}. `, seat.you ? h("strong", {}, seat.name) : seat.name, " ",
       h("span", { class: "faint" }, facts.filter(Boolean).join(" · ")), " ",
-      game.owned && seat.account_id && !seat.you && seat.state === "enrolled" && button(t("Remove"), away, { class: "quiet" }));
+      game.owned && seat.account_id && !seat.you && removable(game, seat) && button(t("Remove"), away, { class: "quiet" }));
   }));
+}
+
+/**
+ * Return whether the owner may remove a player: before the first turn anybody, later who missed the last one.
+ * @param {any} game @param {any} seat
+ */
+function removable(game, seat) {
+  if (game.turn === null) return seat.state === "enrolled" || seat.state === "playing";
+  return (game.state === "running" || game.state === "paused") && seat.state === "playing" && seat.missed_in_row > 0;
 }
 
 /** Return the link under which everybody may watch a public game. @param {any} game */
