@@ -122,8 +122,13 @@ class Served:
             stdout=asyncio.subprocess.PIPE,
         )
         self._reading = asyncio.create_task(self._read())
-        async with asyncio.timeout(90):
-            await self._ready.wait()
+        try:
+            async with asyncio.timeout(90):
+                await self._ready.wait()
+        except BaseException:
+            await self.kill()
+            await self._reading
+            raise
         return self
 
     async def _read(self) -> None:

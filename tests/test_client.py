@@ -265,13 +265,18 @@ async def _watched(shell: Shell, game: str, gateway: Edge) -> Any:
     """Return what `galaxy watch` prints of a forced turn: forced again until the command has connected."""
     watching = await shell.start("watch", "The long night", "--json")
     assert watching.stdout is not None
-    line = asyncio.create_task(watching.stdout.readline())
-    async with asyncio.timeout(60), Galaxy(gateway.address, shell.token()) as client:
-        while not line.done():
-            with suppress(ConflictError):  # the last one still runs
-                await client.force_next_turn(game)
-            await asyncio.wait({line}, timeout=1)
-    watching.send_signal(signal.SIGINT)
-    _, err = await watching.communicate()
+    try:
+        line = asyncio.create_task(watching.stdout.readline())
+        async with asyncio.timeout(60), Galaxy(gateway.address, shell.token()) as client:
+            while not line.done():
+                with suppress(ConflictError):  # the last one still runs
+                    await client.force_next_turn(game)
+                await asyncio.wait({line}, timeout=1)
+        watching.send_signal(signal.SIGINT)
+        _, err = await watching.communicate()
+    finally:
+        if watching.returncode is None:
+            watching.kill()
+            await watching.communicate()
     assert (watching.returncode, err.strip()) == (130, b"")
     return json.loads(line.result())

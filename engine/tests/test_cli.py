@@ -128,9 +128,14 @@ def test_stopped(program: Path, sent: signal.Signals) -> None:
     environment = {**os.environ, "FAULT": "never_ends", "MARKER": marker}
     arguments = [sys.executable, "-m", "galaxy_engine.cli", "check", str(program), "--only", "K32", "--time", "1000"]
     process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    wait_for(lambda: processes(marker, engines=True))
-    process.send_signal(sent)
-    _, said = process.communicate(timeout=60)
+    try:
+        wait_for(lambda: processes(marker, engines=True))
+        process.send_signal(sent)
+        _, said = process.communicate(timeout=60)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            process.communicate()
     assert process.returncode == 130
     assert "what it started is removed" in said
     assert processes(marker) == []

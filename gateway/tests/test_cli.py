@@ -97,10 +97,14 @@ async def test_serve_ends_at_a_signal(number: signal.Signals) -> None:
         *GATEWAY, "serve", env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    async with asyncio.timeout(60):
-        while b"service_started" not in await process.stdout.readline():
-            pass
+    try:
+        while b"service_started" not in (line := await process.stdout.readline()):
+            assert line, "it has ended"
         process.send_signal(number)
         out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
     assert process.returncode == 0
     assert b"Traceback" not in out + err

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class Shell:
     """Runs `galaxy` with a configuration of its own."""
 
     def __init__(self, home: Path) -> None:
-        self.home = home
+        self.home, self.started = home, list[Process]()
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
@@ -36,13 +37,15 @@ class Shell:
         }
 
     async def start(self, *arguments: str, stdin: Any = DEVNULL, stdout: Any = PIPE, **environment: str) -> Process:
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", "from galaxy_client.cli import main; main()", *arguments),
             env={**self.environment, **environment},
             stdin=stdin,
             stdout=stdout,
             stderr=PIPE,
         )
+        self.started.append(process)
+        return process
 
     async def __call__(self, *arguments: str, entered: str | None = None, **environment: str) -> tuple[int, str, str]:
         """Return exit status, output and errors."""
@@ -68,8 +71,14 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
+    """A shell of which nothing is left running."""
+    shell = Shell(tmp_path)
+    yield shell
+    for process in shell.started:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
 async def test_sign_in_and_out(shell: Shell) -> None:

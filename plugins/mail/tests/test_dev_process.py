@@ -16,21 +16,26 @@ async def test_what_it_accepts_is_on_its_page(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "galaxy_mail.dev", *options, stdout=subprocess.PIPE
     )
-    assert process.stdout is not None
-    smtp, page = (await process.stdout.readline()).decode().split()
+    try:
+        assert process.stdout is not None
+        smtp, page = (await process.stdout.readline()).decode().split()
 
-    def send(to: str) -> None:
-        with smtplib.SMTP("127.0.0.1", int(smtp.rpartition(":")[2]), timeout=30) as client:
-            client.sendmail("me@example.test", [to], b"Subject: hi\r\n\r\nhi\r\n")
+        def send(to: str) -> None:
+            with smtplib.SMTP("127.0.0.1", int(smtp.rpartition(":")[2]), timeout=30) as client:
+                client.sendmail("me@example.test", [to], b"Subject: hi\r\n\r\nhi\r\n")
 
-    await asyncio.to_thread(send, "you@example.test")
-    with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
-        await asyncio.to_thread(send, "you@elsewhere.test")
-    assert refused.value.recipients["you@elsewhere.test"][0] == 550
-    async with aiohttp.ClientSession() as client, client.get(f"{page}/api/mails") as answer:
-        assert [each["to"] for each in await answer.json()] == [["you@example.test"]]
-    process.terminate()
-    assert await process.wait() == 0
+        await asyncio.to_thread(send, "you@example.test")
+        with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+            await asyncio.to_thread(send, "you@elsewhere.test")
+        assert refused.value.recipients["you@elsewhere.test"][0] == 550
+        async with aiohttp.ClientSession() as client, client.get(f"{page}/api/mails") as answer:
+            assert [each["to"] for each in await answer.json()] == [["you@example.test"]]
+        process.terminate()
+        assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
 async def test_an_expression_that_is_none_is_a_wrong_use() -> None:

@@ -485,7 +485,12 @@ async def test_killed_workers_lose_no_mail(rig: Any, sink: Any, empty_database: 
     program = Path(__file__).with_name("killed_workers.py")
     arguments = (sys.executable, str(program), empty_database, str(sink.port), "12", str(seed))
     process = await asyncio.create_subprocess_exec(*arguments)
-    assert await process.wait() == 0
+    try:
+        assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     await check_deliveries(rig, sink.received)
     async with rig.database.reading() as connection:
         lost = select(mail_attempts.c.outcome).where(mail_attempts.c.outcome == "lost")

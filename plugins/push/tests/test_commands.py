@@ -4,27 +4,35 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 from galaxy_devkit.testing import GATEWAY_TOKEN
 
 
-async def listen(*arguments: str, token: str = GATEWAY_TOKEN) -> asyncio.subprocess.Process:
-    """Start the command."""
-    return await asyncio.create_subprocess_exec(
+@asynccontextmanager
+async def listening(*arguments: str, token: str = GATEWAY_TOKEN) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start the command; at the end of the block it is killed, if it has not ended."""
+    process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "galaxy_kernel", "push", "listen", *arguments),
         env={"PATH": os.environ["PATH"], "BACKEND_GATEWAY_TOKEN": token},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
 async def test_events_are_lines_of_json(backend: Any) -> None:
     """It prints each event once it comes, and ends after as many as were asked for."""
-    process = await listen("--address", backend.address, "--count", "2")
-    assert process.stderr is not None
-    async with asyncio.timeout(60):
+    async with listening("--address", backend.address, "--count", "2") as process:
+        assert process.stderr is not None
         assert (await process.stderr.readline()).startswith(b"listening after cursor ")
         account = uuid4()
         await backend.publish(1, 2, account_id=account)
@@ -38,7 +46,7 @@ async def test_events_are_lines_of_json(backend: Any) -> None:
 
 async def test_a_wrong_token_is_said(backend: Any) -> None:
     """It ends with status 1 and the backend's own reason."""
-    process = await listen("--address", backend.address, token="wrong")
-    _, errors = await process.communicate()
+    async with listening("--address", backend.address, token="wrong") as process:
+        _, errors = await process.communicate()
     assert process.returncode == 1
     assert errors.startswith(f"backend push listen: {backend.address}: UNAUTHENTICATED: ".encode())

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -57,14 +58,20 @@ asyncio.run(main())
 """
 
 
-async def a_backend(host: ProcessHost, spec: EngineSpec) -> tuple[asyncio.subprocess.Process, str]:
-    """Start another backend, which launches the engine. Return it with the engine's handle."""
+@asynccontextmanager
+async def a_backend(host: ProcessHost, spec: EngineSpec) -> AsyncIterator[str]:
+    """Start another backend, which launches the engine whose handle is the value; kill it at the end of the block."""
     backend = await asyncio.create_subprocess_exec(
         sys.executable, "-c", BACKEND, host.folder, host.owner, str(spec.id.game_id), spec.image,
         spec.environment["DO"], stdout=subprocess.PIPE,
     )  # fmt: skip
-    assert backend.stdout is not None
-    return backend, (await backend.stdout.readline()).decode().strip()
+    try:
+        assert backend.stdout is not None
+        yield (await backend.stdout.readline()).decode().strip()
+    finally:
+        if backend.returncode is None:
+            backend.kill()
+        await backend.wait()
 
 
 async def gone(handle: str) -> None:
@@ -77,11 +84,9 @@ async def gone(handle: str) -> None:
 async def test_engine_dies_with_its_backend(driver: ProcessDriver, host: ProcessHost) -> None:
     """After kill -9 of the backend its engines are gone, and other backends see them as ended."""
     spec = a_spec(host, DO="stubborn")
-    backend, handle = await a_backend(host, spec)
-    [seen] = await driver.observe()
-    assert (seen.handle, seen.state) == (handle, "running"), "one backend sees another's engine"
-    backend.kill()
-    await backend.wait()
+    async with a_backend(host, spec) as handle:
+        [seen] = await driver.observe()
+        assert (seen.handle, seen.state) == (handle, "running"), "one backend sees another's engine"
     await gone(handle)
     [seen] = await driver.observe()
     assert (seen.handle, seen.state, seen.exit_code) == (handle, "ended", None)
@@ -91,11 +96,9 @@ async def test_engine_dies_with_its_backend(driver: ProcessDriver, host: Process
 
 async def test_exit_is_known_to_other_backends(driver: ProcessDriver, host: ProcessHost) -> None:
     """How an engine ended is recorded by the backend that started it, for all, and outlives that backend."""
-    backend, handle = await a_backend(host, a_spec(host, DO="exit"))
-    while not (seen := (await driver.observe())[0]).detail.startswith("ended with status"):
-        await asyncio.sleep(0.02)
-    backend.kill()
-    await backend.wait()
+    async with a_backend(host, a_spec(host, DO="exit")) as handle:
+        while not (seen := (await driver.observe())[0]).detail.startswith("ended with status"):
+            await asyncio.sleep(0.02)
     assert (await driver.observe())[0] == seen
     assert (seen.handle, seen.exit_code) == (handle, 3)
     assert await driver.logs(handle, 100) == "leaving\n"
@@ -103,12 +106,10 @@ async def test_exit_is_known_to_other_backends(driver: ProcessDriver, host: Proc
 
 async def test_another_backends_engine_can_be_removed(driver: ProcessDriver, host: ProcessHost) -> None:
     """Removal needs not be by the backend that started it, and leaves nothing, not even after that one has reaped."""
-    backend, handle = await a_backend(host, a_spec(host, DO="wait"))
-    await driver.remove(handle, AT_ONCE)
-    await gone(handle)
-    assert list(host.folder.iterdir()) == []
-    backend.kill()
-    await backend.wait()
+    async with a_backend(host, a_spec(host, DO="wait")) as handle:
+        await driver.remove(handle, AT_ONCE)
+        await gone(handle)
+        assert list(host.folder.iterdir()) == []
 
 
 async def test_engine_outlives_the_thread_that_asked_for_it(driver: ProcessDriver, host: ProcessHost) -> None:
