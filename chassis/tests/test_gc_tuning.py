@@ -24,8 +24,8 @@ def test_paused_and_back() -> None:
 
 
 def test_settled() -> None:
-    """Living objects are excluded, dead ones are collected first, and later cycles are found."""
-    dead, kept = weakref.ref(Node()), Node()
+    """Living objects are excluded, dead ones are collected first, and later cycles are found, by and by."""
+    thresholds, dead, kept = gc.get_threshold(), weakref.ref(Node()), Node()
     try:
         gc_tuning.freeze()
         assert dead() is None
@@ -33,5 +33,10 @@ def test_settled() -> None:
         later = weakref.ref(Node())
         gc.collect()
         assert later() is None
+        last = weakref.ref(Node())
+        more = [[] for _ in range(2 * gc_tuning.YOUNG)]
+        assert last() is None
+        assert len(more) > gc.get_threshold()[0] == gc_tuning.YOUNG
     finally:
         gc.unfreeze()
+        gc.set_threshold(*thresholds)
