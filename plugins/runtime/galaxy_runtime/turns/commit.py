@@ -87,6 +87,7 @@ class ComputedTurn(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Waiting(msgspec.Struct, frozen=True, eq=False):
     turn: ComputedTurn
+    size: int
     outcome: "asyncio.Future[bool]"
 
 
@@ -112,7 +113,7 @@ class Commits:
         Raise OwnerRefusedError, or the error of the one game.
         """
         outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(turn, outcome))
+        self._waiting.append(_Waiting(turn, turn.size, outcome))
         self._arrived += 1
         if len(self._tasks) < _AT_ONCE:
             self._begin()
@@ -121,7 +122,7 @@ class Commits:
     @property
     def room(self) -> int:
         """How many more turns may wait to be committed; none while those that do have the bytes of a full set."""
-        if sum(each.turn.size for each in self._waiting) > _SET_BYTES:
+        if sum([each.size for each in self._waiting]) > _SET_BYTES:
             return 0
         return max(_MOST_WAITING - len(self._waiting), 0)
 
@@ -158,9 +159,9 @@ class Commits:
 
     def _next_set(self) -> list[_Waiting]:
         """Remove and return the turns that waited longest: as many as go into one transaction."""
-        size, count = self._waiting[0].turn.size, 1
+        size, count = self._waiting[0].size, 1
         for each in self._waiting[1:SET]:
-            size += each.turn.size
+            size += each.size
             if size > _SET_BYTES:
                 break
             count += 1

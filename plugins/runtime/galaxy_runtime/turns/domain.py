@@ -21,7 +21,7 @@ from galaxy_contracts.turns import (
     Situation,
     TurnPolicy,
 )
-from galaxy_runtime.domain import Seats
+from galaxy_runtime.domain import Seat, Seats
 from galaxy_runtime.records.domain import remind_at
 from galaxy_runtime.schedules import Tick, next_tick
 
@@ -232,13 +232,15 @@ def count_missed(seats: Seats, awaiting: Sequence[int], absent: Sequence[int], t
     """Return the seats after a turn: who was absent at a deadline has missed one more, who sent has missed none."""
     if trigger is not Trigger.SCHEDULED:
         return seats
-    missed = set(absent)
     return {
-        number: msgspec.structs.replace(seat, missed_in_row=seat.missed_in_row + 1 if number in missed else 0)
-        if number in awaiting
-        else seat
+        number: _counted(seat, missed=number in absent) if number in awaiting else seat
         for number, seat in seats.items()
     }
+
+
+def _counted(seat: Seat, *, missed: bool) -> Seat:
+    in_row = seat.missed_in_row + 1 if missed else 0
+    return seat if in_row == seat.missed_in_row else msgspec.structs.replace(seat, missed_in_row=in_row)
 
 
 class HeldRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,6 +56,7 @@ class TurnWorker:
 
     async def run(self) -> bool | timedelta | None:
         """Claim as many due turns as soon have a slot, and start them; return when the next pass is due."""
+        self._metrics.running(len(self._running))
         if self._stopping or (now := await self._clocks.look()) is None:
             return None
         return await self._claim(now)
@@ -111,7 +112,8 @@ class TurnWorker:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._computed(self._running.pop(task))
-        self._metrics.running(len(self._running))
+        if not self._running:  # else the next pass says how many: they end by dozens
+            self._metrics.running(0)
 
     def _computed(self, claim: Claim) -> None:
         """Make room for others than a turn that needs its engine no more."""

@@ -143,9 +143,9 @@ def test_no_more_is_claimed_while_much_waits() -> None:
     nothing: Any = None
     commits: Any = commit.Commits(nothing, nothing, nothing, nothing)
     assert commits.room == 4 * commit.SET
-    commits._waiting = [SimpleNamespace(turn=SimpleNamespace(size=1))] * 5
+    commits._waiting = [SimpleNamespace(size=1)] * 5
     assert commits.room == 4 * commit.SET - 5
-    commits._waiting = [SimpleNamespace(turn=SimpleNamespace(size=9 * 1024 * 1024))]
+    commits._waiting = [SimpleNamespace(size=9 * 1024 * 1024)]
     assert commits.room == 0
 
 
