@@ -72,13 +72,17 @@ class Inputs:
         self._reading.cancel()
         await asyncio.wait([self._reading])
 
+    async def wait(self) -> None:
+        """Wait until the statement has ended."""
+        await self._ended.wait()
+
     async def of(self, claim: Claim) -> tuple[InputRecord, bytes] | None:
         """Return what a turn is computed from, and the state; None when its claim is no longer held.
 
         One that was left out, since the states of others were large, is read by itself. Each is returned once, so that
         a turn that takes long keeps the states of no others in memory.
         """
-        await self._ended.wait()
+        await self.wait()
         return self._reading.result().pop(claim.game_id, None) or (await self._read([claim.key])).get(claim.game_id)
 
     async def _read_together(self, keys: Sequence[tuple[UUID, int]]) -> dict[UUID, tuple[InputRecord, bytes]]:
@@ -141,6 +145,7 @@ class TurnRunner:
             self._metrics.ran(self._context.clock.monotonic() - begun, committed=done)
 
     async def _attempt(self, claim: Claim, inputs: Inputs, computed: Callable[[], None]) -> bool:
+        await inputs.wait()  # before the slot, in which nothing is to wait but the engine
         async with self._slots.one() as slot:
             if (read := await inputs.of(claim)) is None:
                 return False
