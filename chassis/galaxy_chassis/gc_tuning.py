@@ -8,7 +8,8 @@ YOUNG = 25_000
 """Objects that are made, and not dropped, before the youngest are searched; Python's own number is 700.
 
 Work on sets has thousands of young objects at hand, none of them garbage: searching them each time took a tenth of a
-turn. A search of so many takes about two milliseconds, and what waits for it has a few megabytes.
+turn. A search of so many takes about two milliseconds. What is garbage in a cycle waits for it,
+such as an error with its traceback and the values that this refers to.
 """
 
 
@@ -28,7 +29,7 @@ def freeze() -> None:
     """Exclude all current objects, such as modules, plugins and caches, from future collections.
 
     Call it once the process is ready. These objects mostly live as long as the process, and searching them again and
-    again would cost a twentieth of the time of requests. From then on `YOUNG` objects are searched at once.
+    again would cost a twentieth of the time of requests. From then on the youngest are searched once there are `YOUNG`.
     """
     gc.collect()
     gc.freeze()

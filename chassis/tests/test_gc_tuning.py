@@ -24,7 +24,7 @@ def test_paused_and_back() -> None:
 
 
 def test_settled() -> None:
-    """Living objects are excluded, dead ones are collected first, and later cycles are found, by and by."""
+    """Living objects are excluded, dead ones are collected first, and cycles that are made later are found."""
     thresholds, dead, kept = gc.get_threshold(), weakref.ref(Node()), Node()
     try:
         gc_tuning.freeze()

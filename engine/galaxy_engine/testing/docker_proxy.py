@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal, Self
 
+Strike = Callable[[], Awaitable[None]]
 Stage = Literal["before", "sent", "answered"]
 STAGES: tuple[Stage, ...] = ("before", "sent", "answered")
 _CALL = re.compile(rb"(GET|POST|DELETE) (?:/v[\d.]+)?/(containers\S*) HTTP")
@@ -24,9 +25,9 @@ class DockerProxy:
         self.calls: list[str] = []
         """The calls about containers since `arm`, each as its method and what it is about."""
         self._at: tuple[int, Stage] | None = None
-        self._strike: Callable[[], Awaitable[None]] | None = None
-        self._answered = False
-        """Whether the next answer is the one after which it strikes."""
+        self._strike: Strike | None = None
+        self._answered: Strike | None = None
+        """What to do after the next answer."""
         self._server: asyncio.Server | None = None
         self.struck = asyncio.Event()
         """Set when the strike is done."""
@@ -36,11 +37,11 @@ class DockerProxy:
         """Where the backend finds it."""
         return f"unix://{self.path}"
 
-    def arm(self, call: int, stage: Stage, strike: Callable[[], Awaitable[None]]) -> None:
+    def arm(self, call: int, stage: Stage, strike: Strike) -> None:
         """Strike at the `call`-th call from now on, counted from 1."""
         self.calls.clear()
         self.struck.clear()
-        self._answered = False
+        self._answered = None
         self._at, self._strike = (call, stage), strike
 
     def disarm(self) -> None:
@@ -69,31 +70,31 @@ class DockerProxy:
                 answers.close()
 
     async def _pass_on(self, data: bytes, calls: asyncio.StreamWriter) -> None:
-        due = None
+        due, strike = None, self._strike
         if found := _CALL.match(data):
             self.calls.append(f"{found[1].decode()} {_NAME.sub('', found[2].decode())}")
             due = self._at[1] if self._at and self._strike and len(self.calls) == self._at[0] else None
         if due == "before":
-            await self._strike_now()
+            await self._strike_now(strike)
         calls.write(data)
         await calls.drain()
         if due == "sent":
             await asyncio.sleep(0.05)  # the daemon begins with it
-            await self._strike_now()
+            await self._strike_now(strike)
         if due == "answered":
-            self._answered = True
+            self._answered = strike
 
     async def _answer(self, daemon: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await daemon.read(65_536):
                 answers.write(data)
                 await answers.drain()
-                if self._answered:
-                    self._answered = False
-                    await self._strike_now()
+                if (strike := self._answered) is not None:
+                    self._answered = None
+                    await self._strike_now(strike)
 
-    async def _strike_now(self) -> None:
-        strike, self._strike = self._strike, None
-        if strike is not None:
+    async def _strike_now(self, strike: Strike | None) -> None:
+        if strike is not None and strike is self._strike:  # else it was disarmed meanwhile, or armed again
+            self._strike = None
             await strike()
             self.struck.set()

@@ -60,7 +60,7 @@ class Cache(Generic[K, V]):
         self._stale_below = 0
         self._journal: list[tuple[int, K, V | None]] | None = None
         self._own: set[int] = set()
-        """Changes that were applied when they were committed, and are still to come by the feed."""
+        """Changes that were applied when they were committed, and come by the feed, unless they are erased before."""
         self._tell_others: Callable[[], None] = lambda: None
 
     def get(self, key: K) -> V | None:
@@ -123,9 +123,9 @@ class Cache(Generic[K, V]):
 
     def _committed(self, written: Iterable[tuple[int, K, V | None]]) -> None:
         for change_id, key, row in written:
-            self._apply(change_id, key, row)
-            if self._rows is not None:
+            if self._rows is not None and change_id > self._versions.get(key, 0):  # else the feed was quicker
                 self._own.add(change_id)
+            self._apply(change_id, key, row)
         self._tell_others()
 
     def _apply(self, change_id: int, key: K, row: V | None) -> None:
@@ -196,3 +196,4 @@ class Cache(Generic[K, V]):
         newest = max(self._versions.values(), default=self._stale_below)
         self._versions = {key: version for key, version in self._versions.items() if version > self._stale_below}
         self._stale_below = newest
+        self._own.clear()  # of those that were erased

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-from sqlalchemy import DateTime, Float, LargeBinary, Uuid, bindparam, column, text
+from sqlalchemy import DateTime, Float, LargeBinary, Text, Uuid, bindparam, column, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, StatementError
 
@@ -82,3 +82,31 @@ async def test_a_marked_statement_has_the_types_of_any_other(database: Database)
             assert (row.id, row.part, row.raw, row.at, row[4]) == (*list(values.values())[:4], "b")
         with pytest.raises(StatementError):
             await connection.execute(prepared(statement), {"id": UUID(int=7)})
+
+
+@pytest.mark.parametrize("how", ["reading", "transaction"])
+async def test_the_server_plans_a_marked_statement_once(database: Database, how: str) -> None:
+    """Outside transactions too; it knows the statement afterwards, whichever driver has prepared it."""
+    statement = prepared(text("SELECT CAST(:a AS text) AS planned_once"))
+    known = "SELECT count(*) FROM pg_prepared_statements WHERE position('planned_' || 'once' IN statement) > 0"
+    async with getattr(database, how)() as connection:
+        for a in ("x", "y", "x", "y", "x", "y"):  # psycopg prepares what it has executed five times
+            assert (await connection.execute(statement, {"a": a})).scalar_one() == a
+        assert (await connection.exec_driver_sql(known)).scalar_one() == 1
+
+
+async def test_what_a_marked_statement_is_given_is_what_any_other_takes(database: Database) -> None:
+    """Defaults of parameters count, columns are in the order of the text, and a fault of a value is the driver's."""
+    statement = text("SELECT CAST(:a AS text) AS a").bindparams(bindparam("a", value="default", type_=Text))
+    async with database.reading() as connection:
+        for each in (statement, prepared(statement)):
+            assert (await connection.execute(each)).scalar_one() == "default"
+    with pytest.raises(ValueError, match="in the order of its text"):
+        prepared(text("SELECT 1 AS b, 2 AS a").columns(a=Text))
+    errors = []
+    for each in (statement, prepared(statement)):
+        with pytest.raises(Exception) as refused:
+            async with database.reading() as connection:
+                await connection.execute(each, {"a": "x\0"})
+        errors.append(type(refused.value))
+    assert errors[0] is errors[1]

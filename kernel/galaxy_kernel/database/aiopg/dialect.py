@@ -295,7 +295,6 @@ class PGDialect_aiopg(PGDialect_psycopg2):  # noqa: N801 # SQLAlchemy's own way 
     driver = "aiopg"
     is_async = True
     has_terminate = True
-    sends_directly = True
     supports_statement_cache = True
     returns_native_bytes = True
     execution_ctx_cls = ExecutionContextAiopg  # type: ignore[assignment] # the base's one only logs notices
@@ -303,6 +302,8 @@ class PGDialect_aiopg(PGDialect_psycopg2):  # noqa: N801 # SQLAlchemy's own way 
     def __init__(self, **options: Any) -> None:
         options.setdefault("use_native_hstore", False)  # it would take a query at each connecting
         super().__init__(**options)  # type: ignore[no-untyped-call] # SQLAlchemy left this dialect untyped
+        self.direct: dict[Any, Any] = {}
+        """How each prepared statement is sent: see `galaxy_kernel.database.direct`."""
 
     @classmethod
     def import_dbapi(cls) -> Any:

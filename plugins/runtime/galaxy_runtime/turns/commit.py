@@ -147,7 +147,7 @@ class Commits:
     async def _drain(self) -> None:
         while self._waiting:
             await self._gather()
-            if self._waiting:  # the other task may have taken them
+            if self._waiting:  # another task may have taken them
                 await self._settle(self._next_set())
 
     async def _gather(self) -> None:

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import Self
 
 MOST_AHEAD = 112
-"""Turns claimed beyond the slots, at most: two of the sets that are committed together."""
+"""Turns claimed beyond the slots, at most: with 16 slots, two of the sets that are committed together."""
 PATIENCE = 5.0
 """Seconds after which a turn without a slot is left to other replicas: engines that were quick hang."""
 _AHEAD = 0.1
@@ -35,8 +35,8 @@ class Slots:
         self._free = asyncio.Semaphore(count)
         self._average: float | None = None
         """Seconds from a slot to the engine's answer or failure; None before the first."""
-        self._bytes = 0.0
-        """Of a state, on average."""
+        self._bytes: float | None = None
+        """Of a state, on average; None before the first."""
 
     @property
     def claimable(self) -> int:
@@ -44,7 +44,7 @@ class Slots:
         if self._average is None:
             return self._count
         answered = self._count * _AHEAD / max(self._average, self._count * _AHEAD / MOST_AHEAD)
-        return self._count + int(min(answered, _AHEAD_BYTES / max(self._bytes, 1)))
+        return self._count + int(min(answered, _AHEAD_BYTES / max(self._bytes or 0, 1)))
 
     def one(self) -> "Slot":
         """Hold a slot during the block, once one is free. Raise NoSlotError where none is within `PATIENCE`."""
@@ -59,12 +59,12 @@ class Slots:
             raise NoSlotError(f"no slot was free within {PATIENCE:g} s") from None
         return self._monotonic()
 
-    def release(self, since: float, size: int) -> None:
+    def release(self, since: float, size: int | None) -> None:
         """Return a slot that was taken at `since`."""
         self._free.release()
-        seconds = self._monotonic() - since
-        self._average = seconds if self._average is None else _moved(self._average, seconds)
-        self._bytes = _moved(self._bytes, size)
+        self._average = _moved(self._average, self._monotonic() - since)
+        if size is not None:
+            self._bytes = _moved(self._bytes, size)
 
 
 class Slot:
@@ -74,8 +74,8 @@ class Slot:
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        self.size = 0
-        """Bytes of the turn's state, to be set."""
+        self.size: int | None = None
+        """Bytes of the turn's state, to be set once they are known."""
 
     async def __aenter__(self) -> Self:
         self._since = await self._slots.acquire()
@@ -85,5 +85,5 @@ class Slot:
         self._slots.release(self._since, self.size)
 
 
-def _moved(average: float, newest: float) -> float:
-    return average + (newest - average) * _WEIGHT
+def _moved(average: float | None, newest: float) -> float:
+    return newest if average is None else average + (newest - average) * _WEIGHT
