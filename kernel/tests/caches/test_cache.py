@@ -72,6 +72,22 @@ def test_old_versions_are_forgotten() -> None:
     assert cache._versions == {}
 
 
+def test_own_changes_are_recognised_and_forgotten() -> None:
+    """One that comes back is passed over unread; none is kept that came before its commit was known, or was erased."""
+    cache = new_cache()
+    cache.finish_load({}, {})
+    cache._committed([(1, "a", Row("a", 1))])
+    cache.receive(Change(1, cache.name, encode_key("a"), "unreadable", ""))
+    cache.receive(Change(2, cache.name, encode_key("a"), '{"key":"a","version":2}', ""))
+    cache._committed([(2, "a", Row("a", 2))])
+    assert (cache.values(), cache._own) == ([Row("a", 2)], set())
+    cache._committed([(3, "b", Row("b", 1))])
+    cache._committed([(4, "b", None)])  # which erases the one before from the feed
+    cache.receive(Change(4, cache.name, encode_key("b"), None, ""))
+    cache.forget_old_versions()
+    assert (cache.values(), cache._own) == ([Row("a", 2)], set())
+
+
 def test_a_load_keeps_its_versions_for_an_interval() -> None:
     """Also where they are lower than those before it, as after a fail-over: older changes stay without effect."""
     cache = new_cache()
