@@ -51,7 +51,7 @@ class Slots:
         return Slot(self)
 
     async def acquire(self) -> float:
-        """Take a slot; return when."""
+        """Acquire a slot, and return when."""
         try:
             async with asyncio.timeout(PATIENCE) if self._free.locked() else nullcontext():
                 await self._free.acquire()
