@@ -103,7 +103,17 @@ class InputRecord(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sets(self) -> dict[int, bytes]:
         """The stored sets, by seat."""
-        return {seat: bytes.fromhex(digits[2:]) for seat, digits in self.orders}
+        return {seat: _bytes_of(digits) for seat, digits in self.orders}
+
+    @property
+    def secret(self) -> bytes:
+        """What the turn's seed is made from."""
+        return _bytes_of(self.seed)
+
+
+def _bytes_of(digits: str) -> bytes:
+    """Return the bytes that PostgreSQL has written in JSON."""
+    return bytes.fromhex(digits.removeprefix("\\x"))
 
 
 class Skip(msgspec.Struct, frozen=True):

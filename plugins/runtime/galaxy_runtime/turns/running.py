@@ -225,7 +225,7 @@ def _input_of(record: InputRecord, state: bytes) -> TurnInput:
         machines=tuple(seat for seat in record.awaiting if seats[seat].machine),
         absent=absent,
         vacant=tuple(seat for seat in absent if seats[seat].vacant),
-        seed=seed_of(bytes.fromhex(record.seed[2:]), record.game_id, record.turn, record.epoch),
+        seed=seed_of(record.secret, record.game_id, record.turn, record.epoch),
     )
 
 
