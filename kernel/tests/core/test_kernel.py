@@ -7,8 +7,9 @@ import signal
 import socket
 import sys
 import time
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ from galaxy_contracts.capability import Capability
 from galaxy_devkit.postgres.server import EmbeddedPostgres
 from galaxy_devkit.testing import Boot, Booted
 from galaxy_devkit.testing.kernel import ENVIRONMENT
+from galaxy_devkit.testing.processes import process_of
 from galaxy_kernel.api import Access, Call, Context, Health, Manifest, Model, NoSettings, Offer, Probe, Route, Worker
 from galaxy_kernel.core.discovery import discover
 from galaxy_kernel.core.hookspecs import HOOKS
@@ -344,28 +346,21 @@ async def test_schema_older_than_the_code_refuses_without_migrations(boot: Boot,
             pass
 
 
-@asynccontextmanager
-async def serving(dsn: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start a process without plugins; at the end of the block it is killed, if it has not ended."""
+def serving(dsn: str, **environment: str) -> AbstractAsyncContextManager[Process]:
+    """Run a process without plugins for the block."""
     disabled = {
         "BACKEND_PLUGINS_DISABLED": ",".join(found.name for found in discover().enabled),
         "BACKEND_POSTGRES_DSN": dsn,
     }
-    process = await asyncio.create_subprocess_exec(
+    return process_of(
         *(sys.executable, "-m", "galaxy_kernel", "serve"),
         env={"PATH": os.environ["PATH"], **ENVIRONMENT, **disabled, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
     )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
 
 
-async def lines_until(process: asyncio.subprocess.Process, event: str) -> list[dict[str, Any]]:
+async def lines_until(process: Process, event: str) -> list[dict[str, Any]]:
     """Return what a process logs up to an event, however slow the machine is; a process that ends is a failure."""
     assert process.stdout is not None
     lines: list[dict[str, Any]] = []

@@ -9,14 +9,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from galaxy_devkit.testing.processes import process_of
+
 
 async def test_what_it_accepts_is_on_its_page(tmp_path: Path) -> None:
     """It listens where it says, refuses other recipients than those it is told to accept, and ends at SIGTERM."""
     options = ("--smtp-port", "0", "--page-port", "0", "--folder", str(tmp_path), "--recipients", ".*@example.test")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "galaxy_mail.dev", *options, stdout=subprocess.PIPE
-    )
-    try:
+    async with process_of(sys.executable, "-m", "galaxy_mail.dev", *options, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         smtp, page = (await process.stdout.readline()).decode().split()
 
@@ -32,10 +31,6 @@ async def test_what_it_accepts_is_on_its_page(tmp_path: Path) -> None:
             assert [each["to"] for each in await answer.json()] == [["you@example.test"]]
         process.terminate()
         assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
 
 
 async def test_an_expression_that_is_none_is_a_wrong_use() -> None:

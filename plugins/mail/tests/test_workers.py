@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from sqlalchemy import select, text, update
 
 from galaxy_chassis.request_context import current_request
+from galaxy_devkit.testing.processes import process_of
 from galaxy_kernel.api import new_id
 from galaxy_mail.conversation import Reply
 from galaxy_mail.sealing import Sealer
@@ -484,13 +485,8 @@ async def test_killed_workers_lose_no_mail(rig: Any, sink: Any, empty_database: 
         await rig.enqueue(f"player{number}@example.test")
     program = Path(__file__).with_name("killed_workers.py")
     arguments = (sys.executable, str(program), empty_database, str(sink.port), "12", str(seed))
-    process = await asyncio.create_subprocess_exec(*arguments)
-    try:
+    async with process_of(*arguments) as process:
         assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
     await check_deliveries(rig, sink.received)
     async with rig.database.reading() as connection:
         lost = select(mail_attempts.c.outcome).where(mail_attempts.c.outcome == "lost")

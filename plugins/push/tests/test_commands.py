@@ -1,32 +1,25 @@
 """`backend push listen`, against a booted backend."""
 
-import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from asyncio.subprocess import PIPE, Process
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import uuid4
 
 from galaxy_devkit.testing import GATEWAY_TOKEN
+from galaxy_devkit.testing.processes import process_of
 
 
-@asynccontextmanager
-async def listening(*arguments: str, token: str = GATEWAY_TOKEN) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start the command; at the end of the block it is killed, if it has not ended."""
-    process = await asyncio.create_subprocess_exec(
+def listening(*arguments: str, token: str = GATEWAY_TOKEN) -> AbstractAsyncContextManager[Process]:
+    """Run the command for the block."""
+    return process_of(
         *(sys.executable, "-m", "galaxy_kernel", "push", "listen", *arguments),
         env={"PATH": os.environ["PATH"], "BACKEND_GATEWAY_TOKEN": token},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
     )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
 
 
 async def test_events_are_lines_of_json(backend: Any) -> None:
