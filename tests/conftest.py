@@ -1,30 +1,24 @@
 """Fixtures with every plugin booted, and a real SMTP server behind them."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiosmtpd.smtp import SMTP
-from full_backend import ALL, Mailbox
+from full_backend import ALL, Mailbox, receiving
 
 from galaxy_devkit.testing import Boot, Booted
 
 
 @pytest.fixture
 async def mailbox() -> AsyncIterator[Mailbox]:
-    box = Mailbox()
-    server = await asyncio.get_running_loop().create_server(lambda: SMTP(box), "127.0.0.1", 0)
-    box.port = server.sockets[0].getsockname()[1]
-    yield box
-    server.close()
-    await server.wait_closed()
+    async with receiving() as box:
+        yield box
 
 
 @pytest.fixture
 def mail_environment(mailbox: Mailbox) -> dict[str, str]:
-    return {"BACKEND_SMTP_HOST": "127.0.0.1", "BACKEND_SMTP_PORT": str(mailbox.port), "BACKEND_SMTP_TLS_MODE": "none"}
+    return mailbox.environment
 
 
 @pytest.fixture

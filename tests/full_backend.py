@@ -6,7 +6,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -62,6 +63,15 @@ class Mailbox:
     """The mails as they came over SMTP."""
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which a backend sends its mails here."""
+        return {
+            "BACKEND_SMTP_HOST": "127.0.0.1",
+            "BACKEND_SMTP_PORT": str(self.port),
+            "BACKEND_SMTP_TLS_MODE": "none",
+        }
+
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
         """Keep a mail."""
         source = bytes(envelope.content or b"")
@@ -85,6 +95,17 @@ class Mailbox:
         match = re.search(r"\b(\d{4})[ -]?(\d{4})\b", body.get_content())
         assert match is not None
         return match[1] + match[2]
+
+
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Mailbox]:
+    """Serve SMTP on a free port, and keep what comes."""
+    box = Mailbox()
+    server = await asyncio.get_running_loop().create_server(lambda: SMTP(box), "127.0.0.1", 0)
+    box.port = server.sockets[0].getsockname()[1]
+    yield box
+    server.close()
+    await server.wait_closed()
 
 
 async def post(booted: Booted, path: str, body: Any, token: str = "") -> tuple[int, Any]:

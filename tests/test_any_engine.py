@@ -3,15 +3,22 @@
 import shutil
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import aiohttp
 import pytest
-from full_backend import Mailbox, Served
+import pytest_asyncio
+from full_backend import Served, receiving
 from hosted_games import Person, settings, start_game
 
+from galaxy_devkit.testing import PostgresCluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
 EXAMPLES = Path(__file__).parents[1] / "engine" / "examples"
+
+SCRIPT = '#!/bin/sh\nexec {} "{}"\n'
 
 SHAPES = '''#!{python}
 """Up to seven seats that move one after the other, or in phases; reports without text; a game of so many turns."""
@@ -79,25 +86,39 @@ def executable(path: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.slow
-async def test_seats_that_move_one_after_the_other_and_in_phases(
-    empty_database: str, mail_environment: dict[str, str], mailbox: Mailbox, tmp_path: Path
-) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def people(
+    postgres_cluster: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[list[Person]]:
+    """Return seven people who have signed in to one backend, which hosts all engines of this file."""
+    folder = tmp_path_factory.mktemp("engines")
+    engines = {
+        "shapes": executable(folder / "shapes", SHAPES.format(python=sys.executable)),
+        "auction": executable(folder / "auction", SCRIPT.format(sys.executable, EXAMPLES / "python/auction.py")),
+    }
+    if node := shutil.which("node"):
+        engines["nim"] = executable(folder / "nim", SCRIPT.format(f"{node} --jitless", EXAMPLES / "node/nim.mjs"))
+    dsn = postgres_cluster.clone()
+    async with receiving() as mailbox:
+        environment = {**mailbox.environment, **settings(folder / "run", **engines), "BACKEND_RUNTIME_MEMORY": "1GiB"}
+        async with Served(dsn, environment) as served, aiohttp.ClientSession() as client:
+            people = [Person(name, client, [served]) for name in ("ada", "bob", "cleo", "dora", "emil", "fay", "gus")]
+            for person in people:
+                await person.sign_in(mailbox)
+            yield people
+    postgres_cluster.drop(dsn)
+
+
+async def test_seats_that_move_one_after_the_other_and_in_phases(people: list[Person]) -> None:
     """Two people play a game in which one seat is awaited a turn, then seven one in phases that await some of them.
 
     Sets are empty, reports have no text, two win; who is not awaited is told so, and not waited for.
     """
-    engine = executable(tmp_path / "shapes", SHAPES.format(python=sys.executable))
-    environment = {**mail_environment, **settings(tmp_path / "run", shapes=engine)}
-    async with Served(empty_database, environment) as served, aiohttp.ClientSession() as client:
-        people = [Person(name, client, [served]) for name in ("ada", "bob", "cleo", "dora", "emil", "fay", "gus")]
-        for person in people:
-            await person.sign_in(mailbox)
-        alternating = await start_game(people[:2], "shapes")
-        moved = await play(people[:2], alternating, turns=9)
-        assert [len(seats) for seats in moved] == [1] * 9
-        phases = await start_game(people, "shapes", options={"phases": True})
-        assert await play(people, phases, turns=4) == [["1", "2", "3", "4", "5", "6", "7"], ["2", "5"]] * 2
+    alternating = await start_game(people[:2], "shapes")
+    moved = await play(people[:2], alternating, turns=9)
+    assert [len(seats) for seats in moved] == [1] * 9
+    phases = await start_game(people, "shapes", options={"phases": True})
+    assert await play(people, phases, turns=4) == [["1", "2", "3", "4", "5", "6", "7"], ["2", "5"]] * 2
 
 
 async def play(people: Sequence[Person], game: str, turns: int) -> list[list[str]]:
@@ -117,34 +138,19 @@ async def play(people: Sequence[Person], game: str, turns: int) -> list[list[str
     return moved
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("example", ["node/nim.mjs", "python/auction.py"])
-async def test_the_examples_are_hosted(
-    empty_database: str, mail_environment: dict[str, str], mailbox: Mailbox, tmp_path: Path, example: str
-) -> None:
+@pytest.mark.parametrize("engine", ["nim", "auction"])
+async def test_the_examples_are_hosted(people: list[Person], engine: str) -> None:
     """Each example of the guide is played for some turns by people who send empty sets."""
-    interpreter = shutil.which("node") if example.startswith("node") else sys.executable
-    if interpreter is None:
+    if engine == "nim" and shutil.which("node") is None:
         pytest.skip("there is no node here")
-    flags = "--jitless " if example.startswith("node") else ""
-    script = f'#!/bin/sh\nexec {interpreter} {flags}"{EXAMPLES / example}"\n'
-    engine = executable(tmp_path / "example", script)
-    environment = {
-        **mail_environment,
-        **settings(tmp_path / "run", example=engine),
-        "BACKEND_RUNTIME_MEMORY": "1GiB",
-    }
-    async with Served(empty_database, environment) as served, aiohttp.ClientSession() as client:
-        people = [Person(name, client, [served]) for name in ("ada", "bob")]
-        for person in people:
-            await person.sign_in(mailbox)
-        game = await start_game(people, "example")
-        for turn in range(3):
-            shown = await people[0].until(f"/{game}", lambda shown, now=turn: shown["turn"] == now)
-            if shown["state"] == "finished":
-                break
-            for person in people:
-                if person.seat in shown["awaiting"]:
-                    assert await person.send(game, turn, [])
-        shown = await people[0].until(f"/{game}", lambda shown: shown["turn"] >= 1)
-        assert (await people[0].do("GET", f"/{game}/turns/1/report")) is not None
+    players = people[:2]
+    game = await start_game(players, engine)
+    for turn in range(3):
+        shown = await players[0].until(f"/{game}", lambda shown, now=turn: shown["turn"] == now)
+        if shown["state"] == "finished":
+            break
+        for person in players:
+            if person.seat in shown["awaiting"]:
+                assert await person.send(game, turn, [])
+    shown = await players[0].until(f"/{game}", lambda shown: shown["turn"] >= 1)
+    assert (await players[0].do("GET", f"/{game}/turns/1/report")) is not None

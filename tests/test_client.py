@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from full_backend import Mailbox, Served
+import pytest_asyncio
+from full_backend import Mailbox, Served, receiving
 from hosted_games import REFERENCE_ENGINE, settings
 
 from galaxy_client import ConflictError, Galaxy, InvalidError, NotFoundError, Resync, UnauthorizedError
 from galaxy_client.models import Challenge, Game
 from galaxy_devkit.dev import edge
-from galaxy_devkit.testing import GATEWAY_TOKEN
+from galaxy_devkit.testing import GATEWAY_TOKEN, PostgresCluster
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 GALAXY = Path(sys.executable).parent / "galaxy"
 
 
@@ -47,17 +48,28 @@ class Edge:
         await self._running.aclose()
 
 
-@pytest.fixture
-async def gateway(empty_database: str, mail_environment: dict[str, str], tmp_path: Path) -> AsyncIterator[Edge]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mailbox() -> AsyncIterator[Mailbox]:
+    async with receiving() as box:
+        yield box
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(
+    postgres_cluster: PostgresCluster, mailbox: Mailbox, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Edge]:
+    """One backend and gateway for the tests of this file: each has people of its own."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         push = f"127.0.0.1:{probe.getsockname()[1]}"
-    engines = settings(tmp_path / "run", galaxy=REFERENCE_ENGINE)
-    async with Served(empty_database, {**mail_environment, **engines, "BACKEND_PUSH_LISTEN_ADDR": push}) as backend:
+    engines = settings(tmp_path_factory.mktemp("run"), galaxy=REFERENCE_ENGINE)
+    dsn = postgres_cluster.clone()
+    async with Served(dsn, {**mailbox.environment, **engines, "BACKEND_PUSH_LISTEN_ADDR": push}) as backend:
         started = Edge(backend, push)
         await started.start()
         yield started
         await started.stop()
+    postgres_cluster.drop(dsn)
 
 
 async def signed_in(stack: AsyncExitStack, gateway: Edge, mailbox: Mailbox, name: str) -> Galaxy:
@@ -179,24 +191,24 @@ def _moved_on(turn: int, game: Game) -> bool:
 async def test_refusals(gateway: Edge, mailbox: Mailbox) -> None:
     """What the server refuses comes with its code, the fields and the request's id; a session that ended is over."""
     async with AsyncExitStack() as stack:
-        ada = await signed_in(stack, gateway, mailbox, "Ada")
-        version = await engine_known(ada)
+        cleo = await signed_in(stack, gateway, mailbox, "Cleo")
+        version = await engine_known(cleo)
         with pytest.raises(InvalidError) as refused:
-            await ada.create("A", version, max_players=0, schedule={"interval": "1ms"})
+            await cleo.create("A", version, max_players=0, schedule={"interval": "1ms"})
         assert refused.value.code == "invalid_request"
         assert {each.field for each in refused.value.fields} >= {"max_players"}
         assert refused.value.request_id
         same = [
-            await ada.create("B", version, max_players=2, schedule={"interval": "1d"}, idempotency_key='a "key"')
+            await cleo.create("B", version, max_players=2, schedule={"interval": "1d"}, idempotency_key='a "key"')
             for _ in range(2)
         ]
         assert same[0].id == same[1].id
         with pytest.raises(ConflictError, match="game_not_enrolling"):
-            await ada.join(same[0].id)
-        token = ada.token
-        assert [each.device_name for each in await ada.sessions()] == ["test"]
-        await ada.sign_out()
-        await ada.sign_out()
+            await cleo.join(same[0].id)
+        token = cleo.token
+        assert [each.device_name for each in await cleo.sessions()] == ["test"]
+        await cleo.sign_out()
+        await cleo.sign_out()
         former = await stack.enter_async_context(Galaxy(gateway.address, token))
         with pytest.raises(UnauthorizedError) as ended:
             await former.account()
@@ -234,12 +246,12 @@ class Shell:
 
 async def test_the_command(gateway: Edge, mailbox: Mailbox, tmp_path: Path) -> None:
     """A person signs in, sets up a game against machine players, and plays two turns, by `galaxy` alone."""
-    galaxy = Shell(tmp_path / "ada")
-    signing_in = await galaxy.start("sign-in", "ada@example.test", "--server", gateway.address)
-    out, _ = await signing_in.communicate((await mailbox.code_to("ada@example.test")).encode())
+    galaxy = Shell(tmp_path / "dora")
+    signing_in = await galaxy.start("sign-in", "dora@example.test", "--server", gateway.address)
+    out, _ = await signing_in.communicate((await mailbox.code_to("dora@example.test")).encode())
     assert signing_in.returncode == 0, out
     async with AsyncExitStack() as stack:
-        await engine_known(await signed_in(stack, gateway, mailbox, "Bob"))
+        await engine_known(await signed_in(stack, gateway, mailbox, "Emil"))
     new = ("new", "The long night", "--players", "3", "--machines", "2", "--when-final", "--option", "planets=4")
     game = json.loads(await galaxy(*new, "--json"))
     assert (game["state"], game["options"]) == ("ready", {"planets": 4})
