@@ -7,6 +7,7 @@ import asyncio
 import json
 import random
 import sys
+from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -72,6 +73,39 @@ def test_the_seed_replays_the_faults(endurance: Callable[[str], Any]) -> None:
     assert drawn(1) == drawn(1) != drawn(2)
     assert sorted(fault.kind for fault in drawn(1)) == ["kill"] * 5 + ["restart"] * 2
     assert len({fault.at for fault in drawn(1)}) == 7
+
+
+def test_kills_fall_evenly_on_calls_to_docker(endurance: Callable[[str], Any]) -> None:
+    """Of 100 kills ten are at calls that read; two kinds and sides of changing calls differ by one kill at most."""
+    strikes = endurance("strikes")
+
+    def drawn(seed: int, kills: int = 100) -> list[Any]:
+        return list(strikes.draw(random.Random(seed), kills))
+
+    assert drawn(1) == drawn(1) != drawn(2)
+    struck = Counter(map(str, drawn(1)))
+    assert sum(number for call, number in struck.items() if call.endswith(strikes.READING)) == 10
+    changing = [struck[f"{stage} {kind}"] for kind in strikes.CHANGING for stage in ("before", "sent", "answered")]
+    assert set(changing) == {4, 5} and sum(changing) == 90
+    assert {each.occurrence for each in drawn(1) if each.kind == strikes.CREATE_NETWORK} == {1, 2}
+    assert [each.stage for each in strikes.draw_few(random.Random(1))] == ["before", "sent", "answered"]
+
+
+def test_a_call_to_docker_that_was_never_struck_is_named(endurance: Callable[[str], Any]) -> None:
+    """A kind that no kill met on one side is reported, and so is a changing call that nobody thought of."""
+    strikes = endurance("strikes")
+    struck = Counter(map(str, strikes.draw(random.Random(1), 100)))
+    assert strikes.never_struck(struck) == []
+    del struck["sent POST images/create"]
+    assert strikes.never_struck(struck) == ["sent POST images/create"]
+    calls = {
+        *strikes.CHANGING,
+        *strikes.READING,
+        "GET events",
+        "POST containers/{id}/wait",
+        "POST containers/{id}/kill",
+    }
+    assert strikes.unknown(calls) == ["POST containers/{id}/kill"]
 
 
 def test_a_fault_waits_until_the_one_before_is_mended(endurance: Callable[[str], Any]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Container
 from typing import Any
 
 import aiohttp
@@ -10,6 +11,11 @@ import aiohttp
 from bench.endurance.backend import Backend
 from bench.serve import TOKEN
 
+STARTS = frozenset({"start a game", "start", "restart"})
+"""What makes an engine."""
+STOPS = frozenset({"stop", "cancel", "restart"})
+"""What removes an engine."""
+ANYTHING = STARTS | STOPS
 MOST_GAMES = 6
 """With an engine, or stopped, at once."""
 _FIRST, _PASSWORD = "the first password of the run", "the password of the run, which lasts"
@@ -52,8 +58,8 @@ class Hosting:
                     return
                 await asyncio.sleep(0.2)
 
-    async def ask_for_something(self) -> None:
-        """Draw what, and return when it is accepted."""
+    async def ask_for_something(self, among: Container[str] = ANYTHING) -> None:
+        """Draw what, among what is wanted if any of it is possible, and return when it is accepted."""
         up, stopped = _where(self.games, up=True), _where(self.games, up=False)
         choices = [
             *(["start a game"] * 3 if len(self.games) < MOST_GAMES else []),
@@ -61,13 +67,18 @@ class Hosting:
             *(["start"] * 2 if stopped else []),
             *(["cancel"] if len(self.games) == MOST_GAMES else []),
         ]
-        match self._random.choice(choices):
+        match self._random.choice([each for each in choices if each in among] or choices):
             case "start a game":
                 await self._start_game()
             case "cancel":
                 await self._cancel(self._random.choice(sorted(self.games)))
             case operation:
                 await self._operate(self._random.choice(stopped if operation == "start" else up), operation)
+
+    async def cancel_all(self) -> None:
+        """Cancel every game, and return when that is accepted."""
+        for game in sorted(self.games):
+            await self._cancel(game)
 
     async def _start_game(self) -> None:
         _, draft = await self._ask("POST", _GAMES, _DRAFT)

@@ -1,43 +1,11 @@
-"""A registry of images on the loopback, which Docker asks without TLS, and a relay that can hold things up."""
+"""A relay before a registry of images that can hold things up."""
 
 import asyncio
 import contextlib
-import socket
-import subprocess
-from pathlib import Path
 
 LAYER = 100_000
 """Bytes of a connection after which it must be a layer that is passed."""
 TLS = b"\x16"
-CONFIG = """
-version: 0.1
-log: {level: error}
-storage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}
-http: {addr: "127.0.0.1:%d"}
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start(program: str, folder: Path, *, users: str = "") -> tuple[subprocess.Popen[bytes], int]:
-    """Start the registry and wait until it listens. Return it with its port. `users`: lines of htpasswd."""
-    port = free_port()
-    config = folder / "registry.yml"
-    text = CONFIG % (folder / "images", port)
-    if users:
-        (folder / "users").write_text(users)
-        text += f"auth: {{htpasswd: {{realm: galaxy, path: {folder / 'users'}}}}}\n"
-    config.write_text(text)
-    with (folder / "registry.log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return process, port
-        assert process.poll() is None, (folder / "registry.log").read_text()
 
 
 class Relay:

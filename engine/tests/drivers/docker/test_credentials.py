@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import image
 import pytest
-import registry as registries
 from hosts import DockerHost
 
 from galaxy_engine.drivers.docker.credentials import HUB, Login, default_config, find, headers, registry_of
 from galaxy_engine.failures import ConfigInvalid, EngineFailure, PullFailed
+from galaxy_engine.testing import registry as registries
 from galaxy_engine.testing.fixtures import no_docker
 
 REGISTRY = "registry.example:5000"

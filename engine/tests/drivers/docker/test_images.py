@@ -11,12 +11,12 @@ import aiodocker
 import image
 import msgspec
 import pytest
-import registry as registries
 from hosts import DockerHost, a_spec
 from registry import Relay
 
 from galaxy_engine.drivers.docker import DockerDriver
 from galaxy_engine.failures import ConfigInvalid, ImageNotFound, PullFailed
+from galaxy_engine.testing import registry as registries
 from galaxy_engine.testing.fixtures import no_docker
 
 pytestmark = pytest.mark.docker
