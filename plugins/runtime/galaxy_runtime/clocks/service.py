@@ -70,6 +70,10 @@ class ClockService:
             await self._return(grace, gap)
         return now
 
+    def now(self) -> datetime | None:
+        """Return the database's time by the last look and the process's clock since then; None before the first."""
+        return self._watch.now(self._context.clock.monotonic())
+
     async def health(self) -> Health:
         """Return whether turns are held since the clock has leapt, or games wait for a time zone."""
         if self._watch.suspicious:
