@@ -10,6 +10,7 @@ the claim's first statement reads, by EXPLAIN, must not grow with the games.
 import json
 import statistics
 import time
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -91,10 +92,10 @@ async def ours(dsn: str, again: int) -> Values:
             async with table.booted.database.reading() as reading:
                 now = await table.runtime.time.now(reading)
             began = time.perf_counter()
-            claimed, _ = await worker._turns.claim(DUE, now)
+            found = await worker._turns.claim(DUE, now + timedelta(minutes=1))
             claims.append(time.perf_counter() - began)
-            if len(claimed) != DUE:
-                raise RuntimeError(f"claims: {len(claimed)} of {DUE} games were claimed")
+            if len(found.claims) != DUE:
+                raise RuntimeError(f"claims: {len(found.claims)} of {DUE} games were claimed")
             await connection.execute(_RESET, due, False)
             began = time.perf_counter()
             worker._stopping = False

@@ -78,7 +78,7 @@ _CLAIM = prepared(
     text(f"""
     WITH due AS (
         SELECT {", ".join(f"r.{name}" for name in _DUE_COLUMNS)}, {_ABSENT} AS absent FROM runtime_records AS r
-        WHERE r.playing AND r.next_turn_at <= :until AND {_CLAIMABLE} <= :until
+        WHERE r.playing AND r.next_turn_at <= {NOW} AND {_CLAIMABLE} <= {NOW} AND {NOW} <= :latest
         ORDER BY r.next_turn_at LIMIT :limit FOR UPDATE OF r SKIP LOCKED
     ), claimed AS (
         UPDATE runtime_records AS r SET turn_lease = r.turn_lease + 1, turn_claimed_at = {NOW},
@@ -89,7 +89,7 @@ _CLAIM = prepared(
     )
     SELECT {NOW} AS now, CAST(json_agg(due) AS text) AS due FROM due
     """)  # noqa: S608  constants
-    .bindparams(SHIFT, _SPREAD, _LEASE, bindparam("until", type_=DateTime(timezone=True)), _LIMIT)
+    .bindparams(SHIFT, _SPREAD, _LEASE, bindparam("latest", type_=DateTime(timezone=True)), _LIMIT)
     .columns(column("now", DateTime(timezone=True)), column("due", Text))
 )
 """Joined with `due`, the planner reads the whole of a small table; with the array it takes the primary key."""
@@ -352,7 +352,7 @@ class DueGames(msgspec.Struct, frozen=True):
     """Games that were due and are claimed, the longest due first, as they were before."""
 
     now: datetime
-    """The database's time when they were claimed."""
+    """The database's time of the claim."""
     due: Sequence[DueRecord] = ()
     unreadable: Sequence[UnreadableRecord] = ()
 
@@ -362,13 +362,13 @@ class DueGames(msgspec.Struct, frozen=True):
         return len(self.due) + len(self.unreadable)
 
 
-async def claim(connection: Connection, until: datetime, limit: int, spread: timedelta, shift: timedelta) -> DueGames:
-    """Claim and return the games that are due at `until`.
+async def claim(connection: Connection, latest: datetime, limit: int, spread: timedelta, shift: timedelta) -> DueGames:
+    """Claim and return the games that are due, unless it is later than `latest`.
 
     Their orders close, the attempt counts, and the next look at them is a lease away. Where something else is decided
     of a game, `unclaim` follows in the same transaction.
     """
-    values = {"until": until, "limit": limit, "spread": spread, "lease_time": LEASE, "shift": shift}
+    values = {"latest": latest, "limit": limit, "spread": spread, "lease_time": LEASE, "shift": shift}
     now, rows = (await connection.execute(_CLAIM, values)).one()
     if rows is None:
         return DueGames(now)

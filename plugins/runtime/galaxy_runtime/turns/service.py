@@ -20,6 +20,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import msgspec
+
 from galaxy_contracts.runtime import Failure
 from galaxy_contracts.turns import Postpone
 from galaxy_kernel.api import Cache, Connection, Context, is_unavailable
@@ -53,6 +55,16 @@ _Otherwise = Skip | Postpone | Stopped | None
 """What becomes of a game whose turn does not run now; None where it is looked at again later."""
 
 
+class ClaimedTurns(msgspec.Struct, frozen=True):
+    """What a look for due turns found."""
+
+    claims: Sequence[Claim]
+    more: bool
+    """Whether there may be more that are due."""
+    now: datetime
+    """The database's time of the look."""
+
+
 class TurnService:
     """Claims due turns, and ends claims that come to no commit."""
 
@@ -71,16 +83,13 @@ class TurnService:
         self._table, self._policies, self._records, self._notices = table, policies, records, notices
         self._missing_zones = missing_zones
 
-    async def claim(self, limit: int, until: datetime) -> tuple[list[Claim], bool]:
-        """Claim turns that are due at `until`, a time just past that is known not to be a leap of the clock.
-
-        Return them, and whether there may be more: at most `limit` games are looked at.
-        """
+    async def claim(self, limit: int, latest: datetime) -> ClaimedTurns:
+        """Claim turns that are due, of at most `limit` games; none if the clock shows more than `latest`."""
         spread, shift = self._context.settings.spread, self._time.shift
         async with self._context.database.transaction() as connection:
-            games = await queries.claim(connection, until, limit, spread, shift)
+            games = await queries.claim(connection, latest, limit, spread, shift)
             claims = await self._decide(connection, games)
-        return claims, games.count == limit
+        return ClaimedTurns(claims, more=games.count == limit, now=games.now)
 
     async def seconds_until_due(self, since: datetime) -> float | None:
         """Return how long after `since` the next turn may be claimed; None when no game plays."""
