@@ -102,22 +102,17 @@ class InputRecord(msgspec.Struct, frozen=True, kw_only=True):
     order_lease: float | None
     """Seconds for which the engine's memory may still be used for orders."""
     orders: tuple[tuple[int, str], ...]
-    """Seats, with their sets in the same form."""
+    """Seats, with their sets."""
 
     @property
     def sets(self) -> dict[int, bytes]:
         """The stored sets, by seat."""
-        return {seat: _bytes_of(digits) for seat, digits in self.orders}
+        return {seat: text.encode() for seat, text in self.orders}
 
     @property
     def secret(self) -> bytes:
         """What the turn's seed is made from."""
-        return _bytes_of(self.seed)
-
-
-def _bytes_of(digits: str) -> bytes:
-    """Return the bytes that PostgreSQL has written in JSON."""
-    return bytes.fromhex(digits.removeprefix("\\x"))
+        return bytes.fromhex(self.seed.removeprefix("\\x"))
 
 
 class Skip(msgspec.Struct, frozen=True):

@@ -15,7 +15,6 @@ from sqlalchemy import (
     Float,
     Integer,
     Interval,
-    LargeBinary,
     Text,
     Uuid,
     bindparam,
@@ -166,18 +165,21 @@ _INPUTS = prepared(
         FROM runtime_records AS r JOIN {_MINE} ON {_HELD}
         JOIN runtime_turns AS t ON t.game_id = r.game_id AND t.turn = r.turn AND t.superseded_at IS NULL
     )
-    SELECT CAST(row_to_json(input) AS text) AS input, held.state FROM held CROSS JOIN LATERAL (
+    SELECT CAST(row_to_json(input) AS text) AS input, convert_from(held.state, 'UTF8') AS state
+    FROM held CROSS JOIN LATERAL (
         SELECT held.game_id, held.turn, held.epoch, held.seats, held.awaiting, held.absent, held.seed, held.trigger,
             held.final_seat, held.order_lease, coalesce((
-                SELECT json_agg(json_build_array(o.seat, o.orders) ORDER BY o.seat) FROM runtime_orders AS o
+                SELECT json_agg(json_build_array(o.seat, convert_from(o.orders, 'UTF8')) ORDER BY o.seat)
+                FROM runtime_orders AS o
                 WHERE o.game_id = held.game_id AND o.epoch = held.epoch AND o.turn = held.turn
             ), '[]') AS orders
     ) AS input WHERE held.before <= :bytes
     """)  # noqa: S608  constants
     .bindparams(SHIFT, _IDS, _LEASES, bindparam("bytes", type_=Integer))
-    .columns(column("input", Text), column("state", LargeBinary))
+    .columns(column("input", Text), column("state", Text))
 )
-"""As many as have no more than `bytes` of states before them: the first always."""
+"""As many as have no more than `bytes` of states before them: the first always. What is JSON comes as text: as bytes it
+would be hexadecimal digits, twice as long."""
 
 _ORDER_LEASE = text(
     f"SELECT CAST(extract(epoch FROM order_lease_until - {NOW}) AS float8)"  # noqa: S608  constants
@@ -432,7 +434,7 @@ async def read_inputs(
     No more than some of them when the states have more than `most_bytes`, but one at least.
     """
     result = await connection.execute(_INPUTS, {**_keys(keys), "bytes": most_bytes, "shift": shift})
-    read = [(_INPUT.decode(record), state) for record, state in result]
+    read = [(_INPUT.decode(record), state.encode()) for record, state in result]
     return {record.game_id: (record, state) for record, state in read}
 
 
