@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -38,6 +38,7 @@ from galaxy_runtime.plugin import RuntimePlugin
 from galaxy_runtime.records.service import TURN_WORKER
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.turns.queries import Claim
+from galaxy_runtime.turns.service import ClaimedTurns
 
 SEATS = 4
 STATE_BYTES = 8_192
@@ -210,7 +211,7 @@ class Table:
     ended: list[Claim]
     """Turns that ran to their end, as they did."""
     claimed_at: list[tuple[Claim, float]]
-    """Claims with the database's time, in seconds since 1970, at which the turn began: its claim was committed."""
+    """Claims with the time, in seconds since 1970, at which this process knew that they were committed."""
     _more: asyncio.Event
 
     async def until(self, count: int) -> None:
@@ -261,15 +262,20 @@ async def table(
 
 
 def _observe(playing: Table) -> None:
-    runner = playing.runtime.turns._runner
-    run, clock = runner.run, playing.runtime._context.clock
+    runner, turns = playing.runtime.turns._runner, playing.runtime.turns._turns
+    run, claim_turns = runner.run, turns.claim
+
+    async def claimed(limit: int, latest: datetime) -> ClaimedTurns:
+        found = await claim_turns(limit, latest)
+        playing.claimed_at += [(claim, time.time()) for claim in found.claims]
+        return found
 
     async def noted(claim: Claim, *more: Any) -> None:
-        playing.claimed_at.append((claim, clock.now().timestamp()))
         await run(claim, *more)
         playing.ended.append(claim)
         playing._more.set()
 
+    turns.claim = claimed  # type: ignore[method-assign]
     runner.run = noted  # type: ignore[method-assign,assignment]
 
 

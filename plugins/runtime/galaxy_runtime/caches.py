@@ -25,7 +25,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     final: tuple[int, ...]
     """Those of `sent` whose orders are final."""
     orders_closed_at: datetime | None
-    """Set while the turn is being adjudicated."""
+    """Set from the turn's first claim on."""
     playing: bool
     """Whether its clock runs."""
     tick_at: datetime | None
@@ -37,15 +37,27 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     address: str | None
     """Of the engine of this generation, where it is healthy."""
+    next_turn_at: datetime | None = None
+    """When its clock is looked at next. A claim moves it, and is not told: here it is past until the turn ends."""
 
-    def game_status(self) -> GameStatus | None:
-        """Return what the contract tells of it; None before position 0."""
+    def closed(self, now: datetime | None) -> bool:
+        """Return whether orders are closed at a time of the database's clock; None where it is not known yet.
+
+        They are from the turn's time on, whoever claims it, and whenever.
+        """
+        if self.orders_closed_at is not None:
+            return True
+        at = self.next_turn_at
+        return self.playing and now is not None and at is not None and at <= now
+
+    def game_status(self, now: datetime | None) -> GameStatus | None:
+        """Return what the contract tells of it at a time of the database's clock; None before position 0."""
         if self.made_at is None:
             return None
         return GameStatus(
             turn=self.turn,
             awaiting=self.awaiting,
-            orders_closed=self.orders_closed_at is not None,
+            orders_closed=self.closed(now),
             phase=self.phase,
             next_turn_at=self.tick_at,
             sent=self.sent,

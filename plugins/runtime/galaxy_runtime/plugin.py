@@ -83,9 +83,16 @@ class RuntimePlugin:
         self._clocks = ClockService(context, self._cache, self.time, self._table)
         self._deadlines = Deadlines(context, self.time, self._table)
         self.turns = self._turn_worker(context, used)
-        orders = OrderService(context, self._cache, self.time, used)
+        orders = OrderService(context, self._cache, self.time, self._clocks, used)
         self._service = RuntimeService(
-            context, self._cache, self._table, self._policies, self._records, self._operations, orders
+            context,
+            self._cache,
+            self._table,
+            self._policies,
+            self._records,
+            self._operations,
+            orders,
+            self._clocks,
         )
 
     def backend_migrations(self) -> Migrations:

@@ -27,6 +27,7 @@ from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import Cache, Connection, Context, FieldError, field_errors, invalid, invalid_request
 from galaxy_runtime import schedules
 from galaxy_runtime.caches import Record
+from galaxy_runtime.clocks.service import ClockService
 from galaxy_runtime.operations.service import OperationService
 from galaxy_runtime.orders.service import OrderService
 from galaxy_runtime.policies import Policies
@@ -48,10 +49,11 @@ class RuntimeService:
         records: RecordService,
         operations: OperationService,
         orders: OrderService,
+        clocks: ClockService,
     ) -> None:
         self._context, self._cache, self._table = context, cache, table
         self._policies, self._records = policies, records
-        self._operations, self._orders = operations, orders
+        self._operations, self._orders, self._clocks = operations, orders, clocks
 
     def observe(self, table: GameTable) -> None:
         """Keep the owner of the games; see the contract."""
@@ -78,7 +80,7 @@ class RuntimeService:
     def status(self, game_id: UUID) -> GameStatus | None:
         """Return what people see of a game; see the contract."""
         record = self._cache.get(game_id)
-        return None if record is None else record.game_status()
+        return None if record is None else record.game_status(self._clocks.now())
 
     async def lock(self, connection: Connection, game_ids: Sequence[UUID]) -> Sequence[UUID]:
         """Lock records; see the contract."""

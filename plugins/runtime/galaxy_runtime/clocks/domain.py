@@ -44,9 +44,14 @@ class ClockWatch:
         """Whether turns are held."""
         return self._suspected is not None
 
+    def now(self, monotonic: float) -> datetime | None:
+        """Return the database's time by the last pass; None before the first."""
+        return None if self._offset is None else self._offset + timedelta(seconds=monotonic)
+
     def latest(self, monotonic: float) -> datetime | None:
         """Return the latest time that is not a leap; None before the first pass."""
-        return None if self._offset is None else self._offset + timedelta(seconds=monotonic) + LEAP
+        now = self.now(monotonic)
+        return None if now is None else now + LEAP
 
     def look(self, now: datetime, monotonic: float) -> Look:
         """Compare the clocks."""

@@ -10,7 +10,7 @@ from sqlalchemy import DateTime, Double, Integer, Interval, Row, Text, Uuid, bin
 from sqlalchemy.dialects.postgresql import JSONB
 
 from galaxy_contracts.schedules import Schedule
-from galaxy_kernel.api import Connection
+from galaxy_kernel.api import Connection, prepared
 from galaxy_runtime.caches import RECORD, Record
 from galaxy_runtime.clocks.domain import CronClock
 from galaxy_runtime.database_time import NOW, SHIFT
@@ -26,7 +26,7 @@ _INSTALL = text(
     f"INSERT INTO runtime_installation (owner, beat_at) VALUES (gen_random_uuid(), {NOW}) ON CONFLICT DO NOTHING"  # noqa: S608  constants
 ).bindparams(SHIFT)
 
-_BEAT = (
+_BEAT = prepared(
     text(f"""
     WITH clock AS (SELECT {NOW} AS now), stamped AS (
         UPDATE runtime_installation AS i SET beat_at = clock.now FROM clock
@@ -40,7 +40,7 @@ _BEAT = (
     .columns(column("now", DateTime(timezone=True)), _installation.beat_at)
 )
 
-_LOCK_BEAT = (
+_LOCK_BEAT = prepared(
     text(f"SELECT {NOW} AS now, beat_at FROM runtime_installation WHERE one FOR UPDATE")  # noqa: S608  constants
     .bindparams(SHIFT)
     .columns(column("now", DateTime(timezone=True)), _installation.beat_at)

@@ -9,6 +9,7 @@ and the zone database is not noted, so that the next start computes the rest.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,6 +26,8 @@ from galaxy_runtime.table import ObservingTable
 
 _SHORTEST_DOWNTIME = timedelta(minutes=1)
 """Whatever the grace: a pass that was slow is not a time without a backend."""
+_BETWEEN_LOOKS = 0.5
+"""Seconds for which a look at the clock holds: it notes that a backend runs, once a second."""
 _SET = 200
 """Games moved in one transaction."""
 _LONGEST_WAIT = timedelta(seconds=25)
@@ -47,10 +50,28 @@ class ClockService:
     ) -> None:
         self._context, self._cache, self._time, self._table = context, cache, time, table
         self._watch, self._zones, self._begun = ClockWatch(), zones, False
+        self._looked_at = -math.inf
         self.missing_zones = MissingZones()
 
+    async def latest(self) -> datetime | None:
+        """Return the latest time of the database's clock that is not a leap; None while turns are held.
+
+        It looks at the clock first, unless it did so a moment ago: what is due is claimed up to the time of the claim's
+        own statement, which claims nothing where that is later than this.
+        """
+        monotonic = self._context.clock.monotonic()
+        if not self._looked_at <= monotonic < self._looked_at + _BETWEEN_LOOKS:
+            if await self.look() is None:
+                return None
+            self._looked_at = monotonic
+        return self._watch.latest(monotonic)
+
+    def leapt(self) -> None:
+        """Have the clock looked at before the next claim: it is later than could be."""
+        self._looked_at = -math.inf
+
     async def look(self) -> datetime | None:
-        """Look at the clock, once a pass; return the time up to which turns may be claimed, None while held."""
+        """Look at the clock, and return its time; None while turns are held."""
         if not self._begun:
             await self._begin()
         grace, monotonic = self._context.settings.downtime_grace, self._context.clock.monotonic()
@@ -69,6 +90,10 @@ class ClockService:
         if gap is not None and now - beat_at > gap:
             await self._return(grace, gap)
         return now
+
+    def now(self) -> datetime | None:
+        """Return the database's time by the last look and the process's clock since then; None before the first."""
+        return self._watch.now(self._context.clock.monotonic())
 
     async def health(self) -> Health:
         """Return whether turns are held since the clock has leapt, or games wait for a time zone."""

@@ -42,10 +42,14 @@ class OpenTurn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encoded(orders: Sequence[msgspec.Raw]) -> bytes:
-    """Return a set as it is kept: a JSON array. Raise the problem 422 for one beyond the contract's limits."""
+    """Return a set as it is kept: a JSON array in UTF-8. Raise the problem 422 for one beyond the contract's limits."""
     if len(orders) > limits.ORDERS_COUNT:
         raise invalid("orders", f"must be at most {limits.ORDERS_COUNT} orders")
     document = b"[" + b",".join(bytes(memoryview(each)) for each in orders) + b"]"
+    try:
+        document.decode()  # msgspec does not look at what it passes on, and a turn reads sets as text
+    except UnicodeDecodeError:
+        raise invalid("orders", "must be UTF-8") from None
     if len(document) > limits.ORDERS_BYTES:
         raise invalid("orders", f"must be at most {limits.ORDERS_BYTES} bytes of JSON")
     return document

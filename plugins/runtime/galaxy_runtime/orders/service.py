@@ -20,6 +20,7 @@ from galaxy_engine.failures import EngineError, EngineFailure, EngineRefused, En
 from galaxy_engine.messages import Options, Orders, Verdict
 from galaxy_kernel.api import Cache, Connection, Context, KeyedLocks, Problem, conflict, invalid, not_found, request_id
 from galaxy_runtime.caches import Record
+from galaxy_runtime.clocks.service import ClockService
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.engines.domain import Engine, Engines, broke_off
 from galaxy_runtime.errors import engine_busy, engine_failed, orders_changed, orders_refused
@@ -42,9 +43,15 @@ class OrderService:
     """What players do with their seats, as far as the engine and the clock are concerned."""
 
     def __init__(
-        self, context: Context[RuntimeSettings], cache: Cache[UUID, Record], time: DatabaseTime, engines: Engines
+        self,
+        context: Context[RuntimeSettings],
+        cache: Cache[UUID, Record],
+        time: DatabaseTime,
+        clocks: ClockService,
+        engines: Engines,
     ) -> None:
-        self._context, self._cache, self._time, self._engines = context, cache, time, engines
+        self._context, self._cache, self._time = context, cache, time
+        self._clocks, self._engines = clocks, engines
         self._commits = OrderCommits(context, cache, time)
         self._locks = KeyedLocks()
 
@@ -175,7 +182,7 @@ class OrderService:
         """Return if a seat may order for a turn: by memory, or else by the database. Raise the problem if not."""
         record = self._cache.get(game_id)
         if record is not None and record.made_at is not None:
-            known = OpenTurn(turn=record.turn, closed=record.orders_closed_at is not None, awaiting=record.awaiting)
+            known = OpenTurn(turn=record.turn, closed=record.closed(self._clocks.now()), awaiting=record.awaiting)
             if known.refusal(turn, seat) is None:
                 return
         refusal = (await self._open_turn(game_id)).refusal(turn, seat)

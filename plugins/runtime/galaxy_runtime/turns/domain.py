@@ -63,13 +63,17 @@ class DueRecord(msgspec.Struct, frozen=True, kw_only=True):
     next_turn_at: datetime
     due_at: datetime | None
     """The deadline, while a claim's lease stands in `next_turn_at`."""
-    absent: tuple[int, ...] | None
-    """As decided at the turn's first claim."""
+    absent: tuple[int, ...]
+    """As decided at the turn's first claim; before it, who is awaited and has sent nothing."""
     made_at: datetime | None
     postponed: int
     turn_lease: int
     turn_attempts: int
     turn_failure: str | None
+    generation: int
+    """Of its engine."""
+    address: str | None
+    """Of the engine of this generation, where it is healthy."""
 
     @property
     def deadline(self) -> datetime:
@@ -98,22 +102,17 @@ class InputRecord(msgspec.Struct, frozen=True, kw_only=True):
     order_lease: float | None
     """Seconds for which the engine's memory may still be used for orders."""
     orders: tuple[tuple[int, str], ...]
-    """Seats, with their sets in the same form."""
+    """Seats, with their sets."""
 
     @property
     def sets(self) -> dict[int, bytes]:
         """The stored sets, by seat."""
-        return {seat: _bytes_of(digits) for seat, digits in self.orders}
+        return {seat: text.encode() for seat, text in self.orders}
 
     @property
     def secret(self) -> bytes:
         """What the turn's seed is made from."""
-        return _bytes_of(self.seed)
-
-
-def _bytes_of(digits: str) -> bytes:
-    """Return the bytes that PostgreSQL has written in JSON."""
-    return bytes.fromhex(digits.removeprefix("\\x"))
+        return bytes.fromhex(self.seed.removeprefix("\\x"))
 
 
 class Skip(msgspec.Struct, frozen=True):
@@ -145,10 +144,8 @@ def decide(record: DueRecord, policy: TurnPolicy | None, now: datetime, attempts
     """
     if record.claimed and record.turn_attempts >= attempts:
         return Stopped(_unfinished(record))
-    if record.claimed:
-        return Claimed(absent_of(record) if record.absent is None else record.absent)
-    if record.trigger is not Trigger.SCHEDULED:
-        return Claimed(absent_of(record))
+    if record.claimed or record.trigger is not Trigger.SCHEDULED:
+        return Claimed(record.absent)
     if record.skip_next:
         return Skip(
             next_tick(record.schedule, anchor=record.anchor, now=now, due=record.next_turn_at, made_at=record.made_at)
@@ -192,11 +189,6 @@ def fault_of(decision: Decision, situation: Situation) -> str | None:
         if not set(decision.spent) <= {each.seat for each in situation.seats}:
             return "it charged a seat that is not awaited"
     return None
-
-
-def absent_of(record: DueRecord) -> tuple[int, ...]:
-    """Return the awaited seats that have sent nothing; the engine's own are never absent."""
-    return tuple(seat for seat in record.awaiting if seat not in record.sent and not record.seats[seat].machine)
 
 
 def situation_of(record: DueRecord, now: datetime) -> Situation:

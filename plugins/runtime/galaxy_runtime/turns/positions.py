@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ARRAY, Integer, LargeBinary, Select, SmallInteger, Uuid, bindparam, func, select, text
+from sqlalchemy import ARRAY, Integer, LargeBinary, Select, SmallInteger, Text, Uuid, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from galaxy_contracts.runtime import PositionMade, Trigger, TurnSummary
@@ -15,8 +15,6 @@ from galaxy_engine.messages import Position
 from galaxy_kernel.api import Connection, new_id, prepared
 from galaxy_runtime.database_time import NOW, SHIFT
 from galaxy_runtime.tables import runtime_reports, runtime_turns
-
-_BYTES = ARRAY(LargeBinary)
 
 _INSERT = prepared(
     text(f"""
@@ -27,7 +25,7 @@ _INSERT = prepared(
                 finished boolean, result jsonb, trigger text, due_at timestamptz, claimed_at timestamptz,
                 duration_ms int, seed text, absent smallint[], vacant smallint[], missed_ticks int,
                 engine_version_id uuid, generation int, request_id text),
-            unnest(CAST(:states AS bytea[])), unnest(CAST(:digests AS bytea[])), unnest(CAST(:publics AS bytea[])),
+            unnest(CAST(:states AS text[])), unnest(CAST(:digests AS bytea[])), unnest(CAST(:publics AS text[])),
             unnest(CAST(:orders_digests AS bytea[]))
         ) AS given (
             id, game_id, turn, epoch, awaiting, phase, eliminated, finished, result, trigger, due_at, claimed_at,
@@ -35,27 +33,29 @@ _INSERT = prepared(
             state, state_digest, public_report, orders_digest)
     ), reports AS (
         INSERT INTO runtime_reports (turn_id, seat, game_id, turn, report)
-        SELECT r.turn_id, r.seat, r.game_id, r.turn, r.report
+        SELECT r.turn_id, r.seat, r.game_id, r.turn, convert_to(r.report, 'UTF8')
         FROM ROWS FROM (
             jsonb_to_recordset(:seats) AS (turn_id uuid, seat smallint, game_id uuid, turn int),
-            unnest(CAST(:reports AS bytea[]))
+            unnest(CAST(:reports AS text[]))
         ) AS r (turn_id, seat, game_id, turn, report)
     )
     INSERT INTO runtime_turns (
         id, game_id, turn, epoch, state, state_digest, public_report, awaiting, phase, eliminated, finished, result,
         trigger, due_at, claimed_at, made_at, duration_ms, seed, absent, vacant, missed_ticks, orders_digest,
         engine_version_id, generation, request_id)
-    SELECT id, game_id, turn, epoch, state, state_digest, public_report, awaiting, phase, eliminated, finished, result,
-        trigger, due_at, claimed_at, {NOW}, duration_ms, seed, absent, vacant, missed_ticks, orders_digest,
-        engine_version_id, generation, request_id
+    SELECT id, game_id, turn, epoch, convert_to(state, 'UTF8'), state_digest, convert_to(public_report, 'UTF8'),
+        awaiting, phase, eliminated, finished, result, trigger, due_at, claimed_at, {NOW}, duration_ms, seed, absent,
+        vacant, missed_ticks, orders_digest, engine_version_id, generation, request_id
     FROM given
 """).bindparams(  # noqa: S608  a constant
         SHIFT,
         bindparam("rows", type_=JSONB),
         bindparam("seats", type_=JSONB),
-        *(bindparam(name, type_=_BYTES) for name in ("states", "digests", "publics", "orders_digests", "reports")),
+        *(bindparam(name, type_=ARRAY(LargeBinary)) for name in ("digests", "orders_digests")),
+        *(bindparam(name, type_=ARRAY(Text)) for name in ("states", "publics", "reports")),
     )
 )
+"""What is JSON travels as text: as bytes it is written in hexadecimal digits."""
 
 _t, _r = runtime_turns.c, runtime_reports.c
 _GAME, _TURN = bindparam("game_id", type_=Uuid), bindparam("turn", type_=Integer)
@@ -134,15 +134,15 @@ async def insert_positions(connection: Connection, positions: Sequence[NewPositi
         rows.append(row)
         for seat, report in sorted(each.position.reports.items()):
             seats.append({"turn_id": row["id"], "seat": seat, "game_id": row["game_id"], "turn": row["turn"]})
-            reports.append(bytes(memoryview(report)))
-    states = [bytes(memoryview(each.position.state)) for each in positions]
+            reports.append(_text(report))
+    states = [memoryview(each.position.state) for each in positions]
     values = {
         "rows": rows,
         "seats": seats,
         "reports": reports,
-        "states": states,
+        "states": [str(state, "utf-8") for state in states],
         "digests": [hashlib.sha256(state).digest() for state in states],
-        "publics": [_public(each.position) for each in positions],
+        "publics": [_text(each.position.spectators_report) for each in positions],
         "orders_digests": [each.orders_digest for each in positions],
         "shift": shift,
     }
@@ -204,6 +204,5 @@ def _row(made: NewPosition) -> dict[str, Any]:
     }
 
 
-def _public(position: Position) -> bytes | None:
-    report = position.spectators_report
-    return None if report is None else bytes(memoryview(report))
+def _text(report: msgspec.Raw | None) -> str | None:
+    return None if report is None else str(memoryview(report), "utf-8")

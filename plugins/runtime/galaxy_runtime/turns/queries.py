@@ -15,7 +15,6 @@ from sqlalchemy import (
     Float,
     Integer,
     Interval,
-    LargeBinary,
     Text,
     Uuid,
     bindparam,
@@ -35,6 +34,8 @@ _IDS, _LEASES = bindparam("ids", type_=Text), bindparam("leases", type_=Text)
 """Arrays as text."""
 _LEASE = bindparam("lease_time", type_=Interval)
 _SPREAD = bindparam("spread", type_=Interval)
+_LIMIT = bindparam("limit", type_=Integer)
+_records = runtime_records.c
 _ROWS = bindparam("rows", type_=JSONB)
 _SHOWN = ", ".join(f"r.{each.name}" for each in RECORD)
 _AS_JSON = "SELECT CAST(coalesce(json_agg({0}), '[]') AS text) FROM {0}"
@@ -42,6 +43,7 @@ _AS_JSON = "SELECT CAST(coalesce(json_agg({0}), '[]') AS text) FROM {0}"
 _RECORDS = msgspec.json.Decoder(list[Record])
 _ONE_BY_ONE = msgspec.json.Decoder(list[msgspec.Raw])
 _DUE_RECORDS = msgspec.json.Decoder(list[DueRecord], strict=False)
+_DUE_RECORD = msgspec.json.Decoder(DueRecord, strict=False)
 _HELD_RECORDS = msgspec.json.Decoder(list[HeldRecord], strict=False)
 _INPUT = msgspec.json.Decoder(InputRecord, strict=False)
 """Not strict: the lengths of schedules are numbers of seconds."""
@@ -59,31 +61,53 @@ _CLAIMABLE = """CASE WHEN r.due_at IS NULL AND r.trigger = 'scheduled' AND CAST(
         ELSE r.next_turn_at END"""
 """When a turn may be claimed: at its time, or spread over a while after it. The deadline is the same for all."""
 
+_SILENT = """ARRAY (
+    SELECT waited.seat FROM unnest(r.awaiting) AS waited (seat)
+    WHERE waited.seat <> ALL (r.sent)
+        AND NOT coalesce(CAST(r.seats -> CAST(waited.seat AS text) ->> 'machine' AS boolean), false))"""
+"""Awaited seats that have sent nothing; the engine's own are never absent."""
+_ABSENT = f"CASE WHEN r.due_at IS NOT NULL AND r.absent IS NOT NULL THEN r.absent ELSE {_SILENT} END"
+
 _DUE_COLUMNS = (
     *("game_id", "image", "turn", "seats", "awaiting", "sent", "final", "phase", "schedule", "anchor", "policy"),
-    *("policy_options", "trigger", "skip_next", "next_turn_at", "due_at", "absent", "made_at", "postponed"),
-    *("turn_lease", "turn_attempts", "turn_failure"),
+    *("policy_options", "trigger", "skip_next", "next_turn_at", "due_at", "made_at", "postponed"),
+    *("turn_lease", "turn_attempts", "turn_failure", "generation", "address"),
 )
-_records = runtime_records.c
-
-_AS_CLAIMED = {"orders_closed_at": f"coalesce(r.orders_closed_at, {NOW}) AS orders_closed_at"}
-"""What a claim changes of a `Record`."""
-_LOCKED = ", ".join(
-    _AS_CLAIMED.get(name, f"r.{name}") for name in dict.fromkeys((*_DUE_COLUMNS, *Record.__struct_fields__))
-)
-_DUE = (
+_CLAIM = prepared(
     text(f"""
-    SELECT {NOW} AS now, CAST(json_agg(due) AS text) AS due FROM (
-        SELECT {_LOCKED} FROM runtime_records AS r
-        WHERE r.playing AND r.next_turn_at <= :until AND {_CLAIMABLE} <= :until
+    WITH due AS (
+        SELECT {", ".join(f"r.{name}" for name in _DUE_COLUMNS)}, {_ABSENT} AS absent FROM runtime_records AS r
+        WHERE r.playing AND r.next_turn_at <= {NOW} AND {_CLAIMABLE} <= {NOW} AND {NOW} <= :latest
         ORDER BY r.next_turn_at LIMIT :limit FOR UPDATE OF r SKIP LOCKED
-    ) AS due
+    ), claimed AS (
+        UPDATE runtime_records AS r SET turn_lease = r.turn_lease + 1, turn_claimed_at = {NOW},
+            due_at = coalesce(r.due_at, r.next_turn_at), next_turn_at = {NOW} + :lease_time,
+            turn_attempts = r.turn_attempts + 1, absent = {_ABSENT},
+            orders_closed_at = coalesce(r.orders_closed_at, {NOW})
+        WHERE r.game_id = ANY (ARRAY (SELECT game_id FROM due))
+    )
+    SELECT {NOW} AS now, CAST(json_agg(due) AS text) AS due FROM due
     """)  # noqa: S608  constants
-    .bindparams(SHIFT, _SPREAD, bindparam("until", type_=DateTime(timezone=True)))
+    .bindparams(SHIFT, _SPREAD, _LEASE, bindparam("latest", type_=DateTime(timezone=True)), _LIMIT)
     .columns(column("now", DateTime(timezone=True)), column("due", Text))
 )
+"""Joined with `due`, the planner reads the whole of a small table; with the array it takes the primary key."""
 
-_SOONEST = (
+_UNCLAIM = text("""
+    UPDATE runtime_records AS r SET turn_claimed_at = NULL, turn_attempts = r.turn_attempts - 1,
+        next_turn_at = CASE WHEN given.begun THEN r.next_turn_at ELSE r.due_at END,
+        due_at = CASE WHEN given.begun THEN r.due_at END,
+        absent = CASE WHEN given.begun THEN r.absent END,
+        orders_closed_at = CASE WHEN given.begun THEN r.orders_closed_at END
+    FROM jsonb_to_recordset(:rows) AS given (game_id uuid, begun boolean) WHERE r.game_id = given.game_id
+    """).bindparams(_ROWS)
+
+_SET_ABSENT = text("""
+    UPDATE runtime_records AS r SET absent = given.absent
+    FROM jsonb_to_recordset(:rows) AS given (game_id uuid, absent smallint[]) WHERE r.game_id = given.game_id
+    """).bindparams(_ROWS)
+
+_SOONEST = prepared(
     text(f"""
     SELECT CAST(extract(epoch FROM least(
         (SELECT min(next_turn_at) FROM runtime_records WHERE playing AND next_turn_at > {NOW}),
@@ -94,17 +118,10 @@ _SOONEST = (
     .columns(column("seconds", Float))
 )
 
-_CLAIM = prepared(
-    text(f"""
-    WITH new AS (
-        SELECT * FROM jsonb_to_recordset(:rows) AS new (game_id uuid, absent smallint[])
-    )
-    UPDATE runtime_records AS r SET turn_lease = r.turn_lease + 1, turn_claimed_at = :now,
-        due_at = coalesce(r.due_at, r.next_turn_at), next_turn_at = {NOW} + :lease_time,
-        turn_attempts = r.turn_attempts + 1, absent = new.absent, remind_at = NULL,
-        orders_closed_at = coalesce(r.orders_closed_at, :now)
-    FROM new WHERE {_GIVEN}
-    """).bindparams(SHIFT, _ROWS, _LEASE, bindparam("now", type_=DateTime(timezone=True)))  # noqa: S608  constants
+_SHOW = (
+    text(f"SELECT {_SHOWN} FROM runtime_records AS r WHERE r.game_id = ANY (CAST(:ids AS uuid[]))")  # noqa: S608  constants
+    .bindparams(_IDS)
+    .columns(*RECORD)
 )
 
 _SKIP = (
@@ -148,18 +165,21 @@ _INPUTS = prepared(
         FROM runtime_records AS r JOIN {_MINE} ON {_HELD}
         JOIN runtime_turns AS t ON t.game_id = r.game_id AND t.turn = r.turn AND t.superseded_at IS NULL
     )
-    SELECT CAST(row_to_json(input) AS text) AS input, held.state FROM held CROSS JOIN LATERAL (
+    SELECT CAST(row_to_json(input) AS text) AS input, convert_from(held.state, 'UTF8') AS state
+    FROM held CROSS JOIN LATERAL (
         SELECT held.game_id, held.turn, held.epoch, held.seats, held.awaiting, held.absent, held.seed, held.trigger,
             held.final_seat, held.order_lease, coalesce((
-                SELECT json_agg(json_build_array(o.seat, o.orders) ORDER BY o.seat) FROM runtime_orders AS o
+                SELECT json_agg(json_build_array(o.seat, convert_from(o.orders, 'UTF8')) ORDER BY o.seat)
+                FROM runtime_orders AS o
                 WHERE o.game_id = held.game_id AND o.epoch = held.epoch AND o.turn = held.turn
             ), '[]') AS orders
     ) AS input WHERE held.before <= :bytes
     """)  # noqa: S608  constants
     .bindparams(SHIFT, _IDS, _LEASES, bindparam("bytes", type_=Integer))
-    .columns(column("input", Text), column("state", LargeBinary))
+    .columns(column("input", Text), column("state", Text))
 )
-"""As many as have no more than `bytes` of states before them: the first always."""
+"""As many as have no more than `bytes` of states before them: the first always. What is JSON comes as text: as bytes it
+would be hexadecimal digits, twice as long."""
 
 _ORDER_LEASE = text(
     f"SELECT CAST(extract(epoch FROM order_lease_until - {NOW}) AS float8)"  # noqa: S608  constants
@@ -321,35 +341,63 @@ class UsedOrders(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
 
 
+class UnreadableRecord(msgspec.Struct, frozen=True):
+    """A game that was due and is claimed, whose record is not what this process expects."""
+
+    game_id: UUID
+    begun: bool
+    """Whether its turn had been claimed before."""
+    error: str
+
+
 class DueGames(msgspec.Struct, frozen=True):
-    """Locked games that are due, the longest due first."""
+    """Games that were due and are claimed, the longest due first, as they were before."""
 
     now: datetime
-    """The database's time when they were locked."""
-    due: list[DueRecord]
-    records: list[Record]
-    """The same games, as memory is to have them once they are claimed at `now`."""
-    unreadable: Mapping[UUID, str] = {}
-    """Why the records of others are not what this process expects."""
+    """The database's time of the claim."""
+    due: Sequence[DueRecord] = ()
+    unreadable: Sequence[UnreadableRecord] = ()
 
     @property
     def count(self) -> int:
-        """How many games were locked."""
+        """How many games were claimed."""
         return len(self.due) + len(self.unreadable)
 
 
-async def lock_due(
-    connection: Connection, until: datetime, limit: int, spread: timedelta, shift: timedelta
-) -> DueGames:
-    """Lock and return the games that are due at `until`."""
-    values = {"until": until, "limit": limit, "spread": spread, "shift": shift}
-    now, rows = (await connection.execute(_DUE, values)).one()
+async def claim(connection: Connection, latest: datetime, limit: int, spread: timedelta, shift: timedelta) -> DueGames:
+    """Claim and return the games that are due, unless it is later than `latest`.
+
+    Their orders close, the attempt counts, and the next look at them is a lease away. Where something else is decided
+    of a game, `unclaim` follows in the same transaction.
+    """
+    values = {"latest": latest, "limit": limit, "spread": spread, "lease_time": LEASE, "shift": shift}
+    now, rows = (await connection.execute(_CLAIM, values)).one()
     if rows is None:
-        return DueGames(now, [], [])
+        return DueGames(now)
     try:
-        return DueGames(now, _DUE_RECORDS.decode(rows), _RECORDS.decode(rows))
+        return DueGames(now, _DUE_RECORDS.decode(rows))
     except msgspec.ValidationError:
         return _one_by_one(now, rows)
+
+
+async def unclaim(connection: Connection, games: Mapping[UUID, bool]) -> None:
+    """Leave games that were just claimed as they were; each with whether its turn had been claimed before.
+
+    One that had been stays due, with its orders closed, and nobody holds it.
+    """
+    rows = [{"game_id": game_id, "begun": begun} for game_id, begun in games.items()]
+    await connection.execute(_UNCLAIM, {"rows": rows})
+
+
+async def show(connection: Connection, games: Collection[UUID]) -> list[Record]:
+    """Return what memory is to have of locked games."""
+    return [record_of(row) for row in await connection.execute(_SHOW, {"ids": uuid_array(games)})]
+
+
+async def set_absent(connection: Connection, absent: Mapping[UUID, Sequence[int]]) -> None:
+    """Note which seats are absent in games that are claimed, where that is not who has sent nothing."""
+    rows = [{"game_id": game_id, "absent": seats} for game_id, seats in absent.items()]
+    await connection.execute(_SET_ABSENT, {"rows": rows})
 
 
 async def seconds_until_due(
@@ -359,17 +407,6 @@ async def seconds_until_due(
     values = {"since": since, "spread": spread, "shift": shift}
     seconds: float | None = (await connection.execute(_SOONEST, values)).scalar_one()
     return seconds
-
-
-async def claim(
-    connection: Connection, absent: Sequence[tuple[UUID, Sequence[int]]], now: datetime, shift: timedelta
-) -> None:
-    """Claim games that were locked at `now`, each with the seats that are absent.
-
-    Their orders close, the attempt counts, and the next look at them is a lease away.
-    """
-    rows = [{"game_id": game_id, "absent": seats} for game_id, seats in absent]
-    await connection.execute(_CLAIM, {"rows": rows, "lease_time": LEASE, "now": now, "shift": shift})
 
 
 async def skip(connection: Connection, ticks: Mapping[UUID, datetime]) -> list[Record]:
@@ -397,7 +434,7 @@ async def read_inputs(
     No more than some of them when the states have more than `most_bytes`, but one at least.
     """
     result = await connection.execute(_INPUTS, {**_keys(keys), "bytes": most_bytes, "shift": shift})
-    read = [(_INPUT.decode(record), state) for record, state in result]
+    read = [(_INPUT.decode(record), state.encode()) for record, state in result]
     return {record.game_id: (record, state) for record, state in read}
 
 
@@ -465,18 +502,14 @@ async def use_orders(connection: Connection, used: Sequence[UsedOrders]) -> None
 def _one_by_one(now: datetime, rows: str) -> DueGames:
     """Read each record by itself, so that one which is not as expected holds up no other game."""
     due: list[DueRecord] = []
-    records: list[Record] = []
-    unreadable: dict[UUID, str] = {}
+    unreadable: list[UnreadableRecord] = []
     for row in _ONE_BY_ONE.decode(rows):
-        document = b"[%b]" % bytes(row)
         try:
-            (game,), (record,) = _DUE_RECORDS.decode(document), _RECORDS.decode(document)
+            due.append(_DUE_RECORD.decode(row))
         except msgspec.ValidationError as error:
-            unreadable[UUID(msgspec.json.decode(row)["game_id"])] = str(error)
-        else:
-            due.append(game)
-            records.append(record)
-    return DueGames(now, due, records, unreadable)
+            game = msgspec.json.decode(row)
+            unreadable.append(UnreadableRecord(UUID(game["game_id"]), game["due_at"] is not None, str(error)))
+    return DueGames(now, due, unreadable)
 
 
 def _keys(keys: Sequence[tuple[UUID, int]]) -> dict[str, Any]:

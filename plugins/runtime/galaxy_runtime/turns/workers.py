@@ -26,7 +26,8 @@ from galaxy_runtime.turns.slots import Slots
 _SHORTEST_WAIT = 0.02
 """Seconds between two passes that claim nothing though a turn is due: its record is locked."""
 _RESOLUTION = 0.001
-"""Seconds by which a timer may be early: a pass that is too early claims nothing."""
+"""Seconds by which a wait may be too short, as it counts from before the claim and timers have milliseconds: a pass
+that is too early claims nothing."""
 
 
 class TurnWorker:
@@ -57,30 +58,34 @@ class TurnWorker:
     async def run(self) -> bool | timedelta | None:
         """Claim as many due turns as soon have a slot, and start them; return when the next pass is due."""
         self._metrics.running(len(self._running))
-        if self._stopping or (now := await self._clocks.look()) is None:
+        if self._stopping or (latest := await self._clocks.latest()) is None:
             return None
-        return await self._claim(now)
+        return await self._claim(latest)
 
     @property
     def _free(self) -> int:
         return min(self._slots.claimable - len(self._adjudicating), self._commits.room)
 
-    async def _claim(self, now: datetime) -> bool | timedelta | None:
-        looked_at = asyncio.get_running_loop().time()
+    async def _claim(self, latest: datetime) -> bool | timedelta | None:
         free = self._free
         self._more = free <= 0
         if self._more:
             return None
-        claims, self._more = await self._turns.claim(free, now)
+        looked_at = self._context.clock.monotonic()
+        found = await self._turns.claim(free, latest)
+        self._more = found.more
         if self._stopping:  # meanwhile
-            await self._turns.release(claims)
+            await self._turns.release(found.claims)
             return None
-        found_work(claims)
-        self._start(claims)
+        if found.now > latest:
+            self._clocks.leapt()
+            return True
+        found_work(found.claims)
+        self._start(found.claims)
         if self._more:
             return self._free > 0  # also those that became free meanwhile
-        seconds = await self._turns.seconds_until_due(now)
-        return None if seconds is None else wait_for_turn(seconds, asyncio.get_running_loop().time() - looked_at)
+        seconds = await self._turns.seconds_until_due(found.now)
+        return None if seconds is None else wait_for_turn(seconds, self._context.clock.monotonic() - looked_at)
 
     async def close(self) -> None:
         """Stop what runs, and return its claims."""

@@ -315,7 +315,8 @@ async def test_what_a_dead_process_had_in_hand_is_looked_at_when_its_lease_ends(
     game = await world.playing()
     await world.plugin._engines.open(game, SOON)
     await world.execute(
-        "UPDATE runtime_records SET wanted = 'down', engine_lease_until = statement_timestamp() + interval '1 hour'"
+        "UPDATE runtime_records SET wanted = 'down', engine_lease = engine_lease + 1,"
+        " engine_lease_until = statement_timestamp() + interval '1 hour'"
     )
     assert timedelta(minutes=59) < await world.plugin._passes.reconcile() <= timedelta(hours=1)
     assert running(world, game) == [1]

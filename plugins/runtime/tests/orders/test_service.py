@@ -114,11 +114,15 @@ async def test_another_revision_is_refused(world: Any) -> None:
 
 
 async def test_limits_hold_before_the_engine_is_asked(world: Any) -> None:
-    """Too many orders, or too large ones, are the field's fault."""
+    """Too many orders, or too large ones, or bytes that are no text, are the field's fault."""
     game = await world.playing()
     for orders in ([1] * (ORDERS_COUNT + 1), ["x" * 300_000]):
         problem = await _refused(world, game, 1, *orders)
         assert (problem.status, problem.faults[0].field) == (422, "orders")
+    submission = Submission(turn=0, orders=(msgspec.Raw(b'"\xff"'),), account_id=new_id())
+    with pytest.raises(Problem) as refused:
+        await world.runtime.put_orders(game, 1, submission)
+    assert [(each.field, each.message) for each in refused.value.faults] == [("orders", "must be UTF-8")]
     assert await world.rows("SELECT count(*) FROM runtime_orders") == [(0,)]
 
 

@@ -58,7 +58,6 @@ def _dies_at(monkeypatch: pytest.MonkeyPatch, world: Any, holder: Any, name: str
 
 
 BEFORE = [
-    (queries, "lock_due"),
     (queries, "claim"),
     (queries, "read_inputs"),
     (running, "adjudicate"),

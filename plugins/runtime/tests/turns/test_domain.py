@@ -67,12 +67,14 @@ def due_records(draw: Any) -> DueRecord:
         skip_next=draw(st.booleans()),
         next_turn_at=NOW - late,
         due_at=NOW - late if claimed else None,
-        absent=(),
+        absent=tuple(seat for seat in awaiting if seat not in sent and not seats[seat].machine),
         made_at=NOW - timedelta(days=6),
         postponed=0,
         turn_lease=0,
         turn_attempts=draw(st.integers(0, 4)) if claimed else 0,
         turn_failure=None,
+        generation=1,
+        address=None,
     )
 
 
@@ -217,11 +219,13 @@ def test_a_postponement_is_not_lost_on_the_way() -> None:
         skip_next=False,
         next_turn_at=NOW,
         due_at=None,
-        absent=None,
+        absent=(1,),
         made_at=None,
         postponed=0,
         turn_lease=0,
         turn_attempts=0,
         turn_failure=None,
+        generation=1,
+        address=None,
     )
     assert decide(record, Later(), NOW, 3) == Postpone(NOW + timedelta(days=1))

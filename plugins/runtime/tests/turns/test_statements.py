@@ -4,7 +4,6 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 import pytest
 from engine_doubles import DoubleEngine
 from turn_play import LONG, made, pass_time, record, send, shows, state
@@ -12,7 +11,6 @@ from turn_play import LONG, made, pass_time, record, send, shows, state
 from galaxy_contracts.runtime import Launch, SeatPlayer
 from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import new_id
-from galaxy_runtime.caches import Record
 from galaxy_runtime.turns import queries
 
 DRIVERS = {"aiopg": "postgres", "asyncpg": "postgresql+asyncpg", "psycopg": "postgresql+psycopg"}
@@ -59,10 +57,14 @@ async def test_the_longest_due_come_first_and_locked_ones_not_at_all(world: Any)
     async with world.database.transaction() as other, world.database.transaction() as connection:
         await world.runtime.lock(other, [games[1]])
         now = await world.plugin.time.now(connection)
-        due = (await queries.lock_due(connection, now, 1, timedelta(0), shift)).due
+        assert not (await queries.claim(connection, now, 5, timedelta(0), shift)).due  # it is later
+        latest = now + timedelta(minutes=1)
+        due = (await queries.claim(connection, latest, 1, timedelta(0), shift)).due
         assert [each.game_id for each in due] == [games[2]]
-        due = (await queries.lock_due(connection, now - timedelta(hours=2), 5, timedelta(0), shift)).due
-        assert [each.game_id for each in due] == [games[2]]
+        await queries.unclaim(connection, {games[2]: False})
+        due = (await queries.claim(connection, latest, 5, timedelta(0), shift)).due
+        assert [each.game_id for each in due] == [games[2], games[0]]
+        assert not (await queries.claim(connection, latest, 5, timedelta(0), shift)).due
     async with world.database.reading() as connection:
         assert (await queries.seconds_until_due(connection, now, timedelta(0), shift) or 0) < -10_000
     for game in games:
@@ -73,25 +75,23 @@ async def test_the_longest_due_come_first_and_locked_ones_not_at_all(world: Any)
 
 
 async def test_a_claim_is_what_its_row_says(world: Any) -> None:
-    """Claim and memory, which are computed while the row is locked, equal the row as the claim leaves it, each time."""
+    """A claim, which is computed of the row before, equals the row as the claim leaves it, each time."""
     await world.plugin.turns.close()
     game = await world.playing()
     await send(world, game, 1, [])
-    service, columns = world.plugin.turns._turns, ", ".join(Record.__struct_fields__)
+    service = world.plugin.turns._turns
     for attempt in (1, 2):
         pass_time(world, LONG)
         async with world.database.reading() as connection:
             now = await world.plugin.time.now(connection)
-        [claim], more = await service.claim(1, now)
-        assert more and (claim.attempt, claim.turn) == (attempt, 0)
+        found = await service.claim(1, now + timedelta(minutes=1))
+        [claim] = found.claims
+        assert found.more and (claim.attempt, claim.turn) == (attempt, 0)
         held = await record(
             world, game, "turn_lease", "turn_attempts", "turn_claimed_at", "due_at", "turn_failure", "image"
         )
         assert held == (claim.lease, attempt, claim.claimed_at, claim.due_at, claim.failure, claim.image)
-        [row] = await world.rows(f"SELECT {columns} FROM runtime_records")
-        kept = world.plugin._cache.get(game)
-        assert [list(each) if isinstance(each, tuple) else each for each in msgspec.structs.astuple(kept)] == list(row)
-        assert kept.orders_closed_at is not None and kept.sent == (1,)
+        assert await record(world, game, "orders_closed_at IS NOT NULL", "absent") == (True, [2])
 
 
 @pytest.mark.parametrize("broken", ["trigger = 'unheard of'", """schedule = '{"interval": "soon"}'"""])
@@ -103,10 +103,12 @@ async def test_a_record_that_cannot_be_read_holds_up_no_other_game(world: Any, b
     pass_time(world, LONG)
     async with world.database.reading() as connection:
         now = await world.plugin.time.now(connection)
-    claims, more = await world.plugin.turns._turns.claim(3, now)
-    assert {claim.game_id for claim in claims} == {games[0], games[2]} and more
+    latest = now + timedelta(minutes=1)
+    found = await world.plugin.turns._turns.claim(3, latest)
+    assert {claim.game_id for claim in found.claims} == {games[0], games[2]} and found.more
     assert await record(world, games[1], "turn_attempts", "due_at") == (0, None)
-    assert await world.plugin.turns._turns.claim(3, now) == ([], False)
+    found = await world.plugin.turns._turns.claim(3, latest)
+    assert not found.claims and not found.more
 
 
 async def test_the_claim_uses_its_index(world: Any) -> None:
@@ -119,8 +121,15 @@ async def test_the_claim_uses_its_index(world: Any) -> None:
     await world.execute("ANALYZE runtime_records")
     async with world.database.reading() as connection:
         now = await world.plugin.time.now(connection)
-        statement = queries._DUE.element.text.replace(":until", f"CAST('{now.isoformat()}' AS timestamptz)")
-        for name, value in {":shift": "interval '0'", ":spread": "interval '0'", ":limit": "16"}.items():
+        statement = queries._CLAIM.element.text.replace(":until", f"CAST('{now.isoformat()}' AS timestamptz)")
+        none = "interval '0'"
+        for name, value in {
+            ":shift": none,
+            ":spread": none,
+            ":lease_time": none,
+            ":limit": "16",
+            ":latest": "now()",
+        }.items():
             statement = statement.replace(name, value)
         plan = "\n".join((await connection.exec_driver_sql(f"EXPLAIN {statement}")).scalars())
     assert "runtime_records_due_idx" in plan and "Seq Scan" not in plan

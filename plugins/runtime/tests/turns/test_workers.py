@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from turn_play import LONG, made, pass_time, shows
 
+from galaxy_chassis.clock import SystemClock
 from galaxy_runtime.turns import commit, queries, running, slots
 from galaxy_runtime.turns.domain import INTERVAL, LEASE
-from galaxy_runtime.turns.service import TurnService
+from galaxy_runtime.turns.service import ClaimedTurns, TurnService
 from galaxy_runtime.turns.slots import MOST_AHEAD, Slots
 from galaxy_runtime.turns.workers import TurnWorker, wait_for_turn
 
@@ -202,18 +203,20 @@ async def test_a_slot_that_becomes_free_while_others_are_claimed_is_used_at_once
     """The next pass follows without a wait where turns are left and a turn has ended during the claim."""
     worker: Any = None
 
-    async def claim(limit: int, until: Any) -> tuple[list[Any], bool]:
+    async def claim(limit: int, latest: datetime) -> ClaimedTurns:
         assert limit == 1
         worker._adjudicating.clear()
-        return [SimpleNamespace()], True
+        one: Any = SimpleNamespace()
+        return ClaimedTurns([one], more=True, now=latest)
 
     nothing: Any = None
+    context: Any = SimpleNamespace(clock=SystemClock())
     turns: Any = SimpleNamespace(claim=claim, renew=None)
     commits = commit.Commits(nothing, nothing, nothing, nothing)
-    worker = TurnWorker(nothing, nothing, turns, nothing, commits, Slots(2, nothing), nothing)
+    worker = TurnWorker(context, nothing, turns, nothing, commits, Slots(2, nothing), nothing)
     worker._adjudicating.add("busy")
     worker._start = lambda claims: worker._adjudicating.add("claimed")
-    assert await worker._claim(nothing) is True
+    assert await worker._claim(datetime.now(UTC)) is True
 
 
 async def test_the_next_look_is_at_the_end_of_what_another_has_claimed(world: Any) -> None:
