@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from engine_doubles import DoubleEngine
+from sqlalchemy import text
 from turn_play import LONG, made, pass_time, record, send, shows, state
 
 from galaxy_contracts.runtime import Launch, SeatPlayer
@@ -72,6 +73,35 @@ async def test_the_longest_due_come_first_and_locked_ones_not_at_all(world: Any)
             await world.runtime.end(connection, game)
     async with world.database.reading() as connection:
         assert await queries.seconds_until_due(connection, now, timedelta(0), shift) is None
+
+
+async def test_a_claim_that_is_undone_leaves_the_record_as_it_was(world: Any) -> None:
+    """But for its number; a turn that had begun stays begun, with its orders closed and nobody's claim on it."""
+    await world.plugin.turns.close()
+    game = await world.playing()
+    await send(world, game, 1, [])
+    pass_time(world, LONG)
+    shift = world.plugin.time.shift
+    async with world.database.transaction() as connection:
+        latest = await world.plugin.time.now(connection) + timedelta(minutes=1)
+        for begun, moved in ((False, {"turn_lease"}), (True, {"turn_lease", "next_turn_at"})):
+            before = await _whole(connection)
+            [due] = (await queries.claim(connection, latest, 1, timedelta(0), shift)).due
+            assert (due.claimed, due.absent) == (begun, (2,))
+            await queries.unclaim(connection, {game: begun})
+            after = await _whole(connection)
+            assert {name for name in before if before[name] != after[name]} == moved
+            assert after["turn_claimed_at"] is None
+            # as a release leaves it: begun, and due again
+            await queries.claim(connection, latest, 1, timedelta(0), shift)
+            held = (await _whole(connection))["turn_lease"]
+            await queries.release(connection, [(game, held)], shift)
+
+
+async def _whole(connection: Any) -> dict[str, Any]:
+    row = await connection.execute(text("SELECT to_jsonb(r) FROM runtime_records AS r"))
+    whole: dict[str, Any] = row.scalar_one()
+    return whole
 
 
 async def test_a_claim_is_what_its_row_says(world: Any) -> None:
