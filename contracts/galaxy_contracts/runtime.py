@@ -158,7 +158,7 @@ class GameStatus(msgspec.Struct, frozen=True, kw_only=True):
     turn: int
     awaiting: tuple[int, ...]
     orders_closed: bool
-    """Whether the turn is being adjudicated."""
+    """From the turn's time, or its claim before that, until the next position."""
     phase: str | None
     next_turn_at: datetime | None
     """The tick that will really run."""

@@ -38,7 +38,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None
     """Of the engine of this generation, where it is healthy."""
     next_turn_at: datetime | None = None
-    """When its clock is looked at next. A claim moves it, and is not told: here it is past until the turn ends."""
+    """When its clock is looked at next. A claim moves it without a change in the feed: here it is past until the turn
+    ends. None in changes that the release before has written."""
+    skip_next: bool = False
+    """Whether nothing happens at that time."""
 
     def closed(self, now: datetime | None) -> bool:
         """Return whether orders are closed at a time of the database's clock; None where it is not known yet.
@@ -48,7 +51,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         if self.orders_closed_at is not None:
             return True
         at = self.next_turn_at
-        return self.playing and now is not None and at is not None and at <= now
+        return self.playing and not self.skip_next and now is not None and at is not None and at <= now
 
     def game_status(self, now: datetime | None) -> GameStatus | None:
         """Return what the contract tells of it at a time of the database's clock; None before position 0."""

@@ -18,7 +18,7 @@ from uuid import UUID
 from galaxy_kernel.api import Cache, Connection, Context, Health, is_unavailable
 from galaxy_runtime.caches import Record
 from galaxy_runtime.clocks import queries
-from galaxy_runtime.clocks.domain import ClockWatch, CronClock, Look, MissingZones, ticks_again, zone_database
+from galaxy_runtime.clocks.domain import LEAP, ClockWatch, CronClock, Look, MissingZones, ticks_again, zone_database
 from galaxy_runtime.database_time import DatabaseTime
 from galaxy_runtime.records.domain import moved, remind_at
 from galaxy_runtime.settings import RuntimeSettings
@@ -27,7 +27,7 @@ from galaxy_runtime.table import ObservingTable
 _SHORTEST_DOWNTIME = timedelta(minutes=1)
 """Whatever the grace: a pass that was slow is not a time without a backend."""
 _BETWEEN_LOOKS = 0.5
-"""Seconds for which a look at the clock holds: it notes that a backend runs, once a second."""
+"""Seconds for which a look at the clock holds: half of the time between two notes that a backend runs."""
 _SET = 200
 """Games moved in one transaction."""
 _LONGEST_WAIT = timedelta(seconds=25)
@@ -54,17 +54,19 @@ class ClockService:
         self.missing_zones = MissingZones()
 
     async def latest(self) -> datetime | None:
-        """Return the latest time of the database's clock that is not a leap; None while turns are held.
+        """Return the latest time at which turns may be claimed without another look at the clock; None while held.
 
-        It looks at the clock first, unless it did so a moment ago: what is due is claimed up to the time of the claim's
-        own statement, which claims nothing where that is later than this.
+        It looks at the clock first, unless it did so a moment ago. A claim goes by the time of its own statement, and
+        claims nothing where that is later than this: the clock has leapt, or no backend ran for a while, which the
+        process's clock need not have noticed.
         """
         monotonic = self._context.clock.monotonic()
         if not self._looked_at <= monotonic < self._looked_at + _BETWEEN_LOOKS:
             if await self.look() is None:
                 return None
             self._looked_at = monotonic
-        return self._watch.latest(monotonic)
+        now = self._watch.now(monotonic)
+        return None if now is None else now + min(LEAP, self._gap or LEAP)
 
     def leapt(self) -> None:
         """Have the clock looked at before the next claim: it is later than could be."""
@@ -74,8 +76,7 @@ class ClockService:
         """Look at the clock, and return its time; None while turns are held."""
         if not self._begun:
             await self._begin()
-        grace, monotonic = self._context.settings.downtime_grace, self._context.clock.monotonic()
-        gap = max(grace, _SHORTEST_DOWNTIME) if grace else None
+        grace, gap, monotonic = self._context.settings.downtime_grace, self._gap, self._context.clock.monotonic()
         async with self._context.database.reading() as connection:
             latest = self._watch.latest(monotonic)
             now, beat_at = await queries.beat(connection, latest, gap, self._time.shift)
@@ -94,6 +95,12 @@ class ClockService:
     def now(self) -> datetime | None:
         """Return the database's time by the last look and the process's clock since then; None before the first."""
         return self._watch.now(self._context.clock.monotonic())
+
+    @property
+    def _gap(self) -> timedelta | None:
+        """The longest time without a look at the clock that is no time without a backend; None where none is."""
+        grace = self._context.settings.downtime_grace
+        return max(grace, _SHORTEST_DOWNTIME) if grace else None
 
     async def health(self) -> Health:
         """Return whether turns are held since the clock has leapt, or games wait for a time zone."""

@@ -70,6 +70,8 @@ class DueRecord(msgspec.Struct, frozen=True, kw_only=True):
     turn_lease: int
     turn_attempts: int
     turn_failure: str | None
+    turn_claimed_at: datetime | None
+    wanted: str
     generation: int
     """Of its engine."""
     address: str | None

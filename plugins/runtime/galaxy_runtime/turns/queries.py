@@ -71,7 +71,8 @@ _ABSENT = f"CASE WHEN r.due_at IS NOT NULL AND r.absent IS NOT NULL THEN r.absen
 _DUE_COLUMNS = (
     *("game_id", "image", "turn", "seats", "awaiting", "sent", "final", "phase", "schedule", "anchor", "policy"),
     *("policy_options", "trigger", "skip_next", "next_turn_at", "due_at", "made_at", "postponed"),
-    *("turn_lease", "turn_attempts", "turn_failure", "generation", "address"),
+    *("turn_lease", "turn_attempts", "turn_failure", "wanted", "generation", "address"),
+    "turn_claimed_at",
 )
 _CLAIM = prepared(
     text(f"""
@@ -93,13 +94,15 @@ _CLAIM = prepared(
 )
 """Joined with `due`, the planner reads the whole of a small table; with the array it takes the primary key."""
 
+_BEFORE = ("game_id", "next_turn_at", "due_at", "turn_claimed_at")
 _UNCLAIM = text("""
-    UPDATE runtime_records AS r SET turn_claimed_at = NULL, turn_attempts = r.turn_attempts - 1,
-        next_turn_at = CASE WHEN given.begun THEN r.next_turn_at ELSE r.due_at END,
-        due_at = CASE WHEN given.begun THEN r.due_at END,
-        absent = CASE WHEN given.begun THEN r.absent END,
-        orders_closed_at = CASE WHEN given.begun THEN r.orders_closed_at END
-    FROM jsonb_to_recordset(:rows) AS given (game_id uuid, begun boolean) WHERE r.game_id = given.game_id
+    UPDATE runtime_records AS r SET turn_lease = r.turn_lease - 1, turn_attempts = r.turn_attempts - 1,
+        turn_claimed_at = given.turn_claimed_at, next_turn_at = given.next_turn_at, due_at = given.due_at,
+        absent = CASE WHEN given.due_at IS NOT NULL THEN r.absent END,
+        orders_closed_at = CASE WHEN given.due_at IS NOT NULL THEN r.orders_closed_at END
+    FROM jsonb_to_recordset(:rows) AS given (
+        game_id uuid, next_turn_at timestamptz, due_at timestamptz, turn_claimed_at timestamptz)
+    WHERE r.game_id = given.game_id
     """).bindparams(_ROWS)
 
 _SET_ABSENT = text("""
@@ -134,9 +137,14 @@ _SKIP = (
     .columns(*RECORD)
 )
 
-_LOOK_AGAIN = text(
-    f"UPDATE runtime_records SET next_turn_at = {NOW} + :delay WHERE game_id = ANY (CAST(:ids AS uuid[]))"  # noqa: S608  constants
-).bindparams(SHIFT, _IDS, bindparam("delay", type_=Interval))
+_LOOK_AGAIN = (
+    text(f"""
+    UPDATE runtime_records AS r SET next_turn_at = {NOW} + :delay
+    WHERE r.game_id = ANY (CAST(:ids AS uuid[])) RETURNING {_SHOWN}
+    """)  # noqa: S608  constants
+    .bindparams(SHIFT, _IDS, bindparam("delay", type_=Interval))
+    .columns(*RECORD)
+)
 
 _RENEW = (
     text(f"""
@@ -345,9 +353,14 @@ class UnreadableRecord(msgspec.Struct, frozen=True):
     """A game that was due and is claimed, whose record is not what this process expects."""
 
     game_id: UUID
-    begun: bool
-    """Whether its turn had been claimed before."""
-    error: str
+    next_turn_at: datetime
+    due_at: datetime | None
+    turn_claimed_at: datetime | None
+    error: str = ""
+    """What is wrong with it."""
+
+
+_UNREADABLE = msgspec.json.Decoder(UnreadableRecord)
 
 
 class DueGames(msgspec.Struct, frozen=True):
@@ -380,12 +393,9 @@ async def claim(connection: Connection, latest: datetime, limit: int, spread: ti
         return _one_by_one(now, rows)
 
 
-async def unclaim(connection: Connection, games: Mapping[UUID, bool]) -> None:
-    """Leave games that were just claimed as they were; each with whether its turn had been claimed before.
-
-    One that had been stays due, with its orders closed, and nobody holds it.
-    """
-    rows = [{"game_id": game_id, "begun": begun} for game_id, begun in games.items()]
+async def unclaim(connection: Connection, games: Sequence[DueRecord | UnreadableRecord]) -> None:
+    """Leave games that were claimed in this transaction as they were: nobody has seen the claim."""
+    rows = [{name: getattr(game, name) for name in _BEFORE} for game in games]
     await connection.execute(_UNCLAIM, {"rows": rows})
 
 
@@ -415,9 +425,12 @@ async def skip(connection: Connection, ticks: Mapping[UUID, datetime]) -> list[R
     return [record_of(row) for row in await connection.execute(_SKIP, {"rows": rows})]
 
 
-async def look_again(connection: Connection, games: Collection[UUID], delay: timedelta, shift: timedelta) -> None:
+async def look_again(
+    connection: Connection, games: Collection[UUID], delay: timedelta, shift: timedelta
+) -> list[Record]:
     """Have locked games looked at again after `delay`, as if they had not been looked at."""
-    await connection.execute(_LOOK_AGAIN, {"ids": uuid_array(games), "delay": delay, "shift": shift})
+    values = {"ids": uuid_array(games), "delay": delay, "shift": shift}
+    return [record_of(row) for row in await connection.execute(_LOOK_AGAIN, values)]
 
 
 async def renew(connection: Connection, keys: Sequence[tuple[UUID, int]], shift: timedelta) -> list[tuple[UUID, int]]:
@@ -507,8 +520,7 @@ def _one_by_one(now: datetime, rows: str) -> DueGames:
         try:
             due.append(_DUE_RECORD.decode(row))
         except msgspec.ValidationError as error:
-            game = msgspec.json.decode(row)
-            unreadable.append(UnreadableRecord(UUID(game["game_id"]), game["due_at"] is not None, str(error)))
+            unreadable.append(msgspec.structs.replace(_UNREADABLE.decode(row), error=str(error)))
     return DueGames(now, due, unreadable)
 
 

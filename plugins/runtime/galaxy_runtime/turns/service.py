@@ -152,14 +152,14 @@ class TurnService:
         if unknown:  # the turn opens its engine by memory, which the feed may not have told yet
             await self._cache.put_many(connection, await queries.show(connection, unknown))
         if others or games.unreadable:
-            await self._unclaim(connection, games, others)
+            await self._settle_others(connection, games, others)
         return claims
 
-    async def _unclaim(
-        self, connection: Connection, games: DueGames, others: "Sequence[tuple[DueRecord, _Otherwise]]"
+    async def _settle_others(
+        self, connection: Connection, games: DueGames, others: Sequence[tuple[DueRecord, _Otherwise]]
     ) -> None:
-        begun = {due.game_id: due.claimed for due, _ in others}
-        await queries.unclaim(connection, begun | {each.game_id: each.begun for each in games.unreadable})
+        """Undo the claims of games whose turns do not run now, and do what was decided."""
+        await queries.unclaim(connection, [*(due for due, _ in others), *games.unreadable])
         await self._look_later(connection, games.unreadable, [due for due, outcome in others if outcome is None])
         ticks = {due.game_id: outcome.tick.at for due, outcome in others if isinstance(outcome, Skip)}
         if ticks:
@@ -179,11 +179,16 @@ class TurnService:
             self._context.log.error("turns_without_time_zone", games=games)
         passed_over = [*(each.game_id for each in unreadable), *(due.game_id for due in zoneless)]
         if passed_over:
-            await queries.look_again(connection, passed_over, RETRY_DELAYS[-1], self._time.shift)
+            await self._look_again(connection, passed_over)
+
+    async def _look_again(self, connection: Connection, games: Sequence[UUID]) -> None:
+        records = await queries.look_again(connection, games, RETRY_DELAYS[-1], self._time.shift)
+        await self._cache.put_many(connection, records)
 
     def _knows_engine(self, due: DueRecord) -> bool:
         known = self._cache.get(due.game_id)
-        return known is not None and (known.generation, known.address) == (due.generation, due.address)
+        wanted = (due.wanted, due.generation, due.address)
+        return known is not None and (known.wanted, known.generation, known.address) == wanted
 
     def _decided(self, record: DueRecord, now: datetime, attempts: int) -> Due:
         """Return the outcome for one game; a game for which that fails stops, and holds up no other."""
@@ -207,7 +212,7 @@ class TurnService:
             if is_unavailable(error):
                 raise
             self._refused(type(outcome).__name__.lower(), record.game_id, error)
-            await queries.look_again(connection, [record.game_id], RETRY_DELAYS[-1], self._time.shift)
+            await self._look_again(connection, [record.game_id])
 
     async def _postpone(self, connection: Connection, record: DueRecord, decided: Postpone, now: datetime) -> None:
         seats = seats_json(charge(record.seats, decided.spent))

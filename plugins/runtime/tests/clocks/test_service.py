@@ -350,3 +350,32 @@ async def test_adjudication_is_spread_and_deadlines_are_not(make_world: Any) -> 
         await made(world, game, 1)
     due = await world.rows("SELECT max(due_at) FROM runtime_turns")
     assert due == [(tick,)]
+
+
+async def test_a_process_whose_own_clock_stood_still_moves_what_fell_into_the_gap(make_world: Any) -> None:
+    """As on a host that was suspended: a pass just after the last look claims nothing of the time without a backend."""
+    world = await make_world(downtime_grace="2m")
+    game = await world.playing(interval=timedelta(minutes=4))
+    await world.until(lambda: world.plugin._clocks._begun)
+    assert await world.plugin._clocks.latest() is not None  # so that the next pass would not look
+    world.plugin.time.shift += timedelta(minutes=5)
+    wake(world)
+    await world.until(lambda: bool(world.table.moved) or bool(world.table.made))
+    assert [moved[0] for moved in world.table.moved] == [game] and not world.table.made
+
+
+async def test_orders_are_shown_as_closed_from_the_turns_time_on(make_world: Any) -> None:
+    """By each replica, whoever claims the turn and when; a tick that will be skipped closes nothing."""
+    world = await make_world(spread="1h")
+    game, skipping = await world.playing(), await world.playing(skip_next=True)
+    await world.plugin.turns.close()
+    clocks, status = world.plugin._clocks, world.runtime.status
+    await clocks.look()
+    assert not status(game).orders_closed
+    pass_time(world, timedelta(days=1, seconds=1))
+    await clocks.look()
+    await clocks.look()
+    assert status(game).orders_closed and not status(skipping).orders_closed
+    for each, due in ((game, True), (skipping, False)):
+        found = await world.plugin._service._orders._open_turn(each)
+        assert (found.closed, found.due) == (False, due)

@@ -73,6 +73,8 @@ def due_records(draw: Any) -> DueRecord:
         turn_lease=0,
         turn_attempts=draw(st.integers(0, 4)) if claimed else 0,
         turn_failure=None,
+        turn_claimed_at=None,
+        wanted="up",
         generation=1,
         address=None,
     )
@@ -225,6 +227,8 @@ def test_a_postponement_is_not_lost_on_the_way() -> None:
         turn_lease=0,
         turn_attempts=0,
         turn_failure=None,
+        turn_claimed_at=None,
+        wanted="up",
         generation=1,
         address=None,
     )

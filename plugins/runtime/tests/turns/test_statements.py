@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from engine_doubles import DoubleEngine
 from sqlalchemy import text
@@ -62,7 +63,7 @@ async def test_the_longest_due_come_first_and_locked_ones_not_at_all(world: Any)
         latest = now + timedelta(minutes=1)
         due = (await queries.claim(connection, latest, 1, timedelta(0), shift)).due
         assert [each.game_id for each in due] == [games[2]]
-        await queries.unclaim(connection, {games[2]: False})
+        await queries.unclaim(connection, due)
         due = (await queries.claim(connection, latest, 5, timedelta(0), shift)).due
         assert [each.game_id for each in due] == [games[2], games[0]]
         assert not (await queries.claim(connection, latest, 5, timedelta(0), shift)).due
@@ -76,7 +77,7 @@ async def test_the_longest_due_come_first_and_locked_ones_not_at_all(world: Any)
 
 
 async def test_a_claim_that_is_undone_leaves_the_record_as_it_was(world: Any) -> None:
-    """But for its number; a turn that had begun stays begun, with its orders closed and nobody's claim on it."""
+    """A turn that had begun stays begun, with its orders closed, and whoever holds it may still commit it."""
     await world.plugin.turns.close()
     game = await world.playing()
     await send(world, game, 1, [])
@@ -84,24 +85,40 @@ async def test_a_claim_that_is_undone_leaves_the_record_as_it_was(world: Any) ->
     shift = world.plugin.time.shift
     async with world.database.transaction() as connection:
         latest = await world.plugin.time.now(connection) + timedelta(minutes=1)
-        for begun, moved in ((False, {"turn_lease"}), (True, {"turn_lease", "next_turn_at"})):
+        for begun in (False, True):
             before = await _whole(connection)
             [due] = (await queries.claim(connection, latest, 1, timedelta(0), shift)).due
-            assert (due.claimed, due.absent) == (begun, (2,))
-            await queries.unclaim(connection, {game: begun})
-            after = await _whole(connection)
-            assert {name for name in before if before[name] != after[name]} == moved
-            assert after["turn_claimed_at"] is None
-            # as a release leaves it: begun, and due again
+            assert (due.claimed, due.absent) == (begun, (2,)) and await _whole(connection) != before
+            await queries.unclaim(connection, [due])
+            assert await _whole(connection) == before
             await queries.claim(connection, latest, 1, timedelta(0), shift)
-            held = (await _whole(connection))["turn_lease"]
-            await queries.release(connection, [(game, held)], shift)
+            lease_over = text("UPDATE runtime_records SET next_turn_at = due_at")
+            await connection.execute(lease_over)
 
 
 async def _whole(connection: Any) -> dict[str, Any]:
     row = await connection.execute(text("SELECT to_jsonb(r) FROM runtime_records AS r"))
     whole: dict[str, Any] = row.scalar_one()
     return whole
+
+
+async def test_a_claim_has_memory_know_what_the_feed_has_not_told_yet(world: Any) -> None:
+    """A game that memory takes for stopped, or whose engine it does not know, is shown as its row is."""
+    await world.plugin.turns.close()
+    game = await world.playing()
+    cache = world.plugin._cache
+    pass_time(world, LONG)
+    async with world.database.reading() as connection:
+        latest = await world.plugin.time.now(connection) + timedelta(hours=1)
+    for stale in ({"wanted": "down"}, {"generation": 0}, {"address": "http://127.0.0.1:1"}):
+        right = cache.get(game)
+        cache._rows[game] = msgspec.structs.replace(right, **stale)
+        found = await world.plugin.turns._turns.claim(1, latest)
+        assert len(found.claims) == 1
+        assert {name: getattr(cache.get(game), name) for name in stale} == {
+            name: getattr(right, name) for name in stale
+        }
+        await world.plugin.turns._turns.release(found.claims)
 
 
 async def test_a_claim_is_what_its_row_says(world: Any) -> None:
@@ -150,9 +167,7 @@ async def test_the_claim_uses_its_index(world: Any) -> None:
     )
     await world.execute("ANALYZE runtime_records")
     async with world.database.reading() as connection:
-        now = await world.plugin.time.now(connection)
-        statement = queries._CLAIM.element.text.replace(":until", f"CAST('{now.isoformat()}' AS timestamptz)")
-        none = "interval '0'"
+        statement, none = queries._CLAIM.element.text, "interval '0'"
         for name, value in {
             ":shift": none,
             ":spread": none,
