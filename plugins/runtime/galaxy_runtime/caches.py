@@ -44,9 +44,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Whether nothing happens at that time."""
 
     def closed(self, now: datetime | None) -> bool:
-        """Return whether orders are closed at a time of the database's clock; None where it is not known yet.
+        """Return whether orders are closed at a time of the database's clock.
 
-        They are from the turn's time on, whoever claims it, and whenever.
+        They are from the turn's time on, also before somebody claims it. Where the time is not known yet (None), they
+        may be closed all the same: the database refuses them then.
         """
         if self.orders_closed_at is not None:
             return True

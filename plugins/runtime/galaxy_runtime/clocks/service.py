@@ -61,7 +61,7 @@ class ClockService:
         process's clock need not have noticed.
         """
         monotonic = self._context.clock.monotonic()
-        if not self._looked_at <= monotonic < self._looked_at + _BETWEEN_LOOKS:
+        if monotonic >= self._looked_at + _BETWEEN_LOOKS:
             if await self.look() is None:
                 return None
             self._looked_at = monotonic
