@@ -98,7 +98,7 @@ class ClockService:
 
     @property
     def _gap(self) -> timedelta | None:
-        """The longest time without a look at the clock that is no time without a backend; None where none is."""
+        """The longest time between two looks at the clock in which a backend counts as running; None where any does."""
         grace = self._context.settings.downtime_grace
         return max(grace, _SHORTEST_DOWNTIME) if grace else None
 

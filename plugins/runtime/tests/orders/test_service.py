@@ -114,7 +114,7 @@ async def test_another_revision_is_refused(world: Any) -> None:
 
 
 async def test_limits_hold_before_the_engine_is_asked(world: Any) -> None:
-    """Too many orders, or too large ones, or bytes that are no text, are the field's fault."""
+    """Too many orders, too large ones, and bytes that are not UTF-8 are the field's fault."""
     game = await world.playing()
     for orders in ([1] * (ORDERS_COUNT + 1), ["x" * 300_000]):
         problem = await _refused(world, game, 1, *orders)
