@@ -40,7 +40,7 @@ _BEAT = prepared(
     .columns(column("now", DateTime(timezone=True)), _installation.beat_at)
 )
 
-_LOCK_BEAT = prepared(
+_LOCK_BEAT = (
     text(f"SELECT {NOW} AS now, beat_at FROM runtime_installation WHERE one FOR UPDATE")  # noqa: S608  constants
     .bindparams(SHIFT)
     .columns(column("now", DateTime(timezone=True)), _installation.beat_at)
