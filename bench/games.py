@@ -37,7 +37,7 @@ from galaxy_runtime.engines.domain import Engine, Engines
 from galaxy_runtime.plugin import RuntimePlugin
 from galaxy_runtime.records.service import TURN_WORKER
 from galaxy_runtime.settings import RuntimeSettings
-from galaxy_runtime.turns.queries import Claim
+from galaxy_runtime.turns.domain import Claim
 from galaxy_runtime.turns.service import ClaimedTurns
 
 SEATS = 4

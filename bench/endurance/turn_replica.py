@@ -15,7 +15,7 @@ import uvloop
 from bench import games
 from bench.endurance.claim_log import named
 from galaxy_chassis.logs import configure_logging
-from galaxy_runtime.turns import queries, workers
+from galaxy_runtime.turns import claiming, queries, workers
 
 GAMES = 16
 """Whose players may send orders."""
@@ -36,7 +36,7 @@ async def run(dsn: str, engine: str) -> None:
 
 if __name__ == "__main__":
     dsn, engine, lease = sys.argv[1:]
-    queries.LEASE = workers.LEASE = timedelta(seconds=float(lease))  # type: ignore[attr-defined]
+    claiming.LEASE = queries.LEASE = workers.LEASE = timedelta(seconds=float(lease))  # type: ignore[attr-defined]
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for _ in sys.stdin:
         if os.fork() == 0:

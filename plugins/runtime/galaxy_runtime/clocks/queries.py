@@ -15,11 +15,10 @@ from galaxy_runtime.caches import RECORD, Record
 from galaxy_runtime.clocks.domain import CronClock
 from galaxy_runtime.database_time import NOW, SHIFT
 from galaxy_runtime.domain import schedule_from
-from galaxy_runtime.records.queries import record_of
+from galaxy_runtime.records.queries import SHOWN, record_of
 from galaxy_runtime.tables import runtime_installation, runtime_records
 
 _records, _installation = runtime_records.c, runtime_installation.c
-_SHOWN = ", ".join(f"r.{each.name}" for each in RECORD)
 _BEAT_INTERVAL = "interval '1 second'"
 
 _INSTALL = text(
@@ -87,7 +86,7 @@ _POSTPONE = (
     FROM jsonb_to_recordset(:rows) AS new (
         game_id uuid, next_turn_at timestamptz, tick_at timestamptz, remind_at timestamptz, anchor timestamptz,
         skip_next boolean, counts int, seats jsonb)
-    WHERE r.game_id = new.game_id RETURNING {_SHOWN}
+    WHERE r.game_id = new.game_id RETURNING {SHOWN}
     """)  # noqa: S608  constants
     .bindparams(bindparam("rows", type_=JSONB))
     .columns(*RECORD)
@@ -98,7 +97,7 @@ _MOVE_TICKS = (
     UPDATE runtime_records AS r SET next_turn_at = new.next_turn_at, tick_at = new.tick_at, remind_at = new.remind_at
     FROM jsonb_to_recordset(:rows) AS new (
         game_id uuid, next_turn_at timestamptz, tick_at timestamptz, remind_at timestamptz)
-    WHERE r.game_id = new.game_id RETURNING {_SHOWN}
+    WHERE r.game_id = new.game_id RETURNING {SHOWN}
     """)  # noqa: S608  constants
     .bindparams(bindparam("rows", type_=JSONB))
     .columns(*RECORD)

@@ -14,11 +14,10 @@ from galaxy_kernel.api import Connection, prepared, uuid_array
 from galaxy_runtime.caches import Record
 from galaxy_runtime.database_time import NOW, SHIFT
 from galaxy_runtime.orders.domain import LEASE, OpenTurn
-from galaxy_runtime.records.queries import record_of
+from galaxy_runtime.records.queries import SHOWN, record_of, seat_is
 from galaxy_runtime.tables import runtime_orders, runtime_records
 
 _o, _r = runtime_orders.c, runtime_records.c
-_COLUMNS = ", ".join(f"r.{name}" for name in Record.__struct_fields__)
 _GAME, _TURN = bindparam("game_id", type_=Uuid), bindparam("turn", type_=Integer)
 _ROWS, _GAMES = bindparam("rows", type_=JSONB), bindparam("games", type_=Text)
 """`games` are those of the rows: joined alone, the planner reads the whole of a small table."""
@@ -47,11 +46,10 @@ _LOCK_FREE = prepared(
 )
 """Without waiting for locks."""
 
-_ALL_FINAL = """r.playing AND stored.final AND r.run_when_final AND NOT EXISTS (
+_ALL_FINAL = f"""r.playing AND stored.final AND r.run_when_final AND NOT EXISTS (
     SELECT 1 FROM unnest(r.awaiting) AS waited (seat)
     WHERE waited.seat <> ALL (r.final) AND waited.seat <> stored.seat
-        AND NOT coalesce(CAST(r.seats -> CAST(waited.seat AS text) ->> 'machine' AS boolean), false)
-        AND NOT coalesce(CAST(r.seats -> CAST(waited.seat AS text) ->> 'vacant' AS boolean), false))"""
+        AND NOT {seat_is("machine")} AND NOT {seat_is("vacant")})"""  # noqa: S608  constants
 """Whether every other awaited seat with a player has final orders, in a game that waits for no more."""
 
 _PUT = prepared(
@@ -83,7 +81,7 @@ _PUT = prepared(
         trigger = CASE WHEN {_ALL_FINAL} THEN 'final' ELSE r.trigger END,
         final_seat = CASE WHEN {_ALL_FINAL} THEN stored.seat ELSE r.final_seat END
     FROM stored WHERE r.game_id = ANY (CAST(:games AS uuid[])) AND r.game_id = stored.game_id
-    RETURNING stored.revision, r.trigger, {_COLUMNS}
+    RETURNING stored.revision, r.trigger, {SHOWN}
 """).bindparams(_ROWS, _GAMES, SHIFT, bindparam("sets", type_=ARRAY(LargeBinary)))  # noqa: S608  constants
 )
 """The records are locked, by a statement before this one: so nobody else changes these sets meanwhile."""

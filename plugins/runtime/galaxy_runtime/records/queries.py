@@ -15,6 +15,9 @@ from galaxy_runtime.domain import schedule_from, seats_from
 from galaxy_runtime.records.domain import ClockState
 from galaxy_runtime.tables import runtime_operation_log, runtime_records
 
+SHOWN = ", ".join(f"r.{each.name}" for each in RECORD)
+"""What memory has of a record `r`, for a statement in text."""
+
 _c = runtime_records.c
 _log = runtime_operation_log.c
 _IDS = bindparam("ids", type_=ARRAY(Uuid))
@@ -25,6 +28,11 @@ _CLOCK = (
     .where(_c.game_id == bindparam("id", type_=Uuid))
     .with_for_update()
 )
+
+
+def seat_is(mark: str) -> str:
+    """Return the condition that `waited.seat` of a record `r` has a mark, such as `machine`: the engine's own."""
+    return f"coalesce(CAST(r.seats -> CAST(waited.seat AS text) ->> '{mark}' AS boolean), false)"
 
 
 async def lock(connection: Connection, game_ids: Collection[UUID]) -> list[UUID]:

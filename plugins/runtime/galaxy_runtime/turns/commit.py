@@ -28,9 +28,9 @@ from galaxy_runtime.records.service import RECONCILE_WORKER
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
 from galaxy_runtime.turns import queries
-from galaxy_runtime.turns.domain import HeldRecord, clock_after, count_missed
+from galaxy_runtime.turns.domain import Claim, HeldRecord, clock_after, count_missed
 from galaxy_runtime.turns.positions import NewPosition, insert_positions
-from galaxy_runtime.turns.queries import Claim, UsedOrders
+from galaxy_runtime.turns.queries import UsedOrders
 
 SET = 64
 """Games in one transaction, at most: in one of 64 a turn costs a tenth less than in one of 32."""

@@ -88,6 +88,40 @@ class DueRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.due_at is not None
 
 
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A claimed turn: what it commits holds only for this lease."""
+
+    game_id: UUID
+    turn: int
+    lease: int
+    attempt: int
+    """From 1: of this turn."""
+    claimed_at: datetime
+    due_at: datetime
+    failure: str | None
+    """Of the attempt before."""
+    image: str
+
+    @classmethod
+    def of(cls, due: DueRecord, now: datetime) -> "Claim":
+        """Return the claim of a locked game at `now`, as the statement makes it."""
+        return cls(
+            game_id=due.game_id,
+            turn=due.turn,
+            lease=due.turn_lease + 1,
+            attempt=due.turn_attempts + 1,
+            claimed_at=now,
+            due_at=due.deadline,
+            failure=due.turn_failure,
+            image=due.image,
+        )
+
+    @property
+    def key(self) -> tuple[UUID, int]:
+        """The row and its fencing number."""
+        return self.game_id, self.lease
+
+
 class InputRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a claimed turn is computed from, but for the state."""
 

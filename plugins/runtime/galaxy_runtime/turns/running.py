@@ -25,9 +25,8 @@ from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.turns import queries
 from galaxy_runtime.turns.adjudication import Adjudicated, TurnInput, adjudicate
 from galaxy_runtime.turns.commit import Commits, ComputedTurn, OwnerRefusedError
-from galaxy_runtime.turns.domain import RETRY_DELAYS, InputRecord, seed_of
+from galaxy_runtime.turns.domain import RETRY_DELAYS, Claim, InputRecord, seed_of
 from galaxy_runtime.turns.positions import NewPosition
-from galaxy_runtime.turns.queries import Claim
 from galaxy_runtime.turns.service import TurnService
 from galaxy_runtime.turns.slots import NoSlotError, Slots
 

@@ -36,11 +36,13 @@ from galaxy_runtime.records.domain import moved
 from galaxy_runtime.records.service import RecordService
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.table import ObservingTable
-from galaxy_runtime.turns import queries
+from galaxy_runtime.turns import claiming, queries
+from galaxy_runtime.turns.claiming import DueGames, UnreadableRecord
 from galaxy_runtime.turns.domain import (
     POLICY_FAILED,
     POLICY_HALTED,
     RETRY_DELAYS,
+    Claim,
     Claimed,
     Due,
     DueRecord,
@@ -49,7 +51,6 @@ from galaxy_runtime.turns.domain import (
     charge,
     decide,
 )
-from galaxy_runtime.turns.queries import Claim, DueGames, UnreadableRecord
 
 _Otherwise = Skip | Postpone | Stopped | None
 """What becomes of a game whose turn does not run now; None where it is looked at again later."""
@@ -87,14 +88,14 @@ class TurnService:
         """Claim turns that are due, of at most `limit` games; none if the clock shows more than `latest`."""
         spread, shift = self._context.settings.spread, self._time.shift
         async with self._context.database.transaction() as connection:
-            games = await queries.claim(connection, latest, limit, spread, shift)
+            games = await claiming.claim(connection, latest, limit, spread, shift)
             claims = await self._decide(connection, games)
         return ClaimedTurns(claims, more=games.count == limit, now=games.now)
 
     async def seconds_until_due(self, since: datetime) -> float | None:
         """Return how long after `since` the next turn may be claimed; None when no game plays."""
         async with self._context.database.reading() as connection:
-            return await queries.seconds_until_due(connection, since, self._context.settings.spread, self._time.shift)
+            return await claiming.seconds_until_due(connection, since, self._context.settings.spread, self._time.shift)
 
     async def renew(self, keys: Sequence[tuple[UUID, int]]) -> Collection[tuple[UUID, int]]:
         """Renew the leases of claims, and return the keys of those that are held."""
@@ -148,9 +149,9 @@ class TurnService:
             if outcome.absent != due.absent:
                 absent[due.game_id] = outcome.absent
         if absent:
-            await queries.set_absent(connection, absent)
+            await claiming.set_absent(connection, absent)
         if unknown:  # the turn opens its engine by memory, which the feed may not have told yet
-            await self._cache.put_many(connection, await queries.show(connection, unknown))
+            await self._cache.put_many(connection, await claiming.show(connection, unknown))
         if others or games.unreadable:
             await self._settle_others(connection, games, others)
         return claims
@@ -159,11 +160,11 @@ class TurnService:
         self, connection: Connection, games: DueGames, others: Sequence[tuple[DueRecord, _Otherwise]]
     ) -> None:
         """Undo the claims of games whose turns do not run now, and do what was decided."""
-        await queries.unclaim(connection, [*(due for due, _ in others), *games.unreadable])
+        await claiming.unclaim(connection, [*(due for due, _ in others), *games.unreadable])
         await self._look_later(connection, games.unreadable, [due for due, outcome in others if outcome is None])
         ticks = {due.game_id: outcome.tick.at for due, outcome in others if isinstance(outcome, Skip)}
         if ticks:
-            await self._cache.put_many(connection, await queries.skip(connection, ticks))
+            await self._cache.put_many(connection, await claiming.skip(connection, ticks))
         for due, outcome in others:
             if isinstance(outcome, Postpone | Stopped):
                 await self._apart(connection, due, outcome, games.now)
@@ -182,7 +183,7 @@ class TurnService:
             await self._look_again(connection, passed_over)
 
     async def _look_again(self, connection: Connection, games: Sequence[UUID]) -> None:
-        records = await queries.look_again(connection, games, RETRY_DELAYS[-1], self._time.shift)
+        records = await claiming.look_again(connection, games, RETRY_DELAYS[-1], self._time.shift)
         await self._cache.put_many(connection, records)
 
     def _knows_engine(self, due: DueRecord) -> bool:

@@ -17,8 +17,7 @@ from galaxy_runtime.metrics import TurnMetrics
 from galaxy_runtime.records.service import TURN_WORKER
 from galaxy_runtime.settings import RuntimeSettings
 from galaxy_runtime.turns.commit import Commits
-from galaxy_runtime.turns.domain import INTERVAL, LEASE
-from galaxy_runtime.turns.queries import Claim
+from galaxy_runtime.turns.domain import INTERVAL, LEASE, Claim
 from galaxy_runtime.turns.running import Inputs, TurnRunner
 from galaxy_runtime.turns.service import TurnService
 from galaxy_runtime.turns.slots import Slots

@@ -30,7 +30,7 @@ from galaxy_kernel.api import Context
 from galaxy_runtime.engines.domain import Engine
 from galaxy_runtime.plugin import RuntimePlugin
 from galaxy_runtime.settings import RuntimeSettings
-from galaxy_runtime.turns import queries
+from galaxy_runtime.turns import claiming, queries
 
 LEASE = timedelta(seconds=1)
 
@@ -77,7 +77,7 @@ async def run(dsn: str, address: str, version: str) -> None:
 
 
 if __name__ == "__main__":
-    queries.LEASE = LEASE  # type: ignore[attr-defined]
+    claiming.LEASE = queries.LEASE = LEASE  # type: ignore[attr-defined]
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for _ in sys.stdin:
         if os.fork() == 0:

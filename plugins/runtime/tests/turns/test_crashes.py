@@ -14,7 +14,7 @@ import pytest
 from engine_doubles import DoubleEngine
 from turn_play import LONG, made, pass_time, record, send, shows, state, wake
 
-from galaxy_runtime.turns import commit, queries, running
+from galaxy_runtime.turns import claiming, commit, queries, running
 from galaxy_runtime.turns.domain import LEASE
 
 REPLICA = str(Path(__file__).parents[1] / "support" / "turn_replica.py")
@@ -58,7 +58,7 @@ def _dies_at(monkeypatch: pytest.MonkeyPatch, world: Any, holder: Any, name: str
 
 
 BEFORE = [
-    (queries, "claim"),
+    (claiming, "claim"),
     (queries, "read_inputs"),
     (running, "adjudicate"),
     (queries, "lock_held"),
@@ -68,7 +68,7 @@ BEFORE = [
     (commit.Commits, "_tell"),
 ]
 AFTER = [
-    (queries, "claim"),
+    (claiming, "claim"),
     (queries, "read_inputs"),
     (running, "adjudicate"),
     (commit.Commits, "_tell"),

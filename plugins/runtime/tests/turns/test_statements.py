@@ -13,7 +13,7 @@ from turn_play import LONG, made, pass_time, record, send, shows, state
 from galaxy_contracts.runtime import Launch, SeatPlayer
 from galaxy_contracts.schedules import Schedule
 from galaxy_kernel.api import new_id
-from galaxy_runtime.turns import queries
+from galaxy_runtime.turns import claiming
 
 DRIVERS = {"aiopg": "postgres", "asyncpg": "postgresql+asyncpg", "psycopg": "postgresql+psycopg"}
 
@@ -59,21 +59,21 @@ async def test_the_longest_due_come_first_and_locked_ones_not_at_all(world: Any)
     async with world.database.transaction() as other, world.database.transaction() as connection:
         await world.runtime.lock(other, [games[1]])
         now = await world.plugin.time.now(connection)
-        assert not (await queries.claim(connection, now, 5, timedelta(0), shift)).due  # it is later
+        assert not (await claiming.claim(connection, now, 5, timedelta(0), shift)).due  # it is later
         latest = now + timedelta(minutes=1)
-        due = (await queries.claim(connection, latest, 1, timedelta(0), shift)).due
+        due = (await claiming.claim(connection, latest, 1, timedelta(0), shift)).due
         assert [each.game_id for each in due] == [games[2]]
-        await queries.unclaim(connection, due)
-        due = (await queries.claim(connection, latest, 5, timedelta(0), shift)).due
+        await claiming.unclaim(connection, due)
+        due = (await claiming.claim(connection, latest, 5, timedelta(0), shift)).due
         assert [each.game_id for each in due] == [games[2], games[0]]
-        assert not (await queries.claim(connection, latest, 5, timedelta(0), shift)).due
+        assert not (await claiming.claim(connection, latest, 5, timedelta(0), shift)).due
     async with world.database.reading() as connection:
-        assert (await queries.seconds_until_due(connection, now, timedelta(0), shift) or 0) < -10_000
+        assert (await claiming.seconds_until_due(connection, now, timedelta(0), shift) or 0) < -10_000
     for game in games:
         async with world.database.transaction() as connection:
             await world.runtime.end(connection, game)
     async with world.database.reading() as connection:
-        assert await queries.seconds_until_due(connection, now, timedelta(0), shift) is None
+        assert await claiming.seconds_until_due(connection, now, timedelta(0), shift) is None
 
 
 async def test_a_claim_that_is_undone_leaves_the_record_as_it_was(world: Any) -> None:
@@ -87,11 +87,11 @@ async def test_a_claim_that_is_undone_leaves_the_record_as_it_was(world: Any) ->
         latest = await world.plugin.time.now(connection) + timedelta(minutes=1)
         for begun in (False, True):
             before = await _whole(connection)
-            [due] = (await queries.claim(connection, latest, 1, timedelta(0), shift)).due
+            [due] = (await claiming.claim(connection, latest, 1, timedelta(0), shift)).due
             assert (due.claimed, due.absent) == (begun, (2,)) and await _whole(connection) != before
-            await queries.unclaim(connection, [due])
+            await claiming.unclaim(connection, [due])
             assert await _whole(connection) == before
-            await queries.claim(connection, latest, 1, timedelta(0), shift)
+            await claiming.claim(connection, latest, 1, timedelta(0), shift)
             lease_over = text("UPDATE runtime_records SET next_turn_at = due_at")
             await connection.execute(lease_over)
 
@@ -167,7 +167,7 @@ async def test_the_claim_uses_its_index(world: Any) -> None:
     )
     await world.execute("ANALYZE runtime_records")
     async with world.database.reading() as connection:
-        statement, none = queries._CLAIM.element.text, "interval '0'"
+        statement, none = claiming._CLAIM.element.text, "interval '0'"
         for name, value in {
             ":shift": none,
             ":spread": none,
