@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 from sqlalchemy import Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from galaxy_chassis.docstrings import attribute_docstrings
 
 T = TypeVar("T")
 
@@ -24,14 +28,24 @@ class Model(BaseModel):
     field describes it in the API's documentation.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     @classmethod
     def of(cls, source: object) -> Self:
         """Make a model of an object, such as a row, from the attributes that are fields of the model."""
         return cls.model_validate(source, from_attributes=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe each field by the doc string that follows it."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        docs = attribute_docstrings(cls)
+        for name, field in cls.model_fields.items():
+            shown = properties.get(field.serialization_alias or field.alias or name)
+            if shown is not None and name in docs:
+                shown.setdefault("description", docs[name])
+        return schema
 
     @classmethod
     def __pydantic_on_complete__(cls) -> None:
