@@ -146,15 +146,15 @@ class Caches:
             caches = [cache for _, cache in self._caches.values()]
             for cache in caches:
                 cache.begin_load()
-            try:
-                with gc_tuning.paused():
+            with gc_tuning.paused():
+                try:
                     here, versions, rows = await self._read(caches)
-            except BaseException:
-                for cache in caches:
-                    cache.abandon_load()
-                raise
-            for cache, read in zip(caches, rows, strict=True):
-                cache.finish_load(read, versions[cache.name])
+                except BaseException:
+                    for cache in caches:
+                        cache.abandon_load()
+                    raise
+                for cache, read in zip(caches, rows, strict=True):
+                    cache.finish_load(read, versions[cache.name])
             self._position, self._loaded_at = here, self._clock.now()
             self._in_step_at = max(self._in_step_at, started)
             self._versions_forgotten_at = self._clock.monotonic()

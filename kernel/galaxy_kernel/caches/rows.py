@@ -1,12 +1,9 @@
 """Converts a table's rows to a cache's structs, and a cache's keys to the feed's text."""
 
-import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import partial
-from types import NoneType
-from typing import Any, Generic, TypeVar, get_args, get_type_hints
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -22,8 +19,8 @@ V = TypeVar("V", bound=msgspec.Struct)
 CHUNK = 1_000
 """Rows read at a time: other tasks run in between, and no statement gets near its timeout."""
 
-_AS_THEY_ARE = (str, int, float, bool, bytes, UUID, datetime, date, time, timedelta, Decimal, NoneType)
-"""Types that the drivers return as the struct has them."""
+_AS_THEY_ARE = (bytes, UUID, datetime, date, time, timedelta, Decimal)
+"""Types beyond JSON's that the drivers return as the struct has them."""
 
 
 def encode_key(key: Key) -> str:
@@ -64,35 +61,12 @@ class RowReader(Generic[V]):
             )
         self.columns = [table.columns[name] for name in fields]
         self.statement = select(*self.columns)
-        hints = get_type_hints(row)
-        self._converters = [
-            (place, _converter(hints[name])) for place, name in enumerate(fields) if _converts(hints[name])
-        ]
-        self._row, self._fields = row, fields
-        self._by_name = any(each.kind is each.KEYWORD_ONLY for each in inspect.signature(row).parameters.values())
+        self._names, self._rows = row.__struct_encode_fields__, list[row]  # type: ignore[valid-type]
 
-    def build(self, rows: Sequence[Sequence[Any]]) -> list[V]:
-        """Make the structs."""
-        make = self._row
-        if not self._converters and not self._by_name:
-            return [make(*row) for row in rows]
-        return [self._build_one(row) for row in rows]
-
-    def _build_one(self, row: Sequence[Any]) -> V:
-        values = list(row)
-        for place, convert in self._converters:
-            values[place] = convert(values[place])
-        if self._by_name:
-            return self._row(**dict(zip(self._fields, values, strict=True)))
-        return self._row(*values)
-
-
-def _converts(hint: Any) -> bool:
-    return any(kind not in _AS_THEY_ARE for kind in (get_args(hint) or (hint,)))
-
-
-def _converter(hint: Any) -> Callable[[Any], Any]:
-    return partial(msgspec.convert, type=hint, builtin_types=(bytes, UUID, datetime, date, time, timedelta, Decimal))
+    def build(self, rows: Iterable[Sequence[Any]]) -> list[V]:
+        """Make the structs, all at once. Raise msgspec.ValidationError for a row that is not what they declare."""
+        named = [dict(zip(self._names, row, strict=True)) for row in rows]
+        return msgspec.convert(named, type=self._rows, builtin_types=_AS_THEY_ARE)
 
 
 async def read_all(
