@@ -125,3 +125,18 @@ def test_structs_that_do_not_fit() -> None:
         RowReader("test", rich, Loose)
     with pytest.raises(TypeError, match="cache 'test': table 'rich' has no column 'colour'"):
         RowReader("test", rich, Other)
+
+
+def test_a_row_that_is_not_what_the_struct_declares() -> None:
+    """It is refused, not kept in memory as something that no reader expects."""
+
+    class Named(msgspec.Struct, frozen=True, kw_only=True, rename={"name": "title"}):
+        id: UUID
+        name: str
+
+    table = sa.Table("named", sa.MetaData(), sa.Column("id", sa.Uuid), sa.Column("name", sa.String))
+    reader = RowReader("test", table, Named)
+    number = UUID(int=1)
+    assert reader.build([(number, "gate")]) == [Named(id=number, name="gate")]
+    with pytest.raises(msgspec.ValidationError, match="Expected `str`, got `null`"):
+        reader.build([(number, "gate"), (number, None)])
