@@ -154,6 +154,8 @@ async def test_a_record_that_cannot_be_read_holds_up_no_other_game(world: Any, b
     found = await world.plugin.turns._turns.claim(3, latest)
     assert {claim.game_id for claim in found.claims} == {games[0], games[2]} and found.more
     assert await record(world, games[1], "turn_attempts", "due_at") == (0, None)
+    later = await record(world, games[1], "next_turn_at")
+    assert later > now and world.plugin.turns._turns._cache.get(games[1]).next_turn_at == later  # memory hears of it
     found = await world.plugin.turns._turns.claim(3, latest)
     assert not found.claims and not found.more
 
