@@ -40,6 +40,8 @@ from galaxy_chassis.telemetry.usage import observe_process
 TracesExporter = Literal["otlp", "none", "stdout"]
 MetricsExporter = Literal["otlp", "none", "stdout", "prometheus"]
 
+_DRAWN = 256
+"""Trace ids drawn at once, which costs a tenth of drawing each by itself."""
 _LAST_WORDS = 0.5
 """Seconds for interrupted exports to end."""
 
@@ -68,6 +70,8 @@ class Telemetry:
         self._ratio = sample_ratio
         chance = random or _random
         self._chance, self._bits, self._bytes = chance.random, chance.getrandbits, chance.randbytes
+        self._trace_ids: list[str] = []
+        """Of requests that are not traced: drawn, and not used yet."""
         resource = _resource(service_name)
         self._tracers = TracerProvider(KernelSampler(sample_ratio), resource, shutdown_on_exit=False)
         self._meters = MeterProvider(resource=resource, shutdown_on_exit=False)
@@ -159,8 +163,14 @@ class Telemetry:
                 return parent or "root"
         context = current_request.get()
         if context is not None:
-            context.trace_id = self._bytes(16).hex() if parent is None else parent.trace_id
+            context.trace_id = self._fresh_trace_id() if parent is None else parent.trace_id
         return None
+
+    def _fresh_trace_id(self) -> str:
+        if not self._trace_ids:
+            drawn = self._bytes(16 * _DRAWN).hex()
+            self._trace_ids = [drawn[at : at + 32] for at in range(0, len(drawn), 32)]
+        return self._trace_ids.pop()
 
     def record(self, decision: Parent | Literal["root"], name: str, kind: SpanKind, attributes: Attributes) -> Trace:
         """Begin the span of the current request context, which gets its ids."""
