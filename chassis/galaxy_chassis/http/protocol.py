@@ -33,20 +33,28 @@ class Connection(RequestHandler):
     """One client connection. A head that aiohttp cannot parse is answered with a problem; its bytes are not logged."""
 
     __slots__ = (
-        *("_before", "_discards", "_guard", "_unread_at", "_unread_size"),
-        *("head_begun_at", "opened_at", "peer", "socket"),
+        *("_before", "_discards", "_guard", "_longest_head", "_received", "_unread_at", "_unread_size"),
+        *("head_begun_at", "may_have_long_head", "opened_at", "peer", "socket"),
     )
 
     def __init__(
-        self, manager: "ConnectionFactory", guard: ConnectionGuard, before: Guarded | None, **options: Any
+        self,
+        manager: "ConnectionFactory",
+        guard: ConnectionGuard,
+        before: Guarded | None,
+        longest_head: int,
+        **options: Any,
     ) -> None:
-        """`before` is what the guard has counted for it so far: its TLS handshake."""
+        """`before` is what the guard has counted for it so far: its TLS handshake. `longest_head` in bytes."""
         super().__init__(manager, **options)
-        self._guard, self._before = guard, before
+        self._guard, self._before, self._longest_head = guard, before, longest_head
         self._discards = False
         self._unread_at: float | None = None
         self._unread_size = 0
         self.head_begun_at: float | None = None
+        self._received = 0
+        self.may_have_long_head = False
+        """Whether a request may have come whose head is longer than `longest_head`: it stays so from then on."""
 
     @property
     def used(self) -> bool:
@@ -76,7 +84,13 @@ class Connection(RequestHandler):
         """Parse what has come, and note whether it leaves a head unfinished."""
         if self._discards:
             return
+        self._received += len(data)
+        if self._received > self._longest_head:
+            self.may_have_long_head = True
+        requests = self._request_count
         super().data_received(data)
+        if self._request_count != requests:
+            self._received = len(data)  # a part of it may be the next head's
         if self._messages:
             self.head_begun_at = None
         elif self.head_begun_at is None and self._waiter is not None:
@@ -177,9 +191,9 @@ def _fields_too_large() -> Problem:
 class ConnectionFactory(Server):
     """Makes a Connection for each client."""
 
-    def __init__(self, handler: Any, limits: ConnectionLimits) -> None:
+    def __init__(self, handler: Any, limits: ConnectionLimits, longest_head: int) -> None:
         super().__init__(handler, handler_cancellation=True)
-        self._limits = limits
+        self._limits, self._longest_head = limits, longest_head
         self.guard = ConnectionGuard(limits, self._loop)
 
     def __call__(self, before: Guarded | None = None) -> RequestHandler:
@@ -188,6 +202,7 @@ class ConnectionFactory(Server):
             self,
             self.guard,
             before,
+            self._longest_head,
             loop=self._loop,
             keepalive_timeout=self._limits.idle,
             access_log=None,  # None switches it off; ours is written in server

@@ -5,7 +5,7 @@ import errno
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from aiohttp.web import BaseRequest, ServerRunner
@@ -18,7 +18,7 @@ from galaxy_chassis.http.connections import ConnectionLimits
 from galaxy_chassis.http.handshakes import TlsListener, listening_sockets
 from galaxy_chassis.http.inflight import InFlightRequests
 from galaxy_chassis.http.problems import Problem
-from galaxy_chassis.http.protocol import ConnectionFactory
+from galaxy_chassis.http.protocol import Connection, ConnectionFactory
 from galaxy_chassis.http.response import AnyResponse, RawResponse, json_response, problem_response
 from galaxy_chassis.request_context import new_request_id
 
@@ -77,7 +77,7 @@ class HttpServer:
 
     async def start(self) -> None:
         """Listen. Raise BootError, naming the variable, when the address cannot be had."""
-        factory = ConnectionFactory(self._answer, self._limits)
+        factory = ConnectionFactory(self._answer, self._limits, self._longest_head)
         factory.guard.fit_descriptors()
         runner = ServerRunner(factory, shutdown_timeout=1.0)
         await runner.setup()
@@ -92,9 +92,7 @@ class HttpServer:
 
     async def _answer(self, request: BaseRequest) -> AnyResponse:
         """Refuse a head that is too long, whatever it asks for; else hand over to the handler."""
-        lines = request.raw_headers
-        size = sum(map(len, chain.from_iterable(lines))) + 4 * len(lines)  # a colon, a space and the line's end
-        if size > self._longest_head:
+        if cast("Connection", request.protocol).may_have_long_head and _head_size(request) > self._longest_head:
             detail = f"The request's headers are longer than {self._longest_head} bytes altogether."
             return problem_response(Problem(431, "headers_too_large", detail), new_request_id())
         return await self._handler(request)
@@ -177,6 +175,11 @@ class HttpServer:
         if error.errno == errno.EADDRINUSE:
             return BootError(f"{where}: another process has that port; stop it or choose another port")
         return BootError(f"{where}: {error.strerror or error}; choose an address of this machine")
+
+
+def _head_size(request: BaseRequest) -> int:
+    lines = request.raw_headers
+    return sum(map(len, chain.from_iterable(lines))) + 4 * len(lines)  # a colon, a space and the line's end
 
 
 async def answer_fixed(request: BaseRequest, fixed: Fixed) -> AnyResponse:

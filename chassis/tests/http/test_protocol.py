@@ -95,6 +95,48 @@ async def test_the_sum_of_all_headers_is_limited(target: int, fields: int, statu
     assert document.get("code") == ("headers_too_large" if status == "431" else None)
 
 
+FIRST = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+LONG = "".join(("GET /b HTTP/1.1\r\nHost: x\r\n", *(f"X-{n}: {'a' * 5000}\r\n" for n in range(4)), "\r\n")).encode()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [FIRST, LONG],
+        [FIRST + LONG[:1], LONG[1:]],
+        [FIRST + LONG[:9000], LONG[9000:]],
+        [FIRST + LONG[:16_400], LONG[16_400:]],
+        [FIRST + LONG],
+        [FIRST + FIRST, *(LONG[at : at + 1000] for at in range(0, len(LONG), 1000))],
+    ],
+)
+async def test_a_long_head_behind_other_requests_is_431(parts: list[bytes]) -> None:
+    """However it is cut, also while requests before it wait to be served."""
+    seen: list[str] = []
+    sent = asyncio.Event()
+
+    async def noted(request: BaseRequest) -> AnyResponse:
+        seen.append(request.path)
+        await sent.wait()
+        return json_response(200, b"{}", "r-1")
+
+    server = HttpServer("127.0.0.1:0", noted)
+    await server.start()
+    try:
+        reader, writer = await asyncio.open_connection(*server.address.split(":"))
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(0.005)
+        sent.set()
+        async with asyncio.timeout(5):
+            answers = [line.split()[1] async for line in reader if line.startswith(b"HTTP/1.1 ")]
+        writer.close()
+        await writer.wait_closed()
+    finally:
+        await server.close()
+    assert (answers[-1], set(seen)) == (b"431", {"/a"})
+
+
 async def test_a_handler_that_raises_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     """A fault of ours below the API is 500 `internal`, with the exception in the log alone."""
     head, document = await exchange(broken, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
