@@ -129,12 +129,16 @@ async def test_a_long_head_behind_other_requests_is_431(parts: list[bytes]) -> N
             await asyncio.sleep(0.005)
         sent.set()
         async with asyncio.timeout(5):
-            answers = [line.split()[1] async for line in reader if line.startswith(b"HTTP/1.1 ")]
+            async for line in reader:
+                if b"HTTP/1.1 431 " in line:
+                    break
+            else:
+                pytest.fail("no 431")
         writer.close()
         await writer.wait_closed()
     finally:
         await server.close()
-    assert (answers[-1], set(seen)) == (b"431", {"/a"})
+    assert set(seen) == {"/a"}
 
 
 async def test_a_handler_that_raises_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -118,7 +119,8 @@ class HttpService:
             route, context.plugin = endpoint.route, endpoint.plugin
             trace = self._begin(route, headers, context, trusted=trusted)
             client_address = access.client_address(headers, peer, trust)
-            response = await self._answer(endpoint, request, segments, context, client_address)
+            answer = endpoint.answer(request, segments, access, context.request_id, client_address)
+            response = await self._in_flight.serve(answer, partial(self._problem_of, endpoint))
             status = response.status
         except Problem as problem:
             response = problem_response(problem, context.request_id)
@@ -169,19 +171,7 @@ class HttpService:
         except NoSuchMethod as error:
             raise method_not_allowed(error.allowed) from None
 
-    async def _answer(
-        self,
-        endpoint: Endpoint,
-        request: BaseRequest,
-        segments: list[str],
-        context: RequestContext,
-        client_address: str,
-    ) -> AnyResponse:
-        """Answer within the limit, whatever the handler raises. Raise the Problem to answer."""
-        answer = endpoint.answer(request, segments, self._access, context.request_id, client_address)
-        return await self._in_flight.serve(answer, lambda error: self._problem_of(error, endpoint))
-
-    def _problem_of(self, error: BaseException, endpoint: Endpoint) -> Problem:
+    def _problem_of(self, endpoint: Endpoint, error: BaseException) -> Problem:
         """Return the problem for an unexpected exception, and log it under the request id."""
         condition = self._conditions.noted(error, route=endpoint.route.name)
         if condition is not None:
