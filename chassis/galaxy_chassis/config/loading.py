@@ -19,6 +19,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from galaxy_chassis.config.settings import Settings, TypeName
+from galaxy_chassis.docstrings import attribute_docstrings
 from galaxy_chassis.durations import format_duration
 from galaxy_chassis.errors import ConfigurationError, Fault
 from galaxy_chassis.validation import explain
@@ -40,13 +41,18 @@ class Variable:
 
     name: str
     plugin: str
+    group: type[Settings]
     path: tuple[str, ...]
-    """The path to its value in the plugin's settings."""
+    """The path to its value in the plugin's settings; its last part is a field of `group`."""
     type: str
     default: str | None
     secret: bool
-    doc: str
     required_by: tuple[str, ...] = ()
+
+    @property
+    def doc(self) -> str:
+        """What it does: the field's doc string, on one line."""
+        return " ".join(attribute_docstrings(self.group).get(self.path[-1], "").split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +209,11 @@ def describe(plugin: str, group: type[Settings], path: tuple[str, ...] = ()) -> 
         yield Variable(
             name=prefix + name.rstrip("_").upper(),
             plugin=plugin,
+            group=group,
             path=(*path, name),
             type=_type_name(info),
             default=_default(info),
             secret=_mentions(info.annotation, SecretStr),
-            doc=" ".join((info.description or "").split()),
             required_by=_required_by(info),
         )
 

@@ -30,9 +30,7 @@ class Settings(BaseModel):
     not have: `from_` is read from `<prefix>FROM`.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True, validate_default=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
     prefix: ClassVar[str | None] = None
     """Prefix of the variables; None: `BACKEND_<PLUGIN>_`."""

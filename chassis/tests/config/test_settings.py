@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from galaxy_chassis.config.loading import describe
 from galaxy_chassis.config.settings import (
     Duration,
     ListenAddress,
@@ -142,7 +143,7 @@ def test_a_group_is_frozen_closed_and_keeps_values_out_of_errors() -> None:
 
 def test_a_group_documents_and_writes_its_fields() -> None:
     """The doc string after a field is its documentation, and durations are written as they are read."""
-    assert Group.model_fields["wait"].description == "How long."
+    assert [variable.doc for variable in describe("demo", Group)] == ["How long.", "How many."]
     assert Group().model_dump(mode="json") == {"wait": "90s", "size": 3}
 
 
