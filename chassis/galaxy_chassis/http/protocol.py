@@ -85,11 +85,11 @@ class Connection(RequestHandler):
         if self._discards:
             return
         self._received += len(data)
-        if self._received > self._longest_head:
+        if self._received + MOST_FIELDS > self._longest_head:  # a field's colon counts as if a space followed it
             self.may_have_long_head = True
         requests = self._request_count
         super().data_received(data)
-        if self._request_count != requests:
+        if data and self._request_count != requests:  # without data the parser goes on with what it has kept
             self._received = len(data)  # a part of it may be the next head's
         if self._messages:
             self.head_begun_at = None

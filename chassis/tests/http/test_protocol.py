@@ -96,6 +96,9 @@ async def test_the_sum_of_all_headers_is_limited(target: int, fields: int, statu
 
 
 FIRST = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+FIELDS = "".join(f"a{n:03}:{'a' * 123}\r\n" for n in range(125))
+BARE = f"GET /b HTTP/1.1\r\nHost:x\r\n{FIELDS}Pad:{'p' * 50}\r\n\r\n".encode()
+"""Long by the rule that counts a space after each colon, which it does not have."""
 LONG = "".join(("GET /b HTTP/1.1\r\nHost: x\r\n", *(f"X-{n}: {'a' * 5000}\r\n" for n in range(4)), "\r\n")).encode()
 
 
@@ -108,12 +111,17 @@ LONG = "".join(("GET /b HTTP/1.1\r\nHost: x\r\n", *(f"X-{n}: {'a' * 5000}\r\n" f
         [FIRST + LONG[:16_400], LONG[16_400:]],
         [FIRST + LONG],
         [FIRST + FIRST, *(LONG[at : at + 1000] for at in range(0, len(LONG), 1000))],
+        [FIRST * 60 + LONG[:12_000], LONG[12_000:]],
+        [BARE],
     ],
 )
-async def test_a_long_head_behind_other_requests_is_431(parts: list[bytes]) -> None:
-    """However it is cut, also while requests before it wait to be served."""
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_long_head_behind_other_requests_is_431(parts: list[bytes], at_once: bool) -> None:
+    """However it is cut, also while requests before it wait to be served, here or in aiohttp's parser."""
     seen: list[str] = []
     sent = asyncio.Event()
+    if at_once:
+        sent.set()
 
     async def noted(request: BaseRequest) -> AnyResponse:
         seen.append(request.path)
@@ -126,7 +134,7 @@ async def test_a_long_head_behind_other_requests_is_431(parts: list[bytes]) -> N
         reader, writer = await asyncio.open_connection(*server.address.split(":"))
         for part in parts:
             writer.write(part)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
         sent.set()
         async with asyncio.timeout(5):
             async for line in reader:
@@ -138,7 +146,7 @@ async def test_a_long_head_behind_other_requests_is_431(parts: list[bytes]) -> N
         await writer.wait_closed()
     finally:
         await server.close()
-    assert set(seen) == {"/a"}
+    assert set(seen) <= {"/a"}
 
 
 async def test_a_handler_that_raises_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:
