@@ -55,6 +55,8 @@ class RowReader(Generic[V]):
         config, fields = row.__struct_config__, row.__struct_fields__
         if not config.frozen:
             raise TypeError(f"cache {cache!r}: {row.__name__} must be frozen, since every reader gets the same object")
+        if config.array_like:
+            raise TypeError(f"cache {cache!r}: {row.__name__} must not be array_like: its fields are columns by name")
         if missing := [name for name in fields if name not in table.columns]:
             raise TypeError(
                 f"cache {cache!r}: table {table.name!r} has no column {missing[0]!r}, a field of {row.__name__}"
@@ -66,7 +68,7 @@ class RowReader(Generic[V]):
     def build(self, rows: Iterable[Sequence[Any]]) -> list[V]:
         """Make the structs, all at once. Raise msgspec.ValidationError for a row that is not what they declare."""
         named = [dict(zip(self._names, row, strict=True)) for row in rows]
-        return msgspec.convert(named, type=self._rows, builtin_types=_AS_THEY_ARE)
+        return msgspec.convert(named, type=self._rows, builtin_types=_AS_THEY_ARE, str_keys=True)
 
 
 async def read_all(

@@ -118,11 +118,16 @@ def test_structs_that_do_not_fit() -> None:
     class Loose(msgspec.Struct):
         id: UUID
 
+    class Listed(msgspec.Struct, frozen=True, array_like=True):
+        id: UUID
+
     class Other(msgspec.Struct, frozen=True):
         colour: str
 
     with pytest.raises(TypeError, match="cache 'test': Loose must be frozen"):
         RowReader("test", rich, Loose)
+    with pytest.raises(TypeError, match="cache 'test': Listed must not be array_like"):
+        RowReader("test", rich, Listed)
     with pytest.raises(TypeError, match="cache 'test': table 'rich' has no column 'colour'"):
         RowReader("test", rich, Other)
 
@@ -140,3 +145,13 @@ def test_a_row_that_is_not_what_the_struct_declares() -> None:
     assert reader.build([(number, "gate")]) == [Named(id=number, name="gate")]
     with pytest.raises(msgspec.ValidationError, match="Expected `str`, got `null`"):
         reader.build([(number, "gate"), (number, None)])
+
+
+def test_keys_of_an_object_are_what_the_struct_declares() -> None:
+    """As they are when the row comes by the feed, where JSON has them as text too."""
+
+    class Owned(msgspec.Struct, frozen=True):
+        owners: dict[int, str]
+
+    table = sa.Table("owned", sa.MetaData(), sa.Column("owners", JSONB))
+    assert RowReader("test", table, Owned).build([({"7": "ann"},)]) == [Owned({7: "ann"})]
