@@ -24,10 +24,10 @@ def attribute_docstrings(cls: type) -> dict[str, str]:
 def _of_module(name: str) -> Mapping[str, Mapping[str, str]]:
     """Return those of all classes of a module, by qualified name."""
     try:
-        source = inspect.getsource(sys.modules[name])
-    except (KeyError, OSError, TypeError):  # built in, or made at a prompt
+        tree = ast.parse(inspect.getsource(sys.modules[name]))
+    except (KeyError, OSError, TypeError, ValueError, SyntaxError):  # built in, made at a prompt, or changed since
         return {}
-    return dict(_classes(ast.parse(source), ""))
+    return dict(_classes(tree, ""))
 
 
 def _classes(scope: ast.AST, prefix: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -1,5 +1,9 @@
 """The doc strings of attributes are found for a class and its bases, and none where there is no source."""
 
+import importlib
+from pathlib import Path
+
+import pytest
 from pydantic import BaseModel
 
 from galaxy_chassis.docstrings import attribute_docstrings
@@ -52,6 +56,17 @@ def test_a_class_made_in_a_function_is_found() -> None:
         """Of a local class."""
 
     assert attribute_docstrings(Local)["field"] == "Of a local class."
+
+
+def test_a_source_that_was_changed_and_cannot_be_parsed_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgrade in place may have replaced it by half."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "half_written.py").write_text("class Made:\n    field: int\n    'Seen.'\n")
+    made: type = importlib.import_module("half_written").Made
+    (tmp_path / "half_written.py").write_text("class Made:\n    field: int\n    'Se")
+    assert attribute_docstrings(made) == {}
 
 
 def test_a_class_without_source_has_none() -> None:

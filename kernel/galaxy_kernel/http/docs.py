@@ -3,6 +3,7 @@
 Swagger UI is installed with the kernel and served from here: the page needs no other host, and its policy admits none.
 """
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -71,7 +72,7 @@ def description_pages(routes: Sequence[tuple[str, Route]]) -> dict[str, Fixed]:
     async def describe(_: BaseRequest, request_id: str) -> RawResponse:
         nonlocal document
         if not document:
-            document = msgspec.json.encode(openapi.build(routes))
+            document = msgspec.json.encode(await asyncio.to_thread(openapi.build, routes))
         return json_response(200, document, request_id)
 
     page = _PAGE.replace("{version}", metadata.version("swagger-ui-bundle-v2"))

@@ -42,9 +42,10 @@ class Model(BaseModel):
         properties = handler.resolve_ref_schema(schema).get("properties", {})
         docs = attribute_docstrings(cls)
         for name, field in cls.model_fields.items():
-            shown = properties.get(field.serialization_alias or field.alias or name)
-            if shown is not None and name in docs:
-                shown.setdefault("description", docs[name])
+            aliases = (field.alias, field.validation_alias, field.serialization_alias)
+            shown = {name, *(alias for alias in aliases if isinstance(alias, str))} & properties.keys()
+            for each in shown if name in docs else ():
+                properties[each].setdefault("description", docs[name])
         return schema
 
     @classmethod

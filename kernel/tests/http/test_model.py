@@ -150,3 +150,23 @@ async def test_a_model_shows_rows_and_values(connection: AsyncConnection) -> Non
     assert Inner.of((await connection.execute(statement)).one()) == Inner(at=datetime(2030, 1, 1, tzinfo=UTC))
     with pytest.raises(ValidationError):
         Inner.of(datetime(2030, 1, 1))
+
+
+@pytest.mark.parametrize("mode", ["validation", "serialization"])
+def test_a_field_is_described_whatever_name_it_has(mode: Any) -> None:
+    """By its own name or an alias, as the schema of a body or of an answer has it; its own description goes before."""
+
+    class Named(Model):
+        plain: int
+        """Of the field."""
+        taken: int = Field(validation_alias="sent")
+        """Of what is sent."""
+        given: int = Field(serialization_alias="shown")
+        """Of what is shown."""
+        own: int = Field(description="Its own.")
+        """Not this."""
+        silent: int
+
+    described = TypeAdapter(Named).json_schema(mode=mode)["properties"]
+    texts = {each.get("description") for each in described.values()}
+    assert texts == {"Of the field.", "Of what is sent.", "Of what is shown.", "Its own.", None}
