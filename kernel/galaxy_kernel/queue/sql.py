@@ -58,6 +58,7 @@ WITH results AS (
     UPDATE {table} AS q
     SET state = {after},
         attempts = q.attempts - CASE WHEN r.tried THEN 0 ELSE 1 END,
+        attempts_before_resend = least(q.attempts_before_resend, q.attempts - CASE WHEN r.tried THEN 0 ELSE 1 END),
         claimed_at = NULL,
         next_attempt_at = CASE WHEN {after} IN ({pending}, {retrying})
             THEN statement_timestamp() + make_interval(secs => coalesce(r.delay, 0)) END,

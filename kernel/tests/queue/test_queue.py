@@ -437,6 +437,20 @@ async def test_reviving_does_not_send_twice(database: Database) -> None:
         assert await queue.complete(connection, [Result(claim, Outcome.DONE)]) == {identity}
 
 
+async def test_a_row_that_was_requeued_in_hand_and_released_waits_like_any_other(database: Database) -> None:
+    """The attempt that did not count is none of those before it was requeued: the next failure is its first."""
+    queue = make_queue()
+    async with database.transaction() as connection:
+        [identity] = await add(connection, 1)
+        [claim] = await queue.claim(connection, 1)
+        assert await queue.requeue(connection, identity)
+        await queue.complete(connection, [Result(claim, Outcome.RELEASED)])
+        [claim] = await queue.claim(connection, 1)
+        assert (claim.attempt, claim.attempts_in_cycle) == (1, 1)
+        await queue.complete(connection, [Result(claim, Outcome.RETRYING)])
+        assert await queue.claim(connection, 1) == []
+
+
 async def test_rows_in_hand_are_sought_by_id(database: Database) -> None:
     """Claiming, completing, renewing and expiring read no table whole, also when statistics know of no claim."""
     queue = make_queue()
@@ -600,6 +614,7 @@ class QueueMachine(RuleBasedStateMachine):
         row.claimed = False
         if outcome in (Outcome.RELEASED, Outcome.SKIPPED):
             row.attempts -= 1
+            row.before = min(row.before, row.attempts)
         if outcome is Outcome.RELEASED:
             row.due = self.now
         elif outcome is Outcome.RETRYING and used < MAX_ATTEMPTS:
@@ -631,7 +646,7 @@ class QueueMachine(RuleBasedStateMachine):
     def requeue(self, data: st.DataObject) -> None:
         if not self.rows:
             return
-        row = self.rows[data.draw(st.sampled_from(sorted(self.rows)))]
+        row = list(self.rows.values())[data.draw(st.integers(0, len(self.rows) - 1))]  # ids differ from run to run
         revived = self.run(self.in_transaction(lambda c: self.queue.requeue(c, row.id)))
         assert revived == (row.state != "sent")
         if revived:
