@@ -1,7 +1,7 @@
 """The doc strings that follow attributes of a class, which Python itself forgets (PEP 257, "attribute docstrings").
 
-Pydantic can read them as it makes each class, but looks through all modules of the process for it: for the API's models
-a quarter of the backend's start. Here a module is parsed once, and only when somebody reads the documentation.
+Pydantic can read them as it makes each class, but looks through all modules of the process for it: a sixteenth of the
+backend's start. Here a module is parsed once, and only when somebody reads the documentation.
 """
 
 import ast

@@ -437,7 +437,7 @@ async def test_reviving_does_not_send_twice(database: Database) -> None:
         assert await queue.complete(connection, [Result(claim, Outcome.DONE)]) == {identity}
 
 
-async def test_a_row_that_was_requeued_in_hand_and_released_waits_like_any_other(database: Database) -> None:
+async def test_a_row_that_was_requeued_while_claimed_and_released_waits_like_any_other(database: Database) -> None:
     """The attempt that did not count is none of those before it was requeued: the next failure is its first."""
     queue = make_queue()
     async with database.transaction() as connection:
