@@ -41,11 +41,11 @@ class Model(BaseModel):
         schema = handler(core_schema)
         properties = handler.resolve_ref_schema(schema).get("properties", {})
         docs = attribute_docstrings(cls)
-        for name, field in cls.model_fields.items():
-            aliases = (field.alias, field.validation_alias, field.serialization_alias)
-            shown = {name, *(alias for alias in aliases if isinstance(alias, str))} & properties.keys()
-            for each in shown if name in docs else ():
-                properties[each].setdefault("description", docs[name])
+        for name in docs.keys() & cls.model_fields.keys():
+            field = cls.model_fields[name]
+            for shown in (name, field.alias, field.validation_alias, field.serialization_alias):
+                if isinstance(shown, str) and shown in properties:
+                    properties[shown].setdefault("description", docs[name])
         return schema
 
     @classmethod

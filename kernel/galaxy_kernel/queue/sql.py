@@ -49,6 +49,10 @@ _AFTER = """CASE r.outcome
         WHEN 'released' THEN q.state END"""
 """The state that a result leads to, by its `Outcome`; NULL, which the column refuses, where there is none."""
 
+_COUNTED = "q.attempts - CASE WHEN r.tried THEN 0 ELSE 1 END"
+"""The attempts without one that does not count. Those before a resend are no more than these: a row that was resent
+while it was claimed has this one among them."""
+
 _COMPLETE = """
 WITH results AS (
     SELECT * FROM json_to_recordset(CAST(:results AS json)) AS r(
@@ -57,8 +61,8 @@ WITH results AS (
 ), finished AS (
     UPDATE {table} AS q
     SET state = {after},
-        attempts = q.attempts - CASE WHEN r.tried THEN 0 ELSE 1 END,
-        attempts_before_resend = least(q.attempts_before_resend, q.attempts - CASE WHEN r.tried THEN 0 ELSE 1 END),
+        attempts = {counted},
+        attempts_before_resend = least(q.attempts_before_resend, {counted}),
         claimed_at = NULL,
         next_attempt_at = CASE WHEN {after} IN ({pending}, {retrying})
             THEN statement_timestamp() + make_interval(secs => coalesce(r.delay, 0)) END,
@@ -150,6 +154,7 @@ class QueueSql:
     def __init__(self, table: Table, history: Table | None, states: QueueStates, wipe: tuple[str, ...]) -> None:
         self._id = Column("id", table.c.id.type)
         names = {"table": table.name, "open": states.open} | _literals(states)
+        names["counted"] = _COUNTED
         names["after"] = _AFTER.format_map(names)
         names["wipe"] = "".join(f", {name} = NULL" for name in wipe)
         names["wipe_when_done"] = "".join(
